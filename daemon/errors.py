@@ -1,0 +1,61 @@
+"""Every error that learnd raises on purpose, each with the exit code that it ends the process with.
+
+A message names the thing, the place, the consequence and the way out. Errors carry their data as
+attributes, so that tests and logs need not parse the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LearndError(Exception):
+    """The root of the tree: an error that a user can act on; shown without a traceback."""
+
+    exit_code = 70
+
+
+class SettingsError(LearndError):
+    """Raised when the settings file, an override or a build function cannot be used."""
+
+    exit_code = 78
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(LearndError):
+    """Raised when the stream itself is unfit: too many rejected records, for one."""
+
+    exit_code = 65
+
+
+class SourceError(LearndError):
+    """Raised when the source cannot be read, or no longer holds what a resume needs."""
+
+    exit_code = 74
+
+
+class StoreError(LearndError):
+    """Raised when the state directory cannot be read or written."""
+
+    exit_code = 74
+
+
+class StateMismatchError(StoreError):
+    """Raised when a checkpoint holds variables that the model of these settings does not have, or the reverse."""
+
+
+class LockedError(StoreError):
+    """Raised when another daemon holds the state directory."""
+
+
+class FencedError(StoreError):
+    """Raised when another daemon took over the state directory since this one started."""
+
+
+class ModelError(LearndError):
+    """Raised when the model cannot be built, or its shapes do not fit the samples."""
+
+    exit_code = 78

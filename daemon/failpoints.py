@@ -1,0 +1,49 @@
+"""Named places where a test makes the process die or a write fail, for the crash tests that users may run too.
+
+`LEARND_FAILPOINTS="journal.append.before=kill@3,checkpoint.write=enospc@2"` kills the process with SIGKILL
+at the third passing of one and raises ENOSPC at the second passing of the other. Without the variable a
+failpoint costs one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections import Counter
+from collections.abc import Mapping
+
+VARIABLE = "LEARND_FAILPOINTS"
+_ERRORS = {"enospc": errno.ENOSPC, "eio": errno.EIO}
+
+
+def parse(text: str) -> dict[str, tuple[str, int]]:
+    """Return `{name: (action, passing)}` of `name=action[@passing]` pairs. Raises ValueError on another form."""
+    plan = {}
+    for item in filter(None, text.split(",")):
+        name, _, rest = item.partition("=")
+        action, _, passing = rest.partition("@")
+        if action not in {"kill", "stop", *_ERRORS}:
+            raise ValueError(f"failpoint {item!r}: the action is one of kill, stop, {', '.join(_ERRORS)}")
+        plan[name.strip()] = (action, int(passing or 1))
+    return plan
+
+
+_plan: Mapping[str, tuple[str, int]] = parse(os.environ.get(VARIABLE, ""))
+_passed: Counter[str] = Counter()
+
+
+def failpoint(name: str) -> None:
+    """Do what the environment asks for at this place: nothing, SIGKILL, SIGSTOP, or an OSError."""
+    if name not in _plan:
+        return
+    action, passing = _plan[name]
+    _passed[name] += 1
+    if _passed[name] != passing:
+        return
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        raise OSError(_ERRORS[action], f"{os.strerror(_ERRORS[action])} (failpoint {name})")
