@@ -1,0 +1,52 @@
+"""Settings of checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from daemon.section import Section
+
+
+class CheckpointEvery(Section):
+    """When to save: at whichever comes first."""
+
+    samples: PositiveInt = 50_000
+    """Trained samples between two checkpoints."""
+
+    seconds: PositiveFloat = 30.0
+    """Seconds between two checkpoints, on a stream too slow for the samples."""
+
+
+class BestSettings(Section):
+    """Which checkpoints to keep for their score."""
+
+    metric: str = "accuracy"
+    """A prequential score of the whole run or, with `window`, of the latest samples."""
+
+    window: PositiveInt | None = None
+    """One of `validate.prequential.windows`. Default: the whole run."""
+
+    mode: Literal["max", "min"] = "max"
+    """Whether the highest or the lowest score is the best."""
+
+    keep: NonNegativeInt = 1
+    """How many of the best to keep beside the newest."""
+
+
+class CheckpointSettings(Section):
+    """Where the state lives and how often it is saved."""
+
+    dir: Path = Path("state")
+    """The state directory: checkpoints, journal, dead letters, history. One daemon at a time."""
+
+    every: CheckpointEvery = CheckpointEvery()
+    """When to save."""
+
+    keep: Annotated[int, Field(ge=2)] = 5
+    """How many of the newest to keep. At least two: a broken checkpoint falls back to the one before."""
+
+    best: BestSettings | None = None
+    """Keep the best by a score, too."""
