@@ -1,0 +1,67 @@
+# One environment in .venv, from the lock files alone. The stamps make a second call quick.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+
+# The newest Python that TensorFlow has wheels for; override with `make PYTHON=... test`.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+CODE := daemon connectors tests $(wildcard examples)
+
+help:  ## Say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: .venv/runtime  ## Install, and train on a live stream while you watch
+	@$(BIN)/learnd demo
+
+test: lint types layers  ## Everything that CI runs
+	$(BIN)/python -m pytest -q
+
+lint: .venv/dev  ## Style and likely mistakes
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: .venv/dev  ## Static types
+	$(BIN)/mypy
+
+layers: .venv/dev  ## Which module may import which
+	$(BIN)/lint-imports --no-cache
+
+bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
+	$(BIN)/python tests/bench/run.py
+
+torture: .venv/dev  ## Two hundred kills
+	$(BIN)/python -m pytest -q -o norecursedirs= -o timeout=3600 tests/torture
+
+docs: .venv/dev  ## Write docs/settings.md from the settings models
+	$(BIN)/python -m daemon.operate.reference
+
+lock:  ## Choose newer dependencies; needs uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
+		--upgrade --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
+		--upgrade --constraint requirements.lock --extra dev --output-file requirements-dev.lock pyproject.toml
+
+clean:  ## Remove what make has made
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "learnd needs Python 3.11 to 3.13 with venv (on Debian: apt install python3-venv)," \
+		"and found none; name one with make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements.lock pyproject.toml | .venv/bin/python
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/runtime
+	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
+
+.PHONY: help demo test lint types layers bench torture docs lock clean

@@ -1,0 +1,43 @@
+"""Settings of what watches the daemon: HTTP and logs."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import field_validator
+
+from daemon.section import Section
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """Return host and port of `host:port` or `[v6 address]:port`. Raises ValueError on another form."""
+    match = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>\d{1,5})", listen)
+    if match is None or int(match["port"]) > 65535:
+        raise ValueError(f"{listen!r} is not an address: write host:port, such as 127.0.0.1:9464")
+    return match["v6"] or match["host"], int(match["port"])
+
+
+class HttpSettings(Section):
+    """Metrics, health and status over HTTP."""
+
+    listen: str | None = "127.0.0.1:9464"
+    """Where to listen, as `host:port`. Port 0 takes a free one and logs it; `null` switches HTTP off.
+    There is no authentication: on another address than 127.0.0.1, whoever reaches the port can read all of it."""
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            split_address(listen)
+        return listen
+
+
+class LogSettings(Section):
+    """What is logged to standard error, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written."""
+
+    format: Literal["auto", "human", "json"] = "auto"
+    """`human` lines, or one `json` object a line. `auto`: human on a terminal, JSON elsewhere."""

@@ -1,0 +1,28 @@
+"""Connectors by name. They are imported when the settings name them, so that none costs a start that has no use for it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A connector: its settings model and what builds it from them, each as `module:name`."""
+
+    settings: str
+    factory: str
+
+
+SOURCES: Mapping[str, Entry] = {
+    "files": Entry("connectors.settings:FilesSettings", "connectors.files:FilesSource"),
+    "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
+}
+
+
+def resolve(reference: str) -> Any:
+    """Import what `module:name` names. Raises ImportError or AttributeError: the registry itself is wrong then."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
