@@ -1,0 +1,228 @@
+"""Settings of samples: what is read from a record, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, model_validator
+
+from daemon.errors import SettingsError
+from daemon.section import Section
+from daemon.values import Column, ColumnKind, RecordFormat, SampleSpec, Task, TaskKind
+
+Scalar = bool | int | float | str
+Path = Annotated[str, StringConstraints(min_length=1)]
+TypeName = Literal["float", "integer", "boolean"]
+TimePart = Literal["minute", "hour", "weekday", "day_of_month", "day_of_year", "month"]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
+
+_LARGEST_INDEX = 2**24  # float32 holds every whole number up to here
+_LARGEST_FLOAT32 = 3.4028234e38
+
+
+def _as_type(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+def _as_field(value: Any) -> Any:
+    return {"field": value} if isinstance(value, str) else value
+
+
+class FeatureSettings(Section):
+    """One feature: exactly one of `type`, `hash`, `values`, `vector` and `timestamp` says what it is."""
+
+    type: TypeName | None = None
+    """A number (`float`), a whole number (`integer`), or true and false (`boolean`, 0 and 1 included)."""
+
+    hash: Annotated[int, Field(ge=2, le=_LARGEST_INDEX)] | None = None
+    """A category of any text or number, by a hash into this many indices: the same in every process."""
+
+    values: Annotated[list[Scalar], Field(min_length=1, max_length=100_000)] | None = None
+    """A category by its listed values. Index 0 is kept for any other value."""
+
+    unknown: Literal["other", "reject"] = "other"
+    """What becomes of a value that is not listed: index 0, or a rejected record; then index 0 is the first value's."""
+
+    vector: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """A list of exactly this many numbers. In CSV: a JSON list, or numbers separated by spaces."""
+
+    timestamp: Annotated[list[TimePart], Field(min_length=1)] | None = None
+    """A time, as the sine and cosine of how far the hour, day, week, month or year has run (in UTC)."""
+
+    unit: TimeUnit = "auto"
+    """Of a timestamp: `s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
+
+    field: Path | None = None
+    """Where the value is, if not under the feature's own name. `user.age` is the age within user, except in CSV;
+    `user\\.age` is a name with a dot."""
+
+    default: Scalar | list[float] | None = None
+    """Stands in where the value is missing or null, empty in CSV, or a NaN. Without one, the record is rejected."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        forms = [name for name in ("type", "hash", "values", "vector", "timestamp") if getattr(self, name) is not None]
+        if len(forms) != 1:
+            raise ValueError(f"give exactly one of type, hash, values, vector and timestamp, not {forms or 'none'}")
+        for key, form in (("unknown", "values"), ("unit", "timestamp")):
+            if key in self.model_fields_set and form not in forms:
+                raise ValueError(f"{key}: only with {form}")
+        if self.values is not None and len(set(map(str, self.values))) != len(self.values):
+            raise ValueError("values: each value once")
+        return self
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        if self.default is not None and not self._takes(self.default):
+            raise ValueError(f"default: {self.default!r} is no value of such a feature")
+        return self
+
+    def _takes(self, default: Scalar | list[float]) -> bool:
+        if self.timestamp is not None:
+            return False  # a record without its time has none to stand in
+        if self.vector is not None:
+            return isinstance(default, list) and len(default) == self.vector and all(map(_in_range, default))
+        if isinstance(default, list):
+            return False
+        if self.values is not None:
+            return self.unknown == "other" or default in self.values
+        if self.hash is not None:
+            return True
+        if self.type == "boolean":
+            return default in (0, 1)
+        numeric = not isinstance(default, bool | str) and _in_range(default)
+        return numeric and (self.type == "float" or float(default) % 1 == 0)
+
+
+def _in_range(number: float) -> bool:
+    return abs(number) <= _LARGEST_FLOAT32
+
+
+class LabelSettings(Section):
+    """What the model learns to tell. Which keys apply follows from `model.task`."""
+
+    field: Path | None = None
+    """Where the label is. Left out for several labels: then each of `labels` is a field of its own, 0 or 1."""
+
+    values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
+    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true."""
+
+    classes: Annotated[int, Field(ge=2, le=65_536)] | Annotated[list[Scalar], Field(min_length=2)] | None = None
+    """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1."""
+
+    labels: Annotated[list[str], Field(min_length=1)] | None = None
+    """Of several labels at once: their names. The field holds a list of those that apply, or as many zeros and ones."""
+
+    size: PositiveInt = 1
+    """Of a regression: how many numbers the label has. More than one: the field holds a list."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for name in ("values", "classes", "labels"):
+            listed = getattr(self, name)
+            if isinstance(listed, list) and len(set(listed)) != len(listed):
+                raise ValueError(f"{name}: each value once")
+        return self
+
+
+class EventTimeSettings(Section):
+    """When the thing happened that a record tells of; for freshness, never for the order of training."""
+
+    field: Path
+    """Where the time is."""
+
+    unit: TimeUnit = "auto"
+    """`s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
+
+
+Feature = Annotated[FeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | FeatureSettings)]
+Label = Annotated[LabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | LabelSettings)]
+EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
+
+
+class SamplesSettings(Section):
+    """How records become samples."""
+
+    format: Literal["json", "csv", "parquet"] = "json"
+    """`json`: an object a line or message. `csv`: rows under a header. `parquet`: rows of Parquet files."""
+
+    delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
+    """What separates the cells of CSV: one character."""
+
+    features: Annotated[dict[str, Feature], Field(min_length=1)]
+    """What the model sees, by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
+
+    label: Label
+    """What the model learns to tell: the name of a field, or a mapping."""
+
+    event_time: EventTime | None = None
+    """When the recorded thing happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own."""
+
+    key: Path | None = None
+    """The field that tells whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
+
+    weight: Path | None = None
+    """The field with the sample's weight in the loss, a number of 0 or more. Default: every weight is 1."""
+
+    extra_fields: Literal["ignore", "reject"] = "ignore"
+    """What becomes of a record with fields that are not named here."""
+
+    def record_format(self) -> RecordFormat:
+        return RecordFormat(self.format, self.delimiter)
+
+    def spec(self, task: str) -> SampleSpec:
+        """Return the shape of a sample under `model.task`. Raises SettingsError where the label does not fit it."""
+        problems = list(_label_problems(self.label, task))
+        columns = tuple(column for name, feature in self.features.items() for column in _columns(name, feature))
+        names = [column.name for column in columns]
+        problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
+        if problems:
+            raise SettingsError(problems)
+        return SampleSpec(columns, _task(self.label, task))
+
+
+def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
+    """Yield the columns of `x` that one feature fills."""
+    if feature.hash is not None:
+        yield Column(name, ColumnKind.CATEGORY, feature.hash)
+    elif feature.values is not None:
+        yield Column(name, ColumnKind.CATEGORY, len(feature.values) + (feature.unknown == "other"))
+    elif feature.vector is not None:
+        yield from (Column(f"{name}.{index}", ColumnKind.NUMBER) for index in range(feature.vector))
+    elif feature.timestamp is not None:
+        yield from (Column(f"{name}.{p}.{f}", ColumnKind.NUMBER) for p in feature.timestamp for f in ("sin", "cos"))
+    else:
+        yield Column(name, ColumnKind.NUMBER)
+
+
+def _repeated(names: list[str]) -> set[str]:
+    return {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+
+
+_LABEL_KEYS = {"binary": "values", "classes": "classes", "multi_label": "labels", "regression": "size"}
+
+
+def _label_problems(label: LabelSettings, task: str) -> Iterator[str]:
+    """Yield each reason why the label's settings do not fit the task."""
+    for other, key in _LABEL_KEYS.items():
+        if other != task and key in label.model_fields_set:
+            yield f"samples.label.{key} is for the task {other}, but model.task is {task}: change the one or the other"
+    if task == "classes" and label.classes is None:
+        yield "samples.label.classes is missing: model.task is classes, so list the classes or give their count"
+    if task == "multi_label" and label.labels is None:
+        yield "samples.label.labels is missing: model.task is multi_label, so list the labels' names"
+    if label.field is None and task != "multi_label":
+        yield f"samples.label.field is missing: name the field that holds the label of the task {task}"
+
+
+def _task(label: LabelSettings, task: str) -> Task:
+    if task == "binary":
+        return Task(TaskKind.BINARY, 1, 1, tuple(map(str, label.values or (0, 1))))
+    if task == "classes":
+        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
+        return Task(TaskKind.CLASSES, len(classes), 1, tuple(map(str, classes)))
+    if task == "multi_label":
+        labels = tuple(label.labels or ())
+        return Task(TaskKind.MULTI_LABEL, len(labels), len(labels), labels)
+    return Task(TaskKind.REGRESSION, label.size, label.size)
