@@ -1,0 +1,132 @@
+"""Predictors that learn nothing of the features: what a model has to beat.
+
+`follow` returns the prediction before each label and then learns it; before the first label of all there is
+none, and what stands in its place is not to be scored. `guess` is the prediction for the next sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.evaluation.counters import Counters, running_sum
+from daemon.values import Float32, Float64, Task, TaskKind
+
+_LEAST_ROWS = 512
+_CELLS = 2**18  # bounds the memory of the running counts: rows times the classes that may lead
+
+
+class Baseline(Counters, ABC):
+    """A predictor from the labels before."""
+
+    @abstractmethod
+    def follow(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return the prediction before each label (m, ...), and learn them."""
+
+    @abstractmethod
+    def guess(self) -> NDArray[Any]:
+        """Return the prediction for the next sample."""
+
+
+class NoChange(Baseline):
+    """Predicts the last label."""
+
+    def __init__(self, label: NDArray[Any]) -> None:
+        super().__init__(last=label)
+
+    def follow(self, labels: NDArray[Any]) -> NDArray[Any]:
+        if not len(labels):
+            return labels
+        before = np.concatenate((self.arrays["last"][None], labels[:-1]))
+        self.arrays["last"] = np.array(labels[-1])
+        return before
+
+    def guess(self) -> NDArray[Any]:
+        return self.arrays["last"]
+
+
+class MajorityClass(Baseline):
+    """Predicts the class that came most often so far; of several, the one with the lowest index."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(counts=np.zeros(classes, np.int64))
+        self._rows = max(_LEAST_ROWS, _CELLS // classes)
+
+    def follow(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        leaders = np.empty_like(labels)
+        for start in range(0, len(labels), self._rows):
+            rows = slice(start, start + self._rows)
+            leaders[rows] = self._lead(labels[rows])
+        return leaders
+
+    def _lead(self, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Only the leader and the classes that catch up with it within these labels need a running count."""
+        counts = self.arrays["counts"]
+        leader = int(counts.argmax())
+        after = counts + np.bincount(labels, minlength=len(counts))
+        self.arrays["counts"] = after
+        rivals = np.flatnonzero((after > counts) & (after >= counts[leader]))
+        contenders = np.union1d(rivals, leader)
+        if len(contenders) == 1:
+            return np.array(leader)
+        came = labels[:, None] == contenders
+        before = np.cumsum(came, axis=0) - came + counts[contenders]
+        leaders: NDArray[np.int64] = contenders[before.argmax(axis=1)]
+        return leaders
+
+    def guess(self) -> NDArray[np.int32]:
+        return np.array(self.arrays["counts"].argmax(), np.int32)
+
+
+class MajorityLabel(Baseline):
+    """Predicts, of each label apart, whether it was true more often than not so far; booleans, (m,) or (m, L)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(seen=np.zeros(1, np.int64), true=np.zeros(shape, np.int64))
+
+    def follow(self, labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if not len(labels):
+            return labels
+        seen, true = int(self.arrays["seen"][0]), self.arrays["true"]
+        after = true + np.cumsum(labels, axis=0)
+        order = np.arange(seen, seen + len(labels)).reshape(-1, *[1] * true.ndim)
+        self.arrays["seen"] = self.arrays["seen"] + len(labels)
+        self.arrays["true"] = np.array(after[-1])
+        return 2 * (after - labels) > order
+
+    def guess(self) -> NDArray[np.bool_]:
+        return np.array(2 * self.arrays["true"] > self.arrays["seen"][0])
+
+
+class RunningMean(Baseline):
+    """Predicts the mean of the labels so far, (m, O)."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(seen=np.zeros(1, np.int64), sum=np.zeros(outputs, np.float64))
+
+    def follow(self, labels: Float32) -> Float64:
+        seen = int(self.arrays["seen"][0])
+        sums = running_sum(self.arrays["sum"], labels)
+        order = np.arange(seen, seen + len(labels))[:, None]
+        self.arrays["seen"] = self.arrays["seen"] + len(labels)
+        self.arrays["sum"] = sums[-1].copy()
+        return sums[:-1] / np.maximum(order, 1)
+
+    def guess(self) -> Float64:
+        return self.arrays["sum"] / max(int(self.arrays["seen"][0]), 1)
+
+
+def baselines_of(task: Task) -> dict[str, Baseline]:
+    """Return the baselines of `task` by name, `no_change` first."""
+    if task.kind == TaskKind.BINARY:
+        return {"no_change": NoChange(np.zeros((), np.bool_)), "majority": MajorityLabel(())}
+    if task.kind == TaskKind.CLASSES:
+        return {"no_change": NoChange(np.zeros((), np.int32)), "majority": MajorityClass(task.outputs)}
+    if task.kind == TaskKind.MULTI_LABEL:
+        shape = (task.outputs,)
+        return {"no_change": NoChange(np.zeros(shape, np.bool_)), "majority": MajorityLabel(shape)}
+    outputs = task.outputs
+    return {"no_change": NoChange(np.zeros(outputs, np.float32)), "running_mean": RunningMean(outputs)}

@@ -1,0 +1,171 @@
+"""What the loop asks for scores: prequential, on held-out samples, and on the anchor set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
+from daemon.errors import SettingsError, StateMismatchError
+from daemon.evaluation.metrics import METRICS, Scores
+from daemon.evaluation.prequential import Prequential
+from daemon.evaluation.ring import Ring
+from daemon.evaluation.scoreboard import Scoreboard
+from daemon.evaluation.sets import Predict, score_set
+from daemon.evaluation.settings import ValidateSettings
+from daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
+
+_HELD = "holdout."
+
+
+class Evaluation:
+    """Scores the stream; its state and its scores are a function of the samples, however they were cut into calls.
+
+    For the scores on the holdout and the anchor set this takes that calls end with the first update that
+    reaches a multiple of a period, since they are made with the weights at the end of a call. Prequential
+    scores are exact without it. All methods belong to the thread of the loop.
+    """
+
+    def __init__(
+        self,
+        settings: ValidateSettings,
+        spec: SampleSpec,
+        anchor: tuple[NDArray[Any], Float32, Float32] | None = None,
+    ) -> None:
+        """`anchor` holds x (m, ...), y (m, O) and weights, which scores do not regard.
+
+        Raises SettingsError for a metric that the task does not have.
+        """
+        _check_metrics(settings, spec)
+        self._settings = settings
+        self._spec = spec
+        self._prequential = Prequential(spec.task, settings.prequential.windows, settings.metrics)
+        self._held = Ring(settings.holdout.size if settings.holdout else 0)
+        self._anchor = anchor if settings.anchor and anchor and len(anchor[0]) else None
+        self._latest: dict[str, Facts] = {}  # the last published scores of each set
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        """Counts of trained samples: a call ends with the first update that reaches a multiple of one of them."""
+        parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
+        return tuple(sorted({part.every for part in parts if part is not None}))
+
+    @property
+    def samples(self) -> int:
+        """Samples that updates have consumed, the skipped updates included."""
+        return self._prequential.samples
+
+    def update(self, call: Call, report: Report, predict: Predict) -> list[Event]:
+        """Take in one call, and return the scores that became due, in order of their sample counts.
+
+        `predict` gives outputs (m, C) of the current weights, in inference mode, for `sets.CHUNK` samples.
+        """
+        before = self.samples
+        events = list(self._score_predictions(call, report)) if call.samples else []
+        if len(call.held_x):
+            self._held.add({"x": call.held_x, "y": call.held_y})
+        holdout, anchor = self._settings.holdout, self._settings.anchor
+        if holdout and len(self._held) and self._crossed(before, holdout.every):
+            held = self._held.latest(holdout.size)
+            events.append(self._score_set("holdout", held["x"], held["y"], predict))
+        if anchor and self._anchor and self._crossed(before, anchor.every):
+            events.append(self._score_set("anchor", self._anchor[0], self._anchor[1], predict))
+        return events
+
+    def scores(self) -> Scores:
+        """Return the prequential scores of the whole run; what is undefined is absent."""
+        return self._prequential.overall.scores()
+
+    def baselines(self) -> dict[str, Scores]:
+        """Return the scores of each baseline over the same samples, by its name."""
+        return self._prequential.overall.baselines()
+
+    @property
+    def unscored(self) -> int:
+        """Samples of the whole run whose prediction was not finite: they count in no score."""
+        return self._prequential.overall.unscored
+
+    def window_scores(self, window: int) -> Scores:
+        """Return the prequential scores of the latest `window` samples. Counted anew: 1 ms for 10,000 samples."""
+        return self._prequential.window(window).scores()
+
+    def window_baselines(self, window: int) -> dict[str, Scores]:
+        """Return the scores of each baseline over the latest `window` samples."""
+        return self._prequential.window(window).baselines()
+
+    def holdout_scores(self) -> Scores:
+        """Return the scores last published of the held-out samples; empty before the first."""
+        return self._latest_scores("holdout")
+
+    def anchor_scores(self) -> Scores:
+        """Return the scores last published of the anchor set; empty before the first."""
+        return self._latest_scores("anchor")
+
+    def state(self) -> tuple[Arrays, Facts]:
+        """Return copies of all that later scores depend on."""
+        facts = {"samples": self.samples, "shape": self._shape(), "latest": dict(self._latest)}
+        return self._prequential.copies() | self._held.copies(_HELD), facts
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Go on from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
+
+        Raises StateMismatchError where the state is of another task or of other features.
+        """
+        mine, theirs = self._shape(), facts.get("shape")
+        if theirs != mine:
+            raise StateMismatchError(
+                f"evaluation state: the settings declare {mine} and the checkpoint holds {theirs}, so "
+                "scores cannot go on from it; use the settings that it was made with, or another state directory"
+            )
+        self._prequential.take(arrays)
+        self._held.take(arrays, _HELD)
+        self._latest = dict(facts["latest"])
+
+    def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
+        """Publish at each exact multiple of the period, so that the scores do not depend on where the call ends."""
+        every = self._settings.prequential.every
+        outputs = report.outputs.reshape(call.samples, -1)
+        labels = call.y.reshape(call.samples, -1)
+        start = 0
+        while start < call.samples:
+            end = min(call.samples, start + every - self.samples % every)
+            self._prequential.add(outputs[start:end], labels[start:end])
+            if self.samples % every == 0:
+                yield self._event("prequential", "all", self._prequential.overall)
+                for window in self._settings.prequential.windows:
+                    yield self._event("prequential", window, self._prequential.window(window))
+            start = end
+
+    def _score_set(self, name: str, x: NDArray[Any], y: Float32, predict: Predict) -> Event:
+        guesses = self._prequential.guesses()
+        board = score_set(self._spec.task, x, y, predict, guesses, self._settings.metrics)
+        event = self._event(name, "all", board)
+        self._latest[name] = dict(event.data)
+        return event
+
+    def _event(self, name: str, window: int | str, board: Scoreboard) -> Event:
+        return Event("score", self.samples, {"set": name, "window": window, **board.summary()})
+
+    def _crossed(self, before: int, every: int) -> bool:
+        return before // every < self.samples // every
+
+    def _latest_scores(self, name: str) -> Scores:
+        return dict(self._latest[name]["metrics"]) if name in self._latest else {}
+
+    def _shape(self) -> Facts:
+        task = self._spec.task
+        return {"task": task.kind.name.lower(), "outputs": task.outputs, "features": self._spec.width}
+
+
+def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:
+    kind = spec.task.kind
+    foreign = [name for name in settings.metrics or () if name not in METRICS[kind]]
+    if foreign:
+        raise SettingsError(
+            [
+                f"validate.metrics: {name} is not a metric of a {kind.name.lower()} task and would never be published; "
+                f"choose from {', '.join(METRICS[kind])}"
+                for name in foreign
+            ]
+        )

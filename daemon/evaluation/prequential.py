@@ -1,0 +1,66 @@
+"""Test-then-train: the scores of predictions made before each update, over the whole run and in sliding windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.evaluation.baselines import baselines_of
+from daemon.evaluation.ring import Ring
+from daemon.evaluation.scoreboard import Scoreboard, observe
+from daemon.values import Arrays, Float32, Task
+
+_OVERALL, _WINDOW, _BASELINE = "prequential.", "window.", "baseline."
+
+
+class Prequential:
+    """The counts of the whole run, and the latest samples, from which a window is counted when it is asked for."""
+
+    def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
+        self._task = task
+        self._metrics = metrics
+        self._baselines = baselines_of(task)
+        self._ring = Ring(max(windows, default=0))
+        self.overall = self._scoreboard()
+
+    @property
+    def samples(self) -> int:
+        return self.overall.scored + self.overall.unscored
+
+    def add(self, outputs: Float32, labels: Float32) -> None:
+        """Score predictions (m, C) against labels (m, O), in the order of the stream."""
+        rows = observe(self._task, outputs, labels)
+        for name, baseline in self._baselines.items():
+            rows[name] = baseline.follow(rows["label"])
+        self.overall.add(rows, first=self.samples == 0)
+        self._ring.add(rows)
+
+    def window(self, size: int) -> Scoreboard:
+        """Return the counts of the latest `size` samples, those without a finite prediction included."""
+        rows = self._ring.latest(size)
+        board = self._scoreboard()
+        if rows:
+            board.add(rows, first=len(rows["label"]) == self.samples)
+        return board
+
+    def guesses(self) -> dict[str, NDArray[Any]]:
+        """Return the label that each constant baseline would give to any sample now."""
+        return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
+
+    def copies(self) -> Arrays:
+        arrays = self.overall.copies(_OVERALL) | self._ring.copies(_WINDOW)
+        for name, baseline in self._baselines.items():
+            arrays |= baseline.copies(f"{_BASELINE}{name}.")
+        return arrays
+
+    def take(self, arrays: Arrays) -> None:
+        self.overall.take(arrays, _OVERALL)
+        self._ring.take(arrays, _WINDOW)
+        for name, baseline in self._baselines.items():
+            baseline.take(arrays, f"{_BASELINE}{name}.")
+
+    def _scoreboard(self) -> Scoreboard:
+        return Scoreboard(self._task, self._baselines, self._metrics)

@@ -1,0 +1,63 @@
+"""The latest rows of a few columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daemon.evaluation.counters import mismatch
+from daemon.values import Arrays
+
+
+class Ring:
+    """The latest `size` rows of named columns of equal length.
+
+    Where the rows lie is nobody's business: they are read, and kept in a checkpoint, oldest first, so that a ring of
+    another size can take them over.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._columns: Arrays = {}
+        self._next = 0
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, rows: Arrays) -> None:
+        """Append rows, dropping the oldest. Raises StateMismatchError where they are of another shape than before."""
+        count = len(next(iter(rows.values())))
+        keep = min(count, self._size)
+        if not keep:
+            return
+        if not self._columns:
+            self._columns = {name: np.zeros((self._size, *rows[name].shape[1:]), rows[name].dtype) for name in rows}
+        start = (self._next + count - keep) % self._size
+        head = min(keep, self._size - start)
+        for name, values in rows.items():
+            column = self._columns[name]
+            if column.shape[1:] != values.shape[1:]:
+                raise mismatch(name, f"rows of {values.shape[1:]}", column)
+            column[start : start + head] = values[count - keep : count - keep + head]
+            if head < keep:
+                column[: keep - head] = values[count - keep + head :]
+        self._next = (self._next + count) % self._size
+        self._length = min(self._length + count, self._size)
+
+    def latest(self, count: int) -> Arrays:
+        """Return copies of the latest `count` rows, or of all there are, oldest first."""
+        count = min(count, self._length)
+        start = (self._next - count) % self._size if count else 0
+        head = min(count, self._size - start)
+        columns = self._columns.items()
+        return {name: np.concatenate((rows[start : start + head], rows[: count - head])) for name, rows in columns}
+
+    def copies(self, prefix: str) -> Arrays:
+        return {prefix + name: rows for name, rows in self.latest(self._length).items()}
+
+    def take(self, arrays: Arrays, prefix: str) -> None:
+        """Take over the latest rows of what `copies` returned, in place of what is here; none where there is none."""
+        self._columns, self._next, self._length = {}, 0, 0
+        rows = {name.removeprefix(prefix): rows for name, rows in arrays.items() if name.startswith(prefix)}
+        if rows:
+            self.add(rows)
