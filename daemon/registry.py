@@ -1,4 +1,4 @@
-"""Connectors by name. They are imported when the settings name them, so that none costs a start that has no use for it."""
+"""Connectors by name, imported only when the settings name them: none costs a start that has no use for it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,181 @@
+"""From a settings file and overrides to `Settings`, or to every problem in them at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from daemon import settings_yaml
+from daemon.errors import SettingsError
+from daemon.settings import Settings, SourceChoice
+from daemon.settings_problems import Outline, describe
+from daemon.settings_yaml import Document
+
+_Value = TypeVar("_Value")
+
+
+class _PathText(str):
+    """A text that names a file."""
+
+    __slots__ = ()
+
+
+# What decides how fast, never what is learned.
+_NOT_LEARNED_FROM: Mapping[str, set[str]] = {"train": {"max_updates_per_call"}}
+
+
+def load_settings(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file, put in the environment, lay over the overrides (`dotted.path=value`), check everything.
+
+    A relative path in the file is relative to the file's folder; one in an override, to the current one.
+    Raises SettingsError with every problem found, each at its line.
+    """
+    document = Document(str(path), environ)
+    document.read(_text(path))
+    for override in overrides:
+        document.override(override)
+    if document.data is None and not document.problems:
+        raise SettingsError([f"{path}: the file is empty; `learnd init` writes one to start from"])
+    outline = Outline(Settings.model_json_schema(by_alias=True))
+    read_secrets(document.data, (), document, outline)
+    settings = _validate(document, outline)
+    return _anchored(settings, (), document, path.parent)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SettingsError([f"{path}: there is no such file; `learnd init` writes one to start from"]) from None
+    except IsADirectoryError:
+        raise SettingsError([f"{path}: this is a folder; name the settings file in it"]) from None
+    except OSError as error:
+        raise SettingsError([f"{path}: it cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError([f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8"]) from None
+
+
+def _validate(document: Document, outline: Outline) -> Settings:
+    """Return the settings. Problems of reading come with those of the values where there are values to check."""
+    problems = list(document.problems)
+    try:
+        if isinstance(document.data, dict) or not problems:
+            settings = Settings.model_validate(document.data)
+            settings.samples.spec(settings.model.task)
+    except ValidationError as error:
+        problems += describe(error, document, outline)
+    except SettingsError as error:  # sections that do not fit each other; a problem starts with its key
+        problems += [f"{document.place(_key(problem))}: {problem}" for problem in error.problems]
+    if problems:
+        raise SettingsError(sorted(problems, key=partial(_line, name=document.name)))
+    return settings
+
+
+def _line(problem: str, name: str) -> float:
+    """Order problems as the file does; those of overrides come after."""
+    line = problem.removeprefix(f"{name}:").partition(":")[0]
+    return int(line) if line.isdecimal() else float("inf")
+
+
+def _key(problem: str) -> settings_yaml.Path:
+    return tuple(problem.partition(" ")[0].rstrip(":").split("."))
+
+
+def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:
+    """Replace each `password_file: path` by `password: what the file holds`, for every secret there is."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            read_secrets(item, (*path, index), document, outline)
+    if not isinstance(value, dict):
+        return
+    known = outline.keys(path)
+    for key in list(value):
+        secret = key.removesuffix("_file")
+        if key in known or secret == key or not outline.is_secret((*path, secret)):
+            read_secrets(value[key], (*path, key), document, outline)
+            continue
+        place = document.places[*path, secret] = document.place((*path, key))
+        file = _beside(Path(str(value.pop(key))), (*path, secret), document, Path(document.name).parent)
+        if secret in value:
+            document.problems.append(f"{place}: give {secret} or {key}, not both")
+        try:
+            value[secret] = file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            document.problems.append(f"{place}: {'.'.join(map(str, (*path, key)))}: {file} cannot be read: {error}")
+            value[secret] = ""
+
+
+def _beside(file: Path, path: settings_yaml.Path, document: Document, folder: Path) -> Path:
+    """Return `file` as seen from the settings file's folder, or from the current one where an override names it."""
+    file = file.expanduser()
+    return file if file.is_absolute() or document.from_override(path) else folder / file
+
+
+def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folder: Path) -> _Value:
+    """Return a settings value with each relative path in it made relative to the right folder."""
+    anchored: Any = value
+    if isinstance(value, Path):
+        anchored = _beside(value, path, document, folder)
+    elif isinstance(value, _PathText):
+        anchored = str(_beside(Path(value), path, document, folder))
+    elif isinstance(value, SourceChoice):
+        anchored = SourceChoice(value.name, _anchored(value.settings, (*path, value.name), document, folder))
+    elif isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        update = {
+            name: _anchored(_as_path(getattr(value, name), field), (*path, field.alias or name), document, folder)
+            for name, field in fields
+        }
+        anchored = value.model_copy(update=update)
+    elif isinstance(value, dict):
+        anchored = {key: _anchored(item, (*path, key), document, folder) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        items = (_anchored(item, (*path, index), document, folder) for index, item in enumerate(value))
+        anchored = type(value)(items)
+    return anchored  # type: ignore[no-any-return]
+
+
+def _as_path(value: Any, field: FieldInfo) -> Any:
+    """Let a text that its field declares to be a path (a glob is one) be treated as one, and stay a text."""
+    extra = field.json_schema_extra
+    if isinstance(value, str) and isinstance(extra, dict) and extra.get("format") == "path":
+        return _PathText(value)
+    return value
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return the SHA-256, in hex, of the settings that the model depends on, in canonical JSON.
+
+    A file that they name counts by its name alone: the folder may move.
+    """
+    parts = {
+        "model": settings.model,
+        "samples": settings.samples,
+        "train": settings.train,
+        "validate": settings.validation,
+    }
+    plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(value: Any) -> str:
+    return value.name if isinstance(value, Path) else str(value)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the settings file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Settings.model_json_schema(by_alias=True),
+        "title": "learnd settings",
+    }
