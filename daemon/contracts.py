@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from daemon.values import Arrays, Block, Facts, Note, Positions, RecordBatch, Rejection
+from numpy.typing import NDArray
+
+from daemon.values import (
+    Arrays,
+    Block,
+    Call,
+    Event,
+    Facts,
+    Float32,
+    Note,
+    Positions,
+    RecordBatch,
+    Rejection,
+    Report,
+)
 
 
 class Source(Protocol):
@@ -39,14 +53,24 @@ class Source(Protocol):
         """
 
     @property
+    def live(self) -> bool:
+        """Whether records arrive as time passes, so that samples may have to train before their batch is full.
+
+        False for a recorded stream: how it is cut into batches must not depend on the speed of the machine.
+        """
+
+    @property
     def exhausted(self) -> bool:
         """Whether the stream has ended and each of its records was returned."""
 
     def lag(self) -> Mapping[str, int]:
         """Return how much is still unread, per partition: in records, or in bytes where that is all there is."""
 
-    def commit(self, positions: Positions, notes: Sequence[Note]) -> None:
-        """Called after the oldest checkpoint that is still kept covers `positions`; for monitors and clean-up only."""
+    def commit(self, saved: Positions, needed: Positions) -> None:
+        """Called after a checkpoint: it covers `saved`; nothing before `needed` will ever be read again.
+
+        For monitors of lag and for clean-up only: never read back. Must never raise.
+        """
 
     def close(self) -> None:
         """Release what is held; called once, whatever happened before."""
@@ -58,18 +82,28 @@ class Decoder(Protocol):
     def decode(self, batch: RecordBatch) -> Block: ...
 
 
-class DeadLetters(Protocol):
-    """Where rejected records go. Must never lose one that a checkpoint covers, nor hold one twice after a resume."""
+class Output(Protocol):
+    """An append-only output that a checkpoint covers: dead letters, the history.
+
+    Must never lose what was written before a mark that `sync` made durable, nor hold anything twice after a resume.
+    """
 
     def open(self, mark: int) -> None:
-        """Go on at `mark`, which `flush` returned before a checkpoint; whatever was written after it is dropped."""
+        """Go on at `mark`, which the checkpoint holds; whatever was written after it is dropped."""
 
-    def write(self, rejections: Iterable[Rejection]) -> None: ...
+    def mark(self) -> int:
+        """Hand everything written so far to the system, quickly, and return where the output ends."""
 
-    def flush(self) -> int:
-        """Make all that was written durable, and return the mark to resume at. Raises StoreError."""
+    def sync(self) -> None:
+        """Make everything up to the last mark durable. Called from another thread. Raises StoreError."""
 
     def close(self) -> None: ...
+
+
+class DeadLetters(Output, Protocol):
+    """Where rejected records go."""
+
+    def write(self, rejections: Iterable[Rejection]) -> None: ...
 
 
 class Stateful(Protocol):
@@ -80,3 +114,39 @@ class Stateful(Protocol):
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
         """Take over a state. Raises StateMismatchError where it is not one of this part's."""
+
+
+class Learner(Protocol):
+    """A model that is updated call by call. Must never keep anything that influences an update out of its state."""
+
+    def update(self, call: Call) -> Report:
+        """Run the updates of a call, if it has any, each after the prediction of its samples."""
+
+    def predict(self, x: NDArray[Any]) -> Float32:
+        """Return outputs (m, C) of the current weights for features (m, ...), in inference mode."""
+
+    def state(self) -> tuple[Arrays, Facts]: ...
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None: ...
+
+
+class Monitor(Protocol):
+    """Who watches the loop: metrics, health, a progress display. Must never raise, nor change what is trained."""
+
+    def state(self, word: str) -> None:
+        """The daemon is now `starting`, `restoring`, `consuming`, `stopping` or `stopped`."""
+
+    def alive(self) -> None:
+        """The loop went round, with or without a call."""
+
+    def call_done(self, call: Call, report: Report, seconds: float) -> None:
+        """A call has run, in `seconds`."""
+
+    def scored(self, events: Sequence[Event]) -> None:
+        """Scores were published."""
+
+    def checkpoint_begun(self, stall_seconds: float) -> None:
+        """The loop stood still that long for the copy of the state."""
+
+    def checkpoint_done(self, manifest: Facts, seconds: float, size: int, error: Exception | None) -> None:
+        """A checkpoint of `size` bytes is on disk; or, with an error, is not."""

@@ -62,7 +62,7 @@ class TrainSettings(Section):
 
     optimizer: KerasObject | None = None
     """A Keras optimizer: its name, `{name: {argument: value}}`, or its Keras configuration. Default: that of a
-    compiled model, else stochastic gradient descent at a learning rate of 0.05 with gradients clipped to norm 1."""
+    compiled model, else stochastic gradient descent at a learning rate of 0.1 with gradients clipped to norm 1."""
 
     loss: KerasObject | None = None
     """A Keras loss, in the same forms. Default: that of a compiled model, else the usual one of the task."""

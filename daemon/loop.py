@@ -1,0 +1,77 @@
+"""The loop: the daemon as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.contracts import DeadLetters, Learner, Monitor
+from daemon.evaluation.evaluation import Evaluation
+from daemon.evaluation.history import History
+from daemon.failpoints import failpoint
+from daemon.state.keeper import Keeper
+from daemon.state.writer import CheckpointWriter
+from daemon.stream.reader import Reader, Recipe
+from daemon.values import Call
+
+log = structlog.get_logger()
+
+_IDLE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Consumes the stream until it ends or is stopped, and leaves a committed checkpoint."""
+
+    reader: Reader
+    learner: Learner
+    evaluation: Evaluation
+    dead_letters: DeadLetters
+    history: History
+    keeper: Keeper
+    writer: CheckpointWriter
+    monitor: Monitor
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost by one."""
+        self.resume()
+        with self.writer, self.reader:
+            self.monitor.state("consuming")
+            try:
+                while not stop() and not self.reader.exhausted:
+                    call = self.reader.call(self.keeper.progress.samples, _IDLE_S)
+                    if call is not None:
+                        self.keeper.append_to_journal(call, stop)  # before training, so that a resume repeats it
+                        self.train(call)
+                    self.keeper.save_if_due()
+                    self.monitor.alive()
+            finally:
+                self.monitor.state("stopping")
+                self.keeper.finish()
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it."""
+        self.monitor.state("restoring")
+        entries, notes = self.keeper.restore()
+        self.reader.open(self.keeper.progress.positions, notes)
+        for entry in entries:
+            self.train(self.reader.repeat(Recipe(entry.spans, entry.updates, entry.rows)))
+        self.keeper.go_live()
+        log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
+
+    def train(self, call: Call) -> None:
+        """Train a call that is in the journal, and score its predictions."""
+        started = time.perf_counter()
+        report = self.learner.update(call)
+        failpoint("loop.updated")
+        self.keeper.progress.add(call, report)
+        self.dead_letters.write(call.rejections)
+        events = self.evaluation.update(call, report, self.learner.predict)
+        if events:
+            self.history.write(events, time.time())
+            self.monitor.scored(events)
+        self.monitor.call_done(call, report, time.perf_counter() - started)
+        failpoint("loop.call.after")

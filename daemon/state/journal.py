@@ -1,0 +1,188 @@
+"""What each call consumed, written before the call runs, so that a resume repeats it call by call.
+
+A segment holds the calls after one checkpoint: `journal/<epoch>-<checkpoint>.log`, a line each, with a checksum.
+Its first line says which call number comes first, and overrules what earlier segments say of that call and later
+ones: a daemon that was overtaken may have gone on writing for a while. The file is allocated ahead, so that a full disk stops neither the journal nor the training.
+
+The journal is not synced with each call. A kill keeps what was written; a power cut may lose the last entries
+together with the training that they describe, and the calls after them are then cut anew from the source.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from daemon.errors import StoreError
+from daemon.failpoints import failpoint
+from daemon.state.files import canonical_json
+from daemon.values import Call, Note, Span
+
+log = structlog.get_logger()
+
+_ALLOCATED = 1 << 20
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call as the journal tells it: all that its composition depends on beside the source's records."""
+
+    number: int
+    spans: tuple[Span, ...]
+    updates: int
+    rows: int
+    partial: bool
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(cls, number: int, call: Call) -> Entry:
+        return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.partial, call.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n": self.number,
+            "s": [[span.partition, span.start, span.end] for span in self.spans],
+            "u": self.updates,
+            "b": self.rows,
+            "p": self.partial,
+            "i": [dict(note) for note in self.notes],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Entry:
+        spans = tuple(Span(*span) for span in value["s"])
+        return cls(value["n"], spans, value["u"], value["b"], value["p"], tuple(value["i"]))
+
+
+class Journal:
+    """The journal in the directory `root`. One writer; reading is for the start."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._descriptor: int | None = None
+        self._offset = 0
+        self._size = 0
+
+    def read(self, first_call: int) -> list[Entry]:
+        """Return the calls from number `first_call` on, in order: those after a checkpoint."""
+        entries: list[Entry] = []
+        for path in _segments(self._root):
+            first, tail = _read_segment(path)
+            entries = [entry for entry in entries if entry.number < first] + tail
+        return [entry for entry in entries if entry.number >= first_call]
+
+    def start_segment(self, sequence: int, epoch: int, first_call: int) -> None:
+        """Write to a new segment from here on: the calls after checkpoint `sequence`. Raises OSError."""
+        failpoint("journal.segment.before")
+        self._root.mkdir(parents=True, exist_ok=True)
+        path = self._root / f"{epoch:06d}-{sequence:08d}.log"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            os.posix_fallocate(descriptor, 0, _ALLOCATED)
+            header = _line({"first": first_call})
+            os.pwrite(descriptor, header, 0)
+        except OSError:
+            os.close(descriptor)
+            path.unlink()
+            raise
+        self.close()
+        self._descriptor, self._offset, self._size = descriptor, len(header), _ALLOCATED
+        failpoint("journal.segment.after")
+
+    def append(self, entry: Entry, give_up: Callable[[], bool]) -> None:
+        """Write the entry of a call that is about to run.
+
+        Where the disk has no room left even for that, wait for it: a call that is not written down must not run.
+        Raises StoreError where the entry cannot be written for another reason, or `give_up()` turns true.
+        """
+        failpoint("journal.append.before")
+        line = _line(entry.to_json())
+        while True:
+            try:
+                self._write(line)
+                break
+            except OSError as error:
+                self._wait_for_room(error, give_up)
+        failpoint("journal.append.after")
+
+    def sync(self) -> None:
+        if self._descriptor is not None:
+            os.fdatasync(self._descriptor)
+
+    def prune(self, sequence: int) -> None:
+        """Remove the segments that only checkpoints before `sequence` would need."""
+        for path in _segments(self._root):
+            if int(path.stem.partition("-")[2]) < sequence:
+                path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give back what was allocated ahead and not used."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, self._offset)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _write(self, line: bytes) -> None:
+        assert self._descriptor is not None, "start_segment comes first"
+        if self._offset + len(line) > self._size:
+            os.posix_fallocate(self._descriptor, self._size, max(_ALLOCATED, len(line)))
+            self._size += max(_ALLOCATED, len(line))
+        half = len(line) // 2
+        os.pwrite(self._descriptor, line[:half], self._offset)
+        failpoint("journal.append.half")
+        os.pwrite(self._descriptor, line[half:], self._offset + half)
+        self._offset += len(line)
+
+    def _wait_for_room(self, error: OSError, give_up: Callable[[], bool]) -> None:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT} or give_up():
+            raise StoreError(
+                f"{self._root}: the journal cannot be written: {error.strerror}. The call did not run; what ran "
+                "before is kept. Make room or mend the disk, then start again: training goes on from there."
+            ) from error
+        log.error("journal_full", directory=str(self._root), consequence="training waits", action="make room")
+        time.sleep(_RETRY_S)
+
+
+def _segments(root: Path) -> list[Path]:
+    """Return the segments in the order in which they were written: by epoch, then by checkpoint."""
+    return sorted(root.glob("*.log"))
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    body = canonical_json(value)
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _read_segment(path: Path) -> tuple[int, list[Entry]]:
+    """Return the number of the first call and the calls. What follows a line that does not verify is not used."""
+    lines = list(_verified_lines(path))
+    if not lines:
+        return 1 << 62, []
+    return lines[0]["first"], [Entry.from_json(line) for line in lines[1:]]
+
+
+def _verified_lines(path: Path) -> Iterator[dict[str, Any]]:
+    raw = path.read_bytes().rstrip(b"\0")
+    lines = raw.split(b"\n")
+    for index, line in enumerate(lines[:-1]):
+        checksum, _, body = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(body):
+            log.error(
+                "journal_damaged",
+                file=str(path),
+                line=index + 1,
+                lost=len(lines) - 1 - index,
+                consequence="these calls are cut anew from the source",
+            )
+            return
+        yield json.loads(body)

@@ -1,0 +1,198 @@
+"""Keeps the state: takes it up at the start, saves it while the loop runs, and leaves it whole at the end.
+
+To commit is, in this order:
+
+1. copy the state, and the marks of the outputs, to memory (the loop stands still for this alone);
+2. start a new journal segment: the calls from here on come after the new checkpoint;
+3. on the writer's thread: sync the outputs, write the checkpoint, remove what nothing needs any more;
+4. back in the loop: tell the source which positions are safe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from daemon.contracts import Monitor, Output, Source, Stateful
+from daemon.errors import FencedError, StoreError
+from daemon.state.digest import digest
+from daemon.state.journal import Entry, Journal
+from daemon.state.lock import StateLock
+from daemon.state.progress import Progress
+from daemon.state.settings import CheckpointEvery
+from daemon.state.store import Checkpoint, CheckpointStore
+from daemon.state.writer import CheckpointWriter, Snapshot, Written
+from daemon.values import Arrays, Call, Facts, Note
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """The state of one run. All methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        parts: Mapping[str, Stateful],
+        outputs: Mapping[str, Output],
+        describe: Callable[[], Facts],
+        source: Source,
+        store: CheckpointStore,
+        journal: Journal,
+        writer: CheckpointWriter,
+        lock: StateLock,
+        monitor: Monitor,
+        every: CheckpointEvery,
+    ) -> None:
+        """`describe()` gives what a manifest says beside the state: scores, the settings' fingerprint.
+
+        The part called `learner` holds the variables of the digest.
+        """
+        self.progress = Progress()
+        self.newest: Facts | None = None  # the manifest of the newest checkpoint
+        self._parts = parts
+        self._outputs = outputs
+        self._describe = describe
+        self._source = source
+        self._store = store
+        self._journal = journal
+        self._writer = writer
+        self._lock = lock
+        self._monitor = monitor
+        self._every = every
+        self._sequence = 0
+        self._saved = (0, 0, time.monotonic())  # calls, samples and time of the last commit
+
+    def restore(self) -> tuple[list[Entry], list[Note]]:
+        """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
+
+        Raises StoreError where no checkpoint verifies, StateMismatchError where it is of another model.
+        """
+        checkpoint = self._store.newest()
+        if checkpoint is not None:
+            self._take_up(checkpoint)
+        marks = checkpoint.facts["marks"] if checkpoint else {}
+        for name, output in self._outputs.items():
+            output.open(marks.get(name, 0))
+        entries = self._journal.read(self.progress.calls)
+        return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
+
+    def go_live(self) -> None:
+        """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
+        try:
+            self._lock.begin_epoch(self._sequence + 1)
+            self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
+        except OSError as error:
+            raise StoreError(
+                f"the state directory cannot be written: {error}. Nothing new was trained. Make room or mend the disk."
+            ) from error
+        if self.newest is None:
+            self._commit()  # so that even the first checkpoint has one to fall back to
+
+    def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
+        """Write down a call that is about to run. Raises StoreError where that is not possible."""
+        self._journal.append(Entry.of(self.progress.calls, call), give_up)
+
+    def save_if_due(self) -> None:
+        """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""
+        self._take_results(self._writer.results())
+        calls, samples, saved_at_s = self._saved
+        if self.progress.calls == calls or self._writer.busy:
+            return
+        due = self.progress.samples - samples >= self._every.samples
+        if due or time.monotonic() - saved_at_s >= self._every.seconds:
+            self._commit()
+
+    def finish(self) -> None:
+        """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
+        self._take_results(self._writer.results(wait=True))
+        if self.newest is None or self.progress.calls != self._saved[0] or self._failed:
+            self._commit()
+            results = self._writer.results(wait=True)
+            self._take_results(results)
+            if results[-1].error is not None:
+                raise StoreError(
+                    f"the last checkpoint could not be written: {results[-1].error}. The one before it and the "
+                    "journal are whole: the next start repeats the calls since then. Make room or mend the disk."
+                )
+        self._journal.close()
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        for name, part in self._parts.items():
+            part.restore(_under(f"{name}/", checkpoint.arrays), checkpoint.facts[name])
+        self.progress = Progress.of(checkpoint.facts["progress"])
+        self.newest = checkpoint.manifest
+        self._sequence = checkpoint.sequence
+        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
+
+    def _commit(self) -> None:
+        started = time.perf_counter()
+        self._writer.submit(self._snapshot())
+        self._sequence += 1
+        try:
+            self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
+        except OSError as error:  # the old segment serves as well: calls are found by their numbers
+            log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
+        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
+        self._monitor.checkpoint_begun(time.perf_counter() - started)
+
+    def _snapshot(self) -> Snapshot:
+        arrays: Arrays = {}
+        marks = {name: output.mark() for name, output in self._outputs.items()}
+        facts: Facts = {"progress": self.progress.facts(), "marks": marks}
+        for name, part in self._parts.items():
+            part_arrays, facts[name] = part.state()
+            arrays.update({f"{name}/{key}": value for key, value in part_arrays.items()})
+        return Snapshot(arrays, facts, self._manifest(), partial(_seal, arrays, self.progress.stream_facts()))
+
+    def _manifest(self) -> Facts:
+        """Describe the checkpoint to come, but for its digest."""
+        return {
+            "sequence": self._sequence + 1,
+            "epoch": self._lock.epoch,
+            "parent": None if self.newest is None else self.newest["sequence"],
+            "created_s": time.time(),
+            "samples_trained": self.progress.samples_trained,
+            "positions": dict(self.progress.positions),
+            "ranges": self.progress.ranges(),
+            **self._describe(),
+        }
+
+    def _take_results(self, results: Sequence[Written]) -> None:
+        """Learn what became of checkpoints. Raises FencedError: this daemon is no longer in charge."""
+        for written in results:
+            self._monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
+            if isinstance(written.error, FencedError):
+                raise written.error
+            if written.error is None:
+                self.newest = written.manifest
+                self._source.commit(written.manifest["positions"], written.needed_positions)
+            else:
+                self._log_failure(written)
+
+    def _log_failure(self, written: Written) -> None:
+        log.error(
+            "checkpoint_failed",
+            sequence=written.manifest["sequence"],
+            reason=str(written.error),
+            consequence="training goes on; a restart would repeat more of the stream",
+        )
+
+    @property
+    def _failed(self) -> bool:
+        """Whether the last commit did not reach the disk."""
+        return self.newest is None or self.newest["sequence"] != self._sequence
+
+
+def _under(prefix: str, arrays: Arrays) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _seal(arrays: Arrays, stream_facts: Facts, manifest: Facts) -> Facts:
+    """Add to a manifest what takes long to compute: the digest, and what the variables are."""
+    variables = _under("learner/", arrays)
+    described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(variables.items())]
+    return {**manifest, "digest": digest(variables, stream_facts), "variables": described}

@@ -1,0 +1,88 @@
+"""One writer a state directory: a lock that keeps a second daemon out, and an epoch that keeps an old one out.
+
+The lock is enough on one machine while nobody forces it. `take_over` forces it, for a daemon that hangs or
+whose machine is gone; should that daemon wake up, its epoch is no longer the last one. It may still write, and
+even rename a checkpoint into place after it looked at the epoch: so the file also says which sequence numbers
+each epoch may publish, and what an older epoch publishes afterwards is not believed by anyone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from daemon.errors import FencedError, LockedError, StoreError
+from daemon.state.files import canonical_json, replace_synced
+
+
+class StateLock:
+    """Holds the directory `root` from `acquire` to `release`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = root / "lock"
+        self._epochs_path = root / "epochs.json"
+        self._descriptor: int | None = None
+        self.epoch = 0
+
+    def acquire(self, *, take_over: bool = False) -> None:
+        """Take the lock. Raises LockedError where another process holds it, StoreError where it cannot be written."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            if take_over:
+                self._path.unlink(missing_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        except BlockingIOError as error:
+            holder = self._path.read_text().strip() or "unknown"
+            self.release()
+            raise LockedError(
+                f"{self._root}: another daemon (process {holder}) holds this state directory. Nothing was changed. "
+                "Stop it first; or, if it hangs or its machine is gone, start with --take-over."
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self._root}: the state directory cannot be written: {error.strerror}. Nothing was trained."
+            ) from error
+
+    def begin_epoch(self, first_sequence: int) -> None:
+        """Start a new epoch, which publishes from `first_sequence` on, and end every earlier one there."""
+        epochs = [entry for entry in self._epochs() if entry[1] < first_sequence]
+        highest = max((epoch for epoch, _ in self._epochs()), default=0)
+        self.epoch = highest + 1
+        replace_synced(self._epochs_path, canonical_json([*epochs, [self.epoch, first_sequence]]))
+
+    def check(self) -> None:
+        """Raise FencedError where another daemon took over."""
+        last = max((epoch for epoch, _ in self._epochs()), default=0)
+        if last != self.epoch:
+            raise FencedError(
+                f"{self._root}: another daemon took over this state directory (epoch {last}, this one has "
+                f"{self.epoch}). This one stops without publishing; the other goes on from the last checkpoint."
+            )
+
+    def may_publish(self, epoch: int, sequence: int) -> bool:
+        """Whether a checkpoint of that sequence number is by the epoch that was in charge of it."""
+        owners = [owner for owner, first in self._epochs() if first <= sequence]
+        return not owners or epoch == max(owners)
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _epochs(self) -> list[tuple[int, int]]:
+        """Return (epoch, first sequence) pairs, oldest first."""
+        try:
+            return [(epoch, first) for epoch, first in json.loads(self._epochs_path.read_bytes())]
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise StoreError(
+                f"{self._epochs_path} is damaged. Nothing was changed. Make sure that no other daemon uses this "
+                "directory, then remove the file: every checkpoint that verifies is believed again."
+            ) from error

@@ -1,0 +1,84 @@
+"""How far the stream was consumed, and what became of its records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from daemon.values import Call, Facts, Note, Positions, Report
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts over the life of the model. `samples` went through updates, the skipped ones included: what is due at a
+    count of samples counts these."""
+
+    calls: int = 0
+    records: int = 0
+    samples: int = 0
+    samples_trained: int = 0
+    samples_held_out: int = 0
+    updates: int = 0
+    updates_skipped: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    positions: Positions = field(default_factory=dict)
+    starts: Positions = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    def add(self, call: Call, report: Report) -> None:
+        """Count a call that has run."""
+        self.calls += 1
+        self.records += call.records
+        self.samples_held_out += len(call.held_x)
+        self.rejected.update(rejection.defect.reason for rejection in call.rejections)
+        self.notes.extend(call.notes)
+        for span in call.spans:
+            self.starts.setdefault(span.partition, span.start)
+            self.positions[span.partition] = span.end
+        skipped = int(report.skipped.sum())
+        self.samples += call.samples
+        self.updates += call.updates - skipped
+        self.updates_skipped += skipped
+        self.samples_trained += (call.updates - skipped) * int(call.x.shape[1])
+
+    def stream_facts(self) -> Facts:
+        """Return what depends on the stream alone: part of the digest."""
+        return {
+            "positions": dict(self.positions),
+            "samples_trained": self.samples_trained,
+            "samples_held_out": self.samples_held_out,
+            "samples_rejected": dict(sorted(self.rejected.items())),
+            "updates": self.updates,
+            "updates_skipped": self.updates_skipped,
+        }
+
+    def ranges(self) -> dict[str, list[list[int]]]:
+        """Return the records that made the model: per partition the ranges of positions, the end not part of them."""
+        return {partition: [[self.starts[partition], end]] for partition, end in self.positions.items()}
+
+    def facts(self) -> Facts:
+        return {
+            **self.stream_facts(),
+            "calls": self.calls,
+            "records": self.records,
+            "samples": self.samples,
+            "starts": dict(self.starts),
+            "notes": [dict(note) for note in self.notes],
+        }
+
+    @classmethod
+    def of(cls, facts: Facts) -> Progress:
+        """Return the progress that `facts()` described."""
+        return cls(
+            calls=facts["calls"],
+            records=facts["records"],
+            samples=facts["samples"],
+            samples_trained=facts["samples_trained"],
+            samples_held_out=facts["samples_held_out"],
+            updates=facts["updates"],
+            updates_skipped=facts["updates_skipped"],
+            rejected=Counter(facts["samples_rejected"]),
+            positions=dict(facts["positions"]),
+            starts=dict(facts["starts"]),
+            notes=list(facts["notes"]),
+        )

@@ -1,0 +1,188 @@
+"""Checkpoints on disk: `checkpoints/<sequence>-<epoch>/` with arrays, facts and a manifest, written at once or not at all.
+
+A directory is written beside its place, synced, and renamed; the epoch is looked at right before. What does not
+verify to the last byte is never used: it is set aside, and the checkpoint before it serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from safetensors.numpy import load, save
+
+from daemon.errors import StoreError
+from daemon.failpoints import failpoint
+from daemon.state.files import canonical_json, sync_directory, write_synced
+from daemon.values import Arrays, Facts
+
+log = structlog.get_logger()
+
+_FORMAT = 1
+_ARRAYS, _FACTS, _MANIFEST, _PIN = "arrays.safetensors", "facts.json", "manifest.json", "pinned"
+
+
+class BrokenCheckpointError(Exception):
+    """Raised when a checkpoint does not verify. Handled inside this package, by using the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint as it was read: what the next call depends on, and the manifest that describes it."""
+
+    path: Path
+    manifest: Facts
+    arrays: Arrays
+    facts: Facts
+
+    @property
+    def sequence(self) -> int:
+        return int(self.manifest["sequence"])
+
+
+class CheckpointStore:
+    """The checkpoints of one state directory. `may_publish(epoch, sequence)` says which of them to believe."""
+
+    def __init__(self, root: Path, may_publish: Callable[[int, int], bool]) -> None:
+        self._root = root / "checkpoints"
+        self._broken = root / "broken"
+        self._may_publish = may_publish
+
+    def write(self, arrays: Arrays, facts: Facts, manifest: Facts, fence: Callable[[], None]) -> int:
+        """Write a checkpoint and return its size in bytes. `manifest` names its `sequence` and `epoch`.
+
+        Raises OSError, or what `fence` raises; the checkpoints before it are untouched by either.
+        """
+        failpoint("checkpoint.before")
+        place = self._root / f"{manifest['sequence']:08d}-{manifest['epoch']:06d}"
+        beside = self._root / f".{place.name}.new"
+        self._root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        try:
+            size = _write_files(beside, arrays, facts, manifest)
+            failpoint("checkpoint.fence.before")
+            fence()
+            failpoint("checkpoint.rename.before")
+            beside.rename(place)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        failpoint("checkpoint.rename.after")
+        sync_directory(self._root)
+        failpoint("checkpoint.after")
+        return size
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that verifies. A broken one is set aside.
+
+        Raises StoreError where there are checkpoints and none verifies: to start afresh is the operator's choice.
+        """
+        paths = self.paths()
+        for path in paths:
+            try:
+                return self.load(path)
+            except BrokenCheckpointError as error:
+                aside = self._set_aside(path)
+                log.error("checkpoint_broken", checkpoint=path.name, reason=str(error), set_aside=str(aside))
+        if paths or self._has_broken():
+            raise StoreError(
+                f"{self._root.parent}: no checkpoint verifies (see {self._broken}). Nothing was changed, and nothing "
+                "is trained from scratch by accident. Restore the directory from a backup, or give a new --state."
+            )
+        return None
+
+    def load(self, path: Path) -> Checkpoint:
+        """Return a checkpoint, every byte of it verified. Raises BrokenCheckpointError."""
+        manifest = self.manifest(path)
+        try:
+            files = {name: (path / name).read_bytes() for name in manifest["files"]}
+        except OSError as error:
+            raise BrokenCheckpointError(f"{error.filename}: {error.strerror}") from error
+        for name, data in files.items():
+            if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
+                raise BrokenCheckpointError(f"{name}: its SHA-256 is not the one in the manifest")
+        return Checkpoint(path, manifest, load(files[_ARRAYS]), json.loads(files[_FACTS]))
+
+    def manifest(self, path: Path) -> Facts:
+        """Return the manifest of a checkpoint. Raises BrokenCheckpointError where it does not verify."""
+        try:
+            data = (path / _MANIFEST).read_bytes()
+            manifest: Facts = json.loads(data)
+            checksum = manifest.pop("sha256")
+        except OSError as error:
+            raise BrokenCheckpointError(f"{error.filename}: {error.strerror}") from error
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise BrokenCheckpointError(f"{_MANIFEST}: not a manifest") from error
+        if data != _sealed(manifest) or checksum != hashlib.sha256(canonical_json(manifest)).hexdigest():
+            raise BrokenCheckpointError(f"{_MANIFEST}: its SHA-256 is not its own")
+        if manifest["format"] != _FORMAT:
+            raise BrokenCheckpointError(f"{_MANIFEST}: format {manifest['format']}, and this learnd reads {_FORMAT}")
+        return manifest
+
+    def paths(self) -> list[Path]:
+        """Return the checkpoints that an epoch in charge has published, newest first."""
+        found = [path for path in self._root.glob("[0-9]*-[0-9]*") if path.is_dir()]
+        return sorted((path for path in found if self._may_publish(*_epoch_sequence(path))), reverse=True)
+
+    def prune(self, keep: Iterable[str]) -> None:
+        """Remove every checkpoint but those named and the pinned ones, and what a kill left behind."""
+        kept = set(keep)
+        for path in self._root.glob("[0-9]*-[0-9]*"):
+            if path.name not in kept and not is_pinned(path):
+                doomed = path.with_name(f".{path.name}.old")
+                path.rename(doomed)
+                failpoint("checkpoint.prune.between")
+                shutil.rmtree(doomed, ignore_errors=True)
+        for leftover in [*self._root.glob(".*.old"), *self._root.glob(".*.new")]:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _set_aside(self, path: Path) -> Path:
+        self._broken.mkdir(exist_ok=True)
+        taken = sum(1 for _ in self._broken.glob(f"{path.name}*"))
+        return path.rename(self._broken / (f"{path.name}.{taken}" if taken else path.name))
+
+    def _has_broken(self) -> bool:
+        return self._broken.is_dir() and any(self._broken.iterdir())
+
+
+def pin(path: Path) -> None:
+    """Keep a checkpoint for good."""
+    (path / _PIN).touch()
+
+
+def is_pinned(path: Path) -> bool:
+    return (path / _PIN).exists()
+
+
+def _write_files(directory: Path, arrays: Arrays, facts: Facts, manifest: Facts) -> int:
+    """Write and sync the files of a checkpoint, the manifest last. Return their size in bytes."""
+    files = {_ARRAYS: save(arrays), _FACTS: canonical_json(facts)}
+    for name, data in files.items():
+        failpoint("checkpoint.write")
+        write_synced(directory / name, data)
+    entries = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    sealed = _sealed({**manifest, "format": _FORMAT, "files": entries})
+    failpoint("checkpoint.manifest.before")
+    write_synced(directory / _MANIFEST, sealed)
+    sync_directory(directory)
+    return sum(len(data) for data in files.values()) + len(sealed)
+
+
+def _sealed(manifest: Facts) -> bytes:
+    """Return the bytes of a manifest with its own SHA-256 inside."""
+    seal = hashlib.sha256(canonical_json(manifest)).hexdigest()
+    return canonical_json({**manifest, "sha256": seal}) + b"\n"
+
+
+def _epoch_sequence(path: Path) -> tuple[int, int]:
+    sequence, _, epoch = path.name.partition("-")
+    return int(epoch), int(sequence)
+
+

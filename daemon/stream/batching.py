@@ -1,0 +1,213 @@
+"""Cuts decoded blocks into calls.
+
+Samples keep their order, and an update always takes B of them; how many updates go into one call depends on how
+many samples are waiting, which no result depends on. Calls also end where something is due at a count of samples
+(a score of the anchor set, say), so that it happens after the same sample at any speed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.values import Block, Call, Float32, Int64, Kind, Note, Rejection, Span
+
+_MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A block, and how far it was consumed: in records, in samples (rows of `x`), in rejections."""
+
+    block: Block
+    train_records: Int64  # record index of each sample that trains
+    arrived_s: float
+    record: int = 0
+    trained: int = 0
+    row: int = 0
+    rejection: int = 0
+    rows_of_train: Int64 | None = None  # row of `x` of each sample that trains; None where each row trains
+    note_taken: bool = False
+
+    @classmethod
+    def of(cls, block: Block, arrived_s: float) -> _Pending:
+        train = block.kinds == Kind.TRAIN
+        train_records = np.flatnonzero(train)
+        every_row_trains = len(train_records) == len(block.x)
+        rows = None if every_row_trains else np.flatnonzero(train[block.kinds != Kind.REJECT])
+        return cls(block, train_records, arrived_s, rows_of_train=rows)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.train_records) - self.trained
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is gathered for one call."""
+
+    spans: list[Span] = field(default_factory=list)
+    x: list[NDArray[Any]] = field(default_factory=list)
+    y: list[Float32] = field(default_factory=list)
+    weight: list[Float32] = field(default_factory=list)
+    held_x: list[NDArray[Any]] = field(default_factory=list)
+    held_y: list[Float32] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    records: int = 0
+    event_time_s: float | None = None
+
+
+class Batcher:
+    """Holds blocks until they are taken as calls. Not thread-safe."""
+
+    def __init__(self, batch_size: int, width: int, label_columns: int) -> None:
+        self._batch_size = batch_size
+        self._no_x = np.zeros((0, width), np.float32)
+        self._no_y = np.zeros((0, label_columns), np.float32)
+        self._blocks: deque[_Pending] = deque()
+        self.waiting = 0  # samples that would train
+        self.records = 0  # records of any kind
+
+    def add(self, block: Block, arrived_s: float = 0.0) -> None:
+        pending = _Pending.of(block, arrived_s)
+        self._blocks.append(pending)
+        self.waiting += pending.waiting
+        self.records += len(block)
+
+    @property
+    def oldest_arrival_s(self) -> float | None:
+        """When the block of the first waiting record arrived; None where nothing waits."""
+        return self._blocks[0].arrived_s if self._blocks else None
+
+    @property
+    def only_untrained(self) -> bool:
+        """Whether so many records wait, none of which trains, that a call should move past them."""
+        return self.waiting == 0 and self.records > _MOST_UNTRAINED
+
+    def take(self, most_updates: int) -> Call | None:
+        """Return a call of full batches, up to the last record that they need; None without a full batch."""
+        updates = min(self.waiting // self._batch_size, most_updates)
+        return self._take(updates, self._batch_size, self._gather(updates * self._batch_size)) if updates else None
+
+    def take_rest(self) -> Call | None:
+        """Return a call of everything that waits when it is less than a full batch; None where nothing waits.
+
+        It is a partial call, or one of no update where none of the records trains.
+        """
+        if not self.records:
+            return None
+        assert self.waiting < self._batch_size, "full batches are taken first"
+        samples = self.waiting
+        parts = self._gather(samples)
+        while self._blocks:
+            self._consume(self._blocks[0], len(self._blocks[0].block), parts)
+        return self._take(1 if samples else 0, samples or self._batch_size, parts)
+
+    def take_exactly(self, updates: int, rows: int) -> Call | None:
+        """Return a call of all records that wait, as `updates` batches of `rows`; None where they do not fit."""
+        if self.waiting != updates * rows:
+            return None
+        parts = self._gather(self.waiting)
+        while self._blocks:
+            self._consume(self._blocks[0], len(self._blocks[0].block), parts)
+        return self._take(updates, rows, parts)
+
+    def _gather(self, samples: int) -> _Parts:
+        """Consume records up to and including the one of the last of `samples` samples."""
+        parts = _Parts()
+        while samples:
+            pending = self._blocks[0]
+            taken = min(samples, pending.waiting)
+            samples -= taken
+            last = pending.trained + taken - 1
+            whole = taken == 0 or (samples > 0)
+            self._consume(pending, len(pending.block) if whole else int(pending.train_records[last]) + 1, parts)
+        return parts
+
+    def _consume(self, pending: _Pending, until: int, parts: _Parts) -> None:
+        """Move the records of a block before index `until` into `parts`."""
+        block, first = pending.block, pending.record
+        if until > first:
+            start = block.start if first == 0 else int(block.ends[first - 1])
+            _extend(parts.spans, Span(block.partition, start, int(block.ends[until - 1])))
+        if block.note is not None and not pending.note_taken:
+            parts.notes.append(block.note)
+            pending.note_taken = True
+        self._consume_samples(pending, until, parts)
+        self._consume_rejections(pending, until, parts)
+        parts.records += until - first
+        self.records -= until - first
+        pending.record = until
+        if until == len(block):
+            self._blocks.popleft()
+
+    def _consume_samples(self, pending: _Pending, until: int, parts: _Parts) -> None:
+        block = pending.block
+        rows_end = pending.row + int(np.count_nonzero(block.kinds[pending.record : until] != Kind.REJECT))
+        trained_end = int(np.searchsorted(pending.train_records, until))
+        if pending.rows_of_train is None:
+            rows: Any = slice(pending.row, rows_end)
+        else:
+            rows = pending.rows_of_train[pending.trained : trained_end]
+            held = np.setdiff1d(np.arange(pending.row, rows_end), rows, assume_unique=True)
+            parts.held_x.append(block.x[held])
+            parts.held_y.append(block.y[held])
+        parts.x.append(block.x[rows])
+        parts.y.append(block.y[rows])
+        parts.weight.append(block.weight[rows])
+        if block.event_time_s is not None and trained_end > pending.trained:
+            newest = float(block.event_time_s[rows].max())
+            parts.event_time_s = newest if parts.event_time_s is None else max(newest, parts.event_time_s)
+        self.waiting -= trained_end - pending.trained
+        pending.row, pending.trained = rows_end, trained_end
+
+    def _consume_rejections(self, pending: _Pending, until: int, parts: _Parts) -> None:
+        rejections = pending.block.rejections
+        if pending.rejection < len(rejections):
+            end = int(pending.block.ends[until - 1]) if until else pending.block.start
+            while pending.rejection < len(rejections) and rejections[pending.rejection].end <= end:
+                parts.rejections.append(rejections[pending.rejection])
+                pending.rejection += 1
+
+    def _take(self, updates: int, rows: int, parts: _Parts) -> Call:
+        x = _joined(parts.x, self._no_x)
+        y = _joined(parts.y, self._no_y)
+        weight = _joined(parts.weight, np.zeros(0, np.float32))
+        return Call(
+            spans=tuple(parts.spans),
+            x=x.reshape(updates, rows, *x.shape[1:]),
+            y=y.reshape(updates, rows, y.shape[1]),
+            weight=weight.reshape(updates, rows),
+            partial=updates > 0 and rows != self._batch_size,
+            held_x=_joined(parts.held_x, self._no_x),
+            held_y=_joined(parts.held_y, self._no_y),
+            records=parts.records,
+            rejections=tuple(parts.rejections),
+            event_time_s=parts.event_time_s,
+            notes=tuple(parts.notes),
+        )
+
+
+def updates_until(samples: int, batch_size: int, periods: Sequence[int]) -> int:
+    """Return after how many full batches, of the stream's `samples` so far, the next of `periods` is reached."""
+    missing = min((period - samples % period for period in periods), default=1 << 62)
+    return -(-missing // batch_size)
+
+
+def _extend(spans: list[Span], span: Span) -> None:
+    """Append a span, joined to the last one where it follows it."""
+    if spans and spans[-1].partition == span.partition and spans[-1].end == span.start:
+        span = Span(span.partition, spans.pop().start, span.end)
+    spans.append(span)
+
+
+def _joined(arrays: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
+    if not arrays:
+        return empty
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -1,0 +1,171 @@
+"""Reads and decodes on a thread of its own, beside the training, and hands out calls.
+
+The thread is ahead of the loop by a bounded number of samples. A source that fails, fails in the loop: the error
+is raised where the next call is asked for, after everything read before it was handed out.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from daemon.contracts import Decoder, Source
+from daemon.errors import DataError, SourceError
+from daemon.stream.batching import Batcher, updates_until
+from daemon.stream.reject_rate import RejectRate
+from daemon.values import Block, Call, Note, Positions, Span
+
+_READ_TIMEOUT_S = 0.05
+_CALLS_AHEAD = 3
+_MOST_WAITING = 1_000_000  # records, before giving up on a full batch
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a journaled call was composed."""
+
+    spans: Sequence[Span]
+    updates: int
+    rows: int
+
+
+class Reader:
+    """A context manager around the reading thread. `call` and `repeat` are for the loop's thread."""
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        batcher: Callable[[], Batcher],
+        *,
+        batch_size: int,
+        max_updates: int,
+        max_wait_s: float | None,
+        periods: Sequence[int],
+        reject_rate: RejectRate,
+    ) -> None:
+        """`max_wait_s` flushes samples that wait that long for a full batch: None for a recorded stream, whose
+        batches must not depend on the speed of the machine."""
+        self._source = source
+        self._decoder = decoder
+        self._make_batcher = batcher
+        self._batcher = batcher()
+        self._batch_size = batch_size
+        self._max_updates = max_updates
+        self._max_wait_s = max_wait_s
+        self._periods = periods
+        self._ahead = _CALLS_AHEAD * max_updates * batch_size
+        self._changed = threading.Condition()
+        self._reject_rate = reject_rate
+        self._ended = False
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
+
+    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        """Point the source at what comes after a checkpoint. Raises SourceError."""
+        self._source.open(positions, notes)
+
+    def repeat(self, recipe: Recipe) -> Call:
+        """Return a journaled call again, from the same records. Before the thread is started.
+
+        Raises SourceError where the source now holds other records at these positions.
+        """
+        batcher = self._make_batcher()
+        for span in recipe.spans:
+            for batch in self._source.read_range(span.partition, span.start, span.end):
+                batcher.add(self._decoder.decode(batch))
+        call = batcher.take_exactly(recipe.updates, recipe.rows)
+        if call is None or call.spans != tuple(recipe.spans):
+            where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in recipe.spans)
+            raise SourceError(
+                f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
+                "the last checkpoint is whole. Bring the records back, or give a new --state directory."
+            )
+        return call
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._source.close()
+
+    @property
+    def queued_samples(self) -> int:
+        return self._batcher.waiting
+
+    def call(self, samples: int, timeout_s: float) -> Call | None:
+        """Return the next call after `samples` samples; None where none is due yet, or the stream has ended.
+
+        Raises what the source raised, once everything before it was handed out.
+        """
+        limit = min(self._max_updates, updates_until(samples, self._batch_size, self._periods))
+        with self._changed:
+            self._wait_until_due(timeout_s)
+            call = self._batcher.take(limit)
+            if call is None and (self._ended or self._overdue() or self._batcher.only_untrained):
+                call = self._batcher.take_rest()
+            self._changed.notify_all()
+            if call is None and self._error is not None:
+                raise self._error
+            return call
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the stream has ended and every record was handed out."""
+        with self._changed:
+            return self._ended and self._error is None and not self._batcher.records
+
+    def _wait_until_due(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not (self._ended or self._due()):
+            remaining = min(deadline, self._overdue_at()) - time.monotonic()
+            if remaining <= 0:
+                return
+            self._changed.wait(remaining)
+
+    def _due(self) -> bool:
+        return self._batcher.waiting >= self._batch_size or self._overdue() or self._batcher.only_untrained
+
+    def _overdue(self) -> bool:
+        return time.monotonic() >= self._overdue_at()
+
+    def _overdue_at(self) -> float:
+        arrival = self._batcher.oldest_arrival_s
+        return math.inf if arrival is None or self._max_wait_s is None else arrival + self._max_wait_s
+
+    def _read(self) -> None:
+        try:
+            while not self._closing and not self._source.exhausted:
+                batch = self._source.read(_READ_TIMEOUT_S)
+                if batch is not None:
+                    self._add(self._decoder.decode(batch))
+            if not self._closing:
+                self._reject_rate.check_end()
+        except BaseException as error:  # whatever it is, it belongs to the loop's thread
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _add(self, block: Block) -> None:
+        """Queue a block, once there is room for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._batcher.waiting < self._ahead)
+            self._batcher.add(block, time.monotonic())
+            self._changed.notify_all()
+        self._reject_rate.add(block)
+        if self._batcher.waiting < self._batch_size and self._batcher.records > _MOST_WAITING:
+            raise DataError(
+                f"{block.partition}: of the last {self._batcher.records:,} records fewer than {self._batch_size} could "
+                "be trained, not enough for one batch. What came before is kept. See the dead letters, and mend the "
+                "producer or samples."
+            )

@@ -1,0 +1,56 @@
+"""Stops a daemon whose stream has gone bad, before it has thrown most of it away."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from daemon.errors import DataError
+from daemon.values import Block, Kind, Rejection
+
+_ENOUGH = 100  # records
+
+
+class RejectRate:
+    """Counts rejected records among the last `window`. A rate of 1 never stops."""
+
+    def __init__(self, max_rate: float, window: int) -> None:
+        self._max_rate = max_rate
+        self._window = window
+        self._recent: deque[bool] = deque(maxlen=window)
+        self._rejected = 0
+        self._reasons: Counter[str] = Counter()
+        self._last: Rejection | None = None
+
+    def add(self, block: Block) -> None:
+        """Take in a block. Raises DataError where the rate is over its limit anywhere in it."""
+        if block.rejections:
+            self._last = block.rejections[-1]
+            self._reasons.update(rejection.defect.reason for rejection in block.rejections)
+        elif not self._rejected:
+            self._recent.extend([False] * min(len(block), self._window))
+            return
+        for rejected in (block.kinds == Kind.REJECT).tolist():
+            if len(self._recent) == self._window:
+                self._rejected -= self._recent[0]
+            self._recent.append(rejected)
+            self._rejected += rejected
+            if rejected and self._rejected > self._max_rate * self._window:
+                self._stop()
+
+    def check_end(self) -> None:
+        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError."""
+        seen = len(self._recent)
+        if self._rejected == seen > 0 or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):
+            self._stop()
+
+    def _stop(self) -> None:
+        assert self._last is not None
+        seen = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(4))
+        last = self._last
+        raise DataError(
+            f"{self._rejected:,} of the last {len(self._recent):,} records were rejected, over the limit of "
+            f"{self._max_rate:.0%} (dead_letters.max_rate). Rejected since the start: {seen}. The last one, "
+            f"{last.partition} at {last.start}: {last.defect.detail}. What trained before is kept in the state "
+            "directory, and the rejected records are in the dead letters. Mend the producer or `samples`, then start "
+            "again: training goes on behind them."
+        )

@@ -1,0 +1,79 @@
+"""Keras layers for streams. Importing this module registers them, so that an exported model opens in plain Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daemon.training.runtime import keras, tf
+
+
+@keras.saving.register_keras_serializable("learnd")
+class RunningStandardization(keras.layers.Layer):
+    """Shifts and scales each feature by its running mean and variance.
+
+    The statistics are variables of the layer: they travel with the model, and learn only in training, one
+    sample at a time or a batch at once (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). They take in a
+    sample before it is scaled, as an unsupervised step may, so the very first one maps to zero and the n-th to
+    at most sqrt(n). Up to `horizon` samples weigh the same; behind it older ones fade with that time constant.
+    Scaled values are limited to ±`limit`, so that a stray record cannot throw the layers behind.
+
+    Input and output: (batch, features).
+    """
+
+    def __init__(self, horizon: int = 1_000_000, limit: float = 10.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.horizon = horizon
+        self.limit = limit
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        shape = (input_shape[-1],)
+        self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False, dtype="float32")
+        self.variance = self.add_weight(
+            name="variance", shape=shape, initializer="zeros", trainable=False, dtype="float32"
+        )
+        self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False, dtype="int32")
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training:
+            self._learn(inputs)
+        scale = tf.math.rsqrt(tf.maximum(self.variance.value, 1e-12))
+        scaled = (inputs - self.mean.value) * scale
+        return tf.clip_by_value(scaled, -self.limit, self.limit)
+
+    def _learn(self, inputs: Any) -> None:
+        """Merge the batch into the statistics. The count stays below the horizon plus a batch."""
+        rows = tf.shape(inputs)[0]
+        count = tf.minimum(self.count.value, self.horizon) + rows
+        share = tf.cast(rows, tf.float32) / tf.cast(count, tf.float32)
+        batch_mean = tf.reduce_mean(inputs, axis=0)
+        batch_variance = tf.reduce_mean(tf.square(inputs - batch_mean), axis=0)
+        delta = batch_mean - self.mean.value
+        self.variance.assign(
+            self.variance.value + share * (batch_variance - self.variance.value + (1 - share) * tf.square(delta))
+        )
+        self.mean.assign(self.mean.value + share * delta)
+        self.count.assign(count)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "horizon": self.horizon, "limit": self.limit}
+
+
+@keras.saving.register_keras_serializable("learnd")
+class TakeColumns(keras.layers.Layer):
+    """Selects columns of the feature matrix: (batch, width) to (batch, len(indices))."""
+
+    def __init__(self, indices: list[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.indices = list(indices)
+
+    def call(self, inputs: Any) -> Any:
+        return tf.gather(inputs, self.indices, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], len(self.indices))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "indices": self.indices}

@@ -1,0 +1,223 @@
+"""The learner: a model, its optimizer, and the compiled calls that update them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from daemon.errors import ModelError, StateMismatchError
+from daemon.training.by_batch import TrainOnBatch
+from daemon.training.models import create_model
+from daemon.training.objects import create_loss, create_metrics, create_optimizer, take_global_clip_norm
+from daemon.training.runtime import configure, keras, tf
+from daemon.training.settings import ModelSettings, TrainSettings
+from daemon.training.step import Updates
+from daemon.values import Arrays, Call, Facts, Float32, Report, SampleSpec
+
+log = structlog.get_logger()
+
+_CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter calls than rows of ten numbers
+_SMALL_CALL = 32
+
+
+class Step(Protocol):
+    """A compiled call. Its results are those of `Updates`."""
+
+    traces: int
+
+    def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Float32, Float32]: ...
+
+
+class Learner:
+    """Updates a model with calls, predicts with it, and gives and takes its whole state."""
+
+    def __init__(self, model: ModelSettings, train: TrainSettings, spec: SampleSpec) -> None:
+        """Build and compile. Raises ModelError, or SettingsError for a name that Keras does not know."""
+        configure(train.threads, train.seed)
+        self._rows = train.batch_size
+        self._spec = spec
+        self.model = create_model(model, spec)
+        self._optimizer = create_optimizer(train, self.model)
+        self._optimizer.build(self.model.trainable_variables)
+        self._metrics = create_metrics(train)
+        self._learning_rate = _initial_learning_rate(self._optimizer)
+        self.max_updates = _longest_call(train, spec)
+        self._infer = tf.function(self._inference, reduce_retracing=True)
+        self._steps = self._compile(train)
+        self._nothing = _empty_report(train.batch_size, spec.task.outputs)
+
+    # Training and prediction.
+
+    def update(self, call: Call) -> Report:
+        """Run the updates of a call, if it has any, each after the prediction of its samples."""
+        updates = call.updates
+        if not updates:
+            return self._nothing
+        if call.partial:
+            outputs, figures = self._partial_step()(call.x, call.y, call.weight, updates)
+        else:
+            size = _SMALL_CALL if updates <= _SMALL_CALL else self.max_updates
+            arrays = [_padded(array, min(size, self.max_updates)) for array in (call.x, call.y, call.weight)]
+            outputs, figures = self._steps["full"](*arrays, updates)
+        figures = figures[:updates]
+        return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
+
+    def predict(self, x: NDArray[Any]) -> Float32:
+        """Return the outputs (m, C) of the current weights for features (m, ...), in inference mode."""
+        outputs: Float32 = self._infer(x).numpy()
+        return outputs
+
+    @property
+    def traces(self) -> int:
+        """How often a call was traced; more than a handful over a life is a bug."""
+        return sum(step.traces for step in self._steps.values())
+
+    @property
+    def learning_rate(self) -> float:
+        return float(np.asarray(self._optimizer.learning_rate))
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(int(np.prod(variable.shape)) for variable in self.model.trainable_variables)
+
+    def metric_results(self) -> dict[str, float]:
+        """Return the Keras metrics of the settings, over every prediction so far."""
+        return {metric.name: float(metric.result()) for metric in self._metrics}
+
+    def export(self, path: Path) -> None:
+        """Write the model as a `.keras` file for inference."""
+        self.model.save(path)
+
+    # State.
+
+    def state(self) -> tuple[Arrays, Facts]:
+        """Return a copy of every variable by its name, and what describes the optimizer."""
+        arrays = {name: np.array(variable.value) for name, variable in self._variables().items()}
+        return arrays, {"learning_rate": self._learning_rate}
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Take over every variable. A learning rate that the settings changed since then holds from here on.
+
+        Raises StateMismatchError, and changes nothing, where a name, shape or dtype differs.
+        """
+        variables = self._variables()
+        problems = _mismatches(variables, arrays)
+        if problems:
+            raise StateMismatchError(
+                "the checkpoint is of another model or optimizer than the settings describe:\n  "
+                + "\n  ".join(problems)
+                + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        if self._learning_rate is not None and facts["learning_rate"] != self._learning_rate:
+            log.info("learning_rate_changed", before=facts["learning_rate"], now=self._learning_rate)
+            self._optimizer.learning_rate = self._learning_rate
+
+    def _variables(self) -> dict[str, Any]:
+        """Return each variable by a name that is unique, and the same in every process."""
+        parts = {
+            "model": self.model.variables,
+            "optimizer": self._optimizer.variables,
+            "metric": [variable for metric in self._metrics for variable in metric.variables],
+        }
+        return {
+            f"{part}/{index:04d}/{variable.path}": variable
+            for part, variables in parts.items()
+            for index, variable in enumerate(variables)
+        }
+
+    # Compiling.
+
+    def _compile(self, train: TrainSettings) -> dict[str, Step]:
+        """Compile the call of full batches, with XLA where the model compiles."""
+        task = self._spec.task
+        if train.step == "train_on_batch":
+            loss = create_loss(train, self.model, task.kind, reduction="sum_over_batch_size")
+            step = TrainOnBatch(self.model, self._optimizer, loss, self._inference)
+            return {"full": step, "partial": step}
+        self._updates = partial(
+            Updates,
+            self.model,
+            create_loss(train, self.model, task.kind, reduction=None),
+            self._optimizer,
+            self._metrics,
+            outputs=task.outputs,
+            clip_norm=take_global_clip_norm(self._optimizer),
+        )
+        if train.xla is False:
+            return {"full": self._updates(rows=self._rows, xla=False)}
+        try:
+            compiled = self._updates(rows=self._rows, xla=True)
+            self._warm_up(compiled)
+            return {"full": compiled}
+        except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
+            if train.xla:
+                raise ModelError(
+                    f"train.xla: the model does not compile with XLA: {_first_line(error)}\n"
+                    "  Nothing was trained. Leave train.xla out to run it in graph mode."
+                ) from error
+            log.warning("graph_mode", reason=_first_line(error), consequence="slower updates, the same results")
+            return {"full": self._updates(rows=self._rows, xla=False)}
+
+    def _warm_up(self, step: Step) -> None:
+        """Compile the short call now, by a call of no updates: it changes no variable."""
+        size = min(_SMALL_CALL, self.max_updates)
+        x = np.zeros((size, self._rows, self._spec.width), np.float32)
+        y = np.zeros((size, self._rows, self._spec.task.label_columns), np.float32)
+        step(x, y, np.ones((size, self._rows), np.float32), 0)
+
+    def _partial_step(self) -> Step:
+        """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
+        if "partial" not in self._steps:
+            self._steps["partial"] = self._updates(rows=None, xla=False)
+        return self._steps["partial"]
+
+    def _inference(self, x: Any) -> Any:
+        return tf.cast(self.model(x, training=False), tf.float32)
+
+
+def _empty_report(rows: int, outputs: int) -> Report:
+    none = np.zeros(0, np.float32)
+    return Report(np.zeros((0, rows, outputs), np.float32), none, none, np.zeros(0, np.bool_))
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return the array with `size` rows; those behind the given ones are never looked at."""
+    if len(array) == size:
+        return array
+    padded = np.zeros((size, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
+
+
+def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:
+    bytes_an_update = 4 * spec.width * train.batch_size
+    return max(1, min(train.max_updates_per_call, _CALL_BYTES // bytes_an_update))
+
+
+def _initial_learning_rate(optimizer: Any) -> float | None:
+    """Return the learning rate that the settings give; None for a schedule, which counts iterations."""
+    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    return float(np.asarray(optimizer.learning_rate))
+
+
+def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:
+    problems = [f"only in the checkpoint: {name}" for name in arrays if name not in variables]
+    problems += [f"only in the model: {name}" for name in variables if name not in arrays]
+    for name in variables.keys() & arrays.keys():
+        have, want = arrays[name], variables[name]
+        if have.shape != tuple(want.shape) or have.dtype.name != want.dtype:
+            problems.append(f"{name}: {have.shape} {have.dtype} in the checkpoint, {tuple(want.shape)} {want.dtype}")
+    return sorted(problems)[:most]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+

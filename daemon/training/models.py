@@ -1,0 +1,121 @@
+"""Where the model comes from: a preset, a build function, or a `.keras` file."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import ModelError
+from daemon.training import layers
+from daemon.training.runtime import keras
+from daemon.training.settings import ModelSettings
+from daemon.values import ColumnKind, SampleSpec, TaskKind
+
+_LAST_ACTIVATION = {
+    TaskKind.BINARY: "sigmoid",
+    TaskKind.CLASSES: "softmax",
+    TaskKind.REGRESSION: "linear",
+    TaskKind.MULTI_LABEL: "sigmoid",
+}
+
+
+def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
+    """Return the Keras model of the settings, checked against the samples. Raises ModelError."""
+    if settings.build is not None:
+        model = _call_build_function(settings.build, spec)
+    elif settings.load is not None:
+        model = _load(settings.load)
+    else:
+        model = _preset(settings, spec)
+    _check_shapes(model, spec)
+    return model
+
+
+def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:
+    inputs = keras.Input((spec.width,), name="features")
+    hidden = _encode(settings, spec, inputs)
+    for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
+        hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
+        if settings.dropout:
+            hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
+    last = keras.layers.Dense(spec.task.outputs, activation=_LAST_ACTIVATION[spec.task.kind], name="output")
+    return keras.Model(inputs, last(hidden), name=settings.preset or "mlp")
+
+
+def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
+    """Standardise the numbers and embed the categories."""
+    numbers = [index for index, column in enumerate(spec.columns) if column.kind is ColumnKind.NUMBER]
+    parts = []
+    if numbers:
+        part = inputs if len(numbers) == spec.width else layers.TakeColumns(numbers, name="numbers")(inputs)
+        parts.append(layers.RunningStandardization(name="standardize")(part) if settings.standardize else part)
+    for index, column in enumerate(spec.columns):
+        if column.kind is ColumnKind.CATEGORY:
+            name = _layer_name(index, column.name)
+            category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
+            embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
+            parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
+
+
+def _layer_name(index: int, column: str) -> str:
+    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in column)
+    return f"category_{index}_{plain}"
+
+
+def _call_build_function(name: str, spec: SampleSpec) -> Any:
+    module_name, _, function_name = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        model = function(spec) if inspect.signature(function).parameters else function()
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise ModelError(
+            f"model.build: {name} failed with {type(error).__name__}: {error}\n"
+            f"  at {frame.filename}:{frame.lineno}. Nothing was trained. Mend the function and start again."
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"model.build: {name} returned {type(model).__name__}; it must return a keras.Model")
+    return model
+
+
+def _load(path: Path) -> Any:
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:
+        raise ModelError(
+            f"model.load: {path} does not open as a Keras model: {error}\n"
+            "  Nothing was trained. Give a file written by `model.save('NAME.keras')`; custom layers must be "
+            "registered with keras.saving.register_keras_serializable and importable."
+        ) from error
+
+
+def _check_shapes(model: Any, spec: SampleSpec) -> None:
+    if not model.built:
+        model.build((None, spec.width))
+    if isinstance(model.input_shape, (list, dict)) or isinstance(model.output_shape, (list, dict)):
+        raise ModelError("model: learnd trains models of one input and one output; this one has several")
+    expected_in, expected_out = (None, spec.width), (None, spec.task.outputs)
+    if tuple(model.input_shape) not in {expected_in, (1, spec.width)}:
+        raise ModelError(
+            f"model: the input shape is {tuple(model.input_shape)}, and the samples need {expected_in}: "
+            f"{spec.width} columns ({_listed([column.name for column in spec.columns])}). "
+            "Change the model's input or samples.features."
+        )
+    if tuple(model.output_shape) != expected_out:
+        raise ModelError(
+            f"model: the output shape is {tuple(model.output_shape)}, and the task "
+            f"{spec.task.kind.name.lower()} needs {expected_out}. Change the last layer, model.task or samples.label."
+        )
+    if not model.trainable_variables:
+        raise ModelError("model: no variable is trainable; unfreeze at least one layer")
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,0 +1,82 @@
+"""Keras optimizers, losses and metrics from settings: by name, by `{name: arguments}`, or by Keras configuration."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from daemon.errors import SettingsError
+from daemon.training.runtime import keras
+from daemon.training.settings import KerasObject, TrainSettings
+from daemon.values import TaskKind
+
+DEFAULT_LEARNING_RATE = 0.1
+DEFAULT_CLIP_NORM = 1.0
+
+_LOSSES = {
+    TaskKind.BINARY: "binary_crossentropy",
+    TaskKind.CLASSES: "sparse_categorical_crossentropy",
+    TaskKind.REGRESSION: "mean_squared_error",
+    TaskKind.MULTI_LABEL: "binary_crossentropy",
+}
+
+
+def create_optimizer(settings: TrainSettings, model: Any) -> Any:
+    """Return a new optimizer: that of the settings, of a compiled model, or the default. Raises SettingsError."""
+    if settings.optimizer is not None:
+        return _create("train.optimizer", settings.optimizer, keras.optimizers)
+    if getattr(model, "optimizer", None) is not None:
+        return keras.optimizers.deserialize(keras.optimizers.serialize(model.optimizer))
+    return keras.optimizers.SGD(DEFAULT_LEARNING_RATE, global_clipnorm=DEFAULT_CLIP_NORM)
+
+
+def take_global_clip_norm(optimizer: Any) -> float | None:
+    """Take over the optimizer's clipping by the global norm, which the step has at hand: the same formula, once."""
+    clip_norm = optimizer.global_clipnorm
+    optimizer.global_clipnorm = None
+    return None if clip_norm is None else float(clip_norm)
+
+
+def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: str | None) -> Any:
+    """Return the loss of the settings, of a compiled model, or of the task; without reduction, one value a sample."""
+    loss = settings.loss if settings.loss is not None else getattr(model, "loss", None)
+    if loss is None:
+        loss = _LOSSES[task]
+    created = _create("train.loss", loss, keras.losses)
+    if not isinstance(created, keras.losses.Loss):
+        return created
+    config = created.get_config()
+    config["reduction"] = reduction
+    return type(created).from_config(config)
+
+
+def create_metrics(settings: TrainSettings) -> list[Any]:
+    return [_create("train.metrics", metric, keras.metrics) for metric in settings.metrics]
+
+
+def _create(place: str, value: KerasObject | Any, module: Any) -> Any:
+    try:
+        if isinstance(value, str):
+            return _instance(module.get(_class_of(value, module) or value))
+        if isinstance(value, dict) and "class_name" not in value:
+            ((name, arguments),) = value.items()
+            value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
+        return module.get(value)
+    except Exception as error:
+        raise SettingsError([f"{place}: {value!r} is not known to Keras{_suggestion(value, module)}: {error}"]) from error
+
+
+def _instance(found: Any) -> Any:
+    return found() if isinstance(found, type) else found
+
+
+def _class_of(name: str, module: Any) -> str | None:
+    """Return the class that Keras calls `name`, whatever its case and underscores: adam, binary_crossentropy."""
+    wanted = name.replace("_", "").lower()
+    return next((item for item in dir(module) if item[0].isupper() and item.lower() == wanted), None)
+
+
+def _suggestion(value: Any, module: Any) -> str:
+    name = value if isinstance(value, str) else str(next(iter(value), "")) if isinstance(value, dict) else ""
+    close = difflib.get_close_matches(name.lower(), [item.lower() for item in dir(module) if item[0].isupper()], 1)
+    return f" (did you mean {close[0]}?)" if close else ""
