@@ -210,7 +210,8 @@ class Auc(Tally):
     """The area under the ROC curve, of probabilities counted in bins: two in one bin are a tie, and count half.
 
     256 bins from one power of two to the next, of p below a half and of 1 - p above it, down to 2^-24: a bin is
-    nowhere wider than 1/1024, and no wider than 1/256 of its distance from 0 or 1.
+    nowhere wider than 1/1024, and no wider than 1/256 of its distance from 0 or 1. Probabilities below 2^-24, the
+    least distance from 1 that float32 has, are not told apart.
     """
 
     def __init__(self) -> None:

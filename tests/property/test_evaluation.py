@@ -1,0 +1,201 @@
+"""State and scores are a function of the samples alone: any cutting into calls, any points of save and restore."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.evaluation.counters import running_sum
+from daemon.evaluation.evaluation import Evaluation
+from daemon.evaluation.settings import AnchorSettings, HoldoutSettings, PrequentialSettings, ValidateSettings
+from daemon.values import Arrays, Call, Column, ColumnKind, Event, Facts, Float32, Report, SampleSpec, Task, TaskKind
+
+WIDTH = 3
+SETTINGS = ValidateSettings(
+    prequential=PrequentialSettings(windows=(7, 40), every=50),
+    holdout=HoldoutSettings(size=20, every=60),
+    anchor=AnchorSettings(file="anchor.jsonl", every=80),
+)
+TASKS = {
+    "binary": Task(TaskKind.BINARY, 1, 1),
+    "classes": Task(TaskKind.CLASSES, 4, 1),
+    "regression": Task(TaskKind.REGRESSION, 2, 2),
+    "multi_label": Task(TaskKind.MULTI_LABEL, 3, 3),
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """m samples in order, and held-out ones, each standing before the trained sample at its place."""
+
+    x: Float32
+    y: Float32
+    outputs: Float32
+    held_x: Float32
+    held_y: Float32
+    places: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def labels_of(task: Task, rng: np.random.Generator, count: int) -> Float32:
+    if task.kind == TaskKind.CLASSES:
+        return rng.choice(task.outputs, (count, 1), p=[0.4, 0.4, 0.15, 0.05]).astype(np.float32)
+    if task.kind == TaskKind.REGRESSION:
+        return (rng.normal(size=(count, 2)) * 10.0 ** rng.integers(-3, 7, (count, 1)) + 1e4).astype(np.float32)
+    return (rng.random((count, task.label_columns)) < 0.4).astype(np.float32)
+
+
+def outputs_of(task: Task, rng: np.random.Generator, count: int) -> Float32:
+    outputs = rng.random((count, task.outputs)) ** 8
+    if task.kind == TaskKind.CLASSES:
+        outputs /= outputs.sum(axis=1, keepdims=True)
+    if task.kind == TaskKind.REGRESSION:
+        outputs = rng.normal(size=outputs.shape) * 1e3
+    outputs = outputs.astype(np.float32)
+    outputs[rng.random(count) < 0.05, -1] = rng.choice([np.nan, np.inf, -np.inf])
+    return outputs
+
+
+def stream_of(task: Task, seed: int, count: int) -> Stream:
+    rng = np.random.default_rng(seed)
+    held = count // 5
+    return Stream(
+        x=rng.normal(size=(count, WIDTH)).astype(np.float32),
+        y=labels_of(task, rng, count),
+        outputs=outputs_of(task, rng, count),
+        held_x=rng.normal(size=(held, WIDTH)).astype(np.float32),
+        held_y=labels_of(task, rng, held),
+        places=np.sort(rng.integers(0, count, held)),
+    )
+
+
+def call_of(stream: Stream, start: int, end: int, batch: int) -> tuple[Call, Report]:
+    """The samples from `start` up to `end` in one call, as updates of `batch` samples where that goes into it."""
+    count = end - start
+    shape = (count // batch, batch) if count % batch == 0 else (1, count)
+    held = (stream.places >= start) & (stream.places < end)
+    call = Call(
+        spans=(),
+        x=stream.x[start:end].reshape(*shape, WIDTH),
+        y=stream.y[start:end].reshape(*shape, -1),
+        weight=np.ones(shape, np.float32),
+        partial=False,
+        held_x=stream.held_x[held],
+        held_y=stream.held_y[held],
+        records=count,
+    )
+    zeros = np.zeros(shape[0], np.float32)
+    outputs = stream.outputs[start:end].reshape(*shape, -1)
+    return call, Report(outputs, zeros, zeros, np.zeros(shape[0], np.bool_))
+
+
+def evaluation_of(task: Task) -> Evaluation:
+    columns = tuple(Column(f"f{i}", ColumnKind.NUMBER) for i in range(WIDTH))
+    anchor = stream_of(task, 99, 300)
+    return Evaluation(SETTINGS, SampleSpec(columns, task), (anchor.x, anchor.y, np.ones(300, np.float32)))
+
+
+def weights_after(task: Task, samples: int) -> Any:
+    """A model whose outputs follow from the features and from how many samples have trained it."""
+
+    def predict(x: Float32) -> Float32:
+        assert x.shape == (256, WIDTH)
+        scale = np.float32(1 + samples / 100)
+        outputs = 1 / (1 + np.exp(-np.tile(x.sum(axis=1, keepdims=True) * scale, (1, task.outputs))))
+        return (outputs / np.arange(1, task.outputs + 1)).astype(np.float32)
+
+    return predict
+
+
+def whole_bytes(state: tuple[Arrays, Facts]) -> tuple[dict[str, tuple[str, tuple[int, ...], bytes]], str]:
+    arrays, facts = state
+    content = {name: (str(array.dtype), array.shape, array.tobytes()) for name, array in arrays.items()}
+    return content, json.dumps(facts, allow_nan=False)
+
+
+def run(task: Task, stream: Stream, cuts: list[int], restores: set[int], batch: int) -> tuple[Evaluation, list[Event]]:
+    """Feed the stream cut at `cuts` and, as the loop does, at each period; restore into a new one after `restores`."""
+    evaluation = evaluation_of(task)
+    count = len(stream.y)
+    bounds = {0, count, *(cut for cut in cuts if cut < count)}
+    for period in evaluation.periods:
+        bounds |= set(range(0, count, period))
+    ordered = sorted(bounds)
+    events: list[Event] = []
+    for index, (start, end) in enumerate(pairwise(ordered)):
+        call, report = call_of(stream, start, end, batch)
+        events += evaluation.update(call, report, weights_after(task, end))
+        if index in restores:
+            arrays, facts = evaluation.state()
+            evaluation = evaluation_of(task)
+            evaluation.restore(arrays, json.loads(json.dumps(facts)))
+    return evaluation, events
+
+
+@pytest.mark.parametrize("name", TASKS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_cuts_and_restores_leave_no_trace(name: str, data: st.DataObject) -> None:
+    task = TASKS[name]
+    count = data.draw(st.integers(1, 260))
+    stream = stream_of(task, data.draw(st.integers(0, 2**16)), count)
+    cuts = data.draw(st.lists(st.integers(1, count), max_size=30))
+    restores = data.draw(st.sets(st.integers(0, 40), max_size=4))
+    batch = data.draw(st.sampled_from([1, 2, 5]))
+
+    uncut, uncut_events = run(task, stream, [], set(), 1)
+    cut, cut_events = run(task, stream, cuts, restores, batch)
+
+    assert whole_bytes(cut.state()) == whole_bytes(uncut.state())
+    assert cut_events == uncut_events
+    assert cut.scores() == uncut.scores()
+    assert cut.baselines() == uncut.baselines()
+    assert [cut.window_scores(window) for window in (7, 40)] == [uncut.window_scores(window) for window in (7, 40)]
+    assert cut.holdout_scores() == uncut.holdout_scores()
+    assert cut.anchor_scores() == uncut.anchor_scores()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_one_by_one_is_the_same_as_all_at_once(name: str) -> None:
+    task = TASKS[name]
+    stream = stream_of(task, 3, 500)
+    whole, whole_events = run(task, stream, [], set(), 1)
+    single, single_events = run(task, stream, list(range(500)), {100, 400}, 1)
+    assert whole_bytes(single.state()) == whole_bytes(whole.state())
+    assert single_events == whole_events
+    assert {event.data["set"] for event in whole_events} == {"prequential", "holdout", "anchor"}
+    assert whole.unscored > 0
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_prequential_scores_do_not_need_calls_cut_at_the_period(name: str) -> None:
+    task = TASKS[name]
+    stream = stream_of(task, 5, 230)
+    evaluation = evaluation_of(task)
+    uncut = evaluation.update(*call_of(stream, 0, 230, 1), weights_after(task, 230))
+    _, cut = run(task, stream, [], set(), 1)
+    assert [event for event in uncut if event.data["set"] == "prequential"] == [
+        event for event in cut if event.data["set"] == "prequential"
+    ]
+
+
+@given(
+    values=st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=200),
+    cut=st.integers(0, 200),
+    carry=st.floats(-1e300, 1e300),
+)
+def test_a_running_sum_adds_one_by_one(values: list[float], cut: int, carry: float) -> None:
+    expected = [carry]
+    for value in values:
+        expected.append(expected[-1] + value)
+    array = np.array(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = running_sum(np.array(carry), array[:cut])
+        rest = running_sum(first[-1], array[cut:])
+    np.testing.assert_array_equal(np.concatenate((first, rest[1:])), expected)

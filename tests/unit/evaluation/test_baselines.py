@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.evaluation import baselines
+from daemon.evaluation.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean, baselines_of
+from daemon.values import Task, TaskKind
+
+
+def most_frequent_before(labels: list[int], classes: int) -> list[int]:
+    counts: Counter[int] = Counter()
+    leaders = []
+    for label in labels:
+        leaders.append(max(range(classes), key=lambda c: (counts[c], -c)))
+        counts[label] += 1
+    return leaders
+
+
+@given(labels=st.lists(st.integers(0, 5), max_size=80), cut=st.integers(0, 80))
+def test_the_majority_class_is_the_most_frequent_before(labels: list[int], cut: int) -> None:
+    baseline = MajorityClass(6)
+    array = np.array(labels, np.int32)
+    found = [*baseline.follow(array[:cut]), *baseline.follow(array[cut:])]
+    assert found == most_frequent_before(labels, 6)
+    assert int(baseline.guess()) == most_frequent_before([*labels, 0], 6)[-1]
+
+
+def test_the_majority_class_of_many_classes_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "_LEAST_ROWS", 7)
+    monkeypatch.setattr(baselines, "_CELLS", 1)
+    labels = np.random.default_rng(0).integers(0, 40, 500).astype(np.int32)
+    assert MajorityClass(40).follow(labels).tolist() == most_frequent_before(labels.tolist(), 40)
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_the_majority_of_a_binary_label(labels: list[bool]) -> None:
+    found = MajorityLabel(()).follow(np.array(labels, np.bool_))
+    assert found.tolist() == [bool(leader) for leader in most_frequent_before([int(label) for label in labels], 2)]
+
+
+def test_the_majority_of_each_label_apart() -> None:
+    labels = np.random.default_rng(1).random((50, 3)) < 0.5
+    baseline = MajorityLabel((3,))
+    found = np.concatenate((baseline.follow(labels[:20]), baseline.follow(labels[20:])))
+    for column in range(3):
+        expected = most_frequent_before(labels[:, column].astype(int).tolist(), 2)
+        assert found[:, column].astype(int).tolist() == expected
+
+
+def test_no_change_is_the_label_before() -> None:
+    labels = np.array([[3], [1], [4], [1], [5]], np.float32)
+    baseline = NoChange(np.zeros(1, np.float32))
+    found = [*baseline.follow(labels[:2]), *baseline.follow(labels[2:2]), *baseline.follow(labels[2:])]
+    assert np.array(found)[1:].tolist() == labels[:-1].tolist()
+    assert baseline.guess() == 5
+
+
+def test_the_running_mean_is_that_of_the_labels_before() -> None:
+    labels = np.random.default_rng(2).normal(size=(100, 2)).astype(np.float32)
+    baseline = RunningMean(2)
+    found = np.concatenate((baseline.follow(labels[:33]), baseline.follow(labels[33:])))
+    for row in range(1, 100):
+        np.testing.assert_allclose(found[row], labels[:row].astype(np.float64).mean(axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(baseline.guess(), labels.astype(np.float64).mean(axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_no_baseline_keeps_a_view_of_what_it_was_given() -> None:
+    task = Task(TaskKind.REGRESSION, 1, 1)
+    labels = np.array([[1], [2]], np.float32)
+    for baseline in baselines_of(task).values():
+        baseline.follow(labels)
+        before = baseline.guess().copy()
+        labels += 100
+        assert (baseline.guess() == before).all()

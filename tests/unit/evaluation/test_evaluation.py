@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn import metrics as reference
+
+from daemon.errors import SettingsError, StateMismatchError
+from daemon.evaluation.evaluation import Evaluation
+from daemon.evaluation.settings import ValidateSettings
+from daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task, TaskKind
+
+BINARY = Task(TaskKind.BINARY, 1, 1)
+CLASSES = Task(TaskKind.CLASSES, 3, 1)
+
+
+def evaluation(task: Task = BINARY, anchor_set: Any = None, width: int = 2, **settings: Any) -> Evaluation:
+    columns = tuple(Column(f"f{i}", ColumnKind.NUMBER) for i in range(width))
+    return Evaluation(ValidateSettings.model_validate(settings), SampleSpec(columns, task), anchor_set)
+
+
+def call(outputs: Any, labels: Any, held: Any = ()) -> tuple[Call, Report]:
+    outputs = np.array(outputs, np.float32).reshape(len(labels), 1, -1)
+    labels = np.array(labels, np.float32).reshape(len(labels), 1, -1)
+    held_x = np.array([[value, 0] for value, _ in held], np.float32).reshape(-1, 2)
+    held_y = np.array([[label] for _, label in held], np.float32).reshape(-1, 1)
+    count = len(labels)
+    x, weight = np.zeros((count, 1, 2), np.float32), np.ones((count, 1), np.float32)
+    zeros = np.zeros(count, np.float32)
+    consumed = Call((), x, labels, weight, False, held_x, held_y, count + len(held))
+    return consumed, Report(outputs, zeros, zeros, np.zeros(count, np.bool_))
+
+
+def first_feature(x: Float32) -> Float32:
+    return x[:, :1]
+
+
+def test_scores_are_those_of_the_predictions_before_each_update() -> None:
+    rng = np.random.default_rng(0)
+    labels, outputs = rng.integers(0, 2, 700), rng.random(700)
+    found = evaluation()
+    found.update(*call(outputs, labels), first_feature)
+    guessed = outputs > 0.5
+    before = reference.accuracy_score(labels[1:], labels[:-1])
+    accuracy = reference.accuracy_score(labels, guessed)
+    scores = found.scores()
+    assert list(scores) == ["accuracy", "log_loss", "auc", "precision", "recall", "f1", "kappa", "kappa_temporal"]
+    assert scores["accuracy"] == pytest.approx(accuracy)
+    assert scores["auc"] == pytest.approx(reference.roc_auc_score(labels, outputs), abs=1e-3)
+    assert scores["kappa_temporal"] == pytest.approx((accuracy - before) / (1 - before))
+    assert found.baselines()["no_change"]["accuracy"] == pytest.approx(before)
+    assert list(found.baselines()) == ["no_change", "majority"]
+
+
+def test_classes_and_their_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 400)
+    outputs = rng.dirichlet(np.ones(3), 400).astype(np.float32)
+    found = evaluation(CLASSES)
+    found.update(*call(outputs, labels), first_feature)
+    expected = -np.log(outputs[np.arange(400), labels].astype(np.float64)).mean()
+    assert found.scores()["log_loss"] == pytest.approx(expected, abs=1e-8)
+    assert found.scores()["accuracy"] == pytest.approx((outputs.argmax(axis=1) == labels).mean())
+
+
+def test_a_window_is_the_latest_samples_alone() -> None:
+    found = evaluation(prequential={"windows": [4, 100], "every": 1000})
+    found.update(*call([0.9] * 6 + [0.1] * 4, [0] * 6 + [0] * 4), first_feature)
+    assert found.scores()["accuracy"] == 0.4
+    assert found.window_scores(4)["accuracy"] == 1.0
+    assert found.window_scores(100) == found.scores()
+    assert found.window_baselines(100) == found.baselines()
+
+
+def test_scores_are_published_at_each_multiple_of_their_period() -> None:
+    found = evaluation(prequential={"windows": [2], "every": 3})
+    events = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), first_feature)
+    assert [(event.samples, event.data["set"], event.data["window"]) for event in events] == [
+        (3, "prequential", "all"),
+        (3, "prequential", 2),
+        (6, "prequential", "all"),
+        (6, "prequential", 2),
+    ]
+    assert events[0].kind == "score"
+    assert events[0].data["metrics"]["accuracy"] == 2 / 3
+    assert events[1].data["baselines"]["no_change"] == {"accuracy": 0.0, "precision": 0.0, "recall": 0.0, "f1": 0.0} | {
+        "kappa": -1.0
+    }
+    json.dumps([dict(event.data) for event in events], allow_nan=False)
+
+
+def test_predictions_that_are_not_finite_are_counted_and_enter_no_score() -> None:
+    found = evaluation()
+    found.update(*call([np.nan, 0.9, np.inf, 0.9, -np.inf], [1, 1, 1, 0, 0]), first_feature)
+    assert found.unscored == 3
+    assert found.scores()["accuracy"] == 0.5
+    assert found.baselines()["no_change"]["accuracy"] == 0.5
+    assert np.isfinite(list(found.scores().values())).all()
+
+
+def test_a_diverged_model_has_no_scores_in_a_window() -> None:
+    found = evaluation(prequential={"windows": [5], "every": 10})
+    events = found.update(*call([0.9] * 5 + [np.nan] * 5, [1] * 10), first_feature)
+    assert events[1].data["metrics"] == {}
+    assert events[1].data["unscored"] == 5
+
+
+@pytest.mark.parametrize("shape", [(0, 1), (0, 4)])
+def test_a_call_of_no_update_takes_the_held_out_samples_and_publishes_nothing(shape: tuple[int, int]) -> None:
+    found = evaluation(holdout={"every": 2})
+    empty = Call(
+        spans=(),
+        x=np.zeros((*shape, 2), np.float32),
+        y=np.zeros((*shape, 1), np.float32),
+        weight=np.zeros(shape, np.float32),
+        partial=False,
+        held_x=np.ones((3, 2), np.float32),
+        held_y=np.ones((3, 1), np.float32),
+        records=3,
+    )
+    nothing = np.zeros(0, np.float32)
+    report = Report(np.zeros((*shape, 1), np.float32), nothing, nothing, np.zeros(0, np.bool_))
+    assert found.update(empty, report, first_feature) == []
+    events = found.update(*call([0.9, 0.9], [1, 1]), first_feature)
+    assert [event.data["scored"] for event in events if event.data["set"] == "holdout"] == [3]
+
+
+def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() -> None:
+    found = evaluation(holdout={"size": 3, "every": 2})
+    assert found.holdout_scores() == {}
+    held = [(0.1, 1), (0.9, 1), (0.8, 1), (0.7, 0)]
+    events = found.update(*call([0.9, 0.9], [0, 0], held), first_feature)
+    assert [(event.samples, event.data["set"], event.data["scored"]) for event in events] == [(2, "holdout", 3)]
+    assert found.holdout_scores()["accuracy"] == 2 / 3
+    assert events[0].data["baselines"] == {
+        "majority": {"accuracy": 1 / 3, "recall": 0.0, "f1": 0.0, "kappa": 0.0},
+    }
+
+
+def test_the_anchor_set_is_scored_at_its_period() -> None:
+    x = np.array([[0.9, 0], [0.9, 0], [0.1, 0]], np.float32)
+    anchor = (x, np.array([[1], [0], [0]], np.float32), np.ones(3, np.float32))
+    found = evaluation(anchor_set=anchor, anchor={"file": "a.jsonl", "every": 4})
+    assert found.update(*call([0.9] * 3, [1] * 3), first_feature) == []
+    events = found.update(*call([0.9] * 2, [1] * 2), first_feature)
+    assert [(event.samples, event.data["set"]) for event in events] == [(5, "anchor")]
+    assert found.anchor_scores()["accuracy"] == 2 / 3
+
+
+def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
+    settings = {"prequential": {"every": 30}, "holdout": {"every": 20}}
+    assert evaluation(**settings).periods == (20, 30)
+    assert evaluation().periods == (10_000,)
+
+
+def test_only_the_wanted_metrics_are_published() -> None:
+    found = evaluation(metrics=["accuracy", "kappa_temporal"])
+    found.update(*call([0.9, 0.9, 0.1], [1, 0, 1]), first_feature)
+    assert list(found.scores()) == ["accuracy", "kappa_temporal"]
+    assert list(found.baselines()["majority"]) == ["accuracy"]
+
+
+def test_a_metric_of_another_task_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"validate\.metrics: rmse is not a metric of a binary task"):
+        evaluation(metrics=["accuracy", "rmse"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"metrics": ["acuracy"]},
+        {"prequential": {"windows": [10, 10]}},
+        {"prequential": {"windows": [0]}},
+        {"prequential": {"every": 0}},
+        {"holdout": {"share": 1}},
+        {"holdout": {"by": "label"}},
+        {"anchor": {"every": 5}},
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ValidateSettings.model_validate(settings)
+
+
+def test_a_state_is_a_copy() -> None:
+    found = evaluation(holdout={"size": 2, "every": 1})
+    found.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), first_feature)
+    arrays, facts = found.state()
+    kept = {name: array.copy() for name, array in arrays.items()}, json.dumps(facts)
+    found.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2), first_feature)
+    assert json.dumps(facts) == kept[1]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, kept[0][name])
+
+
+def test_a_larger_window_goes_on_from_the_samples_there_are() -> None:
+    small = evaluation(prequential={"windows": [3]})
+    small.update(*call([0.9] * 6, [1, 1, 1, 0, 0, 1]), first_feature)
+    large = evaluation(prequential={"windows": [5]})
+    large.restore(*small.state())
+    assert large.window_scores(5) == small.window_scores(3)
+    assert large.window_baselines(5)["no_change"]["accuracy"] == 1 / 3
+    large.update(*call([0.1], [0]), first_feature)
+    assert large.window_scores(5)["accuracy"] == 0.5
+
+
+def test_a_state_of_another_task_or_of_other_features_is_refused() -> None:
+    state = evaluation().state()
+    for other in (evaluation(CLASSES), evaluation(width=3)):
+        with pytest.raises(StateMismatchError, match="another state directory"):
+            other.restore(*state)
+
+
+def test_a_state_without_one_of_its_arrays_is_refused() -> None:
+    arrays, facts = evaluation().state()
+    del arrays["prequential.auc.bins"]
+    with pytest.raises(StateMismatchError, match=r"prequential\.auc\.bins"):
+        evaluation().restore(arrays, facts)

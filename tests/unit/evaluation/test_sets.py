@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from daemon.evaluation.sets import CHUNK, predict_all, score_set
+from daemon.values import Float32, Task, TaskKind
+
+
+@pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+def test_the_model_sees_one_shape_and_each_sample_once(count: int) -> None:
+    shapes = []
+
+    def predict(x: NDArray[Any]) -> Float32:
+        shapes.append(x.shape)
+        assert not (x == 0).any()  # padding is a real sample, not an input that the stream never has
+        return x[:, :1] * np.float32(2)
+
+    x = np.arange(1, 2 * count + 1, dtype=np.float32).reshape(count, 2)
+    assert predict_all(predict, x).tolist() == (x[:, :1] * 2).tolist()
+    assert set(shapes) == {(CHUNK, 2)}
+
+
+def test_a_set_is_scored_beside_the_constants_learned_so_far() -> None:
+    x = np.array([[0.9], [0.2], [0.8], [np.nan]], np.float32)
+    y = np.array([[1], [0], [0], [1]], np.float32)
+    task = Task(TaskKind.BINARY, 1, 1)
+    board = score_set(task, x, y, lambda inputs: inputs, {"majority": np.array(True)}, ("accuracy", "kappa_temporal"))
+    assert board.summary() == {
+        "scored": 3,
+        "unscored": 1,
+        "metrics": {"accuracy": 2 / 3},
+        "baselines": {"majority": {"accuracy": 1 / 3}},
+    }
