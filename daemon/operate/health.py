@@ -1,0 +1,62 @@
+"""Whether the daemon is alive and ready, as its loop tells and as `/healthz` and `/readyz` answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+STATES = ("starting", "restoring", "consuming", "finishing", "stopped", "failed")
+"""What a daemon goes through; `restoring` repeats the journal, `finishing` writes the last checkpoint."""
+
+
+class Health:
+    """Told by the loop's thread, asked by any other.
+
+    A loop that consumes tells of each turn, idle ones included, by `beat`; one that has not for `stalled_after_s`
+    is taken for dead. The other states take the time that they take: a large journal, a slow compilation.
+    """
+
+    def __init__(self, stalled_after_s: float = 120.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stalled_after_s = stalled_after_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state = STATES[0]
+        self._reason = ""
+        self._beat_s = clock()
+
+    @property
+    def state(self) -> str:
+        """One of STATES."""
+        return self._state
+
+    def entered(self, state: str) -> None:
+        """The daemon is in this state now. Raises ValueError on one that is not among STATES."""
+        if state not in STATES:
+            raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
+        with self._lock:
+            self._state = state
+            self._beat_s = self._clock()
+
+    def beat(self) -> None:
+        """The loop has come round once more. Costs as much as reading the clock."""
+        self._beat_s = self._clock()
+
+    def failed(self, reason: str) -> None:
+        """The loop has ended by an error."""
+        with self._lock:
+            self._state, self._reason = "failed", reason
+
+    def why_not_alive(self) -> str | None:
+        """Return None where the daemon is alive, else what is wrong with it."""
+        with self._lock:
+            if self._state == "failed":
+                return f"the loop has ended: {self._reason}"
+            silent_s = self._clock() - self._beat_s
+            if self._state == "consuming" and silent_s > self._stalled_after_s:
+                return f"the loop has made no progress for {silent_s:.0f} s"
+        return None
+
+    def why_not_ready(self) -> str | None:
+        """Return None where the daemon is restored and consumes, else what it does instead."""
+        return self.why_not_alive() or (None if self._state == "consuming" else f"the daemon is {self._state}")

@@ -1,0 +1,190 @@
+"""The Prometheus metrics, each set by a method named after what happened.
+
+Units are seconds, bytes and counts. Every label has few values: a source with many partitions is summed up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from daemon.operate.health import STATES
+from daemon.values import Event
+
+MOST_PARTITIONS = 100
+OTHER_PARTITIONS = "other"
+
+_UPDATE_BUCKETS = tuple(base * 10.0**power for power in range(-6, 1) for base in (1, 2.5, 5))
+_FRESHNESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 86_400)
+_STALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_WRITE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """What can be read at `/metrics`. Cheap enough to be told of each compiled call; safe from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+
+        def counter(name: str, help_: str, *labels: str) -> Counter:
+            return Counter(f"learnd_{name}", help_, labels, registry=registry)
+
+        def gauge(name: str, help_: str, *labels: str) -> Gauge:
+            return Gauge(f"learnd_{name}", help_, labels, registry=registry)
+
+        def histogram(name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"learnd_{name}", help_, buckets=buckets, registry=registry)
+
+        self._trained = counter("samples_trained_total", "Samples that have trained the model.")
+        self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
+        self._held_out = counter("samples_held_out_total", "Samples kept for the holdout, never trained on.")
+        self._updates = counter("updates_total", "Optimizer steps taken.")
+        self._not_finite = counter("updates_skipped_total", "Updates that changed no variable.", "reason").labels(
+            "non_finite"
+        )
+        self._update_seconds = histogram(
+            "update_seconds",
+            "Seconds an update, one observation a compiled call: its time over its updates.",
+            _UPDATE_BUCKETS,
+        )
+        self._loss = gauge("loss", "Mean loss over the updates of the latest call.")
+        self._gradient_norm = gauge("gradient_norm", "Mean global norm of the gradients in the latest call.")
+        self._learning_rate = gauge("learning_rate", "Learning rate of the latest update.")
+        self._trainable = gauge("trainable_parameters", "Numbers in the model that are being trained.")
+        self._prequential = gauge(
+            "prequential_score", "Score of the predictions made before each update.", "metric", "window"
+        )
+        self._baseline = gauge(
+            "baseline_score", "What a model that learns nothing scores.", "baseline", "metric", "window"
+        )
+        self._holdout = gauge("holdout_score", "Score on the share of the stream held out.", "metric")
+        self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
+        self._checkpoint_seconds = histogram("checkpoint_seconds", "Seconds to write a checkpoint.", _WRITE_BUCKETS)
+        self._stall_seconds = histogram(
+            "checkpoint_stall_seconds", "Seconds that a checkpoint stopped the training.", _STALL_BUCKETS
+        )
+        self._checkpoint_bytes = gauge("checkpoint_bytes", "Size of the newest checkpoint.")
+        self._checkpoint_time = gauge(
+            "checkpoint_timestamp_seconds", "When the newest checkpoint was made, since 1970."
+        )
+        self._checkpoint_failures = counter(
+            "checkpoint_failures_total", "Checkpoints that could not be written.", "reason"
+        )
+        self._lags: dict[str, tuple[Gauge, set[str]]] = {  # and the partitions that it shows
+            "records": (
+                gauge("source_lag_records", "Records in the source that are still unread.", "partition"),
+                set(),
+            ),
+            "bytes": (gauge("source_lag_bytes", "Bytes in the source that are still unread.", "partition"), set()),
+        }
+        self._freshness = histogram("freshness_seconds", "From a sample's event to the weights.", _FRESHNESS_BUCKETS)
+        self._queue = gauge("queue_samples", "Decoded samples that wait for training.")
+        self._retraces = counter("retraces_total", "Compilations of the step, each for new shapes or a new phase.")
+        self._model = Info("learnd_model", "Which model is trained.", registry=registry)
+        self._state = gauge("state", "1 for the state that the daemon is in.", "state")
+
+    def update_done(
+        self,
+        *,
+        updates: int,
+        samples: int,
+        seconds: float,
+        loss: float,
+        gradient_norm: float,
+        skipped: int = 0,
+    ) -> None:
+        """A call of K updates returned after `seconds`; `skipped` of them met a loss or gradient that is not finite.
+
+        `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped;
+        NaN, where all were, leaves the last value standing.
+        """
+        self._trained.inc(samples)
+        self._updates.inc(updates - skipped)
+        if skipped:
+            self._not_finite.inc(skipped)
+        if updates:
+            self._update_seconds.observe(seconds / updates)
+        if math.isfinite(loss):
+            self._loss.set(loss)
+        if math.isfinite(gradient_norm):
+            self._gradient_norm.set(gradient_norm)
+
+    def learning_rate(self, rate: float) -> None:
+        """The optimizer's learning rate is now this."""
+        self._learning_rate.set(rate)
+
+    def rejected(self, reason: str, records: int = 1) -> None:
+        """Records became dead letters. `reason` is that of a `Defect`: one of a small, fixed set."""
+        self._rejected.labels(reason).inc(records)
+
+    def held_out(self, samples: int) -> None:
+        """Samples went to the holdout."""
+        self._held_out.inc(samples)
+
+    def scored(self, event: Event) -> None:
+        """Scores were published: an event of the kind `score`, with those of the baselines over the same samples."""
+        window, scores = str(event.data["window"]), event.data["metrics"]
+        if event.data["set"] != "prequential":
+            gauge = self._holdout if event.data["set"] == "holdout" else self._anchor
+            for metric, value in scores.items():
+                gauge.labels(metric).set(value)
+            return
+        for metric, value in scores.items():
+            self._prequential.labels(metric, window).set(value)
+        for baseline, its_scores in event.data["baselines"].items():
+            for metric, value in its_scores.items():
+                self._baseline.labels(baseline, metric, window).set(value)
+
+    def checkpoint_stalled(self, seconds: float) -> None:
+        """Training stood still this long while the state was copied."""
+        self._stall_seconds.observe(seconds)
+
+    def checkpoint_written(self, *, seconds: float, size_bytes: int, timestamp_s: float) -> None:
+        """A checkpoint is durable: how long that took, how large it is, and when it was made, in seconds since 1970."""
+        self._checkpoint_seconds.observe(seconds)
+        self._checkpoint_bytes.set(size_bytes)
+        self._checkpoint_time.set(timestamp_s)
+
+    def checkpoint_failed(self, reason: str) -> None:
+        """A checkpoint could not be written: `enospc`, `eio`, or another small word."""
+        self._checkpoint_failures.labels(reason).inc()
+
+    def lag(self, lags: Mapping[str, int], unit: Literal["records", "bytes"] = "records") -> None:
+        """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`."""
+        names = sorted(lags)
+        shown = {name: lags[name] for name in names[:MOST_PARTITIONS]}
+        if len(names) > MOST_PARTITIONS:
+            shown[OTHER_PARTITIONS] = sum(lags[name] for name in names[MOST_PARTITIONS:])
+        metric, known = self._lags[unit]
+        for name in known - set(shown):
+            metric.remove(name)
+        for name, lag in shown.items():
+            metric.labels(name).set(lag)
+        known.clear()
+        known.update(shown)
+
+    def fresh(self, seconds: float) -> None:
+        """A sample reached the weights this long after its event; clocks that disagree count as no time."""
+        self._freshness.observe(max(seconds, 0.0))
+
+    def queued(self, samples: int) -> None:
+        """So many decoded samples wait for training."""
+        self._queue.set(samples)
+
+    def retraced(self, times: int = 1) -> None:
+        """The step was compiled anew."""
+        self._retraces.inc(times)
+
+    def model_built(self, *, trainable_parameters: int, info: Mapping[str, str]) -> None:
+        """The model is there. `info` names it: preset or build function, task, digest of the settings."""
+        self._trainable.set(trainable_parameters)
+        self._model.info(dict(info))
+
+    def entered(self, state: str) -> None:
+        """The daemon is in this state now, and in no other; one of `health.STATES`."""
+        for name in STATES:
+            self._state.labels(name).set(name == state)

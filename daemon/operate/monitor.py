@@ -1,0 +1,201 @@
+"""Tells metrics, health and the display what the loop does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from daemon.operate.health import Health
+from daemon.operate.metrics import Metrics
+from daemon.operate.progress import Progress, Snapshot
+from daemon.values import Call, Event, Facts, Report
+
+_SHOW_EVERY_S = 0.25
+_SLOW_EVERY_S = 1.0
+_MAIN_METRICS = ("accuracy", "rmse")
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What the monitor looks at when it is time to: all cheap, all for the loop's thread."""
+
+    scores: Callable[[], Mapping[str, float]]
+    baselines: Callable[[], Mapping[str, Mapping[str, float]]]
+    window_scores: Callable[[int], Mapping[str, float]]
+    window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
+    window: int
+    learning_rate: Callable[[], float]
+    traces: Callable[[], int]
+    lag: Callable[[], Mapping[str, int]]
+    queued: Callable[[], int]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Running totals of this process."""
+
+    samples: int = 0
+    rejected: int = 0
+    traces: int = 0
+    loss: float | None = None
+    started_s: float = field(default_factory=time.monotonic)
+    recent: tuple[float, int] = (0.0, 0)
+    rate: float = 0.0
+    unread: int | None = None  # at the start
+    checkpoint: Facts | None = None
+
+
+class Monitor:
+    """A `contracts.Monitor`. `total_known` is for a stream with an end: the display shows how far it is."""
+
+    def __init__(self, metrics: Metrics, health: Health, display: Progress | None, *, total_known: bool) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._display = display
+        self._total_known = total_known
+        self._views: Views | None = None
+        self._seen = _Seen()
+        self._next_show_s = 0.0
+        self._next_slow_s = 0.0
+
+    def watch(self, views: Views) -> None:
+        """Look at these from now on."""
+        self._views = views
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._seen.started_s
+
+    @property
+    def samples(self) -> int:
+        """Samples that this process has put through updates, journaled calls repeated at the start included."""
+        return self._seen.samples
+
+    def state(self, word: str) -> None:
+        self._health.entered(word)
+        self._metrics.entered(word)
+
+    def failed(self, reason: str) -> None:
+        """The daemon ends by an error."""
+        self._health.failed(reason)
+        self._metrics.entered("failed")
+
+    def alive(self) -> None:
+        self._health.beat()
+        now = time.monotonic()
+        if self._views is not None and now >= self._next_slow_s:
+            self._next_slow_s = now + _SLOW_EVERY_S
+            self._look(self._views, now)
+        if self._views is not None and self._display is not None and now >= self._next_show_s:
+            self._next_show_s = now + _SHOW_EVERY_S
+            self._display.update(self._snapshot(self._views))
+
+    def call_done(self, call: Call, report: Report, seconds: float) -> None:
+        good = ~report.skipped
+        trained = int(good.sum()) * int(call.x.shape[1])
+        self._seen.samples += call.samples
+        loss, norm = _mean(report.loss[good]), _mean(report.gradient_norm[good])
+        if np.isfinite(loss):
+            self._seen.loss = loss
+        self._metrics.update_done(
+            updates=call.updates,
+            samples=trained,
+            seconds=seconds,
+            loss=loss,
+            gradient_norm=norm,
+            skipped=int(report.skipped.sum()),
+        )
+        if len(call.held_x):
+            self._metrics.held_out(len(call.held_x))
+        for rejection in call.rejections:
+            self._seen.rejected += 1
+            self._metrics.rejected(rejection.defect.reason)
+        if call.event_time_s is not None:
+            self._metrics.fresh(time.time() - call.event_time_s)
+
+    def scored(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._metrics.scored(event)
+
+    def checkpoint_begun(self, stall_seconds: float) -> None:
+        self._metrics.checkpoint_stalled(stall_seconds)
+
+    def checkpoint_done(self, manifest: Facts, seconds: float, size: int, error: Exception | None) -> None:
+        if error is None:
+            self._seen.checkpoint = manifest
+            self._metrics.checkpoint_written(seconds=seconds, size_bytes=size, timestamp_s=manifest["created_s"])
+        else:
+            self._metrics.checkpoint_failed(_reason(error))
+
+    def status(self) -> dict[str, Any]:
+        """Return what `/status` shows. Called from the HTTP thread: it reads what the loop last left."""
+        checkpoint = self._seen.checkpoint or {}
+        return {
+            "samples": self._seen.samples,
+            "samples_per_second": round(self._seen.rate, 1),
+            "rejected": self._seen.rejected,
+            "loss": self._seen.loss,
+            "uptime_s": round(self.seconds, 1),
+            "checkpoint": {key: checkpoint.get(key) for key in ("sequence", "digest", "samples_trained", "created_s")},
+            "positions": checkpoint.get("positions", {}),
+            "scores": checkpoint.get("scores", {}),
+        }
+
+    def _look(self, views: Views, now: float) -> None:
+        """Refresh what need not be exact to the call."""
+        then, samples = self._seen.recent
+        if then:
+            self._seen.rate = (self._seen.samples - samples) / (now - then)
+        self._seen.recent = (now, self._seen.samples)
+        self._metrics.learning_rate(views.learning_rate())
+        self._metrics.queued(views.queued())
+        self._metrics.retraced(views.traces() - self._seen.traces)
+        self._seen.traces = views.traces()
+        self._metrics.lag(views.lag(), "bytes")
+
+    def _snapshot(self, views: Views) -> Snapshot:
+        scores, window_scores = views.scores(), views.window_scores(views.window)
+        metric = next((name for name in _MAIN_METRICS if name in scores), "accuracy")
+        checkpoint = self._seen.checkpoint
+        return Snapshot(
+            samples=self._seen.samples,
+            samples_per_second=self._seen.rate,
+            loss=self._seen.loss,
+            metric=metric,
+            window=views.window,
+            window_score=window_scores.get(metric),
+            overall_score=scores.get(metric),
+            window_baselines=_one(metric, views.window_baselines(views.window)),
+            overall_baselines=_one(metric, views.baselines()),
+            rejected=self._seen.rejected,
+            checkpoint_samples=None if checkpoint is None else checkpoint["samples_trained"],
+            checkpoint_age_s=None if checkpoint is None else time.time() - checkpoint["created_s"],
+            done=self._done(views),
+        )
+
+    def _done(self, views: Views) -> float | None:
+        """Return the share of a recorded stream that is behind."""
+        unread = sum(views.lag().values())
+        if not self._total_known:
+            return None
+        if self._seen.unread is None:
+            self._seen.unread = unread
+        return 1.0 - unread / self._seen.unread if self._seen.unread else None
+
+
+def _mean(values: Any) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _one(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
+    return {name: scores.get(metric) for name, scores in baselines.items()}
+
+
+def _reason(error: Exception) -> str:
+    """Return a short word for a metric's label."""
+    number = error.errno if isinstance(error, OSError) else None
+    return {28: "enospc", 122: "enospc", 5: "eio"}.get(number or 0, type(error).__name__.removesuffix("Error").lower())

@@ -1,0 +1,129 @@
+"""What a person sees while the daemon learns."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TextIO
+
+import structlog
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+log = structlog.get_logger("learnd")
+
+_LINE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where the daemon stands: what one look at the display shows. Scores are None until there are any."""
+
+    samples: int
+    samples_per_second: float
+    loss: float | None = None
+    metric: str = "accuracy"
+    window: int = 1000
+    window_score: float | None = None
+    overall_score: float | None = None
+    window_baselines: Mapping[str, float | None] = field(default_factory=dict)
+    overall_baselines: Mapping[str, float | None] = field(default_factory=dict)
+    rejected: int = 0
+    checkpoint_samples: int | None = None  # how many had trained when it was made
+    checkpoint_age_s: float | None = None
+    done: float | None = None  # the share of the stream that is behind, 0 to 1, where its end is known
+    note: str = ""
+
+
+class Progress:
+    """A live display on a terminal; elsewhere a log line now and then, for files and for Kubernetes.
+
+    Used as a context. `update` may be called as often as wanted; four times a second is plenty.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        stream = stream or sys.stderr
+        self._clock = clock
+        self._line_due_s = clock() + _LINE_EVERY_S
+        self._live = Live(console=Console(file=stream), auto_refresh=False) if stream.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show this."""
+        if self._live is not None:
+            self._live.update(render(snapshot), refresh=True)
+        elif self._clock() >= self._line_due_s:
+            self._line_due_s = self._clock() + _LINE_EVERY_S
+            log.info("progress", **_fields(snapshot))
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """Return what stands on the terminal."""
+    speed = f"{snapshot.samples:,} samples   {snapshot.samples_per_second:,.0f}/s   loss {_score(snapshot.loss)}"
+    parts: list[RenderableType] = [Text(speed, style="bold"), _scores(snapshot), Text(_standing(snapshot), style="dim")]
+    if snapshot.done is not None:
+        parts.append(ProgressBar(total=1.0, completed=min(snapshot.done, 1.0), width=60))
+    if snapshot.note:
+        parts.append(Text(snapshot.note, style="yellow"))
+    return Group(*parts)
+
+
+def _scores(snapshot: Snapshot) -> Table:
+    """Return the score over a window and overall, and the baselines beside it."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column(snapshot.metric)
+    for heading in (f"last {snapshot.window:,}", "overall"):
+        table.add_column(heading, justify="right")
+    table.add_row("model", _score(snapshot.window_score), _score(snapshot.overall_score), style="bold green")
+    for name, overall in snapshot.overall_baselines.items():
+        table.add_row(name, _score(snapshot.window_baselines.get(name)), _score(overall))
+    return table
+
+
+def _standing(snapshot: Snapshot) -> str:
+    if snapshot.checkpoint_samples is None:
+        checkpoint = "no checkpoint yet"
+    else:
+        age = "" if snapshot.checkpoint_age_s is None else f", {snapshot.checkpoint_age_s:.0f} s ago"
+        checkpoint = f"checkpoint at {snapshot.checkpoint_samples:,}{age}"
+    return f"{checkpoint}   {snapshot.rejected:,} rejected" if snapshot.rejected else checkpoint
+
+
+def _fields(snapshot: Snapshot) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "samples": snapshot.samples,
+        "samples_per_second": round(snapshot.samples_per_second),
+        "loss": _rounded(snapshot.loss),
+        snapshot.metric: _rounded(snapshot.window_score),
+        f"{snapshot.metric}_overall": _rounded(snapshot.overall_score),
+        **{name: _rounded(score) for name, score in snapshot.window_baselines.items()},
+        "rejected": snapshot.rejected,
+        "checkpoint": snapshot.checkpoint_samples,
+    }
+    if snapshot.done is not None:
+        fields["done"] = _rounded(snapshot.done)
+    return fields
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 4)
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"

@@ -1,0 +1,100 @@
+"""The summary at the end of a run: for scripts as JSON, for people as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+SUMMARY_FILE = "summary.json"
+
+_Scores = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did. The fields are the keys of `summary.json` and of `--json`, which scripts rely on.
+
+    Counts, scores and baselines are of the whole stream, from its first record, whatever was resumed in between;
+    `seconds` and `samples_per_second` are of this process.
+    """
+
+    digest: str
+    samples_trained: int
+    samples_rejected: Mapping[str, int]
+    samples_held_out: int
+    updates: int
+    updates_skipped: int
+    scores: _Scores
+    baselines: Mapping[str, _Scores]
+    seconds: float
+    samples_per_second: float
+
+    def json(self) -> str:
+        """Return one line of JSON; what is not a number is null."""
+        return to_json(asdict(self))
+
+    def write(self, folder: Path) -> Path:
+        """Write `summary.json` into the folder, whole or not at all. Raises OSError."""
+        path = folder / SUMMARY_FILE
+        beside = folder / f".{SUMMARY_FILE}.new"
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(self.json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        return path
+
+    def text(self) -> str:
+        """Return the summary for people: a few aligned lines, and the scores beside their baselines."""
+        rejected = sum(self.samples_rejected.values())
+        by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.samples_rejected.items()))
+        skipped = f", {self.updates_skipped:,} skipped" if self.updates_skipped else ""
+        rows = {
+            "trained": f"{self.samples_trained:,} samples in {self.updates:,} updates{skipped}",
+            "rejected": f"{rejected:,}" + (f" ({by_reason})" if rejected else ""),
+            "held out": f"{self.samples_held_out:,}",
+            "speed": f"{self.samples_per_second:,.0f} samples/s, {self.seconds:.1f} s",
+            "digest": self.digest,
+        }
+        lines = [f"{name:<12}{value}" for name, value in rows.items()]
+        return "\n".join([*lines, "", *self._score_lines()]) + "\n"
+
+    def _score_lines(self) -> list[str]:
+        """Return a line for each metric, a column for the model and for each baseline."""
+        names = list(self.baselines)
+        width = max(len(name) for name in (*names, "model", "12345.6789")) + 2
+        head = f"{'':<16}" + "".join(f"{name:>{width}}" for name in ("model", *names))
+        lines = [head]
+        for metric, score in self.scores.items():
+            cells = (score, *(self.baselines[name].get(metric) for name in names))
+            lines.append(f"{metric:<16}" + "".join(f"{_cell(value):>{width}}" for value in cells))
+        return lines
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def to_json(value: Any) -> str:
+    """Return one line of strict JSON: NaN and infinities, which JSON does not have, are null."""
+    return json.dumps(_finite(value), allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as the number that it is, anything else as its text."""
+    return _finite(value.item()) if hasattr(value, "item") else str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from daemon.operate.health import Health
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_daemon_that_restores_is_alive_and_not_ready_however_long_it_takes() -> None:
+    clock = ManualClock()
+    health = Health(stalled_after_s=10, clock=clock)
+    health.entered("restoring")
+    clock.now_s = 1000
+    assert health.why_not_alive() is None
+    assert health.why_not_ready() == "the daemon is restoring"
+
+
+def test_a_loop_that_comes_round_is_ready_and_one_that_does_not_is_dead() -> None:
+    clock = ManualClock()
+    health = Health(stalled_after_s=10, clock=clock)
+    clock.now_s = 100
+    health.entered("consuming")
+    assert health.why_not_ready() is None
+    clock.now_s = 109
+    health.beat()
+    clock.now_s = 119
+    assert health.why_not_alive() is None
+    clock.now_s = 120
+    assert health.why_not_alive() == "the loop has made no progress for 11 s"
+    assert health.why_not_ready() == "the loop has made no progress for 11 s"
+
+
+def test_a_loop_that_ended_by_an_error_says_which() -> None:
+    health = Health()
+    health.failed("the disk is gone")
+    assert health.why_not_alive() == "the loop has ended: the disk is gone"
+
+
+def test_there_are_no_other_states() -> None:
+    with pytest.raises(ValueError, match="'lost' is none of"):
+        Health().entered("lost")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from daemon.operate.reports import Summary, to_json
+
+SUMMARY = Summary(
+    digest="ab" * 32,
+    samples_trained=1000,
+    samples_rejected={"bad_json": 2, "missing": 1},
+    samples_held_out=20,
+    updates=990,
+    updates_skipped=10,
+    scores={"accuracy": 0.9, "auc": None},
+    baselines={"no_change": {"accuracy": 0.85}, "majority": {"accuracy": 0.6}},
+    seconds=2.0,
+    samples_per_second=500.0,
+)
+
+
+def test_the_keys_are_those_that_scripts_rely_on(tmp_path: Path) -> None:
+    path = SUMMARY.write(tmp_path)
+    assert path == tmp_path / "summary.json"
+    assert json.loads(path.read_text()) == json.loads(SUMMARY.json()) == dataclasses.asdict(SUMMARY)
+    assert set(json.loads(SUMMARY.json())) == {
+        "digest",
+        "samples_trained",
+        "samples_rejected",
+        "samples_held_out",
+        "updates",
+        "updates_skipped",
+        "scores",
+        "baselines",
+        "seconds",
+        "samples_per_second",
+    }
+
+
+def test_writing_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    SUMMARY.write(tmp_path)
+    dataclasses.replace(SUMMARY, updates=5).write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    assert json.loads((tmp_path / "summary.json").read_text())["updates"] == 5
+
+
+def test_people_see_the_scores_beside_the_baselines() -> None:
+    text = SUMMARY.text()
+    assert "1,000 samples in 990 updates, 10 skipped" in text
+    assert "3 (bad_json 2, missing 1)" in text
+    rows = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+    assert rows["accuracy"] == ["0.9000", "0.8500", "0.6000"]
+    assert rows["auc"] == ["-", "-", "-"]
+
+
+def test_json_has_no_nan() -> None:
+    text = to_json({"a": float("nan"), "b": [float("inf"), np.float32(0.5), np.float64("nan")], "c": np.int64(3)})
+    assert json.loads(text) == {"a": None, "b": [None, 0.5, None], "c": 3}
