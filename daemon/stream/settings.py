@@ -79,12 +79,10 @@ class FeatureSettings(Section):
         return self
 
     def _takes(self, default: Scalar | list[float]) -> bool:
-        if self.timestamp is not None:
-            return False  # a record without its time has none to stand in
-        if self.vector is not None:
-            return isinstance(default, list) and len(default) == self.vector and all(map(_in_range, default))
         if isinstance(default, list):
-            return False
+            return self.vector == len(default) and all(map(_in_range, default))
+        if self.vector is not None or self.timestamp is not None:
+            return False  # nothing can stand in for the time of a record
         if self.values is not None:
             return self.unknown == "other" or default in self.values
         if self.hash is not None:

@@ -1,0 +1,239 @@
+"""Records of one format to rows whose fields can be read as columns. A broken record leaves a defect, and no row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from itertools import chain
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from daemon.stream.columns import FromText, Values
+from daemon.stream.defects import Reason, defect, shown
+from daemon.stream.fields import Field, Path, RowType
+from daemon.values import Defect, Float64, RecordBatch
+
+Defects = dict[int, Defect]
+
+
+class Rows(Protocol):
+    """The records of a batch that could be parsed."""
+
+    def column(self, path: Path, from_text: FromText) -> Values:
+        """Return the values of a field, None where it is null or missing. The cells of CSV go through `from_text`."""
+
+    def has(self, row: int, path: Path) -> bool:
+        """Return whether a field whose value is None is there at all."""
+
+
+class Parser(Protocol):
+    """Cuts the records of one format into fields."""
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        """Parse the records that have no defect yet, and add those found. Never raises on a record."""
+
+
+class JsonRows:
+    """Rows as structs. The fields that are plain floats come out together: that is quicker than one by one."""
+
+    def __init__(self, structs: Sequence[msgspec.Struct], row_type: RowType, floats: Sequence[Path]) -> None:
+        self._structs = structs
+        self._row_type = row_type
+        self._floats = dict(zip(floats, self._read_floats(floats), strict=True))
+
+    def _read_floats(self, floats: Sequence[Path]) -> Float64:
+        rows = map(self._row_type.getter(floats), self._structs) if floats else ()
+        numbers = chain.from_iterable(rows) if len(floats) > 1 else rows
+        count = len(self._structs)
+        return np.fromiter(numbers, np.float64, count * len(floats)).reshape(count, len(floats)).T
+
+    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON is typed as it stands)
+        if path in self._floats:
+            floats: Float64 = self._floats[path]
+            return floats
+        values: list[Any] = list(map(self._row_type.getter([path]), self._structs))
+        return values
+
+    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
+        return True  # a missing field is a defect found while parsing
+
+
+class JsonParser:
+    """A JSON object a record, decoded straight into the fields that are read, with their types checked."""
+
+    def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
+        self._row_type = RowType.of(fields.values(), forbid_extra=forbid_extra)
+        self._floats = [path for path, field in fields.items() if field.json_type is float and not field.optional]
+        self._decode: Callable[[bytes], msgspec.Struct] = msgspec.json.Decoder(self._row_type.struct).decode
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        return JsonRows(self._structs(batch, defects), self._row_type, self._floats)
+
+    def _structs(self, batch: RecordBatch, defects: Defects) -> list[msgspec.Struct]:
+        values: Sequence[Any] = batch.values
+        if not defects:
+            try:
+                return list(map(self._decode, values))
+            except (ValueError, RecursionError):
+                pass  # the loop below finds which
+        structs = []
+        for index, value in enumerate(values):
+            if index not in defects:
+                try:
+                    structs.append(self._decode(value))
+                except (ValueError, RecursionError) as error:
+                    defects[index] = _json_defect(value, error)
+        return structs
+
+
+# What msgspec says when a value is not of its type, and what we call it. The first that is found counts.
+_VALIDATION_REASONS = (
+    ("missing required field", Reason.MISSING),
+    ("unknown field", Reason.EXTRA),
+    ("got `null`", Reason.NULL),
+    ("out of range", Reason.OVERFLOW),
+    ("of length", Reason.WRONG_LENGTH),
+)
+
+
+def _json_defect(value: bytes, error: Exception) -> Defect:
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        if text.startswith("Expected `object`, got") and " - at " not in text:
+            return defect(Reason.NOT_AN_OBJECT, text)
+        reason = next((reason for words, reason in _VALIDATION_REASONS if words in text), Reason.WRONG_TYPE)
+        return defect(reason, text)
+    if isinstance(error, RecursionError):
+        return defect(Reason.BAD_JSON, "nested too deep")
+    return _encoding_defect(value) or defect(Reason.BAD_JSON, text)
+
+
+def _encoding_defect(value: bytes) -> Defect | None:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return defect(Reason.BAD_ENCODING, f"not UTF-8 at byte {error.start}: {shown(value[error.start : error.end])}")
+    return None
+
+
+class CsvRows:
+    """Rows as columns of cells."""
+
+    def __init__(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+        self._count = len(rows)
+        self._columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+        self._header = frozenset(header)
+
+    def column(self, path: Path, from_text: FromText) -> Values:
+        cells = self._columns.get(path[0])
+        return [None] * self._count if cells is None else from_text(cells)
+
+    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
+        return path[0] in self._header
+
+
+class CsvParser:
+    """A row of cells a record, under the header of its file."""
+
+    def __init__(self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool) -> None:
+        self._known = {path[0] for path in fields}
+        self._delimiter = delimiter
+        self._forbid_extra = forbid_extra
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        header = batch.columns or ()
+        if self._forbid_extra and (extra := sorted(set(header) - self._known)):
+            found = defect(Reason.EXTRA, f"the header has columns that the settings do not name: {shown(extra)}")
+            defects.update({index: found for index in range(len(batch)) if index not in defects})
+        return CsvRows(self._rows(batch, len(header), defects), header)
+
+    def _rows(self, batch: RecordBatch, width: int, defects: Defects) -> list[list[str]]:
+        values: Sequence[Any] = batch.values
+        if not defects and (plain := self._plain_rows(values, width)) is not None:
+            return plain
+        rows = []
+        for index, value in enumerate(values):
+            if index not in defects:
+                row = self._row(value, width)
+                if isinstance(row, Defect):
+                    defects[index] = row
+                else:
+                    rows.append(row)
+        return rows
+
+    def _plain_rows(self, values: Sequence[Any], width: int) -> list[list[str]] | None:
+        """Split rows that hold no quotes; None where one does, or is broken."""
+        try:
+            text = b"\n".join(values).decode()
+        except UnicodeDecodeError:
+            return None
+        lines = text.split("\n")
+        if '"' in text or "\r" in text or len(lines) != len(values):
+            return None
+        rows = [line.split(self._delimiter) for line in lines]
+        return rows if set(map(len, rows)) == {width} else None
+
+    def _row(self, value: bytes, width: int) -> list[str] | Defect:
+        try:
+            text = value.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            return _encoding_defect(value) or defect(Reason.BAD_ENCODING, "not UTF-8")
+        try:
+            rows = (
+                list(csv.reader([text], delimiter=self._delimiter, strict=True))
+                if '"' in text
+                else [text.split(self._delimiter)]
+            )
+        except csv.Error as error:
+            return defect(Reason.BAD_CSV, str(error))
+        if len(rows) != 1 or len(rows[0]) != width:
+            cells = sum(map(len, rows))
+            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row {cells}")
+        return rows[0]
+
+
+class MappingRows:
+    """Rows as mappings."""
+
+    def __init__(self, mappings: Sequence[Mapping[str, Any]]) -> None:
+        self._mappings = mappings
+
+    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002
+        if len(path) == 1:
+            return [mapping.get(path[0]) for mapping in self._mappings]
+        return [reduce(_inside, path, mapping) for mapping in self._mappings]
+
+    def has(self, row: int, path: Path) -> bool:
+        holder = reduce(_inside, path[:-1], self._mappings[row])
+        return isinstance(holder, Mapping) and path[-1] in holder
+
+
+def _inside(value: Any, step: str) -> Any:
+    return value.get(step) if isinstance(value, Mapping) else None
+
+
+class MappingParser:
+    """A mapping a record, from a columnar file."""
+
+    def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
+        self._known = {path[0] for path in fields}
+        self._forbid_extra = forbid_extra
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        values: Sequence[Any] = batch.values
+        for index, value in enumerate(values):
+            if index not in defects and (found := self._defect(value)):
+                defects[index] = found
+        return MappingRows([value for index, value in enumerate(values) if index not in defects])
+
+    def _defect(self, value: Any) -> Defect | None:
+        if not isinstance(value, Mapping):
+            return defect(Reason.NOT_AN_OBJECT, f"expected a row, got {shown(value)}")
+        if self._forbid_extra and not value.keys() <= self._known:
+            return defect(
+                Reason.EXTRA, f"columns that the settings do not name: {shown(sorted(value.keys() - self._known))}"
+            )
+        return None
