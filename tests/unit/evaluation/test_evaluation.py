@@ -70,9 +70,17 @@ def test_a_window_is_the_latest_samples_alone() -> None:
     found = evaluation(prequential={"windows": [4, 100], "every": 1000})
     found.update(*call([0.9] * 6 + [0.1] * 4, [0] * 6 + [0] * 4), first_feature)
     assert found.scores()["accuracy"] == 0.4
+    assert found.window_baselines(4)["no_change"]["accuracy"] == 1.0
     assert found.window_scores(4)["accuracy"] == 1.0
     assert found.window_scores(100) == found.scores()
     assert found.window_baselines(100) == found.baselines()
+
+
+def test_a_window_of_the_whole_run_scores_no_baseline_before_the_first_label() -> None:
+    found = evaluation()
+    found.update(*call([0.9] * 3, [1, 1, 1]), first_feature)
+    assert found.window_baselines(1000)["no_change"]["accuracy"] == 1.0
+    assert found.window_baselines(1000) == found.baselines()
 
 
 def test_scores_are_published_at_each_multiple_of_their_period() -> None:
@@ -99,6 +107,15 @@ def test_predictions_that_are_not_finite_are_counted_and_enter_no_score() -> Non
     assert found.scores()["accuracy"] == 0.5
     assert found.baselines()["no_change"]["accuracy"] == 0.5
     assert np.isfinite(list(found.scores().values())).all()
+
+
+@pytest.mark.parametrize("task", [BINARY, CLASSES, Task(TaskKind.REGRESSION, 1, 1), Task(TaskKind.MULTI_LABEL, 1, 1)])
+def test_nothing_that_is_not_finite_is_kept(task: Task) -> None:
+    found = evaluation(task)
+    outputs = np.full((6, task.outputs), np.nan)
+    outputs[::2] = np.inf
+    found.update(*call(outputs, [1, 0, 1, 1, 0, 0]), first_feature)
+    assert all(np.isfinite(array).all() for array in found.state()[0].values())
 
 
 def test_a_diverged_model_has_no_scores_in_a_window() -> None:
@@ -138,6 +155,13 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
     assert events[0].data["baselines"] == {
         "majority": {"accuracy": 1 / 3, "recall": 0.0, "f1": 0.0, "kappa": 0.0},
     }
+
+
+def test_a_set_of_values_is_beside_the_running_mean_of_the_stream() -> None:
+    found = evaluation(Task(TaskKind.REGRESSION, 1, 1), holdout={"every": 2})
+    events = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), first_feature)
+    assert events[0].data["metrics"]["mae"] == 0.5
+    assert events[0].data["baselines"] == {"running_mean": {"mae": 3.0, "rmse": 3.0, "r2": 0.0}}
 
 
 def test_the_anchor_set_is_scored_at_its_period() -> None:
@@ -194,6 +218,18 @@ def test_a_state_is_a_copy() -> None:
     assert json.dumps(facts) == kept[1]
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, kept[0][name])
+
+
+def test_a_restore_takes_copies() -> None:
+    first = evaluation(holdout={"size": 2, "every": 1})
+    first.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), first_feature)
+    arrays, facts = first.state()
+    before = {name: array.copy() for name, array in arrays.items()}
+    second = evaluation(holdout={"size": 2, "every": 1})
+    second.restore(arrays, facts)
+    second.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2), first_feature)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_a_larger_window_goes_on_from_the_samples_there_are() -> None:

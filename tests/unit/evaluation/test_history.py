@@ -107,6 +107,7 @@ for _ in range(2):
         history.write([Event("score", 2, {"text": "long"}), Event("score", 3, {})], 0)
     except StoreError as error:
         print(error)
+        assert Path(sys.argv[1]).stat().st_size == history.mark()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 history.write([Event("score", 4, {})], 0)
 history.sync()
