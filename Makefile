@@ -39,7 +39,7 @@ torture: .venv/dev  ## Two hundred kills
 	$(BIN)/python -m pytest -q -o norecursedirs= -o timeout=3600 tests/torture
 
 docs: .venv/dev  ## Write docs/settings.md from the settings models
-	$(BIN)/python -m daemon.operate.reference
+	$(BIN)/python -m daemon.settings_reference docs/settings.md
 
 lock:  ## Choose newer dependencies; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \

@@ -32,10 +32,10 @@ _NOT_OF_THE_TYPE = {
 }
 _OUT_OF_RANGE = {
     "finite_number": "must be finite",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
     "string_pattern_mismatch": "must have the form {pattern}",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
@@ -198,7 +198,7 @@ def _sentence(findings: list[_Finding], document: Document, outline: Outline) ->
             f"{prefix}must be {' or '.join(filter(None, expected))}{shown}{_advice(expected, finding.error['input'])}"
         )
     if kind in _OUT_OF_RANGE:
-        return f"{prefix}{_OUT_OF_RANGE[kind].format(**finding.error['ctx'])}{shown}"
+        return f"{prefix}{_OUT_OF_RANGE[kind].format(**_plain_numbers(finding.error['ctx']))}{shown}"
     return prefix + finding.error["msg"]
 
 
@@ -222,6 +222,12 @@ def _suggestion(path: Path, outline: Outline) -> str:
     if home is not None:
         return f": did you mean {home}?"
     return f"; there are {', '.join(known)}" if known else ""
+
+
+def _plain_numbers(context: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value for key, value in context.items()
+    }
 
 
 def _short(value: Any) -> str:

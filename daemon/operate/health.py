@@ -17,7 +17,7 @@ class Health:
     is taken for dead. The other states take the time that they take: a large journal, a slow compilation.
     """
 
-    def __init__(self, stalled_after_s: float = 120.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stalled_after_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._stalled_after_s = stalled_after_s
         self._clock = clock
         self._lock = threading.Lock()
