@@ -21,6 +21,8 @@ SOURCES: Mapping[str, Entry] = {
     "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
 }
 
+DEAD_LETTER_FILE = "connectors.dead_letters:DeadLetterFile"
+
 
 def resolve(reference: str) -> Any:
     """Import what `module:name` names. Raises ImportError or AttributeError: the registry itself is wrong then."""

@@ -46,7 +46,7 @@ class SourceChoice:
 
     def dump(self) -> dict[str, Any]:
         """Return it as it stands in the settings file."""
-        return {self.name: self.settings.model_dump(mode="json", by_alias=True)}
+        return {self.name: self.settings.model_dump(mode="json", by_alias=True, exclude_unset=True)}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:

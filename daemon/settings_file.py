@@ -130,11 +130,12 @@ def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folde
     elif isinstance(value, SourceChoice):
         anchored = SourceChoice(value.name, _anchored(value.settings, (*path, value.name), document, folder))
     elif isinstance(value, BaseModel):
-        fields = type(value).model_fields.items()
-        update = {
-            name: _anchored(_as_path(getattr(value, name), field), (*path, field.alias or name), document, folder)
-            for name, field in fields
-        }
+        update = {}
+        for name, field in type(value).model_fields.items():
+            before = getattr(value, name)
+            after = _anchored(_as_path(before, field), (*path, field.alias or name), document, folder)
+            if after != before:  # what was left out stays known as left out
+                update[name] = after
         anchored = value.model_copy(update=update)
     elif isinstance(value, dict):
         anchored = {key: _anchored(item, (*path, key), document, folder) for key, item in value.items()}
@@ -150,6 +151,14 @@ def _as_path(value: Any, field: FieldInfo) -> Any:
     if isinstance(value, str) and isinstance(extra, dict) and extra.get("format") == "path":
         return _PathText(value)
     return value
+
+
+def as_file(settings: Settings) -> dict[str, Any]:
+    """Return the settings as a file would hold them, as JSON values; `Settings.model_validate` takes them back.
+
+    Defaults are left out: some keys may not even be given beside others. The paths are those already found.
+    """
+    return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def fingerprint(settings: Settings) -> str:

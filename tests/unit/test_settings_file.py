@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from daemon.errors import SettingsError
 from daemon.section import Section
 from daemon.settings import Settings
-from daemon.settings_file import fingerprint, load_settings, read_secrets, schema
+from daemon.settings_file import as_file, fingerprint, load_settings, read_secrets, schema
 from daemon.settings_problems import Outline, describe
 from daemon.settings_yaml import Document
 from daemon.training.settings import TrainSettings
@@ -241,6 +241,16 @@ def test_the_fingerprint_tells_what_is_learned_from_and_nothing_else(write: Any,
     text = SMALL + "model: {load: base.keras}\n"
     (moved / "settings.yaml").write_text(text)
     assert fingerprint(load_settings(moved / "settings.yaml")) == fingerprint(load_settings(write(text)))
+
+
+def test_what_was_loaded_can_be_kept_and_taken_back(write: Any) -> None:
+    text = SMALL + "validate: {anchor: {file: anchor.jsonl}}\ncheckpoint: {every: {seconds: 1}}\n"
+    settings = load_settings(write(text), ("samples.features.age={timestamp: [hour], unit: ms}",))
+    kept = json.loads(json.dumps(as_file(settings)))
+    again = Settings.model_validate(kept)
+    assert again == settings
+    assert fingerprint(again) == fingerprint(settings)
+    assert again.samples.spec("binary") == settings.samples.spec("binary")
 
 
 class Login(Section):
