@@ -119,6 +119,16 @@ class Stateful(Protocol):
 class Learner(Protocol):
     """A model that is updated call by call. Must never keep anything that influences an update out of its state."""
 
+    @property
+    def trainable_parameters(self) -> int: ...
+
+    @property
+    def info(self) -> Mapping[str, str]:
+        """Return what the model is, in words."""
+
+    def metric_results(self) -> dict[str, float]:
+        """Return what scores the learner keeps itself, over every prediction so far."""
+
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any, each after the prediction of its samples."""
 
@@ -134,7 +144,7 @@ class Monitor(Protocol):
     """Who watches the loop: metrics, health, a progress display. Must never raise, nor change what is trained."""
 
     def state(self, word: str) -> None:
-        """The daemon is now `starting`, `restoring`, `consuming`, `stopping` or `stopped`."""
+        """The daemon is now `starting`, `restoring`, `consuming`, `finishing`, `stopped` or `failed`."""
 
     def alive(self) -> None:
         """The loop went round, with or without a call."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.contracts import DeadLetters, Learner, Monitor
+from daemon.errors import LearndError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.failpoints import failpoint
@@ -37,20 +38,16 @@ class Loop:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost by one."""
-        self.resume()
         with self.writer, self.reader:
+            self.resume()
+            self.reader.start()
             self.monitor.state("consuming")
-            try:
-                while not stop() and not self.reader.exhausted:
-                    call = self.reader.call(self.keeper.progress.samples, _IDLE_S)
-                    if call is not None:
-                        self.keeper.append_to_journal(call, stop)  # before training, so that a resume repeats it
-                        self.train(call)
-                    self.keeper.save_if_due()
-                    self.monitor.alive()
-            finally:
-                self.monitor.state("stopping")
-                self.keeper.finish()
+            while (call := self.next_call(stop)) is not None:
+                self.keeper.append_to_journal(call, stop)  # before training, so that a resume repeats it
+                self.train(call)
+                self.keeper.save_if_due()
+            self.monitor.state("finishing")
+            self.keeper.finish()
 
     def resume(self) -> None:
         """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it."""
@@ -61,6 +58,29 @@ class Loop:
             self.train(self.reader.repeat(Recipe(entry.spans, entry.updates, entry.rows)))
         self.keeper.go_live()
         log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
+
+    def settle(self) -> None:
+        """Repeat the journal's calls, save, and stop."""
+        with self.writer, self.reader:
+            self.resume()
+            self.keeper.finish()
+
+    def next_call(self, stop: Callable[[], bool]) -> Call | None:
+        """Wait for the next call; None at the end of the stream, or when it is time to stop.
+
+        Raises what the source raised, after a checkpoint of everything before it.
+        """
+        while not stop() and not self.reader.exhausted:
+            self.monitor.alive()
+            try:
+                call = self.reader.call(self.keeper.progress.samples, _IDLE_S)
+            except LearndError:
+                self.keeper.finish()
+                raise
+            if call is not None:
+                return call
+            self.keeper.save_if_due()
+        return None
 
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, and score its predictions."""

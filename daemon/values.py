@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -207,3 +208,11 @@ class RecordFormat:
 
     name: str  # json, csv or parquet
     delimiter: str = ","  # of CSV
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source is told beside its own settings."""
+
+    format: RecordFormat
+    state_dir: Path  # for what it has to keep itself, such as a spool

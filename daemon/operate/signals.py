@@ -7,10 +7,6 @@ import signal
 import threading
 from types import FrameType
 
-import structlog
-
-log = structlog.get_logger()
-
 
 class StopSignal:
     """A context manager that turns signals into a flag; calling it returns the flag."""
@@ -20,6 +16,8 @@ class StopSignal:
         self._timeout_s = timeout_s
         self._stopped = False
         self._before: dict[int, object] = {}
+        self._timer = threading.Timer(timeout_s, self._give_up)
+        self._timer.daemon = True
 
     def __enter__(self) -> StopSignal:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,21 +25,19 @@ class StopSignal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
 
     def __call__(self) -> bool:
         return self._stopped
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self._stopped:
             os.write(2, b"learnd: stopped at once; the next start repeats what the journal has after the checkpoint\n")
             os._exit(0)
         self._stopped = True
-        timer = threading.Timer(self._timeout_s, self._give_up)
-        timer.daemon = True
-        timer.start()
-        log.info("stopping", signal=signal.Signals(number).name, action="finish the call and write a checkpoint")
+        self._timer.start()
 
     def _give_up(self) -> None:
         os.write(

@@ -10,15 +10,18 @@ To commit is, in this order:
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from daemon.contracts import Monitor, Output, Source, Stateful
 from daemon.errors import FencedError, StoreError
 from daemon.state.digest import digest
+from daemon.state.files import canonical_json, replace_synced
 from daemon.state.journal import Entry, Journal
 from daemon.state.lock import StateLock
 from daemon.state.progress import Progress
@@ -28,6 +31,8 @@ from daemon.state.writer import CheckpointWriter, Snapshot, Written
 from daemon.values import Arrays, Call, Facts, Note
 
 log = structlog.get_logger()
+
+_SETTINGS_RECORD = "settings.json"
 
 
 class Keeper:
@@ -46,8 +51,12 @@ class Keeper:
         lock: StateLock,
         monitor: Monitor,
         every: CheckpointEvery,
+        root: Path,
+        settings_record: Facts,
     ) -> None:
         """`describe()` gives what a manifest says beside the state: scores, the settings' fingerprint.
+
+        `settings_record` is remembered in `root` for whoever has to repeat the journal (see `read_settings_record`).
 
         The part called `learner` holds the variables of the digest.
         """
@@ -63,6 +72,8 @@ class Keeper:
         self._lock = lock
         self._monitor = monitor
         self._every = every
+        self._root = root
+        self._settings_record = settings_record
         self._sequence = 0
         self._saved = (0, 0, time.monotonic())  # calls, samples and time of the last commit
 
@@ -84,6 +95,7 @@ class Keeper:
         """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
         try:
             self._lock.begin_epoch(self._sequence + 1)
+            replace_synced(self._root / _SETTINGS_RECORD, canonical_json(self._settings_record))
             self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
         except OSError as error:
             raise StoreError(
@@ -185,6 +197,20 @@ class Keeper:
     def _failed(self) -> bool:
         """Whether the last commit did not reach the disk."""
         return self.newest is None or self.newest["sequence"] != self._sequence
+
+
+def read_settings_record(root: Path) -> Facts | None:
+    """Return what the last daemon remembered of its settings; None where there was none, or it is not readable."""
+    try:
+        record: Facts = json.loads((root / _SETTINGS_RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def learner_part(checkpoint: Checkpoint) -> tuple[Arrays, Facts]:
+    """Return what the learner restores from a checkpoint."""
+    return _under("learner/", checkpoint.arrays), checkpoint.facts["learner"]
 
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:

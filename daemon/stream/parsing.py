@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import chain
 from typing import Any, Protocol
@@ -122,17 +122,16 @@ def _encoding_defect(value: bytes) -> Defect | None:
 class CsvRows:
     """Rows as columns of cells."""
 
-    def __init__(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
-        self._count = len(rows)
-        self._columns = dict(zip(header, zip(*rows, strict=True), strict=False))
-        self._header = frozenset(header)
+    def __init__(self, columns: Mapping[str, Sequence[str]], count: int) -> None:
+        self._columns = columns
+        self._count = count
 
     def column(self, path: Path, from_text: FromText) -> Values:
         cells = self._columns.get(path[0])
         return [None] * self._count if cells is None else from_text(cells)
 
     def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
-        return path[0] in self._header
+        return path[0] in self._columns
 
 
 class CsvParser:
@@ -148,51 +147,58 @@ class CsvParser:
         if self._forbid_extra and (extra := sorted(set(header) - self._known)):
             found = defect(Reason.EXTRA, f"the header has columns that the settings do not name: {shown(extra)}")
             defects.update({index: found for index in range(len(batch)) if index not in defects})
-        return CsvRows(self._rows(batch, len(header), defects), header)
-
-    def _rows(self, batch: RecordBatch, width: int, defects: Defects) -> list[list[str]]:
         values: Sequence[Any] = batch.values
-        if not defects and (plain := self._plain_rows(values, width)) is not None:
-            return plain
-        rows = []
+        if not defects and (columns := self._plain_columns(values, len(header))) is not None:
+            return CsvRows(dict(zip(header, columns, strict=True)), len(values))
+        rows = list(self._rows(values, len(header), defects))
+        cells: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
+
+    def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
+        """Split rows without quotes in one go, into a list for each column; None where some row needs a closer look.
+
+        The end of each row but the last is made a cell of its own, and has to be found where it belongs.
+        """
+        try:
+            text = b"\n".join(values).decode()
+        except UnicodeDecodeError:
+            return None
+        if '"' in text or "\r" in text or text.count("\n") != len(values) - 1:
+            return None
+        cells = text.replace("\n", f"{self._delimiter}\n{self._delimiter}").split(self._delimiter)
+        stride = width + 1
+        if len(cells) != len(values) * stride - 1 or cells[width::stride] != ["\n"] * (len(values) - 1):
+            return None
+        return [cells[column::stride] for column in range(width)]
+
+    def _rows(self, values: Sequence[bytes], width: int, defects: Defects) -> Iterator[list[str]]:
         for index, value in enumerate(values):
             if index not in defects:
                 row = self._row(value, width)
                 if isinstance(row, Defect):
                     defects[index] = row
                 else:
-                    rows.append(row)
-        return rows
-
-    def _plain_rows(self, values: Sequence[Any], width: int) -> list[list[str]] | None:
-        """Split rows that hold no quotes; None where one does, or is broken."""
-        try:
-            text = b"\n".join(values).decode()
-        except UnicodeDecodeError:
-            return None
-        lines = text.split("\n")
-        if '"' in text or "\r" in text or len(lines) != len(values):
-            return None
-        rows = [line.split(self._delimiter) for line in lines]
-        return rows if set(map(len, rows)) == {width} else None
+                    yield row
 
     def _row(self, value: bytes, width: int) -> list[str] | Defect:
+        if found := _encoding_defect(value):
+            return found
+        text = value.decode().rstrip("\r\n")
         try:
-            text = value.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            return _encoding_defect(value) or defect(Reason.BAD_ENCODING, "not UTF-8")
-        try:
-            rows = (
-                list(csv.reader([text], delimiter=self._delimiter, strict=True))
-                if '"' in text
-                else [text.split(self._delimiter)]
-            )
+            row = _quoted_row(text, self._delimiter) if '"' in text else text.split(self._delimiter)
         except csv.Error as error:
             return defect(Reason.BAD_CSV, str(error))
-        if len(rows) != 1 or len(rows[0]) != width:
-            cells = sum(map(len, rows))
-            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row {cells}")
-        return rows[0]
+        if len(row) != width:
+            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row {len(row)}")
+        return row
+
+
+def _quoted_row(text: str, delimiter: str) -> list[str]:
+    """Raises csv.Error where a quote is not closed, or the text is more than one row."""
+    first, *more = csv.reader([text], delimiter=delimiter, strict=True)
+    if more:
+        raise csv.Error("more than one row")
+    return first
 
 
 class MappingRows:

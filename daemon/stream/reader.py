@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.contracts import Decoder, Source
@@ -19,6 +19,7 @@ from daemon.stream.reject_rate import RejectRate
 from daemon.values import Block, Call, Note, Positions, Span
 
 _READ_TIMEOUT_S = 0.05
+_LAG_EVERY_S = 1.0
 _CALLS_AHEAD = 3
 _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
 
@@ -33,7 +34,7 @@ class Recipe:
 
 
 class Reader:
-    """A context manager around the reading thread. `call` and `repeat` are for the loop's thread."""
+    """A context manager that ends with the thread stopped and the source closed. Its methods are for the loop's thread."""
 
     def __init__(
         self,
@@ -63,6 +64,8 @@ class Reader:
         self._ended = False
         self._closing = False
         self._error: BaseException | None = None
+        self.lag: Mapping[str, int] = {}  # as of about a second ago
+        self._lag_due_s = 0.0
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
@@ -70,7 +73,7 @@ class Reader:
         self._source.open(positions, notes)
 
     def repeat(self, recipe: Recipe) -> Call:
-        """Return a journaled call again, from the same records. Before the thread is started.
+        """Return a journaled call again, from the same records. Only before `start`.
 
         Raises SourceError where the source now holds other records at these positions.
         """
@@ -88,14 +91,18 @@ class Reader:
         return call
 
     def __enter__(self) -> Reader:
-        self._thread.start()
         return self
+
+    def start(self) -> None:
+        """Read ahead from here on."""
+        self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._source.close()
 
     @property
@@ -145,6 +152,7 @@ class Reader:
     def _read(self) -> None:
         try:
             while not self._closing and not self._source.exhausted:
+                self._look_at_lag()
                 batch = self._source.read(_READ_TIMEOUT_S)
                 if batch is not None:
                     self._add(self._decoder.decode(batch))
@@ -155,6 +163,11 @@ class Reader:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _look_at_lag(self) -> None:
+        if time.monotonic() >= self._lag_due_s:
+            self.lag = dict(self._source.lag())
+            self._lag_due_s = time.monotonic() + _LAG_EVERY_S
 
     def _add(self, block: Block) -> None:
         """Queue a block, once there is room for it."""

@@ -85,6 +85,16 @@ class Learner:
     def trainable_parameters(self) -> int:
         return sum(int(np.prod(variable.shape)) for variable in self.model.trainable_variables)
 
+    @property
+    def info(self) -> dict[str, str]:
+        """Return what the model is, in words."""
+        return {
+            "model": self.model.name,
+            "optimizer": self._optimizer.name,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        }
+
     def metric_results(self) -> dict[str, float]:
         """Return the Keras metrics of the settings, over every prediction so far."""
         return {metric.name: float(metric.result()) for metric in self._metrics}

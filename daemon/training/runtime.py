@@ -8,6 +8,8 @@ another thread takes longer than running it. One thread also makes the bits inde
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _XLA_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
@@ -17,8 +19,25 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-import keras as _keras  # noqa: E402  (the environment above must be set first)
-import tensorflow as _tf  # noqa: E402
+
+@contextmanager
+def _native_output_hidden() -> Iterator[None]:
+    """TensorFlow's libraries print on standard error while they load, whatever the log level says."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+with _native_output_hidden():
+    import keras as _keras
+    import tensorflow as _tf
+
+    _tf.config.list_physical_devices()
 
 keras: Any = _keras  # neither ships types
 tf: Any = _tf

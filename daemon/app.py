@@ -1,0 +1,263 @@
+"""The composition root: builds every part from the settings, and runs what a verb asks for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+
+from daemon.contracts import DeadLetters, Decoder, Source
+from daemon.errors import SettingsError, SourceError
+from daemon.evaluation.evaluation import Evaluation
+from daemon.evaluation.history import History
+from daemon.loop import Loop
+from daemon.operate.health import Health
+from daemon.operate.http import HttpServer
+from daemon.operate.metrics import Metrics
+from daemon.operate.monitor import Monitor, Views
+from daemon.operate.progress import Progress as Display
+from daemon.operate.reports import Summary
+from daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
+from daemon.settings import Settings
+from daemon.settings_file import fingerprint
+from daemon.state.journal import Journal
+from daemon.state.keeper import Keeper, read_settings_record
+from daemon.state.lock import StateLock
+from daemon.state.store import CheckpointStore
+from daemon.state.writer import CheckpointWriter
+from daemon.stream.batching import Batcher
+from daemon.stream.decoding import SampleDecoder
+from daemon.stream.holdout import HoldoutRule
+from daemon.stream.reader import Reader
+from daemon.stream.reject_rate import RejectRate
+from daemon.values import Facts, SampleSpec, SourceContext
+
+if TYPE_CHECKING:
+    from daemon.training.learner import Learner
+
+log = structlog.get_logger()
+
+# A thread that decodes gives the interpreter's lock to the loop after this long: with the default of 5 ms the loop
+# would wait as long for it after each call.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is watched and bounded; nothing here changes what is learned."""
+
+    take_over: bool = False
+    http: bool = True
+    display: bool = True
+    recorded: bool = False  # the stream has a known end
+
+
+def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summary:
+    """Train until the stream ends or `stop()`. Raises LearndError; the state is whole then, too."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    metrics, health = Metrics(), Health()
+    display = Display() if options.display else None
+    monitor = Monitor(metrics, health, display, total_known=options.recorded)
+    monitor.state("starting")
+    with ExitStack() as stack:
+        if options.http and settings.http.listen is not None:
+            server = HttpServer(settings.http.listen, metrics, health, monitor.status)
+            stack.callback(server.stop)
+            server.start()
+        lock = StateLock(settings.checkpoint.dir)
+        stack.callback(lock.release)
+        lock.acquire(take_over=options.take_over)
+        if display is not None:
+            stack.enter_context(display)
+        try:
+            return _run(settings, stop, lock, metrics, monitor)
+        except Exception as error:
+            monitor.failed(str(error))
+            raise
+
+
+def _run(
+    settings: Settings, stop: Callable[[], bool], lock: StateLock, metrics: Metrics, monitor: Monitor
+) -> Summary:
+    _finish_under_earlier_settings(settings, lock, monitor)
+    loop = compose(settings, lock, monitor)
+    metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
+    try:
+        loop.run(stop)
+    finally:
+        summary = _summary(loop, monitor)
+        if summary is not None:
+            summary.write(settings.checkpoint.dir)
+    monitor.state("stopped")
+    assert summary is not None, "a run that ends without an error leaves a checkpoint"
+    return summary
+
+
+def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
+    """Build the parts. Imports TensorFlow. Raises LearndError."""
+    from daemon.training.learner import Learner
+
+    spec = settings.samples.spec(settings.model.task)
+    root = settings.checkpoint.dir
+    source = open_source(settings)
+    decoder = SampleDecoder(settings.samples, spec, _holdout_rule(settings))
+    learner = Learner(settings.model, settings.train, spec)
+    evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
+    reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
+    dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(settings.dead_letters.file or root / "dead-letters.jsonl")
+    history = History(root / "scores.jsonl")
+    outputs = {"dead_letters": dead_letters, "history": history}
+    store = CheckpointStore(root, lock.may_publish)
+    journal = Journal(root / "journal")
+    writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))
+    keeper = Keeper(
+        parts={"learner": learner, "evaluation": evaluation},
+        outputs=outputs,
+        describe=partial(_describe, settings, evaluation),
+        source=source,
+        store=store,
+        journal=journal,
+        writer=writer,
+        lock=lock,
+        monitor=monitor,
+        every=settings.checkpoint.every,
+        root=root,
+        settings_record=_settings_record(settings),
+    )
+    window = min(settings.validation.prequential.windows, default=1000)
+    monitor.watch(_views(evaluation, learner, reader, window))
+    return Loop(reader, learner, evaluation, dead_letters, history, keeper, writer, monitor)
+
+
+def open_source(settings: Settings) -> Source:
+    """Build the source that the settings name."""
+    return _source(settings.source.name, settings.source.settings, settings)
+
+
+def _source(name: str, source_settings: Any, settings: Settings) -> Source:
+    context = SourceContext(settings.samples.record_format(), settings.checkpoint.dir)
+    source: Source = resolve(SOURCES[name].factory)(source_settings, context)
+    return source
+
+
+def _settings_record(settings: Settings) -> Facts:
+    """Return what the state directory remembers of the settings that its journal was written under."""
+    return {"fingerprint": fingerprint(settings), "settings": settings.model_dump(mode="json", by_alias=True)}
+
+
+def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor: Monitor) -> None:
+    """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
+
+    So a change of the settings takes effect between two calls, whether the daemon before was stopped or killed.
+    """
+    root = settings.checkpoint.dir
+    record = read_settings_record(root)
+    if record is None or record["fingerprint"] == fingerprint(settings):
+        return
+    newest = CheckpointStore(root, lock.may_publish).newest()
+    if newest is None or not Journal(root / "journal").read(newest.facts["progress"]["calls"]):
+        return
+    log.info("finishing_journal", reason="the settings changed since the daemon was killed")
+    earlier = Settings.model_validate(record["settings"])
+    compose(earlier.model_copy(update={"checkpoint": settings.checkpoint}), lock, monitor).settle()
+
+
+def _reader(
+    settings: Settings,
+    spec: SampleSpec,
+    source: Source,
+    decoder: Decoder,
+    max_updates: int,
+    periods: Sequence[int],
+) -> Reader:
+    train, limits = settings.train, settings.dead_letters
+    return Reader(
+        source,
+        decoder,
+        partial(Batcher, train.batch_size, spec.width, spec.task.label_columns),
+        batch_size=train.batch_size,
+        max_updates=max_updates,
+        max_wait_s=train.max_wait_ms / 1000 if source.live else None,
+        periods=periods,
+        reject_rate=RejectRate(limits.max_rate, limits.window),
+    )
+
+
+def _holdout_rule(settings: Settings) -> HoldoutRule | None:
+    holdout = settings.validation.holdout
+    return HoldoutRule(holdout.share, holdout.by) if holdout else None
+
+
+def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None:
+    """Return x, y and weights of the anchor file. Raises SettingsError where a record of it is not a sample."""
+    anchor = settings.validation.anchor
+    if anchor is None:
+        return None
+    source = _source("files", resolve(SOURCES["files"].settings)(path=str(anchor.file)), settings)
+    decoder = SampleDecoder(settings.samples, spec)
+    blocks = []
+    try:
+        source.open({}, [])
+        while not source.exhausted:
+            if (batch := source.read(1.0)) is not None:
+                blocks.append(decoder.decode(batch))
+    except SourceError as error:
+        raise SettingsError([f"validate.anchor.file: {error}"]) from error
+    finally:
+        source.close()
+    rejections = [rejection for block in blocks for rejection in block.rejections]
+    if rejections or not blocks:
+        what = f"{rejections[0].defect.detail} (at {rejections[0].start})" if rejections else "it holds no record"
+        raise SettingsError([f"validate.anchor.file: {anchor.file} must hold samples alone: {what}"])
+    x, y, weight = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("x", "y", "weight"))
+    return x, y, weight
+
+
+def _describe(settings: Settings, evaluation: Evaluation) -> Facts:
+    """Return what a checkpoint's manifest says beside the state."""
+    windows = settings.validation.prequential.windows
+    return {
+        "settings": fingerprint(settings),
+        "scores": evaluation.scores(),
+        "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
+    }
+
+
+def _views(evaluation: Evaluation, learner: Learner, reader: Reader, window: int) -> Views:
+    return Views(
+        scores=evaluation.scores,
+        baselines=evaluation.baselines,
+        window_scores=evaluation.window_scores,
+        window_baselines=evaluation.window_baselines,
+        window=window,
+        learning_rate=lambda: learner.learning_rate,
+        traces=lambda: learner.traces,
+        lag=lambda: reader.lag,
+        queued=lambda: reader.queued_samples,
+    )
+
+
+def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
+    """Return what scripts rely on; None where there is no checkpoint."""
+    progress, newest = loop.keeper.progress, loop.keeper.newest
+    if newest is None:
+        return None
+    seconds = monitor.seconds
+    return Summary(
+        digest=newest["digest"],
+        samples_trained=progress.samples_trained,
+        samples_rejected=dict(progress.rejected),
+        samples_held_out=progress.samples_held_out,
+        updates=progress.updates,
+        updates_skipped=progress.updates_skipped,
+        scores=loop.evaluation.scores() | loop.learner.metric_results(),
+        baselines=loop.evaluation.baselines(),
+        seconds=seconds,
+        samples_per_second=monitor.samples / seconds,
+    )

@@ -1,0 +1,191 @@
+"""The command `learnd`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+
+from daemon.errors import LearndError, SettingsError
+from daemon.operate.logs import configure_logging
+from daemon.operate.settings import LogSettings
+from daemon.operate.signals import StopSignal
+from daemon.settings import Settings
+from daemon.settings_file import load_settings, schema
+
+app = typer.Typer(
+    name="learnd",
+    help="Trains a Keras model from a live stream: each record exactly once, resumable to the last bit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+checkpoints = typer.Typer(help="Look at checkpoints, verify them, export the model.", no_args_is_help=True)
+app.add_typer(checkpoints, name="checkpoints")
+
+SettingsPath = Annotated[Path, typer.Argument(metavar="SETTINGS", help="The settings file (YAML).")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a setting: train.batch_size=32.")
+]
+StateDir = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+@app.command()
+def run(
+    settings_path: SettingsPath,
+    overrides: Overrides = None,
+    state: StateDir = None,
+    as_json: AsJson = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the state directory from a daemon that hangs or is gone.")
+    ] = False,
+) -> None:
+    """Train from the stream until it ends, or until a signal; resume where the last run was."""
+    settings = _load(settings_path, overrides, state)
+    _train(settings, as_json, take_over=take_over)
+
+
+@app.command()
+def replay(
+    settings_path: SettingsPath,
+    recording: Annotated[Path, typer.Option("--from", metavar="FILE", help="The recorded stream.")],
+    overrides: Overrides = None,
+    state: StateDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a recorded stream, as fast as it goes, into a fresh state directory."""
+    from daemon.replays import replay_settings
+
+    settings = replay_settings(_load(settings_path, overrides, None), recording, state)
+    print(f"learnd: state in {settings.checkpoint.dir}", file=sys.stderr)
+    _train(settings, as_json, recorded=True)
+
+
+@app.command()
+def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
+    """Check a settings file: every problem with its line. Exit code 78 where there is one."""
+    settings = _load(settings_path, overrides, state)
+    spec = settings.samples.spec(settings.model.task)
+    print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A file of records: JSON lines, CSV or Parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path("learnd.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented settings file for DATA, with what its first records show."""
+    from daemon.stream.infer import infer_settings
+
+    if output.exists() and not force:
+        raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
+    output.write_text(infer_settings(data), encoding="utf-8")
+    print(f"wrote {output}; look it through, then: learnd run {output}")
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where stream and state go.")] = Path("learnd-demo"),
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Records a second.")] = 200.0,
+) -> None:
+    """Learn from a live stream whose concept changes half-way, while you watch."""
+    from daemon.demo import run_demo
+
+    configure_logging(LogSettings(level="warning"))
+    run_demo(directory, rate)
+
+
+@app.command(name="schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the settings file, for editors."""
+    print(json.dumps(schema(), indent=2))
+
+
+@checkpoints.command("ls")
+def checkpoints_ls(directory: Annotated[Path, typer.Argument(metavar="DIR")], as_json: AsJson = False) -> None:
+    """List the checkpoints of a state directory, newest first."""
+    from daemon.checkpoints import listing, listing_text
+
+    rows = listing(directory)
+    print(json.dumps(rows) if as_json else listing_text(rows))
+
+
+@checkpoints.command("show")
+def checkpoints_show(
+    directory: Annotated[Path, typer.Argument(metavar="DIR")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest checkpoint that verifies: its digest, and which records made it."""
+    from daemon.checkpoints import newest_manifest, manifest_text
+
+    manifest = newest_manifest(directory)
+    print(json.dumps(manifest) if as_json else manifest_text(manifest))
+
+
+@checkpoints.command("verify")
+def checkpoints_verify(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Read every checkpoint to the last byte. Exit code 74 where one is broken."""
+    from daemon.checkpoints import verify
+
+    print(verify(directory))
+
+
+@checkpoints.command("pin")
+def checkpoints_pin(
+    directory: Annotated[Path, typer.Argument(metavar="DIR")],
+    sequence: Annotated[int, typer.Argument(metavar="SEQUENCE")],
+) -> None:
+    """Keep a checkpoint for good."""
+    from daemon.checkpoints import pin_sequence
+
+    print(f"pinned {pin_sequence(directory, sequence).name}")
+
+
+@checkpoints.command("export")
+def checkpoints_export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR")],
+    output: Annotated[Path, typer.Argument(metavar="FILE.keras")],
+    sequence: Annotated[int | None, typer.Option("--sequence", help="Which one; the newest without.")] = None,
+) -> None:
+    """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
+    from daemon.checkpoints import export
+
+    print(f"wrote {export(directory, output, sequence)}")
+
+
+def _load(path: Path, overrides: list[str] | None, state: Path | None) -> Settings:
+    extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
+    settings = load_settings(path, [*(overrides or []), *extra])
+    configure_logging(settings.log)
+    return settings
+
+
+def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_over: bool = False) -> None:
+    with StopSignal(settings.shutdown_timeout_s) as stop:
+        from daemon.app import Options
+        from daemon.app import run as run_app
+
+        summary = run_app(settings, stop, Options(take_over=take_over, http=not recorded, recorded=recorded))
+    print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
+
+
+def main() -> NoReturn:
+    """Run the command; turn an error into its message and exit code."""
+    try:
+        app()
+    except LearndError as error:
+        print(f"learnd: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        print("learnd: out of memory. Nothing is lost: the next start repeats the journal.", file=sys.stderr)
+        sys.exit(70)
+    except Exception:  # the last resort: a fault of learnd's own
+        structlog.get_logger().exception("internal_fault", consequence="nothing is lost: a start repeats the journal")
+        sys.exit(70)
+    sys.exit(0)
