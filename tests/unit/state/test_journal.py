@@ -1,0 +1,136 @@
+"""The journal: what was appended is read again, to the last whole line, and by the daemon in charge."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.errors import StoreError
+from daemon.state.journal import Entry, Journal
+from daemon.values import Call, Span
+
+
+def entry(number: int) -> Entry:
+    return Entry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, False, ({"ordinal": number},))
+
+
+def never() -> bool:
+    return False
+
+
+def filled(root: Path, first: int, count: int, sequence: int = 0, epoch: int = 1) -> Journal:
+    journal = Journal(root)
+    journal.start_segment(sequence, epoch, first)
+    for number in range(first, first + count):
+        journal.append(entry(number), never)
+    return journal
+
+
+def numbers(root: Path, first_call: int = 0) -> list[int]:
+    return [entry.number for entry in Journal(root).read(first_call)]
+
+
+def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
+    filled(tmp_path, 0, 3)  # not closed: as after a kill
+    assert Journal(tmp_path).read(0) == [entry(0), entry(1), entry(2)]
+    assert Journal(tmp_path).read(2) == [entry(2)]
+
+
+def test_an_entry_tells_a_call(tmp_path: Path) -> None:
+    call = Call(
+        spans=(Span("file-0", 3, 9),),
+        x=np.zeros((1, 3, 2), np.float32),
+        y=np.zeros((1, 3, 1), np.float32),
+        weight=np.ones((1, 3), np.float32),
+        partial=True,
+        held_x=np.zeros((0, 2), np.float32),
+        held_y=np.zeros((0, 1), np.float32),
+        records=4,
+    )
+    assert Entry.of(7, call) == Entry(7, (Span("file-0", 3, 9),), 1, 3, True, ())
+
+
+def test_segments_follow_each_other(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 0, 2)
+    journal.start_segment(1, 1, 2)
+    journal.append(entry(2), never)
+    journal.close()
+    assert numbers(tmp_path) == [0, 1, 2]
+    Journal(tmp_path).prune(1)
+    assert numbers(tmp_path) == [2]
+
+
+def test_a_new_epoch_overrules_what_an_old_one_goes_on_to_write(tmp_path: Path) -> None:
+    old = filled(tmp_path, 0, 3)
+    filled(tmp_path, 3, 2, epoch=2)
+    for number in range(3, 9):
+        old.append(entry(number), never)
+    assert numbers(tmp_path) == [0, 1, 2, 3, 4]
+
+
+def test_after_a_fallback_the_repeated_calls_are_not_read_twice(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 0, 4, sequence=4)
+    journal.start_segment(5, 1, 4)
+    journal.append(entry(4), never)
+    filled(tmp_path, 5, 2, sequence=4, epoch=2)  # checkpoint 5 was broken: repeated 0 to 4 from checkpoint 4
+    assert numbers(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
+    assert numbers(tmp_path, 5) == [5, 6]
+
+
+@given(st.data())
+def test_any_torn_tail_leaves_the_whole_lines_before_it(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    root = tmp_path_factory.mktemp("journal")
+    filled(root, 0, 4).close()
+    (path,) = root.iterdir()
+    whole = path.read_bytes()
+    ends = [index + 1 for index, byte in enumerate(whole) if byte == 10][1:]
+    cut = data.draw(st.integers(len(whole) // 4, len(whole)))
+    path.write_bytes(whole[:cut] + b"\0" * data.draw(st.integers(0, 50)))
+    assert numbers(root) == list(range(sum(end <= cut for end in ends)))
+
+
+@given(st.integers(0, 3), st.integers(0, 7), st.data())
+def test_what_follows_a_flipped_bit_is_not_used(
+    tmp_path_factory: pytest.TempPathFactory, line: int, bit: int, data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("journal")
+    filled(root, 0, 4).close()
+    (path,) = root.iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    offset = data.draw(st.integers(0, len(lines[line + 1]) - 1))
+    flipped = bytearray(lines[line + 1])
+    flipped[offset] ^= 1 << bit
+    path.write_bytes(b"".join([*lines[: line + 1], bytes(flipped), *lines[line + 2 :]]))
+    assert numbers(root) == list(range(line))
+
+
+def test_it_is_allocated_ahead_and_given_back(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 0, 1)
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_size == 1 << 20
+    journal.close()
+    assert path.stat().st_size < 200
+
+
+def test_it_grows_past_what_was_allocated(tmp_path: Path) -> None:
+    filled(tmp_path, 0, 13_000).close()
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_size > 1 << 20
+    assert numbers(tmp_path) == list(range(13_000))
+
+
+def test_a_disk_error_stops_before_the_call_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = filled(tmp_path, 0, 1)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", fail)
+        with pytest.raises(StoreError, match="The call did not run"):
+            journal.append(entry(1), never)
+    journal.append(entry(1), never)
+    assert numbers(tmp_path) == [0, 1]
