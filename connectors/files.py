@@ -1,0 +1,296 @@
+"""Records in files, read one after the other in the order in which they were found."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from connectors.discovery import Listing, matching
+from connectors.identity import Identity, find_copy
+from connectors.partition import FilePartition, ReplacedError, partition_name
+from connectors.settings import FilesSettings
+from daemon.errors import SourceError
+from daemon.values import Note, Positions, RecordBatch, RecordFormat
+
+_POLL_S = 0.1  # how often to look at the names while there is enough to read: one that rotates twice is not missed
+_QUIET_S = 5.0
+_OPEN_FILES = 64
+
+log = structlog.get_logger()
+
+
+class FilesSource:
+    """A `contracts.Source` over files; a partition is a file, `file-0` the first one that held a record.
+
+    A file is known by inode and content, not by name: renamed it stays the same partition, and other content
+    under the same name is the next one. While following, each file that was found stays watched, since the
+    process that writes it may go on after a rotation; its last line waits for a line feed until a successor
+    under its name has content, or a later file exists and this one has not been written for five seconds.
+    """
+
+    def __init__(self, settings: FilesSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
+        self._settings = settings
+        self._format = fmt
+        self._files: list[FilePartition] = []  # in order of discovery
+        self._by_inode: dict[tuple[int, int], FilePartition] = {}
+        self._seen: dict[tuple[int, int], tuple[int, int]] = {}  # size and time of change at the last listing
+        self._ready: deque[FilePartition] = deque()  # may have something to read, in order
+        self._open: deque[FilePartition] = deque()  # read to their end so far, the longest ago first
+        self._next_ordinal = 0
+        self._polled_at = 0.0
+        self._listing = Listing(settings.path) if settings.follow else None
+
+    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        self._restore(positions, notes)
+        files = matching(self._settings.path)
+        if not files and not self._files and not self._settings.follow:
+            raise SourceError(
+                f"source.files.path {self._settings.path}: no such file, so that there is nothing to read. "
+                "Correct the path, or set source.files.follow to wait for it."
+            )
+        self._discover(files)
+
+    def read(self, timeout_s: float) -> RecordBatch | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if self._listing is not None:
+                self._poll(self._listing)
+            batch = self._next(deadline)
+            if batch is not None or self._listing is None:
+                return batch
+            self._polled_at = 0.0
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._listing.wait(left)
+
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+        file = next((file for file in self._files if file.name == partition), None)
+        if file is None:
+            raise SourceError(
+                f"{partition}: the journal needs its records from offset {start} to {end}, but no note says which file "
+                "that was. The state directory is not whole: start afresh in another one."
+            )
+        try:
+            yield from file.read_range(start, end)
+        except (ReplacedError, FileNotFoundError) as error:
+            raise file.gone(start, "it is gone, or holds other content") from error
+
+    @property
+    def live(self) -> bool:
+        return self._listing is not None
+
+    @property
+    def exhausted(self) -> bool:
+        return self._listing is None and not self._ready
+
+    def lag(self) -> Mapping[str, int]:
+        lag, ordinal = {}, self._next_ordinal
+        for file in (*self._open, *self._ready):
+            name = partition_name(ordinal if file.ordinal is None else file.ordinal)
+            ordinal += file.ordinal is None
+            if unread := file.unread():
+                lag[name] = unread
+        return lag
+
+    def commit(self, saved: Positions, needed: Positions) -> None:
+        """Do nothing: the files belong to whoever wrote them."""
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        if self._listing is not None:
+            self._listing.close()
+
+    # Restarting
+
+    def _restore(self, positions: Positions, notes: Sequence[Note]) -> None:
+        """Find the files again that the notes name; the last note about a file counts."""
+        by_ordinal = {note["ordinal"]: note for note in notes}
+        for ordinal, note in sorted(by_ordinal.items()):
+            position = positions.get(partition_name(ordinal))
+            self._append(FilePartition.from_note(note, position, self._format, self._settings.max_record_bytes))
+        self._next_ordinal = max(by_ordinal, default=-1) + 1
+        unknown = sorted(set(positions) - {file.name for file in self._files})
+        if unknown:
+            raise SourceError(
+                f"{', '.join(unknown)}: the state holds a position but no note says which file that was. It was made "
+                "from another kind of source, or is not whole: use another state directory."
+            )
+        matched = matching(self._settings.path)
+        last_of_inode = {file.identity.key: file for file in self._files}
+        for file in self._files:
+            replaced = last_of_inode[file.identity.key] is not file
+            if not file.locate(matched):
+                self._miss(file, replaced)
+            elif not replaced:
+                self._resume(file)
+
+    def _resume(self, file: FilePartition) -> None:
+        status = Path(file.path).stat()
+        self._by_inode[file.identity.key] = file
+        self._seen[file.identity.key] = status.st_size, status.st_mtime_ns
+        if not file.known_complete or file.changed_since_end():
+            self._enqueue(file)
+
+    def _miss(self, file: FilePartition, replaced: bool) -> None:
+        """Decide what a file that is not found any more means: all of it was read, or records are lost."""
+        if replaced or file is not self._files[-1] or file.known_complete:
+            return  # a later file was begun, so that this one had been read
+        if self._settings.follow and self._was_truncated(file):
+            self._replace(file)
+        elif self._settings.when_gone == "skip":
+            log.warning("files.gone", file=file.first_path, position=file.position, consequence="the rest is skipped")
+        else:
+            raise SourceError(
+                f"{file.first_path} ({file.name}) was read up to offset {file.position}, and is now gone or holds "
+                "other content: what was written behind that offset would be missing from the model. Put the file "
+                "back (under any name in its directory), or give up the rest with source.files.when_gone: skip."
+            )
+
+    def _was_truncated(self, file: FilePartition) -> bool:
+        """Whether it is still the same file, only with other content, as copytruncate leaves it."""
+        try:
+            return Path(file.path).stat().st_ino == file.identity.inode
+        except OSError:
+            return False
+
+    # Reading
+
+    def _next(self, deadline: float) -> RecordBatch | None:
+        while self._ready:
+            file = self._ready[0]
+            try:
+                batch = file.read(self._is_final(file), deadline, self._next_ordinal)
+            except ReplacedError:
+                self._ready.popleft()
+                self._replace(file)
+                continue
+            except FileNotFoundError:
+                self._ready.popleft()
+                self._vanish(file)
+                continue
+            if batch is not None:
+                self._next_ordinal = max(self._next_ordinal, (file.ordinal or 0) + 1)
+                return batch
+            if not file.drained:
+                return None
+            self._ready.popleft()
+            self._park(file)
+        return None
+
+    def _is_final(self, file: FilePartition) -> bool:
+        return self._listing is None or file.sealed
+
+    def _park(self, file: FilePartition) -> None:
+        """Keep a followed file at hand for what is still to be written; close one of a run to the end."""
+        if self._listing is None:
+            file.close()
+            return
+        self._open.append(file)
+        if len(self._open) > _OPEN_FILES:
+            self._open.popleft().close()
+
+    def _replace(self, file: FilePartition) -> None:
+        """Go on with the copy that was made before a file was truncated, if any, then with its new content."""
+        if self._listing is None:
+            raise file.gone(file.position, "it was truncated or overwritten while it was being read")
+        file.close()
+        key = file.identity.key
+        self._by_inode.pop(key, None)
+        copy = find_copy(file.identity, file.path, file.position, {inode for _, inode in self._by_inode})
+        consequence = f"reading on in {copy}" if copy else "what was unread of it is lost; its new content comes next"
+        log.warning("files.truncated", file=file.path, position=file.position, consequence=consequence)
+        if copy is not None:
+            file.move(copy)
+            self._resume(file)
+            file.sealed = True
+        self._seen.pop(key, None)
+        self._discover(matching(self._settings.path))
+
+    def _vanish(self, file: FilePartition) -> None:
+        """A file went away between being listed and being opened: renamed, or deleted."""
+        if self._listing is None:
+            raise file.gone(file.position, "it was deleted before it was read")
+        log.warning("files.vanished", file=file.path, consequence="its records are lost unless it appears again")
+        self._by_inode = {key: other for key, other in self._by_inode.items() if other is not file}
+
+    # Following
+
+    def _poll(self, listing: Listing) -> None:
+        """Look for new, grown, renamed and superseded files, unless that was done a moment ago."""
+        now = time.monotonic()
+        if now - self._polled_at < _POLL_S:
+            return
+        self._polled_at = now
+        if listing.due():
+            self._discover(listing.files())
+        for file in list(self._open):
+            if file.has_grown():
+                self._grow(file)
+            elif file.unfinished and not file.sealed and self._superseded(file):
+                file.sealed = True
+                self._enqueue(file)
+
+    def _grow(self, file: FilePartition) -> None:
+        if not file.sealed:
+            self._enqueue(file)
+            return
+        self._open.remove(file)
+        rest = file.continuation()
+        file.close()
+        if rest is not None:
+            self._add(rest)
+        else:
+            log.warning("files.late", file=file.path, consequence="what was added to the archive is not read")
+
+    def _superseded(self, file: FilePartition) -> bool:
+        """Whether nobody goes on writing to a file, so that its last line is whole as it is."""
+        try:
+            successor = Path(file.first_path).stat()
+        except OSError:
+            successor = None
+        if successor is not None and successor.st_ino != file.identity.inode:
+            return successor.st_size > 0
+        return file is not self._files[-1] and file.is_quiet(_QUIET_S)
+
+    def _enqueue(self, file: FilePartition) -> None:
+        """Have a file read before the files that were found after it."""
+        if file in self._open:
+            self._open.remove(file)
+        if not self._ready or self._ready[-1].order < file.order:
+            self._ready.append(file)
+        elif file not in self._ready:
+            self._ready = deque(sorted((*self._ready, file), key=lambda known: known.order))
+
+    def _discover(self, paths: Sequence[str]) -> None:
+        """Take in the files under these names: new ones, and those that changed while they were closed."""
+        for path in paths:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                continue  # gone since it was listed
+            key = status.st_dev, status.st_ino
+            changed = self._seen.get(key) != (status.st_size, status.st_mtime_ns)
+            self._seen[key] = status.st_size, status.st_mtime_ns
+            known = self._by_inode.get(key)
+            if known is None:
+                identity = Identity.by_inode(status)
+                self._add(FilePartition(path, identity, self._format, self._settings.max_record_bytes))
+            else:
+                known.path = path
+                if changed and not known.is_open:
+                    self._enqueue(known)
+
+    def _add(self, file: FilePartition) -> None:
+        self._by_inode[file.identity.key] = file
+        self._append(file)
+        self._ready.append(file)
+
+    def _append(self, file: FilePartition) -> None:
+        file.order = len(self._files)
+        self._files.append(file)
