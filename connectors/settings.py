@@ -16,7 +16,7 @@ _MIB = 1 << 20
 class FilesSettings(Section):
     """Records in files: JSON lines or CSV, plain, `.gz` or `.zst`; or Parquet."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
     other; in a directory those whose name starts with `.` or `_` are left out."""
 

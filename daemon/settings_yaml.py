@@ -59,7 +59,7 @@ class Document:
             self.data = self._build_all(node, (), place=None)
 
     def override(self, text: str) -> None:
-        """Lay `dotted.path=value` over the values; the value is YAML."""
+        """Lay `dotted.path=value` over the values; in brackets, braces or quotes the value is YAML."""
         dotted, equals, value = text.partition("=")
         place = f"--set {dotted}"
         if not equals or not dotted or not all(dotted.split(".")):
@@ -87,7 +87,7 @@ class Document:
             del self.places[known]
         self.places[path] = place
         before = len(self.problems)
-        node = self._compose(value, place)
+        node = self._compose_value(value, place)
         target[key] = None if node is None else self._build_all(node, path, place)
         if len(self.problems) > before:
             self.unread.add(path)
@@ -112,6 +112,13 @@ class Document:
             return None
         self.problems.append(f"{place}: {part!r} cannot be set in {target!r}, which is one value and no section")
         return None
+
+    def _compose_value(self, value: str, place: str) -> yaml.Node | None:
+        """Read the value of an override. A plain one is taken as it is: `*.csv` would be an alias in a file."""
+        if value.lstrip().startswith(("[", "{", '"', "'")):
+            return self._compose(value, place)
+        start = yaml.Mark(place, 0, 0, 0, None, 0)
+        return yaml.ScalarNode("tag:yaml.org,2002:str", value.strip(), start, start)
 
     def _compose(self, text: str, name: str) -> yaml.Node | None:
         try:

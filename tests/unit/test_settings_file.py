@@ -225,6 +225,8 @@ def test_a_path_is_seen_from_the_file_and_in_an_override_from_the_current_folder
     assert settings.validation.anchor is not None
     assert settings.validation.anchor.file == tmp_path / "a" / "anchor.jsonl"
     assert settings.checkpoint.dir == Path("elsewhere")
+    assert settings.source.dump() == {"files": {"path": str(tmp_path / "clicks.jsonl")}}
+    assert load_settings(path, ("source.files.path=*.csv",)).source.dump() == {"files": {"path": "*.csv"}}
     assert load_settings(path).checkpoint.dir == tmp_path / "state"
     assert load_settings(path, ("checkpoint.dir=/there",)).checkpoint.dir == Path("/there")
 
