@@ -24,8 +24,8 @@ same as a JSON Schema, for editors.
   `${`. Inside braces or brackets, put the value in quotes. What stands in quotes stays a text, which serves as a number
   where one is asked for.
 - **On the command line**: `--set train.batch_size=32` overrides a key, as often as wanted. The value is plain,
-  or YAML in brackets, braces or quotes; list items go by their index (`--set validate.prequential.windows.0=500`). It is
-  checked like the file.
+  or YAML in brackets, braces or quotes; list items go by their index (`--set validate.prequential.windows.0=500`).
+  All of it is checked like the file.
 - **Paths** that are relative are seen from the settings file's folder; in a `--set`, from the current folder.
 - **Secrets**: each secret key `name` can be given as `name_file`, the path of a file that holds it.
 """
