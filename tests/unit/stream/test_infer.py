@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from daemon.errors import DataError, SourceError
+from daemon.settings import Settings
+from daemon.settings_file import load_settings
+from daemon.stream.decoding import SampleDecoder
+from daemon.stream.infer import infer_settings
+from daemon.values import RecordBatch
+
+
+def clicks(count: int = 100) -> list[dict[str, Any]]:
+    rng = random.Random(1)
+    return [
+        {
+            "event_id": f"e{index}",
+            "at": 1_700_000_000_000 + 1000 * index,
+            "user_id": rng.randrange(20),
+            "user": {"age": rng.choice([None, 20, 35.5]), "plan": rng.choice(["free", "no", "${PRO}"])},
+            "city": f"city {rng.randrange(50)}",
+            "v": [rng.random(), 1, 2],
+            "mobile": rng.random() < 0.5,
+            "kind": "click",
+            "never": None,
+            "odd": {"deep": {"deeper": {"deepest": 1}}} if index % 2 else [],
+            "a.b": rng.random(),
+            "fraud": rng.randrange(2),
+            "amount": rng.random() * 100,
+        }
+        for index in range(count)
+    ]
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
+    data = "".join(json.dumps(record) + "\n" for record in records).encode()
+    pack = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}.get(path.suffix, bytes)
+    path.write_bytes(pack(data))
+    return path
+
+
+def inferred(data: Path) -> tuple[str, Settings]:
+    """Return the text that is inferred for a file, and the settings that it gives beside it."""
+    text = infer_settings(data, folder=data.parent)
+    settings_path = data.parent / "learnd.yaml"
+    settings_path.write_text(text, encoding="utf-8")
+    return text, load_settings(settings_path)
+
+
+@pytest.mark.parametrize("name", ["clicks.jsonl", "clicks.jsonl.gz", "clicks.json.zst", "clicks"])
+def test_json_lines(tmp_path: Path, name: str) -> None:
+    text, settings = inferred(write_lines(tmp_path / name, clicks()))
+    samples = settings.samples
+    assert list(samples.features) == ["at", "user.age", "user.plan", "city", "v", "mobile", r"a\.b", "amount"]
+    assert (samples.label.field, settings.model.task, samples.key) == ("fraud", "binary", "user_id")
+    assert samples.event_time is not None
+    assert (samples.event_time.field, samples.event_time.unit) == ("at", "ms")
+    assert samples.features["user.age"].default == 0
+    assert sorted(samples.features["user.plan"].values or []) == ["${PRO}", "free", "no"]
+    assert samples.features["city"].hash == 512
+    assert samples.features["v"].vector == 3
+    for left_out in ("event_id", "user_id", "kind", "never", "odd.deep.deeper"):
+        assert f"# {left_out} is left out" in text
+
+
+def test_the_settings_decode_the_records_that_they_were_inferred_from(tmp_path: Path) -> None:
+    records = clicks()
+    _, settings = inferred(write_lines(tmp_path / "clicks.jsonl", records))
+    decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
+    values = [json.dumps(record).encode() for record in records]
+    assert decoder.decode(RecordBatch("p", 0, np.arange(1, 101), values)).rejections == ()
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    rows = [
+        f"{i},{datetime.fromtimestamp(i * 3600, UTC).isoformat()},{i % 3 == 0},{i / 2},{'x' if i % 2 else ''},{i * 1.1}"
+        for i in range(50)
+    ]
+    path.write_text("\ufeff;when;open;size;mark;price\n".replace(";", ",") + "\n".join(rows) + "\n", encoding="utf-8")
+    text, settings = inferred(path)
+    samples = settings.samples
+    assert (samples.format, settings.model.task, samples.label.field) == ("csv", "regression", "price")
+    assert list(samples.features) == ["when", "open", "size"]
+    assert samples.features["open"].type == "boolean"
+    assert '# "" is left out: it has no name' in text
+    assert "# mark is left out: it is always x" in text
+    decoder = SampleDecoder(samples, samples.spec("regression"))
+    header = ("", "when", "open", "size", "mark", "price")
+    values = [row.encode() for row in rows]
+    assert decoder.decode(RecordBatch("p", 0, np.arange(1, 51), values, header)).rejections == ()
+
+
+def test_another_delimiter_and_broken_rows(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a;species\n" + "1,5;cat\n2;dog\n3\n2;cow\n" * 10, encoding="utf-8")
+    text, settings = inferred(path)
+    assert settings.samples.delimiter == ";"
+    assert settings.model.task == "classes"
+    assert settings.samples.label.classes == ["cat", "cow", "dog"]
+    assert "# 10 more could not be read" in text
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "data.parquet"
+    rows = [{"x": i / 7, "day": datetime(2024, 1, 1 + i % 28, tzinfo=UTC), "target": i % 3} for i in range(60)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    _, settings = inferred(path)
+    samples = settings.samples
+    assert (samples.format, settings.model.task, samples.label.classes) == ("parquet", "classes", 3)
+    assert list(samples.features) == ["x", "day"]
+    block = SampleDecoder(samples, samples.spec("classes")).decode(RecordBatch("p", 0, np.arange(1, 61), rows))
+    assert block.rejections == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "words"),
+    [
+        ([0, 1], "binary", "label: y\n"),
+        ([True, False], "binary", "label: y\n"),
+        (["no", "yes"], "binary", 'values: ["no", "yes"]'),
+        ([1, 2], "binary", "values: [1, 2]"),
+        (["a", "b", "c"], "classes", "classes: [a, b, c]"),
+        ([0, 1, 2], "classes", "classes: 3"),
+        ([1, 2, 3], "regression", "label: y\n"),
+        ([0.5, 1.5, 9], "regression", "label: y\n"),
+        ([["p"], ["q", "p"], []], "multi_label", "labels: [p, q]"),
+        ([0], "binary", "label: y\n"),
+    ],
+)
+def test_the_task_follows_from_the_values_of_the_label(
+    tmp_path: Path, values: list[Any], task: str, words: str
+) -> None:
+    records = [{"a": index / 3, "y": values[index % len(values)], "z": index % 5} for index in range(30)]
+    text, settings = inferred(write_lines(tmp_path / "data.jsonl", records))
+    assert settings.model.task == task
+    assert words in text
+    samples = settings.samples
+    block = SampleDecoder(samples, samples.spec(task)).decode(
+        RecordBatch("p", 0, np.arange(1, 31), [json.dumps(record).encode() for record in records])
+    )
+    assert block.rejections == ()
+
+
+def test_a_number_that_never_changed_stays(tmp_path: Path) -> None:
+    text, settings = inferred(write_lines(tmp_path / "data.jsonl", [{"a": 5, "b": i, "y": i % 2} for i in range(30)]))
+    assert list(settings.samples.features) == ["a", "b"]
+    assert "always 5 so far" in text
+
+
+def test_the_path_is_relative_to_the_settings(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "data.jsonl", clicks())
+    (tmp_path / "conf").mkdir()
+    assert 'path: "../data.jsonl"' in infer_settings(data, folder=tmp_path / "conf")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "words"),
+    [
+        ("empty.jsonl", b"", DataError, "empty"),
+        ("blank.csv", b"\n\n", DataError, "empty"),
+        ("header.csv", b"a,b\n", DataError, "none of its first records"),
+        ("broken.jsonl", b"{\n{\n", DataError, "none of its first records"),
+        ("cut.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:30], SourceError, "cannot be read"),
+        ("no.jsonl.gz", b"not gzip", SourceError, "cannot be read"),
+        ("no.jsonl.zst", b"not zstandard", SourceError, "cannot be read"),
+        ("no.parquet", b"not parquet", DataError, "no readable Parquet"),
+        ("texts.jsonl", b'{"a": {}}\n' * 20, DataError, "can be a label"),
+        ("alone.jsonl", b'{"y": 1}\n{"y": 0}\n', DataError, "no field can be a feature"),
+    ],
+)
+def test_a_file_that_gives_no_settings(
+    tmp_path: Path, name: str, data: bytes, error: type[Exception], words: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(error, match=words):
+        infer_settings(tmp_path / name)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read"):
+        infer_settings(tmp_path / "none.jsonl")

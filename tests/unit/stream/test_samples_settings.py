@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from daemon.errors import SettingsError
+from daemon.stream.decoding import SampleDecoder
+from daemon.stream.settings import SamplesSettings
+from daemon.values import Column, ColumnKind, RecordFormat, TaskKind
+
+NUMBER, CATEGORY = ColumnKind.NUMBER, ColumnKind.CATEGORY
+
+
+def samples(label: Any = "y", **changes: Any) -> SamplesSettings:
+    return SamplesSettings.model_validate({"features": {"a": "float"}, "label": label, **changes})
+
+
+def test_columns_come_in_the_order_of_the_features() -> None:
+    features = {
+        "z": "integer",
+        "c": {"hash": 10},
+        "o": {"values": ["x", "y"]},
+        "s": {"values": ["x", "y"], "unknown": "reject"},
+        "v": {"vector": 2},
+        "t": {"timestamp": ["hour"]},
+        "a": "boolean",
+    }
+    spec = samples(features=features).spec("binary")
+    assert spec.columns == (
+        Column("z", NUMBER),
+        Column("c", CATEGORY, 10),
+        Column("o", CATEGORY, 3),
+        Column("s", CATEGORY, 2),
+        Column("v.0", NUMBER),
+        Column("v.1", NUMBER),
+        Column("t.hour.sin", NUMBER),
+        Column("t.hour.cos", NUMBER),
+        Column("a", NUMBER),
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "kind", "outputs", "columns", "names"),
+    [
+        ("binary", "y", TaskKind.BINARY, 1, 1, ("0", "1")),
+        ("binary", {"field": "y", "values": ["no", "yes"]}, TaskKind.BINARY, 1, 1, ("no", "yes")),
+        ("classes", {"field": "y", "classes": 3}, TaskKind.CLASSES, 3, 1, ("0", "1", "2")),
+        ("classes", {"field": "y", "classes": ["a", "b"]}, TaskKind.CLASSES, 2, 1, ("a", "b")),
+        ("regression", "y", TaskKind.REGRESSION, 1, 1, ()),
+        ("regression", {"field": "y", "size": 4}, TaskKind.REGRESSION, 4, 4, ()),
+        ("multi_label", {"field": "y", "labels": ["p", "q"]}, TaskKind.MULTI_LABEL, 2, 2, ("p", "q")),
+        ("multi_label", {"labels": ["p", "q", "r"]}, TaskKind.MULTI_LABEL, 3, 3, ("p", "q", "r")),
+    ],
+)
+def test_the_task_follows_from_the_label(
+    task: str, label: Any, kind: TaskKind, outputs: int, columns: int, names: tuple[str, ...]
+) -> None:
+    found = samples(label).spec(task).task
+    assert (found.kind, found.outputs, found.label_columns, found.names) == (kind, outputs, columns, names)
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "problem"),
+    [
+        ("classes", "y", "samples.label.classes is missing"),
+        ("multi_label", "y", "samples.label.labels is missing"),
+        ("binary", {"field": "y", "classes": 3}, "samples.label.classes is for the task classes"),
+        ("regression", {"field": "y", "values": [0, 1]}, "samples.label.values is for the task binary"),
+        ("binary", {"values": [0, 1]}, "samples.label.field is missing"),
+    ],
+)
+def test_a_label_that_does_not_fit_the_task(task: str, label: Any, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        samples(label).spec(task)
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        samples({"values": [0, 1]}, features={"v": {"vector": 2}, "v.1": "float"}).spec("classes")
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("feature", "words"),
+    [
+        ("floot", "'float', 'integer' or 'boolean'"),
+        ({"hash": 10, "vector": 2}, "exactly one of"),
+        ({"field": "x"}, "exactly one of"),
+        ({"hash": 1}, "greater than or equal to 2"),
+        ({"hash": 2**24 + 1}, "less than or equal to 16777216"),
+        ({"type": "float", "unit": "s"}, "unit: only with timestamp"),
+        ({"hash": 10, "unknown": "reject"}, "unknown: only with values"),
+        ({"values": ["a", "a"]}, "each value once"),
+        ({"type": "float", "default": "none"}, "default: 'none'"),
+        ({"type": "float", "default": float("nan")}, "default: nan"),
+        ({"type": "float", "default": 1e39}, "default: 1e"),
+        ({"type": "integer", "default": 0.5}, "default: 0.5"),
+        ({"type": "boolean", "default": 2}, "default: 2"),
+        ({"vector": 2, "default": [1.0]}, "default:"),
+        ({"timestamp": ["hour"], "default": 0}, "default: 0"),
+        ({"values": ["a"], "unknown": "reject", "default": "b"}, "default: 'b'"),
+    ],
+)
+def test_a_feature_that_cannot_be(feature: Any, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        samples(features={"a": feature})
+
+
+@pytest.mark.parametrize("changes", [{"delimiter": ";;"}, {"delimiter": '"'}, {"features": {}}, {"key": ""}])
+def test_settings_that_cannot_be(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        samples(**changes)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [{"user": "float", "user.age": "float"}, {'a"b': "float"}, {"a..b": "float"}],
+    ids=["a value and an object", "a quote", "an empty step"],
+)
+def test_fields_that_cannot_be_read_together(features: dict[str, str]) -> None:
+    settings = samples(features=features)
+    with pytest.raises(SettingsError, match="samples"):
+        SampleDecoder(settings, settings.spec("binary"))
+
+
+def test_the_format_of_records() -> None:
+    assert samples(format="csv", delimiter=";").record_format() == RecordFormat("csv", ";")
+
+
+def test_shorthands_are_in_the_schema() -> None:
+    schema = SamplesSettings.model_json_schema()
+    forms = schema["properties"]["features"]["additionalProperties"]["anyOf"]
+    assert {"enum": ["float", "integer", "boolean"], "type": "string"} in forms
