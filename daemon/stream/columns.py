@@ -34,6 +34,7 @@ _NAN = math.nan
 _NO_SIGN = 0.0  # makes 0 of -0, whose sign msgspec drops from "-0" and float() keeps
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 SCALAR = bool | int | float | str
+BOOLEAN = bool | float
 TRUE_OR_FALSE: Mapping[str, float] = {
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), 0.0),
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), 1.0),
@@ -261,6 +262,19 @@ class ListedReader(CategoryReader):
             return super().defect(name, value)
         known = ", ".join(list(self._indices)[:10])
         return defect(self._unknown, f"{name}: {shown(value)} is not one of {known}")
+
+
+class BooleanReader(ListedReader):
+    """0 or 1, from those numbers, true and false, or their words where all there is is text."""
+
+    def __init__(self, unknown: Reason, default: Any = None) -> None:
+        super().__init__(TRUE_OR_FALSE, unknown, json_type=BOOLEAN, default=default)
+
+    def read(self, values: Values) -> Float64:
+        if not isinstance(values, np.ndarray):
+            return super().read(values)
+        filled = np.asarray(_filled(values, self.default))
+        return np.where((filled == 0) | (filled == 1), filled, _NAN)[:, None]
 
 
 def _truth_word(text: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.stream.columns import (
-    TRUE_OR_FALSE,
+    BooleanReader,
     ColumnReader,
     CyclicReader,
     HashReader,
@@ -233,7 +233,7 @@ def _feature_reader(feature: FeatureSettings) -> ColumnReader:
     if feature.timestamp is not None:
         return CyclicReader(feature.unit, feature.timestamp)
     if feature.type == "boolean":
-        return ListedReader(TRUE_OR_FALSE, Reason.WRONG_TYPE, json_type=bool | float, default=default)
+        return BooleanReader(Reason.WRONG_TYPE, default)
     return NumberReader(whole=feature.type == "integer", default=default)
 
 
@@ -242,14 +242,14 @@ def _label_readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tupl
     if kind == TaskKind.MULTI_LABEL:
         if label.field is None:
             for name in spec.task.names:
-                yield name, ListedReader(TRUE_OR_FALSE, Reason.UNKNOWN_LABEL, json_type=bool | float)
+                yield name, BooleanReader(Reason.UNKNOWN_LABEL)
         else:
             yield label.field, LabelsReader(spec.task.names)
         return
     field = label.field or ""
     if kind == TaskKind.BINARY:
         if label.values is None:
-            yield field, ListedReader(TRUE_OR_FALSE, Reason.UNKNOWN_LABEL, json_type=bool | float)
+            yield field, BooleanReader(Reason.UNKNOWN_LABEL)
         else:
             yield field, ListedReader(listed(label.values), Reason.UNKNOWN_LABEL)
     elif kind == TaskKind.CLASSES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -58,6 +58,12 @@ class RowType:
 
     def getter(self, paths: Iterable[Path]) -> attrgetter[Any]:
         return attrgetter(*(self.attributes[path] for path in paths))
+
+    def tuple_getter(self, paths: Sequence[Path]) -> Callable[[msgspec.Struct], tuple[Any, ...]]:
+        """Return what reads several fields, two or more, at once."""
+        if list(self.attributes) == list(paths) and all(len(path) == 1 for path in paths):
+            return msgspec.structs.astuple  # all of them, in order: twice as quick
+        return self.getter(paths)
 
 
 def _struct(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from daemon.stream.columns import FromText, Values
+from daemon.stream.columns import BOOLEAN, FromText, Values
 from daemon.stream.defects import Reason, defect, shown
 from daemon.stream.fields import Field, Path, RowType
 from daemon.values import Defect, Float64, RecordBatch
@@ -37,23 +37,16 @@ class Parser(Protocol):
 
 
 class JsonRows:
-    """Rows as structs. The fields that are plain floats come out together: that is quicker than one by one."""
+    """Rows as structs."""
 
-    def __init__(self, structs: Sequence[msgspec.Struct], row_type: RowType, floats: Sequence[Path]) -> None:
+    def __init__(self, structs: Sequence[msgspec.Struct], row_type: RowType, numbers: Mapping[Path, Float64]) -> None:
         self._structs = structs
         self._row_type = row_type
-        self._floats = dict(zip(floats, self._read_floats(floats), strict=True))
-
-    def _read_floats(self, floats: Sequence[Path]) -> Float64:
-        rows = map(self._row_type.getter(floats), self._structs) if floats else ()
-        numbers = chain.from_iterable(rows) if len(floats) > 1 else rows
-        count = len(self._structs)
-        return np.fromiter(numbers, np.float64, count * len(floats)).reshape(count, len(floats)).T
+        self._numbers = numbers
 
     def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON is typed as it stands)
-        if path in self._floats:
-            floats: Float64 = self._floats[path]
-            return floats
+        if path in self._numbers:
+            return self._numbers[path]
         values: list[Any] = list(map(self._row_type.getter([path]), self._structs))
         return values
 
@@ -66,11 +59,22 @@ class JsonParser:
 
     def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
         self._row_type = RowType.of(fields.values(), forbid_extra=forbid_extra)
-        self._floats = [path for path, field in fields.items() if field.json_type is float and not field.optional]
         self._decode: Callable[[bytes], msgspec.Struct] = msgspec.json.Decoder(self._row_type.struct).decode
+        numeric = [path for path, f in fields.items() if f.json_type in (float, BOOLEAN) and not f.optional]
+        self._together = numeric if len(numeric) > 1 else []
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
-        return JsonRows(self._structs(batch, defects), self._row_type, self._floats)
+        structs = self._structs(batch, defects)
+        return JsonRows(structs, self._row_type, self._numbers(structs))
+
+    def _numbers(self, structs: Sequence[msgspec.Struct]) -> dict[Path, Float64]:
+        """Return the columns of numbers and booleans, read together: that is quicker than one by one."""
+        if not self._together:
+            return {}
+        values = chain.from_iterable(map(self._row_type.tuple_getter(self._together), structs))
+        shape = len(structs), len(self._together)
+        table = np.fromiter(values, np.float64, shape[0] * shape[1]).reshape(shape)
+        return dict(zip(self._together, table.T, strict=True))
 
     def _structs(self, batch: RecordBatch, defects: Defects) -> list[msgspec.Struct]:
         values: Sequence[Any] = batch.values
