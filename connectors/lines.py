@@ -29,6 +29,7 @@ class RecordReader(Protocol):
 
     position: int
     columns: tuple[str, ...] | None
+    head_end: int  # where what comes before the first record ends
     drained: bool  # the last step found nothing more to read, for now or for good
 
     def step(self, final: bool, limit: int | None = None) -> Records | None:
@@ -57,6 +58,7 @@ class LineReader:
         self._format = fmt
         self._max = max_record_bytes
         self.columns: tuple[str, ...] | None = None
+        self.head_end = 0
         self.seek(position)
 
     def seek(self, position: int) -> None:
@@ -115,6 +117,7 @@ class LineReader:
             head_end = self._read_header(head_end, final)
         if head_end is None:
             return None
+        self.head_end = head_end
         self._offset = self._go_to(max(self.position, head_end))
         return self._new_splitter(self.position, self._offset)
 

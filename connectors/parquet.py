@@ -26,6 +26,7 @@ class ParquetReader:
     """
 
     columns: tuple[str, ...] | None = None
+    head_end = 0
 
     def __init__(self, descriptor: int, position: int) -> None:
         self._descriptor = descriptor

@@ -56,7 +56,7 @@ class FilePartition:
         self._max = max_record_bytes
         self._open: _Open | None = None
         self._end: tuple[int, int] | None = None  # (position, bytes of the file) at the end of a whole file
-        self._sent: Note | None = None
+        self._noted: tuple[Identity, tuple[int, int] | None] | None = None
 
     @classmethod
     def from_note(cls, note: Note, position: int | None, fmt: RecordFormat, max_record_bytes: int) -> FilePartition:
@@ -66,7 +66,7 @@ class FilePartition:
         found.ordinal = note["ordinal"]
         found._end = tuple(note["end"]) if note["end"] else None
         found.position = found._begin if position is None else position
-        found._sent = dict(note)
+        found._noted = identity, found._end
         return found
 
     @property
@@ -76,6 +76,11 @@ class FilePartition:
     @property
     def is_open(self) -> bool:
         return self._open is not None
+
+    @property
+    def head_end(self) -> int:
+        """Where the byte order mark and the header end, in the open file."""
+        return self._open.reader.head_end if self._open is not None else 0
 
     @property
     def unfinished(self) -> bool:
@@ -257,17 +262,16 @@ class FilePartition:
 
     def _news(self) -> Note | None:
         """Return what is to be noted to find the file again, or None where all of it is already."""
-        note = {
+        if (self.identity, self._end) == self._noted:
+            return None
+        self._noted = self.identity, self._end
+        return {
             "ordinal": self.ordinal,
             "path": self.first_path,
             **asdict(self.identity),
             "begin": self._begin,
             "end": list(self._end) if self._end else None,
         }
-        if note == self._sent:
-            return None
-        self._sent = note
-        return note
 
     def _check_intact(self, file: _Open) -> None:
         """Raise ReplacedError where the file no longer holds what was just read from it."""

@@ -53,13 +53,9 @@ class LineSplitter:
         self._position = position
         self._offset = offset  # of the first byte of the tail
         self._max = max_record_bytes
+        self._kept = min(KEPT_BYTES, max_record_bytes)
         self._tail = b""
         self._skipped = 0  # bytes read of a line that is already too long; the tail is then its head
-
-    @property
-    def position(self) -> int:
-        """The position after the last record returned."""
-        return self._position
 
     @property
     def unfinished(self) -> bool:
@@ -85,7 +81,7 @@ class LineSplitter:
         if self._skipped:
             self._emit_oversized(self._skipped, self._offset + self._skipped, found)
         if defect is not None:
-            self._emit(self._tail[:KEPT_BYTES], self._offset + len(self._tail) + 1, found, defect)
+            self._emit(self._tail[: self._kept], self._offset + len(self._tail) + 1, found, defect)
         elif value := self._tail.removesuffix(b"\r"):
             self._emit(value, self._offset + len(self._tail), found)
         self._offset += len(self._tail)
@@ -110,7 +106,7 @@ class LineSplitter:
         ends = feeds + (base + 1)
         block = data[: int(feeds[-1])]
         values = _split_at(block, feeds)
-        lengths = np.diff(feeds, prepend=-1) - 1
+        lengths = _lengths(feeds)
         if b"\r" in block:
             values = [value.removesuffix(b"\r") for value in values]
         defects = self._too_long(lengths, values)
@@ -128,7 +124,7 @@ class LineSplitter:
             return {}
         defects = {}
         for index in np.flatnonzero(lengths > self._max).tolist():
-            values[index] = values[index][:KEPT_BYTES]
+            values[index] = values[index][: self._kept]
             defects[index] = self._oversized(int(lengths[index]))
         return defects
 
@@ -136,7 +132,7 @@ class LineSplitter:
         """Keep the unfinished line `tail` for later, or only its head when it is too long already."""
         self._tail = tail
         if len(tail) > self._max:
-            self._skipped, self._tail = len(tail), tail[:KEPT_BYTES]
+            self._skipped, self._tail = len(tail), tail[: self._kept]
 
     def _skip(self, data: bytes, found: list[Records]) -> bytes:
         """Pass over the rest of a line that is too long, and return the bytes behind it."""
@@ -181,7 +177,9 @@ class CsvSplitter(LineSplitter):
     def finish(self, defect: Defect | None = None) -> list[Records]:
         found: list[Records] = []
         while not self._skipped and self._ends_open.fullmatch(self._tail):
-            self._drop_first_line(self._tail, found)
+            rest = self._drop_first_line(self._tail, found)
+            self._tail = b""
+            self._cut(rest, found)
         return found + super().finish(defect)
 
     def _boundaries(self, data: bytes) -> Int64:
@@ -217,7 +215,7 @@ class CsvSplitter(LineSplitter):
     def _cut(self, data: bytes, found: list[Records]) -> None:
         while data:
             feeds = self._boundaries(data)
-            lengths = np.diff(feeds, prepend=-1) - 1
+            lengths = _lengths(feeds)
             fitting = self._fitting(data, feeds, lengths)
             if fitting:
                 self._split(data, feeds[:fitting], found)
@@ -242,13 +240,12 @@ class CsvSplitter(LineSplitter):
         length = feed if feed >= 0 else len(data)
         end = self._offset + length + (feed >= 0)
         if length > self._max:
-            self._emit(data[:KEPT_BYTES], end, found, self._oversized(length))
+            self._emit(data[: self._kept], end, found, self._oversized(length))
         else:
             defect = Defect("corrupt", "a quoted field starts in this line and does not end")
             self._emit(data[:length].removesuffix(b"\r"), end, found, defect)
         self._offset = end
-        self._tail = data[length + 1 :]
-        return self._tail
+        return data[length + 1 :]
 
 
 def _split_at(block: bytes, feeds: Int64) -> list[bytes]:
@@ -258,3 +255,10 @@ def _split_at(block: bytes, feeds: Int64) -> list[bytes]:
         return values
     ends = feeds.tolist()
     return [block[start:end] for start, end in zip([0, *(end + 1 for end in ends[:-1])], ends, strict=True)]
+
+
+def _lengths(feeds: Int64) -> Int64:
+    """Return the length of each line, without its line feed."""
+    lengths = feeds.copy()
+    lengths[1:] -= feeds[:-1] + 1
+    return lengths
