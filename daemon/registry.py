@@ -17,11 +17,9 @@ class Entry:
 
 
 SOURCES: Mapping[str, Entry] = {
-    "files": Entry("connectors.settings:FilesSettings", "connectors.files:create"),
-    "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:create"),
+    "files": Entry("connectors.settings:FilesSettings", "connectors.files:FilesSource"),
+    "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
 }
-
-DEAD_LETTER_FILE = "connectors.dead_letters:DeadLetterFile"
 
 DEAD_LETTER_FILE = "connectors.dead_letters:DeadLetterFile"
 
