@@ -36,7 +36,7 @@ from daemon.stream.decoding import SampleDecoder
 from daemon.stream.holdout import HoldoutRule
 from daemon.stream.reader import Reader
 from daemon.stream.reject_rate import RejectRate
-from daemon.values import Facts, SampleSpec, SourceContext
+from daemon.values import Facts, SampleSpec
 
 if TYPE_CHECKING:
     from daemon.training.learner import Learner
@@ -141,8 +141,8 @@ def open_source(settings: Settings) -> Source:
 
 
 def _source(name: str, source_settings: Any, settings: Settings) -> Source:
-    context = SourceContext(settings.samples.record_format(), settings.checkpoint.dir)
-    source: Source = resolve(SOURCES[name].factory)(source_settings, context)
+    factory = resolve(SOURCES[name].factory)
+    source: Source = factory(source_settings, settings.samples.record_format(), settings.checkpoint.dir)
     return source
 
 

@@ -85,7 +85,7 @@ def init(
 
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
-    output.write_text(infer_settings(data), encoding="utf-8")
+    output.write_text(infer_settings(data, folder=output.parent), encoding="utf-8")
     print(f"wrote {output}; look it through, then: learnd run {output}")
 
 
@@ -189,3 +189,7 @@ def main() -> NoReturn:
         structlog.get_logger().exception("internal_fault", consequence="nothing is lost: a start repeats the journal")
         sys.exit(70)
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -164,7 +164,8 @@ def as_file(settings: Settings) -> dict[str, Any]:
 def fingerprint(settings: Settings) -> str:
     """Return the SHA-256, in hex, of the settings that the model depends on, in canonical JSON.
 
-    A file that they name counts by its name alone: the folder may move.
+    A file that they name counts by its name alone: the folder may move. The order of the features counts: it is that
+    of the columns.
     """
     parts = {
         "model": settings.model,
@@ -173,7 +174,7 @@ def fingerprint(settings: Settings) -> str:
         "validate": settings.validation,
     }
     plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}
-    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    canonical = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_plain)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -208,11 +207,3 @@ class RecordFormat:
 
     name: str  # json, csv or parquet
     delimiter: str = ","  # of CSV
-
-
-@dataclass(frozen=True, slots=True)
-class SourceContext:
-    """What a source is told beside its own settings."""
-
-    format: RecordFormat
-    state_dir: Path  # for what it has to keep itself, such as a spool

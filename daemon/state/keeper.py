@@ -75,6 +75,7 @@ class Keeper:
         self._root = root
         self._settings_record = settings_record
         self._sequence = 0
+        self._failed: Exception | None = None  # why the last commit did not reach the disk
         self._saved = (0, 0, time.monotonic())  # calls, samples and time of the last commit
 
     def restore(self) -> tuple[list[Entry], list[Note]]:
@@ -121,13 +122,12 @@ class Keeper:
     def finish(self) -> None:
         """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
         self._take_results(self._writer.results(wait=True))
-        if self.newest is None or self.progress.calls != self._saved[0] or self._failed:
+        if self.progress.calls != self._saved[0] or self._failed is not None:
             self._commit()
-            results = self._writer.results(wait=True)
-            self._take_results(results)
-            if results[-1].error is not None:
+            self._take_results(self._writer.results(wait=True))
+            if self._failed is not None:
                 raise StoreError(
-                    f"the last checkpoint could not be written: {results[-1].error}. The one before it and the "
+                    f"the last checkpoint could not be written: {self._failed}. The one before it and the "
                     "journal are whole: the next start repeats the calls since then. Make room or mend the disk."
                 )
         self._journal.close()
@@ -142,18 +142,22 @@ class Keeper:
 
     def _commit(self) -> None:
         started = time.perf_counter()
-        self._writer.submit(self._snapshot())
+        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
+        try:
+            marks = {name: output.mark() for name, output in self._outputs.items()}
+        except StoreError as error:
+            self._take_results([Written(self._manifest(), 0.0, 0, error)])
+            return
+        self._writer.submit(self._snapshot(marks))
         self._sequence += 1
         try:
             self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
         except OSError as error:  # the old segment serves as well: calls are found by their numbers
             log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
-        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
         self._monitor.checkpoint_begun(time.perf_counter() - started)
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, marks: Facts) -> Snapshot:
         arrays: Arrays = {}
-        marks = {name: output.mark() for name, output in self._outputs.items()}
         facts: Facts = {"progress": self.progress.facts(), "marks": marks}
         for name, part in self._parts.items():
             part_arrays, facts[name] = part.state()
@@ -177,6 +181,7 @@ class Keeper:
         """Learn what became of checkpoints. Raises FencedError: this daemon is no longer in charge."""
         for written in results:
             self._monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
+            self._failed = written.error
             if isinstance(written.error, FencedError):
                 raise written.error
             if written.error is None:
@@ -192,11 +197,6 @@ class Keeper:
             reason=str(written.error),
             consequence="training goes on; a restart would repeat more of the stream",
         )
-
-    @property
-    def _failed(self) -> bool:
-        """Whether the last commit did not reach the disk."""
-        return self.newest is None or self.newest["sequence"] != self._sequence
 
 
 def read_settings_record(root: Path) -> Facts | None:

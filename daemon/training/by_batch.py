@@ -11,32 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from daemon.training.runtime import tf
-from daemon.training.step import link
 from daemon.values import Float32
 
 
 class TrainOnBatch:
     """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
 
-    def __init__(self, model: Any, optimizer: Any, loss: Any, inference: Callable[[Any], Any]) -> None:
+    def __init__(self, model: Any, optimizer: Any, loss: Any, infer: Callable[[Any], Any]) -> None:
         model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
         self.traces = 0
         self._model = model
         self._optimizer = optimizer
-        self._as_probabilities = link(loss)
-        self._predict = tf.function(lambda x: self._as_probabilities(inference(x)), reduce_retracing=True)
+        self._infer = infer
 
     def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Float32, Float32]:
         outputs, figures = [], []
         for k in range(updates):
-            outputs.append(self._predict(x[k]).numpy())
+            outputs.append(self._infer(x[k]).numpy())
             figures.append(self._update(x[k], y[k], weight[k]))
         return np.array(outputs, np.float32), np.array(figures, np.float32)
 
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]
-        before = [np.array(variable.value) for variable in variables]
+        before = [np.array(variable.value.numpy()) for variable in variables]
         loss = float(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True)["loss"])
         good = np.isfinite(loss) and all(_finite(variable) for variable in variables)
         if not good:
@@ -46,5 +43,5 @@ class TrainOnBatch:
 
 
 def _finite(variable: Any) -> bool:
-    value = np.asarray(variable.value)
+    value = variable.value.numpy()
     return not np.issubdtype(value.dtype, np.floating) or bool(np.isfinite(value).all())

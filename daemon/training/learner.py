@@ -16,7 +16,7 @@ from daemon.training.models import create_model
 from daemon.training.objects import create_loss, create_metrics, create_optimizer, take_global_clip_norm
 from daemon.training.runtime import configure, keras, tf
 from daemon.training.settings import ModelSettings, TrainSettings
-from daemon.training.step import Updates
+from daemon.training.step import Updates, link
 from daemon.values import Arrays, Call, Facts, Float32, Report, SampleSpec
 
 log = structlog.get_logger()
@@ -47,6 +47,8 @@ class Learner:
         self._metrics = create_metrics(train)
         self._learning_rate = _initial_learning_rate(self._optimizer)
         self.max_updates = _longest_call(train, spec)
+        self._loss = create_loss(train, self.model, spec.task.kind, reduction=_reduction(train))
+        self._as_probabilities = link(self._loss)
         self._infer = tf.function(self._inference, reduce_retracing=True)
         self._steps = self._compile(train)
         self._nothing = _empty_report(train.batch_size, spec.task.outputs)
@@ -107,7 +109,7 @@ class Learner:
 
     def state(self) -> tuple[Arrays, Facts]:
         """Return a copy of every variable by its name, and what describes the optimizer."""
-        arrays = {name: np.array(variable.value) for name, variable in self._variables().items()}
+        arrays = {name: np.array(variable.value.numpy()) for name, variable in self._variables().items()}
         return arrays, {"learning_rate": self._learning_rate}
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
@@ -146,18 +148,16 @@ class Learner:
 
     def _compile(self, train: TrainSettings) -> dict[str, Step]:
         """Compile the call of full batches, with XLA where the model compiles."""
-        task = self._spec.task
         if train.step == "train_on_batch":
-            loss = create_loss(train, self.model, task.kind, reduction="sum_over_batch_size")
-            step = TrainOnBatch(self.model, self._optimizer, loss, self._inference)
+            step = TrainOnBatch(self.model, self._optimizer, self._loss, self._infer)
             return {"full": step, "partial": step}
         self._updates = partial(
             Updates,
             self.model,
-            create_loss(train, self.model, task.kind, reduction=None),
+            self._loss,
             self._optimizer,
             self._metrics,
-            outputs=task.outputs,
+            outputs=self._spec.task.outputs,
             clip_norm=take_global_clip_norm(self._optimizer),
         )
         if train.xla is False:
@@ -189,7 +189,12 @@ class Learner:
         return self._steps["partial"]
 
     def _inference(self, x: Any) -> Any:
-        return tf.cast(self.model(x, training=False), tf.float32)
+        return self._as_probabilities(tf.cast(self.model(x, training=False), tf.float32))
+
+
+def _reduction(train: TrainSettings) -> str | None:
+    """One loss a sample for the fused step, which weighs them itself; Keras' own mean for its `train_step`."""
+    return None if train.step == "fused" else "sum_over_batch_size"
 
 
 def _empty_report(rows: int, outputs: int) -> Report:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from daemon.errors import SettingsError
+
 _XLA_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 if _XLA_FLAG.partition("=")[0] not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAG}".strip()
@@ -53,7 +55,7 @@ def configure(threads: int, seed: int) -> None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         except RuntimeError as error:
-            raise RuntimeError("train.threads cannot change inside a running process") from error
+            raise SettingsError(["train.threads: it cannot change inside a running process; start anew"]) from error
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)

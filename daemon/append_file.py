@@ -1,0 +1,118 @@
+"""An append-only file of lines that checkpoints cover: a resume drops what came after the checkpoint, then goes on."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from daemon.errors import StoreError
+from daemon.failpoints import failpoint
+
+log = structlog.get_logger()
+
+_BLOCK = 65_536
+_MOST_PENDING = 64 << 20
+
+
+class AppendFile:
+    """A `contracts.Output`. `name` says in messages and failpoints what the lines are.
+
+    Must never hold a torn line before a whole one. Lines that the disk does not take are kept in memory and tried
+    again; no checkpoint is made while there are any, so a kill cannot lose them: a resume writes them again.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._descriptor = -1
+        self._end = 0
+        self._pending = bytearray()
+
+    def open(self, mark: int) -> None:
+        """Go on behind the first `mark` bytes, dropping what follows them. Raises StoreError.
+
+        Where someone cut the file, its whole lines stay, and the gap is logged.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._end = _last_line_end(self._descriptor, min(mark, os.fstat(self._descriptor).st_size))
+            os.ftruncate(self._descriptor, self._end)
+        except OSError as error:
+            raise self._failure("opened", error) from error
+        if self._end < mark:
+            log.warning(
+                "output_cut", output=self._name, file=str(self._path), missing_bytes=mark - self._end,
+                consequence="what someone removed from it is not written again",
+            )  # fmt: skip
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines. Raises StoreError only where more is pending than should be kept in memory."""
+        self._pending += lines
+        try:
+            self._write_pending()
+        except OSError as error:
+            log.error(
+                "output_not_written", output=self._name, file=str(self._path), reason=error.strerror,
+                consequence="training goes on, without checkpoints until it can be written",
+            )  # fmt: skip
+            if len(self._pending) > _MOST_PENDING:
+                raise self._failure("written", error) from error
+
+    def mark(self) -> int:
+        """Return where the last line ends; the system has all of them. Raises StoreError where some are pending."""
+        try:
+            self._write_pending()
+        except OSError as error:
+            raise self._failure("written", error) from error
+        return self._end
+
+    def sync(self) -> None:
+        """Make everything up to the last mark durable. Called from another thread. Raises StoreError."""
+        try:
+            failpoint(f"{self._name}.sync")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._failure("synced", error) from error
+
+    def close(self) -> None:
+        """Release the file; called once, whatever happened before."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write_pending(self) -> None:
+        if not self._pending:
+            return
+        try:
+            failpoint(f"{self._name}.write")
+            end, rest = self._end, memoryview(bytes(self._pending))
+            while rest:
+                written = os.pwrite(self._descriptor, rest, end)
+                end, rest = end + written, rest[written:]
+        except OSError:
+            with suppress(OSError):  # what stays behind the end is overwritten by the next line
+                os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end = end
+        self._pending.clear()
+
+    def _failure(self, action: str, error: OSError) -> StoreError:
+        return StoreError(
+            f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in the "
+            "file is written again by a resume. Make room, or mend the disk or the permissions."
+        )
+
+
+def _last_line_end(descriptor: int, size: int) -> int:
+    """Return the offset behind the last line that ends within the first `size` bytes."""
+    while size:
+        start = max(0, size - _BLOCK)
+        newline = os.pread(descriptor, size - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        size = start
+    return 0

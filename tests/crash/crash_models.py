@@ -1,0 +1,50 @@
+"""Models whose own variables tell which records trained them, and in which order."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from daemon.training.layers import RunningStandardization
+from daemon.values import SampleSpec
+
+MOST_IDS = 8192
+
+
+@keras.saving.register_keras_serializable("crash")
+class Witness(keras.layers.Layer):  # type: ignore[misc]  # keras is untyped
+    """Counts each id (column 0) that trains, and keeps a checksum that depends on the order of updates."""
+
+    def build(self, _shape: Any) -> None:
+        self.seen = self.add_weight(name="seen", shape=(MOST_IDS,), dtype="int32", trainable=False, initializer="zeros")
+        self.order = self.add_weight(name="order", shape=(), dtype="int32", trainable=False, initializer="zeros")
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training:
+            ids = tf.cast(inputs[:, 0], tf.int32)
+            self.seen.assign(tf.tensor_scatter_nd_add(self.seen.value, ids[:, None], tf.ones_like(ids)))
+            self.order.assign(self.order.value * 31 + tf.reduce_sum(ids * (1 + tf.range(tf.size(ids)))))
+        return inputs[:, 1:]
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (shape[0], shape[1] - 1)
+
+
+def plain(spec: SampleSpec) -> Any:
+    """One hidden layer under the running standardisation."""
+    inputs = keras.Input((spec.width,))
+    hidden = RunningStandardization()(Witness()(inputs))
+    hidden = keras.layers.Dense(8, activation="relu")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+
+
+def noisy(spec: SampleSpec) -> Any:
+    """Dropout and BatchNormalization, whose state is easily lost, and a frozen layer."""
+    inputs = keras.Input((spec.width,))
+    hidden = RunningStandardization()(Witness()(inputs))
+    frozen = keras.layers.Dense(8, activation="tanh", trainable=False)(hidden)
+    hidden = keras.layers.BatchNormalization()(frozen)
+    hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, activation="relu")(hidden))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss="binary_crossentropy")
+    return model

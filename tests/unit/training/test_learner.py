@@ -1,0 +1,313 @@
+"""The learner: exact however updates are grouped, untouched by an update that is not finite, restored to the bit."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon.errors import ModelError, SettingsError, StateMismatchError
+from daemon.state.digest import digest
+from daemon.training.learner import Learner
+from daemon.training.runtime import configure, keras, tf
+from daemon.training.settings import ModelSettings, TrainSettings
+from daemon.training.step import Updates
+from daemon.values import Arrays, Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+
+BINARY = Task(TaskKind.BINARY, 1, 1)
+NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
+MIXED = SampleSpec((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
+
+rng = np.random.default_rng(0)
+X = rng.normal(3, 2, size=(12_000, 5)).astype(np.float32)
+X[:, 4] = rng.integers(0, 30, len(X))
+Y = (X[:, :1] * X[:, 1:2] > 9).astype(np.float32)
+
+
+def call(start: int, updates: int, rows: int, width: int = 5, *, x: Any = X, y: Any = Y, partial: bool = False) -> Call:
+    end = start + updates * rows
+    return Call(
+        spans=(),
+        x=x[start:end, :width].reshape(updates, rows, width),
+        y=y[start:end].reshape(updates, rows, -1),
+        weight=np.ones((updates, rows), np.float32),
+        partial=partial,
+        held_x=x[:0],
+        held_y=y[:0],
+        records=end - start,
+    )
+
+
+def learner(spec: SampleSpec = MIXED, model: dict[str, Any] | None = None, **train: Any) -> Learner:
+    return Learner(ModelSettings(**(model or {})), TrainSettings(**train), spec)
+
+
+def bits(arrays: Arrays) -> str:
+    return digest(arrays, {})
+
+
+def after(schedule: list[int], rows: int, model: dict[str, Any], **train: Any) -> tuple[str, Any]:
+    one, done, outputs = learner(model=model, batch_size=rows, **train), 0, []
+    for updates in schedule:
+        outputs.append(one.update(call(done, updates, rows)).outputs.ravel())
+        done += updates * rows
+    one.update(call(done, 1, 3, partial=True))
+    return bits(one.state()[0]), np.concatenate(outputs)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize(
+    ("model", "train"),
+    [
+        ({}, {}),
+        ({"dropout": 0.2}, {"optimizer": "adam", "metrics": ["auc"]}),
+        ({"preset": "linear"}, {"optimizer": {"nadam": {"learning_rate": 0.01, "clipnorm": 1.0}}, "xla": False}),
+    ],
+)
+def test_the_bits_do_not_depend_on_how_updates_are_grouped(rows: int, model: dict[str, Any], train: dict[str, Any]) -> None:
+    results = [after(schedule, rows, model, **train) for schedule in ([120], [1] * 5 + [40, 7, 68], [60, 60])]
+    assert len({bits for bits, _ in results}) == 1
+    for _, outputs in results[1:]:
+        np.testing.assert_array_equal(outputs, results[0][1])
+
+
+def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
+    """Against a plain GradientTape step in graph mode, over 10,000 updates of one sample, by the largest logit."""
+    stream = np.random.default_rng(0)
+    x = stream.normal(size=(10_000, 20)).astype(np.float32)
+    y = (x @ stream.normal(size=20) > 0).astype(np.float32)[:, None]
+
+    def build() -> tuple[Any, Any]:
+        configure(threads=1, seed=7)
+        relu = {"activation": "relu"}
+        layers = [keras.Input((20,)), keras.layers.Dense(64, **relu), keras.layers.Dense(32, **relu), keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        optimizer = keras.optimizers.Adam(1e-3)
+        optimizer.build(model.trainable_variables)
+        return model, optimizer
+
+    model, optimizer = build()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            output = model(x, training=True)
+            value = loss(y, output)
+        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
+        return output
+
+    single = np.array([step(x[i : i + 1], y[i : i + 1]).numpy().item() for i in range(len(x))])
+    ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
+    ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
+    fused = Updates(*_in_order(build(), ours), [], outputs=1, clip_norm=None, rows=1, xla=True)
+    weight = np.ones((2500, 1), np.float32)
+    many = [fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, 2500)[0].ravel() for i in range(0, len(x), 2500)]
+    assert np.abs(np.concatenate(many) - single).max() < 1e-4
+    assert np.abs(single).max() > 10  # it has learned something
+
+
+def _in_order(built: tuple[Any, Any], loss: Any) -> tuple[Any, Any, Any]:
+    return built[0], loss, built[1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("train", [{}, {"optimizer": "adam"}, {"xla": False}, {"step": "train_on_batch"}])
+def test_an_update_that_is_not_finite_leaves_every_variable_as_it_was(bad: float, train: dict[str, Any]) -> None:
+    x = X.copy()
+    x[7, 2] = bad
+    one = learner(NUMBERS, batch_size=2, **train)
+    one.update(call(0, 3, 2, 4))
+    before = bits(one.state()[0])
+    report = one.update(call(6, 1, 2, 4, x=x))
+    assert report.skipped.tolist() == [True]
+    assert bits(one.state()[0]) == before
+    report = one.update(call(8, 2, 2, 4))
+    assert report.skipped.tolist() == [False, False]
+    assert all(np.isfinite(array).all() for array in one.state()[0].values())
+
+
+def test_good_updates_around_a_bad_one_train_as_if_it_were_not_there() -> None:
+    x, y = X.copy(), Y.copy()
+    x[5] = np.nan
+    with_bad, without = learner(NUMBERS, optimizer="adam"), learner(NUMBERS, optimizer="adam")
+    with_bad.update(call(0, 10, 1, 4, x=x))
+    without.update(call(0, 9, 1, 4, x=np.delete(x, 5, 0), y=np.delete(y, 5, 0)))
+    assert bits(with_bad.state()[0]) == bits(without.state()[0])
+
+
+@pytest.mark.parametrize("train", [{"optimizer": "adam"}, {"step": "train_on_batch"}])
+def test_a_restored_learner_goes_on_to_the_bit(train: dict[str, Any]) -> None:
+    model = {"dropout": 0.3}
+    whole, half = learner(model=model, **train), learner(model=model, **train)
+    whole.update(call(0, 20, 1))
+    half.update(call(0, 20, 1))
+    arrays, facts = half.state()
+    whole.update(call(20, 20, 1))
+    resumed = learner(model=model, **train)
+    resumed.restore(arrays, facts)
+    resumed.update(call(20, 20, 1))
+    assert bits(resumed.state()[0]) == bits(whole.state()[0])
+
+
+def test_a_state_is_a_copy() -> None:
+    one = learner()
+    arrays, _ = one.state()
+    before = bits(arrays)
+    one.update(call(0, 5, 1))
+    assert bits(arrays) == before != bits(one.state()[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "told"),
+    [
+        ({"hidden": [8]}, {}, "hidden_0/kernel"),
+        ({}, {"optimizer": "adam"}, "adam"),
+        ({"standardize": False}, {}, "standardize"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(model: dict[str, Any], train: dict[str, Any], told: str) -> None:
+    arrays, facts = learner().state()
+    other = learner(model=model, **train)
+    before = bits(other.state()[0])
+    with pytest.raises(StateMismatchError, match=told):
+        other.restore(arrays, facts)
+    assert bits(other.state()[0]) == before
+
+
+def test_a_learning_rate_that_the_settings_change_holds_after_a_restore() -> None:
+    arrays, facts = learner(optimizer={"sgd": {"learning_rate": 0.5}}).state()
+    changed = learner(optimizer={"sgd": {"learning_rate": 0.25}})
+    changed.restore(arrays, facts)
+    assert changed.learning_rate == 0.25
+    arrays["optimizer/0001/sgd/learning_rate"] = np.array(0.125, np.float32)  # as a reaction may have left it
+    same = learner(optimizer={"sgd": {"learning_rate": 0.5}})
+    same.restore(arrays, facts)
+    assert same.learning_rate == 0.125
+
+
+def test_weights_scale_the_loss_and_zero_weighs_nothing() -> None:
+    one, other = learner(NUMBERS, batch_size=2), learner(NUMBERS, batch_size=2)
+    weighted = call(0, 1, 2, 4)
+    weighted.weight[0] = [2.0, 0.0]
+    doubled = call(0, 1, 2, 4)
+    doubled.weight[0] = [1.0, 0.0]
+    assert one.update(weighted).loss[0] == pytest.approx(2 * other.update(doubled).loss[0], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "y"),
+    [
+        (Task(TaskKind.CLASSES, 3, 1, ("a", "b", "c")), np.arange(12_000).reshape(-1, 1) % 3),
+        (Task(TaskKind.REGRESSION, 2, 2), np.stack([X[:, 0], X[:, 1]], axis=1)),
+        (Task(TaskKind.MULTI_LABEL, 2, 2, ("a", "b")), (X[:, :2] > 3)),
+    ],
+)
+def test_every_task_trains(task: Task, y: Any) -> None:
+    spec = SampleSpec(MIXED.columns, task)
+    one = learner(spec, batch_size=4)
+    report = one.update(call(0, 600, 4, y=y.astype(np.float32)))
+    assert report.outputs.shape == (600, 4, task.outputs)
+    assert report.loss[-100:].mean() < report.loss[:100].mean()
+    if task.kind is TaskKind.CLASSES:
+        np.testing.assert_allclose(report.outputs.sum(axis=-1), 1, rtol=1e-5)
+
+
+def test_a_prediction_is_made_without_dropout() -> None:
+    one = learner(model={"dropout": 0.5})
+    one.update(call(0, 50, 1))
+    expected = one.predict(X[50:51])
+    np.testing.assert_allclose(one.update(call(50, 1, 1)).outputs.ravel(), expected.ravel(), rtol=1e-5)
+
+
+def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_models.py").write_text(
+        "import keras\ndef build(spec):\n"
+        "    return keras.Sequential([keras.Input((spec.width,)), keras.layers.Dense(1)])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    one = learner(model={"build": "my_models:build"}, loss={"binary_crossentropy": {"from_logits": True}})
+    outputs = one.update(call(0, 300, 1)).outputs
+    assert outputs.min() > 0
+    assert outputs.max() < 1
+    assert one.predict(X[:9]).min() > 0
+    assert one.predict(X[:9]).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def build(spec):\n    raise RuntimeError('no luck')\n", "no luck"),
+        ("def build():\n    return 7\n", "must return a keras.Model"),
+        ("import keras\ndef build():\n    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])\n", "input shape"),
+        ("import keras\ndef build(s):\n    return keras.Sequential([keras.Input((s.width,)), keras.layers.Dense(2)])\n", "output shape"),
+        ("def other():\n    pass\n", "no attribute"),
+        ("import a_module_that_is_missing\n", "a_module_that_is_missing"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_build_function_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, told: str
+) -> None:
+    (tmp_path / "broken_models.py").write_text(body)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_models", raising=False)
+    with pytest.raises(ModelError, match=told):
+        learner(model={"build": "broken_models:build"})
+
+
+def test_a_name_that_keras_does_not_know_is_suggested() -> None:
+    with pytest.raises(SettingsError, match="did you mean adam"):
+        learner(optimizer="adamm")
+    with pytest.raises(SettingsError, match=r"train\.loss"):
+        learner(loss="no_such_loss")
+
+
+def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "graph_models.py").write_text(
+        "import keras, tensorflow as tf\n"
+        "class Unique(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return x + tf.strings.to_number(tf.strings.as_string(x)) * 0\n"
+        "def build(spec):\n"
+        "    return keras.Sequential([keras.Input((spec.width,)), Unique(), keras.layers.Dense(1, activation='sigmoid')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    one = learner(model={"build": "graph_models:build"})
+    assert np.isfinite(one.update(call(0, 40, 1)).loss).all()
+    with pytest.raises(ModelError, match="does not compile with XLA"):
+        learner(model={"build": "graph_models:build"}, xla=True)
+
+
+def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> None:
+    one = learner()
+    one.update(call(0, 200, 1))
+    one.export(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", X[:50])
+    script = (
+        "import sys, keras, numpy as np, daemon.training.layers\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
+        "np.save(sys.argv[1] + '/y.npy', model.predict(np.load(sys.argv[1] + '/x.npy'), verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), one.predict(X[:50]), rtol=1e-5)
+
+
+def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
+    first = learner()
+    first.update(call(0, 200, 1))
+    first.export(tmp_path / "base.keras")
+    second = learner(model={"load": tmp_path / "base.keras"})
+    np.testing.assert_allclose(second.predict(X[:50]), first.predict(X[:50]), rtol=1e-5)
+    with pytest.raises(ModelError, match="does not open"):
+        learner(model={"load": tmp_path / "missing.keras"})
+
+
+def test_a_few_traces_serve_every_call() -> None:
+    one = learner(batch_size=2)
+    for updates in (1, 2, 31, 32, 33, 500, 4096):
+        one.update(call(0, updates, 2))
+    for rows in (1, 1, 1):
+        one.update(call(0, 1, rows, partial=True))
+    assert one.traces <= 4
