@@ -43,7 +43,7 @@ class ByteStream(Protocol):
 
     @property
     def consumed(self) -> int:
-        """How many bytes of the file itself were read."""
+        """How many bytes of the file itself were used up."""
 
 
 class PlainStream:
@@ -74,8 +74,12 @@ class _Unpacking:
 
     def _restart(self) -> None:
         self._offset = 0  # of the unpacked bytes returned
-        self.consumed = 0
+        self._raw = 0  # offset in the file
         self._input = b""
+
+    @property
+    def consumed(self) -> int:
+        return self._raw - len(self._input)
 
     def read(self, size: int) -> bytes:
         data = self._unpack(size)
@@ -98,8 +102,8 @@ class _Unpacking:
     def _refill(self, size: int) -> bool:
         """Read raw bytes where none are left; False at the end of the file."""
         if not self._input:
-            self._input = os.pread(self._descriptor, size, self.consumed)
-            self.consumed += len(self._input)
+            self._input = os.pread(self._descriptor, size, self._raw)
+            self._raw += len(self._input)
         return bool(self._input)
 
 
@@ -112,7 +116,7 @@ class GzipStream(_Unpacking):
 
     @property
     def complete(self) -> bool:
-        return self._member is None
+        return self._member is None and not self._input
 
     def _unpack(self, size: int) -> bytes:
         while True:
@@ -124,7 +128,7 @@ class GzipStream(_Unpacking):
 
     def _next_member(self) -> zlib._Decompress | None:
         """Start the next member; None where there is none, or only the zero padding that may follow one."""
-        if self.consumed > len(self._input):
+        if self.consumed > 0:
             self._input = self._input.lstrip(b"\0")
         return zlib.decompressobj(wbits=31) if self._input else None
 
@@ -139,7 +143,7 @@ class GzipStream(_Unpacking):
             raise BrokenStreamError("corrupt", f"the gzip data is damaged: {error}") from error
         self._input = member.unconsumed_tail
         if member.eof:
-            self._input, self._member = member.unused_data, None
+            self._input, self._member = member.unused_data.lstrip(b"\0"), None
         return data
 
     def _rescue(self, member: zlib._Decompress, size: int) -> bytes:
@@ -168,7 +172,7 @@ class ZstdStream(_Unpacking):
 
     @property
     def complete(self) -> bool:
-        return self._frame is None
+        return self._frame is None and not self._input and not self._output
 
     def _unpack(self, size: int) -> bytes:
         while not self._output:

@@ -41,6 +41,9 @@ class RecordReader(Protocol):
 
     def seek(self, position: int) -> None: ...
 
+    def close(self) -> None:
+        """Let go of what reads the file; the descriptor belongs to whoever opened it."""
+
     @property
     def ended(self) -> bool:
         """Whether each byte read so far is in a record that was returned, and the file may end here."""
@@ -48,6 +51,10 @@ class RecordReader(Protocol):
     @property
     def consumed(self) -> int:
         """How many bytes (rows) of the file itself were read."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes (rows) were read and are not in a record that was returned."""
 
 
 class LineReader:
@@ -69,6 +76,9 @@ class LineReader:
         self._splitter: LineSplitter | None = None  # made once the head of the file was read
         self._offset = position  # of the next byte of the stream
 
+    def close(self) -> None:
+        self._pending.clear()
+
     @property
     def ended(self) -> bool:
         busy = self._pending or (self._splitter is not None and self._splitter.unfinished)
@@ -77,6 +87,10 @@ class LineReader:
     @property
     def consumed(self) -> int:
         return self._stream.consumed
+
+    @property
+    def held(self) -> int:
+        return max(self._offset - self.position, 0)
 
     def step(self, final: bool, limit: int | None = None) -> Records | None:
         if not self._pending and not self._broken:

@@ -30,6 +30,7 @@ class ParquetReader:
 
     def __init__(self, descriptor: int, position: int) -> None:
         self._descriptor = descriptor
+        self._handle = os.fdopen(descriptor, "rb", closefd=False)
         self._file: pq.ParquetFile | None = None
         self.seek(position)
 
@@ -38,6 +39,10 @@ class ParquetReader:
         self.drained = False
         self._rows: Iterator[Records] | None = None
 
+    def close(self) -> None:
+        self._rows = self._file = None
+        self._handle.close()
+
     @property
     def ended(self) -> bool:
         return self._file is not None and self.position >= self._file.metadata.num_rows
@@ -45,6 +50,10 @@ class ParquetReader:
     @property
     def consumed(self) -> int:
         return self.position
+
+    @property
+    def held(self) -> int:
+        return 0
 
     @property
     def total(self) -> int:
@@ -77,7 +86,7 @@ class ParquetReader:
         if size == 0 or not (finished or final) or (self.position > 0 and not finished):
             return None
         try:
-            self._file = pq.ParquetFile(os.fdopen(os.dup(self._descriptor), "rb"), pre_buffer=False)
+            self._file = pq.ParquetFile(self._handle, pre_buffer=False)
         except _DAMAGE as error:
             return self._broken_file("corrupt" if finished else "truncated", error)
         if self.position > self.total:

@@ -100,6 +100,7 @@ class FilePartition:
     def close(self) -> None:
         """Give the descriptor back; a later read opens the file again."""
         if self._open is not None:
+            self._open.reader.close()
             os.close(self._open.descriptor)
         self._open = None
 
@@ -148,14 +149,17 @@ class FilePartition:
             yield self._batch(file.reader, records)
 
     def unread(self) -> int:
-        """Return how much of the file is to be read: bytes, compressed or not as they lie there, or rows."""
+        """Return how much of the file is to be handed out: bytes, of an archive mostly packed ones, or rows."""
         reader = self._open.reader if self._open is not None else None
         if isinstance(reader, ParquetReader):
-            return reader.total - reader.position
+            return max(reader.total - reader.position, 0)
         try:
-            return max(self._status().st_size - (reader.consumed if reader is not None else 0), 0)
+            size = self._status().st_size
         except OSError:
             return 0
+        if self.is_plain:
+            return max(size - self.position, 0)
+        return size if reader is None else size - reader.consumed + reader.held
 
     def has_grown(self) -> bool:
         """Whether the open file has another size than what was read of it."""

@@ -260,7 +260,7 @@ class StdinSource:
             raise self._failed(error) from error
 
     def _roll(self, segment: FilePartition, tail: int) -> None:
-        """Begin the next segment with the unfinished line, then cut it off the old one: `_mend` does so after a kill."""
+        """Begin the next segment with the unfinished line, then cut it off the old one; `_mend` knows of both."""
         head = os.pread(self._writing, segment.head_end, 0)
         path = self._path(Path(segment.path).stem.split("-")[1], segment.position)
         new = path.with_suffix(".new")
