@@ -1,7 +1,7 @@
 """Byte streams of files, plain or compressed, whose positions are offsets of the decompressed bytes.
 
 Memory stays bounded whatever an archive unpacks to: output comes in pieces of the size asked for (gzip),
-or from so little input that it cannot be much (zstd: a kilobyte holds at most 256 blocks of 128 KiB).
+or from so little input that it cannot be much (zstd: half a kilobyte holds at most 128 blocks of 128 KiB).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 import zstandard
 
 _RAW_BYTES = 1 << 16
-_ZSTD_BYTES = 1 << 10
+_ZSTD_BYTES = 1 << 9
 _ZSTD_WINDOW = 1 << 27
 
 

@@ -179,8 +179,9 @@ class FilesSource:
                 return batch
             if not file.drained:
                 return None
-            self._ready.popleft()
-            self._park(file)
+            if not self._seal(file):
+                self._ready.popleft()
+                self._park(file)
         return None
 
     def _is_final(self, file: FilePartition) -> bool:
@@ -232,8 +233,7 @@ class FilesSource:
         for file in list(self._open):
             if file.has_grown():
                 self._grow(file)
-            elif file.unfinished and not file.sealed and self._superseded(file):
-                file.sealed = True
+            elif self._seal(file):
                 self._enqueue(file)
 
     def _grow(self, file: FilePartition) -> None:
@@ -247,6 +247,13 @@ class FilesSource:
             self._add(rest)
         else:
             log.warning("files.late", file=file.path, consequence="what was added to the archive is not read")
+
+    def _seal(self, file: FilePartition) -> bool:
+        """Close an unfinished last line for which nothing more will come; True where there is now one to read."""
+        if self._listing is None or file.sealed or not file.unfinished or not self._superseded(file):
+            return False
+        file.sealed = True
+        return True
 
     def _superseded(self, file: FilePartition) -> bool:
         """Whether nobody goes on writing to a file, so that its last line is whole as it is."""

@@ -58,7 +58,7 @@ class ScriptedSource:
     def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
         for batch in self._batches(partition):
             piece = between(batch, start, end)
-            if piece is not None:
+            if piece is not None and piece.start == start:
                 start = int(piece.ends[-1])
                 yield self._taken(piece)
         if start != end:

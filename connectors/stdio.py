@@ -112,8 +112,10 @@ class StdinSource:
         """Delete the segments before the last one that `needed` knows: they were consumed to their end."""
         last = max((index for index, segment in enumerate(self._segments) if segment.name in needed), default=0)
         for segment in self._segments[:last]:
-            segment.close()
-            Path(segment.path).unlink(missing_ok=True)
+            try:
+                Path(segment.path).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("stdin.segment_kept", file=segment.path, reason=error.strerror)
 
     def close(self) -> None:
         for segment in self._segments:
