@@ -25,7 +25,7 @@ from daemon.operate.progress import Progress as Display
 from daemon.operate.reports import Summary
 from daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
 from daemon.settings import Settings
-from daemon.settings_file import fingerprint
+from daemon.settings_file import as_file, fingerprint
 from daemon.state.journal import Journal
 from daemon.state.keeper import Keeper, read_settings_record
 from daemon.state.lock import StateLock
@@ -148,7 +148,7 @@ def _source(name: str, source_settings: Any, settings: Settings) -> Source:
 
 def _settings_record(settings: Settings) -> Facts:
     """Return what the state directory remembers of the settings that its journal was written under."""
-    return {"fingerprint": fingerprint(settings), "settings": settings.model_dump(mode="json", by_alias=True)}
+    return {"fingerprint": fingerprint(settings), "settings": as_file(settings)}
 
 
 def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor: Monitor) -> None:

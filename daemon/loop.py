@@ -15,7 +15,7 @@ from daemon.evaluation.history import History
 from daemon.failpoints import failpoint
 from daemon.state.keeper import Keeper
 from daemon.state.writer import CheckpointWriter
-from daemon.stream.reader import Reader, Recipe
+from daemon.stream.reader import Reader
 from daemon.values import Call
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class Loop:
         entries, notes = self.keeper.restore()
         self.reader.open(self.keeper.progress.positions, notes)
         for entry in entries:
-            self.train(self.reader.repeat(Recipe(entry.spans, entry.updates, entry.rows)))
+            self.train(self.reader.repeat(entry))
         self.keeper.go_live()
         log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
 

@@ -140,6 +140,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What the journal holds of a call: all that its composition depends on, beside the source's records."""
+
+    number: int  # of the call, from 0
+    spans: tuple[Span, ...]
+    updates: int
+    rows: int
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(cls, number: int, call: Call) -> JournalEntry:
+        return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.notes)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What the updates of one call did. Rows of `outputs` are predictions made before the update on them."""
 

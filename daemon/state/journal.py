@@ -16,7 +16,6 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +24,12 @@ import structlog
 from daemon.errors import StoreError
 from daemon.failpoints import failpoint
 from daemon.state.files import canonical_json
-from daemon.values import Call, Note, Span
+from daemon.values import JournalEntry, Span
 
 log = structlog.get_logger()
 
 _ALLOCATED = 1 << 20
 _RETRY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One call as the journal tells it: all that its composition depends on beside the source's records."""
-
-    number: int
-    spans: tuple[Span, ...]
-    updates: int
-    rows: int
-    partial: bool
-    notes: tuple[Note, ...]
-
-    @classmethod
-    def of(cls, number: int, call: Call) -> Entry:
-        return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.partial, call.notes)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "n": self.number,
-            "s": [[span.partition, span.start, span.end] for span in self.spans],
-            "u": self.updates,
-            "b": self.rows,
-            "p": self.partial,
-            "i": [dict(note) for note in self.notes],
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Entry:
-        spans = tuple(Span(*span) for span in value["s"])
-        return cls(value["n"], spans, value["u"], value["b"], value["p"], tuple(value["i"]))
 
 
 class Journal:
@@ -73,9 +41,9 @@ class Journal:
         self._offset = 0
         self._size = 0
 
-    def read(self, first_call: int) -> list[Entry]:
+    def read(self, first_call: int) -> list[JournalEntry]:
         """Return the calls from number `first_call` on, in order: those after a checkpoint."""
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         for path in _segments(self._root):
             first, tail = _read_segment(path)
             entries = [entry for entry in entries if entry.number < first] + tail
@@ -99,14 +67,14 @@ class Journal:
         self._descriptor, self._offset, self._size = descriptor, len(header), _ALLOCATED
         failpoint("journal.segment.after")
 
-    def append(self, entry: Entry, give_up: Callable[[], bool]) -> None:
+    def append(self, entry: JournalEntry, give_up: Callable[[], bool]) -> None:
         """Write the entry of a call that is about to run.
 
         Where the disk has no room left even for that, wait for it: a call that is not written down must not run.
         Raises StoreError where the entry cannot be written for another reason, or `give_up()` turns true.
         """
         failpoint("journal.append.before")
-        line = _line(entry.to_json())
+        line = _line(_to_json(entry))
         while True:
             try:
                 self._write(line)
@@ -163,12 +131,27 @@ def _line(value: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _read_segment(path: Path) -> tuple[int, list[Entry]]:
+def _to_json(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        "n": entry.number,
+        "s": [[span.partition, span.start, span.end] for span in entry.spans],
+        "u": entry.updates,
+        "b": entry.rows,
+        "i": [dict(note) for note in entry.notes],
+    }
+
+
+def _from_json(value: dict[str, Any]) -> JournalEntry:
+    spans = tuple(Span(*span) for span in value["s"])
+    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]))
+
+
+def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
     """Return the number of the first call and the calls. What follows a line that does not verify is not used."""
     lines = list(_verified_lines(path))
     if not lines:
         return 1 << 62, []
-    return lines[0]["first"], [Entry.from_json(line) for line in lines[1:]]
+    return lines[0]["first"], [_from_json(line) for line in lines[1:]]
 
 
 def _verified_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -22,13 +22,13 @@ from daemon.contracts import Monitor, Output, Source, Stateful
 from daemon.errors import FencedError, StoreError
 from daemon.state.digest import digest
 from daemon.state.files import canonical_json, replace_synced
-from daemon.state.journal import Entry, Journal
+from daemon.state.journal import Journal
 from daemon.state.lock import StateLock
 from daemon.state.progress import Progress
 from daemon.state.settings import CheckpointEvery
 from daemon.state.store import Checkpoint, CheckpointStore
 from daemon.state.writer import CheckpointWriter, Snapshot, Written
-from daemon.values import Arrays, Call, Facts, Note
+from daemon.values import Arrays, Call, Facts, JournalEntry, Note
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Keeper:
         self._failed: Exception | None = None  # why the last commit did not reach the disk
         self._saved = (0, 0, time.monotonic())  # calls, samples and time of the last commit
 
-    def restore(self) -> tuple[list[Entry], list[Note]]:
+    def restore(self) -> tuple[list[JournalEntry], list[Note]]:
         """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
         Raises StoreError where no checkpoint verifies, StateMismatchError where it is of another model.
@@ -107,7 +107,7 @@ class Keeper:
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write down a call that is about to run. Raises StoreError where that is not possible."""
-        self._journal.append(Entry.of(self.progress.calls, call), give_up)
+        self._journal.append(JournalEntry.of(self.progress.calls, call), give_up)
 
     def save_if_due(self) -> None:
         """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""

@@ -10,27 +10,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from daemon.contracts import Decoder, Source
 from daemon.errors import DataError, SourceError
 from daemon.stream.batching import Batcher, updates_until
 from daemon.stream.reject_rate import RejectRate
-from daemon.values import Block, Call, Note, Positions, Span
+from daemon.values import Block, Call, JournalEntry, Note, Positions
 
 _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
 _CALLS_AHEAD = 3
 _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a journaled call was composed."""
-
-    spans: Sequence[Span]
-    updates: int
-    rows: int
 
 
 class Reader:
@@ -72,23 +63,23 @@ class Reader:
         """Point the source at what comes after a checkpoint. Raises SourceError."""
         self._source.open(positions, notes)
 
-    def repeat(self, recipe: Recipe) -> Call:
+    def repeat(self, entry: JournalEntry) -> Call:
         """Return a journaled call again, from the same records. Only before `start`.
 
         Raises SourceError where the source now holds other records at these positions.
         """
         batcher = self._make_batcher()
-        for span in recipe.spans:
+        for span in entry.spans:
             for batch in self._source.read_range(span.partition, span.start, span.end):
                 batcher.add(self._decoder.decode(batch))
-        call = batcher.take_exactly(recipe.updates, recipe.rows)
-        if call is None or call.spans != tuple(recipe.spans):
-            where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in recipe.spans)
+        call = batcher.take_exactly(entry.updates, entry.rows)
+        if call is None or call.spans != entry.spans:
+            where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in entry.spans)
             raise SourceError(
                 f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
                 "the last checkpoint is whole. Bring the records back, or give a new --state directory."
             )
-        return call
+        return replace(call, notes=entry.notes)
 
     def __enter__(self) -> Reader:
         return self

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.errors import StoreError
-from daemon.state.journal import Entry, Journal
-from daemon.values import Call, Span
+from daemon.state.journal import Journal
+from daemon.values import Call, JournalEntry, Span
 
 
-def entry(number: int) -> Entry:
-    return Entry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, False, ({"ordinal": number},))
+def entry(number: int) -> JournalEntry:
+    return JournalEntry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, ({"ordinal": number},))
 
 
 def never() -> bool:
@@ -50,7 +50,7 @@ def test_an_entry_tells_a_call(tmp_path: Path) -> None:
         held_y=np.zeros((0, 1), np.float32),
         records=4,
     )
-    assert Entry.of(7, call) == Entry(7, (Span("file-0", 3, 9),), 1, 3, True, ())
+    assert JournalEntry.of(7, call) == JournalEntry(7, (Span("file-0", 3, 9),), 1, 3, ())
 
 
 def test_segments_follow_each_other(tmp_path: Path) -> None:
