@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
-from daemon.contracts import DeadLetters, Decoder, Source
+from daemon.contracts import DeadLetters, Decoder, Output, Source
 from daemon.errors import SettingsError, SourceError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -56,6 +56,7 @@ class Options:
     http: bool = True
     display: bool = True
     recorded: bool = False  # the stream has a known end
+    records: int | None = None  # stop once the stream's first so many are consumed
 
 
 def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summary:
@@ -76,20 +77,25 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         if display is not None:
             stack.enter_context(display)
         try:
-            return _run(settings, stop, lock, metrics, monitor)
+            return _run(settings, stop, options.records, lock, metrics, monitor)
         except Exception as error:
             monitor.failed(str(error))
             raise
 
 
 def _run(
-    settings: Settings, stop: Callable[[], bool], lock: StateLock, metrics: Metrics, monitor: Monitor
+    settings: Settings,
+    stop: Callable[[], bool],
+    records: int | None,
+    lock: StateLock,
+    metrics: Metrics,
+    monitor: Monitor,
 ) -> Summary:
     _finish_under_earlier_settings(settings, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
     try:
-        loop.run(stop)
+        loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
     finally:
         summary = _summary(loop, monitor)
         if summary is not None:
@@ -112,7 +118,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
     dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(settings.dead_letters.file or root / "dead-letters.jsonl")
     history = History(root / "scores.jsonl")
-    outputs = {"dead_letters": dead_letters, "history": history}
+    outputs: dict[str, Output] = {"dead_letters": dead_letters, "history": history}
     store = CheckpointStore(root, lock.may_publish)
     journal = Journal(root / "journal")
     writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))

@@ -55,7 +55,7 @@ class AppendFile:
         try:
             self._write_pending()
         except OSError as error:
-            log.error(
+            log.error(  # noqa: TRY400  (a full disk needs no traceback)
                 "output_not_written", output=self._name, file=str(self._path), reason=error.strerror,
                 consequence="training goes on, without checkpoints until it can be written",
             )  # fmt: skip
@@ -102,8 +102,8 @@ class AppendFile:
 
     def _failure(self, action: str, error: OSError) -> StoreError:
         return StoreError(
-            f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in the "
-            "file is written again by a resume. Make room, or mend the disk or the permissions."
+            f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in "
+            "the file is written again by a resume. Make room, or mend the disk or the permissions."
         )
 
 

@@ -40,7 +40,9 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
         made = datetime.fromtimestamp(row["created_s"], UTC).isoformat(timespec="seconds")
         scores = "  ".join(f"{name} {value:.4f}" for name, value in list(row["scores"].items())[:2])
         mark = "  pinned" if row["pinned"] else ""
-        lines.append(f"{row['name']}  {made}  {row['samples_trained']:>12,} samples  {row['digest'][:12]}  {scores}{mark}")
+        lines.append(
+            f"{row['name']}  {made}  {row['samples_trained']:>12,} samples  {row['digest'][:12]}  {scores}{mark}"
+        )
     return "\n".join(lines)
 
 

@@ -77,7 +77,9 @@ def validate(settings_path: SettingsPath, overrides: Overrides = None, state: St
 @app.command()
 def init(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A file of records: JSON lines, CSV or Parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path("learnd.yaml"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
+        "learnd.yaml"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented settings file for DATA, with what its first records show."""
@@ -122,7 +124,7 @@ def checkpoints_show(
     as_json: AsJson = False,
 ) -> None:
     """Show the newest checkpoint that verifies: its digest, and which records made it."""
-    from daemon.checkpoints import newest_manifest, manifest_text
+    from daemon.checkpoints import manifest_text, newest_manifest
 
     manifest = newest_manifest(directory)
     print(json.dumps(manifest) if as_json else manifest_text(manifest))
@@ -185,7 +187,7 @@ def main() -> NoReturn:
     except MemoryError:
         print("learnd: out of memory. Nothing is lost: the next start repeats the journal.", file=sys.stderr)
         sys.exit(70)
-    except Exception:  # the last resort: a fault of learnd's own
+    except Exception:  # noqa: BLE001  (the last resort: a fault of learnd's own)
         structlog.get_logger().exception("internal_fault", consequence="nothing is lost: a start repeats the journal")
         sys.exit(70)
     sys.exit(0)

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 from daemon.app import Options, run
 from daemon.operate.signals import StopSignal
@@ -29,7 +30,7 @@ def run_demo(directory: Path, rate: float) -> None:
         f"changes in the middle.\nMetrics: http://{settings.http.listen}/metrics   State: {settings.checkpoint.dir}\n"
     )
     with StopSignal(settings.shutdown_timeout_s) as stop, feeder:
-        summary = run(settings, lambda: stop() or feeder.consumed_by(directory / _STATE), Options())
+        summary = run(settings, stop, Options(records=len(feeder.lines)))
     print(summary.text())
     print(f"Again from the start: rm -r {directory}   On with your own data: learnd init YOUR.csv")
 
@@ -54,11 +55,10 @@ class Feeder:
         self._rate = rate
         self.lines = _lines()
         self._stop = threading.Event()
-        self._done = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
         self._path.touch()
 
-    def __enter__(self) -> Feeder:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -73,7 +73,6 @@ class Feeder:
                 if self._stop.wait(max(0.0, started + number / self._rate - time.monotonic())):
                     return
                 file.write(json.dumps({**line, "at": time.time()}).encode() + b"\n")
-        self._done.set()
 
 
 def _lines() -> list[dict[str, float]]:

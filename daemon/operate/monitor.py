@@ -68,14 +68,17 @@ class Monitor:
 
     @property
     def seconds(self) -> float:
+        """How long this process has consumed the stream."""
         return time.monotonic() - self._seen.started_s
 
     @property
     def samples(self) -> int:
-        """Samples that this process has put through updates, journaled calls repeated at the start included."""
+        """Samples that this process has put through updates since it began to consume the stream."""
         return self._seen.samples
 
     def state(self, word: str) -> None:
+        if word == "consuming":
+            self._seen.started_s, self._seen.samples = time.monotonic(), 0
         self._health.entered(word)
         self._metrics.entered(word)
 

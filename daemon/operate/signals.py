@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from types import FrameType
+from typing import Self
 
 
 class StopSignal:
@@ -19,7 +20,7 @@ class StopSignal:
         self._timer = threading.Timer(timeout_s, self._give_up)
         self._timer.daemon = True
 
-    def __enter__(self) -> StopSignal:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
         return self

@@ -12,7 +12,8 @@ from daemon.values import Arrays, Facts
 
 def digest(variables: Arrays, stream_facts: Facts) -> str:
     """Return a SHA-256 over each variable's name, shape, dtype and bytes, in order of names, and over `stream_facts`:
-    the positions, and the counters that depend on the stream alone."""
+    the positions, and the counters that depend on the stream alone.
+    """
     sha = hashlib.sha256()
     for name in sorted(variables):
         array = np.ascontiguousarray(variables[name])

@@ -2,7 +2,8 @@
 
 A segment holds the calls after one checkpoint: `journal/<epoch>-<checkpoint>.log`, a line each, with a checksum.
 Its first line says which call number comes first, and overrules what earlier segments say of that call and later
-ones: a daemon that was overtaken may have gone on writing for a while. The file is allocated ahead, so that a full disk stops neither the journal nor the training.
+ones: a daemon that was overtaken may have gone on writing for a while. The file is allocated ahead, so that a full
+disk stops neither the journal nor the training.
 
 The journal is not synced with each call. A kill keeps what was written; a power cut may lose the last entries
 together with the training that they describe, and the calls after them are then cut anew from the source.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -35,69 +36,50 @@ log = structlog.get_logger()
 _SETTINGS_RECORD = "settings.json"
 
 
+@dataclass(kw_only=True)
 class Keeper:
     """The state of one run. All methods are for the loop's thread."""
 
-    def __init__(
-        self,
-        *,
-        parts: Mapping[str, Stateful],
-        outputs: Mapping[str, Output],
-        describe: Callable[[], Facts],
-        source: Source,
-        store: CheckpointStore,
-        journal: Journal,
-        writer: CheckpointWriter,
-        lock: StateLock,
-        monitor: Monitor,
-        every: CheckpointEvery,
-        root: Path,
-        settings_record: Facts,
-    ) -> None:
-        """`describe()` gives what a manifest says beside the state: scores, the settings' fingerprint.
-
-        `settings_record` is remembered in `root` for whoever has to repeat the journal (see `read_settings_record`).
-
-        The part called `learner` holds the variables of the digest.
-        """
-        self.progress = Progress()
-        self.newest: Facts | None = None  # the manifest of the newest checkpoint
-        self._parts = parts
-        self._outputs = outputs
-        self._describe = describe
-        self._source = source
-        self._store = store
-        self._journal = journal
-        self._writer = writer
-        self._lock = lock
-        self._monitor = monitor
-        self._every = every
-        self._root = root
-        self._settings_record = settings_record
-        self._sequence = 0
-        self._failed: Exception | None = None  # why the last commit did not reach the disk
-        self._saved = (0, 0, time.monotonic())  # calls, samples and time of the last commit
+    parts: Mapping[str, Stateful]  # the one called `learner` holds the variables of the digest
+    outputs: Mapping[str, Output]
+    describe: Callable[[], Facts]  # what a manifest says beside the state: scores, the settings' fingerprint
+    source: Source
+    store: CheckpointStore
+    journal: Journal
+    writer: CheckpointWriter
+    lock: StateLock
+    monitor: Monitor
+    every: CheckpointEvery
+    root: Path
+    settings_record: Facts  # remembered in `root` for whoever has to repeat the journal
+    progress: Progress = field(default_factory=Progress, init=False)
+    newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
+    _sequence: int = field(default=0, init=False)
+    _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
+    _saved_calls: int = field(default=0, init=False)  # at the last commit
+    _saved_samples: int = field(default=0, init=False)
+    _saved_at_s: float = field(default_factory=time.monotonic, init=False)
 
     def restore(self) -> tuple[list[JournalEntry], list[Note]]:
         """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
         Raises StoreError where no checkpoint verifies, StateMismatchError where it is of another model.
         """
-        checkpoint = self._store.newest()
+        checkpoint = self.store.newest()
         if checkpoint is not None:
             self._take_up(checkpoint)
         marks = checkpoint.facts["marks"] if checkpoint else {}
-        for name, output in self._outputs.items():
+        for name, output in self.outputs.items():
             output.open(marks.get(name, 0))
-        entries = self._journal.read(self.progress.calls)
+        entries = self.journal.read(self.progress.calls)
         return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
 
     def go_live(self) -> None:
         """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
         try:
-            self._lock.begin_epoch(self._sequence + 1)
-            replace_synced(self._root / _SETTINGS_RECORD, canonical_json(self._settings_record))
-            self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
+            self.lock.begin_epoch(self._sequence + 1)
+            replace_synced(self.root / _SETTINGS_RECORD, canonical_json(self.settings_record))
+            self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls)
         except OSError as error:
             raise StoreError(
                 f"the state directory cannot be written: {error}. Nothing new was trained. Make room or mend the disk."
@@ -107,59 +89,63 @@ class Keeper:
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write down a call that is about to run. Raises StoreError where that is not possible."""
-        self._journal.append(JournalEntry.of(self.progress.calls, call), give_up)
+        self.journal.append(JournalEntry.of(self.progress.calls, call), give_up)
 
     def save_if_due(self) -> None:
         """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""
-        self._take_results(self._writer.results())
-        calls, samples, saved_at_s = self._saved
-        if self.progress.calls == calls or self._writer.busy:
+        self._take_results(self.writer.results())
+        if self.progress.calls == self._saved_calls or self.writer.busy:
             return
-        due = self.progress.samples - samples >= self._every.samples
-        if due or time.monotonic() - saved_at_s >= self._every.seconds:
+        due = self.progress.samples - self._saved_samples >= self.every.samples
+        if due or time.monotonic() - self._saved_at_s >= self.every.seconds:
             self._commit()
 
     def finish(self) -> None:
         """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
-        self._take_results(self._writer.results(wait=True))
-        if self.progress.calls != self._saved[0] or self._failed is not None:
+        self._take_results(self.writer.results(wait=True))
+        if self.progress.calls != self._saved_calls or self._failed is not None:
             self._commit()
-            self._take_results(self._writer.results(wait=True))
+            self._take_results(self.writer.results(wait=True))
             if self._failed is not None:
                 raise StoreError(
                     f"the last checkpoint could not be written: {self._failed}. The one before it and the "
                     "journal are whole: the next start repeats the calls since then. Make room or mend the disk."
                 )
-        self._journal.close()
+        self.journal.close()
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             part.restore(_under(f"{name}/", checkpoint.arrays), checkpoint.facts[name])
         self.progress = Progress.of(checkpoint.facts["progress"])
         self.newest = checkpoint.manifest
         self._sequence = checkpoint.sequence
-        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
+        self._remember_commit()
 
     def _commit(self) -> None:
         started = time.perf_counter()
-        self._saved = (self.progress.calls, self.progress.samples, time.monotonic())
+        self._remember_commit()
         try:
-            marks = {name: output.mark() for name, output in self._outputs.items()}
+            marks = {name: output.mark() for name, output in self.outputs.items()}
         except StoreError as error:
             self._take_results([Written(self._manifest(), 0.0, 0, error)])
             return
-        self._writer.submit(self._snapshot(marks))
+        self.writer.submit(self._snapshot(marks))
         self._sequence += 1
         try:
-            self._journal.start_segment(self._sequence, self._lock.epoch, self.progress.calls)
+            self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls)
         except OSError as error:  # the old segment serves as well: calls are found by their numbers
             log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
-        self._monitor.checkpoint_begun(time.perf_counter() - started)
+        self.monitor.checkpoint_begun(time.perf_counter() - started)
+
+    def _remember_commit(self) -> None:
+        self._saved_calls = self.progress.calls
+        self._saved_samples = self.progress.samples
+        self._saved_at_s = time.monotonic()
 
     def _snapshot(self, marks: Facts) -> Snapshot:
         arrays: Arrays = {}
         facts: Facts = {"progress": self.progress.facts(), "marks": marks}
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             part_arrays, facts[name] = part.state()
             arrays.update({f"{name}/{key}": value for key, value in part_arrays.items()})
         return Snapshot(arrays, facts, self._manifest(), partial(_seal, arrays, self.progress.stream_facts()))
@@ -168,25 +154,25 @@ class Keeper:
         """Describe the checkpoint to come, but for its digest."""
         return {
             "sequence": self._sequence + 1,
-            "epoch": self._lock.epoch,
+            "epoch": self.lock.epoch,
             "parent": None if self.newest is None else self.newest["sequence"],
             "created_s": time.time(),
             "samples_trained": self.progress.samples_trained,
             "positions": dict(self.progress.positions),
             "ranges": self.progress.ranges(),
-            **self._describe(),
+            **self.describe(),
         }
 
     def _take_results(self, results: Sequence[Written]) -> None:
         """Learn what became of checkpoints. Raises FencedError: this daemon is no longer in charge."""
         for written in results:
-            self._monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
+            self.monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
             self._failed = written.error
             if isinstance(written.error, FencedError):
                 raise written.error
             if written.error is None:
                 self.newest = written.manifest
-                self._source.commit(written.manifest["positions"], written.needed_positions)
+                self.source.commit(written.manifest["positions"], written.needed_positions)
             else:
                 self._log_failure(written)
 

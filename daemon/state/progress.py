@@ -11,7 +11,8 @@ from daemon.values import Call, Facts, Note, Positions, Report
 @dataclass(slots=True)
 class Progress:
     """Counts over the life of the model. `samples` went through updates, the skipped ones included: what is due at a
-    count of samples counts these."""
+    count of samples counts these.
+    """
 
     calls: int = 0
     records: int = 0

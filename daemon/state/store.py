@@ -1,4 +1,4 @@
-"""Checkpoints on disk: `checkpoints/<sequence>-<epoch>/` with arrays, facts and a manifest, written at once or not at all.
+"""Checkpoints on disk: `checkpoints/<sequence>-<epoch>/` with arrays, facts and a manifest, whole or not at all.
 
 A directory is written beside its place, synced, and renamed; the epoch is looked at right before. What does not
 verify to the last byte is never used: it is set aside, and the checkpoint before it serves.
@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 from safetensors.numpy import load, save
@@ -90,7 +89,9 @@ class CheckpointStore:
                 return self.load(path)
             except BrokenCheckpointError as error:
                 aside = self._set_aside(path)
-                log.error("checkpoint_broken", checkpoint=path.name, reason=str(error), set_aside=str(aside))
+                log.error(  # noqa: TRY400  (a broken file needs no traceback)
+                    "checkpoint_broken", checkpoint=path.name, reason=str(error), set_aside=str(aside)
+                )
         if paths or self._has_broken():
             raise StoreError(
                 f"{self._root.parent}: no checkpoint verifies (see {self._broken}). Nothing was changed, and nothing "
@@ -184,5 +185,3 @@ def _sealed(manifest: Facts) -> bytes:
 def _epoch_sequence(path: Path) -> tuple[int, int]:
     sequence, _, epoch = path.name.partition("-")
     return int(epoch), int(sequence)
-
-

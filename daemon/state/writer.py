@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import structlog
 
@@ -73,7 +74,7 @@ class CheckpointWriter:
         self._pending = 0
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
 
-    def __enter__(self) -> CheckpointWriter:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Self
 
 from daemon.contracts import Decoder, Source
 from daemon.errors import DataError, SourceError
@@ -25,7 +26,10 @@ _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
 
 
 class Reader:
-    """A context manager that ends with the thread stopped and the source closed. Its methods are for the loop's thread."""
+    """A context manager that ends with the thread stopped and the source closed.
+
+    Its methods are for the loop's thread.
+    """
 
     def __init__(
         self,
@@ -40,7 +44,8 @@ class Reader:
         reject_rate: RejectRate,
     ) -> None:
         """`max_wait_s` flushes samples that wait that long for a full batch: None for a recorded stream, whose
-        batches must not depend on the speed of the machine."""
+        batches must not depend on the speed of the machine.
+        """
         self._source = source
         self._decoder = decoder
         self._make_batcher = batcher
@@ -81,7 +86,7 @@ class Reader:
             )
         return replace(call, notes=entry.notes)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def start(self) -> None:
@@ -149,7 +154,7 @@ class Reader:
                     self._add(self._decoder.decode(batch))
             if not self._closing:
                 self._reject_rate.check_end()
-        except BaseException as error:  # whatever it is, it belongs to the loop's thread
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the loop's thread
             self._error = error
         with self._changed:
             self._ended = True

@@ -64,8 +64,8 @@ class Learner:
             outputs, figures = self._partial_step()(call.x, call.y, call.weight, updates)
         else:
             size = _SMALL_CALL if updates <= _SMALL_CALL else self.max_updates
-            arrays = [_padded(array, min(size, self.max_updates)) for array in (call.x, call.y, call.weight)]
-            outputs, figures = self._steps["full"](*arrays, updates)
+            x, y, weight = (_padded(array, min(size, self.max_updates)) for array in (call.x, call.y, call.weight))
+            outputs, figures = self._steps["full"](x, y, weight, updates)
         figures = figures[:updates]
         return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
 
@@ -163,9 +163,7 @@ class Learner:
         if train.xla is False:
             return {"full": self._updates(rows=self._rows, xla=False)}
         try:
-            compiled = self._updates(rows=self._rows, xla=True)
-            self._warm_up(compiled)
-            return {"full": compiled}
+            return {"full": self._warmed_up(self._updates(rows=self._rows, xla=True))}
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             if train.xla:
                 raise ModelError(
@@ -175,12 +173,13 @@ class Learner:
             log.warning("graph_mode", reason=_first_line(error), consequence="slower updates, the same results")
             return {"full": self._updates(rows=self._rows, xla=False)}
 
-    def _warm_up(self, step: Step) -> None:
+    def _warmed_up(self, step: Step) -> Step:
         """Compile the short call now, by a call of no updates: it changes no variable."""
         size = min(_SMALL_CALL, self.max_updates)
         x = np.zeros((size, self._rows, self._spec.width), np.float32)
         y = np.zeros((size, self._rows, self._spec.task.label_columns), np.float32)
         step(x, y, np.ones((size, self._rows), np.float32), 0)
+        return step
 
     def _partial_step(self) -> Step:
         """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
@@ -218,9 +217,8 @@ def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:
 
 def _initial_learning_rate(optimizer: Any) -> float | None:
     """Return the learning rate that the settings give; None for a schedule, which counts iterations."""
-    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        return None
-    return float(np.asarray(optimizer.learning_rate))
+    given = optimizer.get_config()["learning_rate"]
+    return None if isinstance(given, dict) else float(given)
 
 
 def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:
@@ -235,4 +233,3 @@ def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> lis
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-

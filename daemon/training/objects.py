@@ -63,7 +63,9 @@ def _create(place: str, value: KerasObject | Any, module: Any) -> Any:
             value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
         return module.get(value)
     except Exception as error:
-        raise SettingsError([f"{place}: {value!r} is not known to Keras{_suggestion(value, module)}: {error}"]) from error
+        raise SettingsError(
+            [f"{place}: {value!r} is not known to Keras{_suggestion(value, module)}: {error}"]
+        ) from error
 
 
 def _instance(found: Any) -> Any:

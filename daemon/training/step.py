@@ -27,7 +27,7 @@ _SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardiza
 
 def predicts_differently(model: Any) -> bool:
     """Whether the training pass of the model is not its prediction: Dropout, BatchNormalization, and their like."""
-    return any(_differs(layer) for layer in model._flatten_layers(include_self=False))
+    return any(_differs(layer) for layer in model._flatten_layers(include_self=False))  # noqa: SLF001  (Keras has no other way)
 
 
 def _differs(layer: Any) -> bool:

@@ -92,7 +92,9 @@ def seen(state: Path) -> Any:
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)
-def whole(request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, Path]:
+def whole(
+    request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Scenario, Path]:
     """A scenario, and the folder of its uninterrupted run."""
     scenario = SCENARIOS[request.param]
     folder = prepare(tmp_path_factory.mktemp("whole") / "run", scenario)

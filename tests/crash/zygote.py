@@ -10,8 +10,6 @@ import sys
 
 os.environ["PYTHONHASHSEED"] = "0"
 
-import daemon.app
-import daemon.training.learner
 from daemon import failpoints
 from daemon.cli import main
 

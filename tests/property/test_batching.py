@@ -1,6 +1,7 @@
 """However the records arrive and however many updates a call takes, the same batches come out, and each record once."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ KINDS = st.lists(st.sampled_from([Kind.TRAIN] * 6 + [Kind.HOLD_OUT, Kind.REJECT]
 def blocks(kinds: Sequence[Kind], cuts: Sequence[int]) -> list[Block]:
     """Records 0, 1, 2... of one partition, record i from position 10 i to 10 i + 10, cut into blocks."""
     edges = sorted({0, len(kinds), *[cut % (len(kinds) + 1) for cut in cuts]})
-    return [block(kinds[start:end], start) for start, end in zip(edges, edges[1:], strict=False)]
+    return [block(kinds[start:end], start) for start, end in pairwise(edges)]
 
 
 def block(kinds: Sequence[Kind], first: int) -> Block:
@@ -65,7 +66,12 @@ def check_positions(calls: list[Call], records: int) -> None:
     assert position == records * 10
 
 
-@given(KINDS, st.lists(st.integers(0, 100), max_size=5), st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 5))
+@given(
+    KINDS,
+    st.lists(st.integers(0, 100), max_size=5),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.integers(1, 5),
+)
 def test_the_batches_are_the_same_however_they_are_cut(
     kinds: list[Kind], cuts: list[int], limits: list[int], batch_size: int
 ) -> None:
@@ -84,7 +90,9 @@ def test_the_batches_are_the_same_however_they_are_cut(
     full, rest = divmod(len(trained), batch_size)
     assert sizes == [batch_size] * full + [rest] * bool(rest)
     assert [call.partial for call in calls if call.updates][-1:] == ([bool(rest)] if trained else [])
-    assert [note["first"] for call in calls for note in call.notes] == [item.start // 10 for item in blocks(kinds, cuts)]
+    assert [note["first"] for call in calls for note in call.notes] == [
+        item.start // 10 for item in blocks(kinds, cuts)
+    ]
     assert batcher.records == batcher.waiting == 0
 
 
@@ -99,7 +107,7 @@ def test_a_call_is_repeated_from_its_records_alone(
         again = Batcher(batch_size, 1, 1)
         first, last = call.spans[0].start // 10, call.spans[0].end // 10
         edges = sorted({first, last, *[cut for cut in other_cuts if first < cut < last]})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             again.add(block(kinds[start:end], start))
         repeated = again.take_exactly(call.updates, call.x.shape[1])
         assert repeated is not None

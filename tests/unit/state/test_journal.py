@@ -39,7 +39,7 @@ def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
     assert Journal(tmp_path).read(2) == [entry(2)]
 
 
-def test_an_entry_tells_a_call(tmp_path: Path) -> None:
+def test_an_entry_tells_a_call() -> None:
     call = Call(
         spans=(Span("file-0", 3, 9),),
         x=np.zeros((1, 3, 2), np.float32),
@@ -81,7 +81,9 @@ def test_after_a_fallback_the_repeated_calls_are_not_read_twice(tmp_path: Path) 
 
 
 @given(st.data())
-def test_any_torn_tail_leaves_the_whole_lines_before_it(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_torn_tail_leaves_the_whole_lines_before_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     root = tmp_path_factory.mktemp("journal")
     filled(root, 0, 4).close()
     (path,) = root.iterdir()

@@ -66,7 +66,9 @@ def after(schedule: list[int], rows: int, model: dict[str, Any], **train: Any) -
         ({"preset": "linear"}, {"optimizer": {"nadam": {"learning_rate": 0.01, "clipnorm": 1.0}}, "xla": False}),
     ],
 )
-def test_the_bits_do_not_depend_on_how_updates_are_grouped(rows: int, model: dict[str, Any], train: dict[str, Any]) -> None:
+def test_the_bits_do_not_depend_on_how_updates_are_grouped(
+    rows: int, model: dict[str, Any], train: dict[str, Any]
+) -> None:
     results = [after(schedule, rows, model, **train) for schedule in ([120], [1] * 5 + [40, 7, 68], [60, 60])]
     assert len({bits for bits, _ in results}) == 1
     for _, outputs in results[1:]:
@@ -82,7 +84,12 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     def build() -> tuple[Any, Any]:
         configure(threads=1, seed=7)
         relu = {"activation": "relu"}
-        layers = [keras.Input((20,)), keras.layers.Dense(64, **relu), keras.layers.Dense(32, **relu), keras.layers.Dense(1)]
+        layers = [
+            keras.Input((20,)),
+            keras.layers.Dense(64, **relu),
+            keras.layers.Dense(32, **relu),
+            keras.layers.Dense(1),
+        ]
         model = keras.Sequential(layers)
         optimizer = keras.optimizers.Adam(1e-3)
         optimizer.build(model.trainable_variables)
@@ -104,7 +111,9 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
     fused = Updates(*_in_order(build(), ours), [], outputs=1, clip_norm=None, rows=1, xla=True)
     weight = np.ones((2500, 1), np.float32)
-    many = [fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, 2500)[0].ravel() for i in range(0, len(x), 2500)]
+    many = [
+        fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, 2500)[0].ravel() for i in range(0, len(x), 2500)
+    ]
     assert np.abs(np.concatenate(many) - single).max() < 1e-4
     assert np.abs(single).max() > 10  # it has learned something
 
@@ -241,8 +250,8 @@ def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytes
     [
         ("def build(spec):\n    raise RuntimeError('no luck')\n", "no luck"),
         ("def build():\n    return 7\n", "must return a keras.Model"),
-        ("import keras\ndef build():\n    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])\n", "input shape"),
-        ("import keras\ndef build(s):\n    return keras.Sequential([keras.Input((s.width,)), keras.layers.Dense(2)])\n", "output shape"),
+        ("from keras import *\ndef build():\n    return Sequential([Input((3,)), layers.Dense(1)])\n", "input shape"),
+        ("from keras import *\ndef build(s):\n    return Sequential([Input((s.width,)), layers.Dense(2)])\n", "output"),
         ("def other():\n    pass\n", "no attribute"),
         ("import a_module_that_is_missing\n", "a_module_that_is_missing"),
     ],
@@ -271,7 +280,8 @@ def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monk
         "    def call(self, x):\n"
         "        return x + tf.strings.to_number(tf.strings.as_string(x)) * 0\n"
         "def build(spec):\n"
-        "    return keras.Sequential([keras.Input((spec.width,)), Unique(), keras.layers.Dense(1, activation='sigmoid')])\n"
+        "    last = keras.layers.Dense(1, activation='sigmoid')\n"
+        "    return keras.Sequential([keras.Input((spec.width,)), Unique(), last])\n"
     )
     monkeypatch.chdir(tmp_path)
     one = learner(model={"build": "graph_models:build"})
