@@ -29,6 +29,7 @@ class AppendFile:
         self._name = name
         self._descriptor = -1
         self._end = 0
+        self._synced = -1
         self._pending = bytearray()
 
     def open(self, mark: int) -> None:
@@ -72,11 +73,15 @@ class AppendFile:
 
     def sync(self) -> None:
         """Make everything up to the last mark durable. Called from another thread. Raises StoreError."""
+        end = self._end
+        if end == self._synced:
+            return
         try:
             failpoint(f"{self._name}.sync")
             os.fsync(self._descriptor)
         except OSError as error:
             raise self._failure("synced", error) from error
+        self._synced = end
 
     def close(self) -> None:
         """Release the file; called once, whatever happened before."""

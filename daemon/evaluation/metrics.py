@@ -222,13 +222,10 @@ class Auc(Tally):
 
     def scores(self) -> Scores:
         negatives, positives = self.arrays["bins"].reshape(2, _BINS)
-        used = np.flatnonzero(negatives + positives)
-        pairs = beaten = below = 0
-        for negative, positive in zip(negatives[used].tolist(), positives[used].tolist(), strict=True):
-            beaten += positive * (2 * below + negative)
-            below += negative
-            pairs += positive
-        return _defined(auc=ratio(beaten, 2 * pairs * below))
+        at_or_below = np.cumsum(negatives)
+        beaten = positives * (2.0 * at_or_below - negatives)  # in halves of a pair; floats, since pairs are many
+        pairs = 2.0 * float(positives.sum()) * float(at_or_below[-1])
+        return _defined(auc=ratio(float(beaten.sum()), pairs))
 
 
 def _bin(probability: Float32) -> Int64:

@@ -106,10 +106,7 @@ class Journal:
         if self._offset + len(line) > self._size:
             os.posix_fallocate(self._descriptor, self._size, max(_ALLOCATED, len(line)))
             self._size += max(_ALLOCATED, len(line))
-        half = len(line) // 2
-        os.pwrite(self._descriptor, line[:half], self._offset)
-        failpoint("journal.append.half")
-        os.pwrite(self._descriptor, line[half:], self._offset + half)
+        os.pwrite(self._descriptor, line, self._offset)
         self._offset += len(line)
 
     def _wait_for_room(self, error: OSError, give_up: Callable[[], bool]) -> None:

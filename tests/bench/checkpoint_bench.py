@@ -1,0 +1,41 @@
+"""How long checkpoints stop the loop."""
+
+from __future__ import annotations
+
+import statistics
+
+from bare import data
+from daemon_bench import FEATURES, settings, stream
+from report import Row
+
+from daemon.app import compose
+from daemon.operate.health import Health
+from daemon.operate.metrics import Metrics
+from daemon.operate.monitor import Monitor
+from daemon.state.lock import StateLock
+
+SAMPLES, TURNS = 400_000, 5
+MILLION = {"hidden": [1000, 990], "standardize": False}
+
+
+def rows() -> list[Row]:
+    x, y = data(SAMPLES, FEATURES)
+    shares = []
+    with stream(x, y) as folder:
+        for _ in range(TURNS):
+            metrics = Metrics()
+            monitor = Monitor(metrics, Health(), None, total_known=False)
+            chosen = settings(folder, model=MILLION, train={"batch_size": 32})
+            lock = StateLock(chosen.checkpoint.dir)
+            lock.acquire()
+            loop = compose(chosen, lock, monitor)
+            loop.run(lambda: False)
+            stalled = metrics.registry.get_sample_value("learnd_checkpoint_stall_seconds_sum") or 0.0
+            commits = metrics.registry.get_sample_value("learnd_checkpoint_stall_seconds_count") or 0.0
+            shares.append((stalled / monitor.seconds, stalled / commits, monitor.samples / monitor.seconds))
+            parameters = loop.learner.trainable_parameters
+            lock.release()
+    share, each, rate = (statistics.median(column) for column in zip(*shares, strict=True))
+    what = f"share of time that checkpoints stop the loop, every 50,000 samples, {parameters:,} parameters, B = 32"
+    spread = f"{min(shares)[0]:.2%} to {max(shares)[0]:.2%}"
+    return [Row(what, "≤ 2 %", f"{share:.2%} ({spread})", f"{each * 1000:.1f} ms a checkpoint, {rate:,.0f} samples/s")]
