@@ -16,7 +16,7 @@ from daemon.failpoints import failpoint
 from daemon.state.keeper import Keeper
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.reader import Reader
-from daemon.values import Call
+from daemon.values import Call, Event
 
 log = structlog.get_logger()
 
@@ -91,7 +91,14 @@ class Loop:
         self.dead_letters.write(call.rejections)
         events = self.evaluation.update(call, report, self.learner.predict)
         if events:
+            events += self._learner_scores()
             self.history.write(events, time.time())
             self.monitor.scored(events)
         self.monitor.call_done(call, report, time.perf_counter() - started)
         failpoint("loop.call.after")
+
+    def _learner_scores(self) -> list[Event]:
+        """Return the scores that the learner keeps itself, where the settings ask for some."""
+        metrics = self.learner.metric_results()
+        data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
+        return [Event("score", self.keeper.progress.samples, data)] if metrics else []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from daemon.evaluation.settings import ValidateSettings
 from daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
 
 _HELD = "holdout."
+_MORE_IS_BETTER = ("accuracy", "r2")
 
 
 class Evaluation:
@@ -43,6 +46,7 @@ class Evaluation:
         self._prequential = Prequential(spec.task, settings.prequential.windows, settings.metrics)
         self._held = Ring(settings.holdout.size if settings.holdout else 0)
         self._anchor = anchor if settings.anchor and anchor and len(anchor[0]) else None
+        self._best_anchor = -math.inf
         self._latest: dict[str, Facts] = {}  # the last published scores of each set
 
     @property
@@ -70,7 +74,8 @@ class Evaluation:
             held = self._held.latest(holdout.size)
             events.append(self._score_set("holdout", held["x"], held["y"], predict))
         if anchor and self._anchor and self._crossed(before, anchor.every):
-            events.append(self._score_set("anchor", self._anchor[0], self._anchor[1], predict))
+            event = self._score_set("anchor", self._anchor[0], self._anchor[1], predict)
+            events.append(replace(event, data={**event.data, **self._forgetting(event.data["metrics"])}))
         return events
 
     def scores(self) -> Scores:
@@ -104,7 +109,8 @@ class Evaluation:
 
     def state(self) -> tuple[Arrays, Facts]:
         """Return copies of all that later scores depend on."""
-        facts = {"samples": self.samples, "shape": self._shape(), "latest": dict(self._latest)}
+        best = None if math.isinf(self._best_anchor) else self._best_anchor
+        facts = {"samples": self.samples, "shape": self._shape(), "latest": dict(self._latest), "best_anchor": best}
         return self._prequential.copies() | self._held.copies(_HELD), facts
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
@@ -121,6 +127,7 @@ class Evaluation:
         self._prequential.take(arrays)
         self._held.take(arrays, _HELD)
         self._latest = dict(facts["latest"])
+        self._best_anchor = -math.inf if facts["best_anchor"] is None else facts["best_anchor"]
 
     def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
         """Publish at each exact multiple of the period, so that the scores do not depend on where the call ends."""
@@ -143,6 +150,18 @@ class Evaluation:
         event = self._event(name, "all", board)
         self._latest[name] = dict(event.data)
         return event
+
+    def _forgetting(self, scores: Scores) -> Facts:
+        """Return how far the anchor score is below the best that the model ever had: what it has forgotten.
+
+        Of the first metric where more is better, as Chaudhry et al. (Riemannian Walk for Incremental Learning, ECCV
+        2018) define it for an earlier task.
+        """
+        name = next((name for name in _MORE_IS_BETTER if name in scores), None)
+        if name is None:
+            return {}
+        self._best_anchor = max(scores[name], self._best_anchor)
+        return {"forgetting": self._best_anchor - scores[name]}
 
     def _event(self, name: str, window: int | str, board: Scoreboard) -> Event:
         return Event("score", self.samples, {"set": name, "window": window, **board.summary()})

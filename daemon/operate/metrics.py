@@ -63,6 +63,7 @@ class Metrics:
         )
         self._holdout = gauge("holdout_score", "Score on the share of the stream held out.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
+        self._forgetting = gauge("forgetting_score", "How far the anchor score is below the best it ever was.")
         self._checkpoint_seconds = histogram("checkpoint_seconds", "Seconds to write a checkpoint.", _WRITE_BUCKETS)
         self._stall_seconds = histogram(
             "checkpoint_stall_seconds", "Seconds that a checkpoint stopped the training.", _STALL_BUCKETS
@@ -132,6 +133,8 @@ class Metrics:
             gauge = self._holdout if event.data["set"] == "holdout" else self._anchor
             for metric, value in scores.items():
                 gauge.labels(metric).set(value)
+            if "forgetting" in event.data:
+                self._forgetting.set(event.data["forgetting"])
             return
         for metric, value in scores.items():
             self._prequential.labels(metric, window).set(value)
