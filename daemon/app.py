@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,13 +68,13 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     monitor = Monitor(metrics, health, display, total_known=options.recorded)
     monitor.state("starting")
     with ExitStack() as stack:
+        lock = StateLock(settings.checkpoint.dir)
+        stack.callback(lock.release)
+        lock.acquire(take_over=options.take_over)
         if options.http and settings.http.listen is not None:
             server = HttpServer(settings.http.listen, metrics, health, monitor.status)
             stack.callback(server.stop)
             server.start()
-        lock = StateLock(settings.checkpoint.dir)
-        stack.callback(lock.release)
-        lock.acquire(take_over=options.take_over)
         if display is not None:
             stack.enter_context(display)
         try:
@@ -94,15 +95,15 @@ def _run(
     _finish_under_earlier_settings(settings, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
-    try:
-        loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
-    finally:
-        summary = _summary(loop, monitor)
-        if summary is not None:
-            summary.write(settings.checkpoint.dir)
+    with closing(loop):
+        try:
+            loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
+        finally:
+            if loop.keeper.saved is not None:
+                _write_summary(_summary(loop, loop.keeper.saved, monitor), settings.checkpoint.dir)
     monitor.state("stopped")
-    assert summary is not None, "a run that ends without an error leaves a checkpoint"
-    return summary
+    assert loop.keeper.saved is not None, "a run that ends without an error leaves a checkpoint"
+    return _summary(loop, loop.keeper.saved, monitor)
 
 
 def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
@@ -171,7 +172,8 @@ def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor:
         return
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
-    compose(earlier.model_copy(update={"checkpoint": settings.checkpoint}), lock, monitor).settle()
+    with closing(compose(earlier.model_copy(update={"checkpoint": settings.checkpoint}), lock, monitor)) as loop:
+        loop.settle()
 
 
 def _reader(
@@ -249,14 +251,18 @@ def _views(evaluation: Evaluation, learner: Learner, reader: Reader, window: int
     )
 
 
-def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
-    """Return what scripts rely on; None where there is no checkpoint."""
-    progress, newest = loop.keeper.progress, loop.keeper.newest
-    if newest is None:
-        return None
-    seconds = monitor.seconds
+def _write_summary(summary: Summary, root: Path) -> None:
+    try:
+        summary.write(root)
+    except OSError as error:
+        log.warning("summary_not_written", reason=str(error), consequence="the checkpoint holds the same figures")
+
+
+def _summary(loop: Loop, manifest: Facts, monitor: Monitor) -> Summary:
+    """Return what scripts rely on. `manifest` is of the checkpoint that the loop has ended with."""
+    progress, seconds = loop.keeper.progress, monitor.seconds
     return Summary(
-        digest=newest["digest"],
+        digest=manifest["digest"],
         samples_trained=progress.samples_trained,
         samples_rejected=dict(progress.rejected),
         samples_held_out=progress.samples_held_out,

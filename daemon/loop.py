@@ -65,6 +65,11 @@ class Loop:
             self.resume()
             self.keeper.finish()
 
+    def close(self) -> None:
+        """Release the files; called once, whatever happened before."""
+        self.dead_letters.close()
+        self.history.close()
+
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
         """Wait for the next call; None at the end of the stream, or when it is time to stop.
 

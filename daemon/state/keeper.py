@@ -113,6 +113,12 @@ class Keeper:
                 )
         self.journal.close()
 
+    @property
+    def saved(self) -> Facts | None:
+        """Return the manifest of the checkpoint of right now; None where the last one is older, or failed."""
+        whole = self._failed is None and not self.writer.busy and self.progress.calls == self._saved_calls
+        return self.newest if whole else None
+
     def _take_up(self, checkpoint: Checkpoint) -> None:
         for name, part in self.parts.items():
             part.restore(_under(f"{name}/", checkpoint.arrays), checkpoint.facts[name])
