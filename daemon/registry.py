@@ -18,6 +18,7 @@ class Entry:
 
 SOURCES: Mapping[str, Entry] = {
     "files": Entry("connectors.settings:FilesSettings", "connectors.files:FilesSource"),
+    "kafka": Entry("connectors.settings:KafkaSettings", "connectors.kafka.source:KafkaSource"),
     "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
 }
 

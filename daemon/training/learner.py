@@ -63,8 +63,8 @@ class Learner:
         if call.partial:
             outputs, figures = self._partial_step()(call.x, call.y, call.weight, updates)
         else:
-            size = _SMALL_CALL if updates <= _SMALL_CALL else self.max_updates
-            x, y, weight = (_padded(array, min(size, self.max_updates)) for array in (call.x, call.y, call.weight))
+            size = self._size(updates)
+            x, y, weight = (_padded(array, size) for array in (call.x, call.y, call.weight))
             outputs, figures = self._steps["full"](x, y, weight, updates)
         figures = figures[:updates]
         return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
@@ -174,12 +174,16 @@ class Learner:
             return {"full": self._updates(rows=self._rows, xla=False)}
 
     def _warmed_up(self, step: Step) -> Step:
-        """Compile the short call now, by a call of no updates: it changes no variable."""
-        size = min(_SMALL_CALL, self.max_updates)
-        x = np.zeros((size, self._rows, self._spec.width), np.float32)
-        y = np.zeros((size, self._rows, self._spec.task.label_columns), np.float32)
-        step(x, y, np.ones((size, self._rows), np.float32), 0)
+        """Compile now, by calls of no updates, which change no variable: not while records wait for it."""
+        rows, width, columns = self._rows, self._spec.width, self._spec.task.label_columns
+        for size in sorted({self._size(1), self._size(self.max_updates)}):
+            x, y = np.zeros((size, rows, width), np.float32), np.zeros((size, rows, columns), np.float32)
+            step(x, y, np.ones((size, rows), np.float32), 0)
         return step
+
+    def _size(self, updates: int) -> int:
+        """Return the length of the compiled call that runs so many updates."""
+        return min(_SMALL_CALL, self.max_updates) if updates <= _SMALL_CALL else self.max_updates
 
     def _partial_step(self) -> Step:
         """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""

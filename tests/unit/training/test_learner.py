@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from daemon.training.learner import Learner
 from daemon.training.runtime import configure, keras, tf
 from daemon.training.settings import ModelSettings, TrainSettings
 from daemon.training.step import Updates
-from daemon.values import Arrays, Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+from daemon.values import Arrays, Call, Column, ColumnKind, Report, SampleSpec, Task, TaskKind
 
 BINARY = Task(TaskKind.BINARY, 1, 1)
 NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
@@ -41,7 +42,18 @@ def call(start: int, updates: int, rows: int, width: int = 5, *, x: Any = X, y: 
 
 
 def learner(spec: SampleSpec = MIXED, model: dict[str, Any] | None = None, **train: Any) -> Learner:
+    """Return a learner whose calls are of one compiled length, unless told otherwise: compiling takes a second."""
+    train = {"max_updates_per_call": 32, **train}
     return Learner(ModelSettings(**(model or {})), TrainSettings(**train), spec)
+
+
+def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
+    """Run so many updates from the first sample on, in calls that the learner takes."""
+    parts = []
+    for start in range(0, updates, one.max_updates):
+        count = min(one.max_updates, updates - start)
+        parts.append(one.update(call(start * rows, count, rows, **kwargs)))
+    return Report(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Report)))
 
 
 def bits(arrays: Arrays) -> str:
@@ -49,7 +61,7 @@ def bits(arrays: Arrays) -> str:
 
 
 def after(schedule: list[int], rows: int, model: dict[str, Any], **train: Any) -> tuple[str, Any]:
-    one, done, outputs = learner(model=model, batch_size=rows, **train), 0, []
+    one, done, outputs = learner(model=model, batch_size=rows, max_updates_per_call=128, **train), 0, []
     for updates in schedule:
         outputs.append(one.update(call(done, updates, rows)).outputs.ravel())
         done += updates * rows
@@ -217,7 +229,7 @@ def test_weights_scale_the_loss_and_zero_weighs_nothing() -> None:
 def test_every_task_trains(task: Task, y: Any) -> None:
     spec = SampleSpec(MIXED.columns, task)
     one = learner(spec, batch_size=4)
-    report = one.update(call(0, 600, 4, y=y.astype(np.float32)))
+    report = feed(one, 600, 4, y=y.astype(np.float32))
     assert report.outputs.shape == (600, 4, task.outputs)
     assert report.loss[-100:].mean() < report.loss[:100].mean()
     if task.kind is TaskKind.CLASSES:
@@ -226,7 +238,7 @@ def test_every_task_trains(task: Task, y: Any) -> None:
 
 def test_a_prediction_is_made_without_dropout() -> None:
     one = learner(model={"dropout": 0.5})
-    one.update(call(0, 50, 1))
+    feed(one, 50)
     expected = one.predict(X[50:51])
     np.testing.assert_allclose(one.update(call(50, 1, 1)).outputs.ravel(), expected.ravel(), rtol=1e-5)
 
@@ -238,7 +250,7 @@ def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytes
     )
     monkeypatch.chdir(tmp_path)
     one = learner(model={"build": "my_models:build"}, loss={"binary_crossentropy": {"from_logits": True}})
-    outputs = one.update(call(0, 300, 1)).outputs
+    outputs = feed(one, 300).outputs
     assert outputs.min() > 0
     assert outputs.max() < 1
     assert one.predict(X[:9]).min() > 0
@@ -285,14 +297,14 @@ def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monk
     )
     monkeypatch.chdir(tmp_path)
     one = learner(model={"build": "graph_models:build"})
-    assert np.isfinite(one.update(call(0, 40, 1)).loss).all()
+    assert np.isfinite(feed(one, 40).loss).all()
     with pytest.raises(ModelError, match="does not compile with XLA"):
         learner(model={"build": "graph_models:build"}, xla=True)
 
 
 def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> None:
     one = learner()
-    one.update(call(0, 200, 1))
+    feed(one, 200)
     one.export(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", X[:50])
     script = (
@@ -306,7 +318,7 @@ def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> N
 
 def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
     first = learner()
-    first.update(call(0, 200, 1))
+    feed(first, 200)
     first.export(tmp_path / "base.keras")
     second = learner(model={"load": tmp_path / "base.keras"})
     np.testing.assert_allclose(second.predict(X[:50]), first.predict(X[:50]), rtol=1e-5)
@@ -315,7 +327,7 @@ def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
 
 
 def test_a_few_traces_serve_every_call() -> None:
-    one = learner(batch_size=2)
+    one = learner(batch_size=2, max_updates_per_call=4096)
     for updates in (1, 2, 31, 32, 33, 500, 4096):
         one.update(call(0, updates, 2))
     for rows in (1, 1, 1):

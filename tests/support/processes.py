@@ -1,0 +1,193 @@
+"""Runs `learnd` as real processes, stops and kills them, and looks at what they leave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+KILLED = -signal.SIGKILL
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> dict[str, Any]:
+        """Return the object on standard output, which must hold nothing else."""
+        value: dict[str, Any] = json.loads(self.stdout)
+        return value
+
+
+class Daemon:
+    """A running `learnd`."""
+
+    def __init__(self, zygote: "Zygote", pid: int, stdout: Path, stderr: Path) -> None:
+        self.pid = pid
+        self._zygote = zygote
+        self._stdout = stdout
+        self._stderr = stderr
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> Result:
+        if self.state() != "Z":
+            self.signal(signal.SIGKILL)
+        return self.wait()
+
+    def state(self) -> str:
+        """Return the letter that the kernel has for it: R, S, T where it was stopped, Z where it has ended."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def wait_until_stopped(self) -> None:
+        """Wait for a failpoint with the action `stop`."""
+        self.wait_for(lambda: self.state() == "T", "to be stopped")
+
+    def wait_for(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait for something that must come while the daemon runs."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not happened():
+            ended = self.state() == "Z"
+            assert not ended or happened(), f"it ended and was expected {what}:\n{self.stderr}"
+            assert time.monotonic() < deadline, f"it was expected {what}:\n{self.stderr}"
+            time.sleep(0.01)
+
+    def wait(self) -> Result:
+        """Wait for its end. One that hangs fails the test."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.state() != "Z":
+            if time.monotonic() > deadline:
+                self.signal(signal.SIGKILL)
+                self._zygote.reap(self.pid)
+                raise AssertionError(f"it hangs:\n{self.stderr}")
+            time.sleep(0.01)
+        return Result(self._zygote.reap(self.pid), self._stdout.read_text(), self._stderr.read_text())
+
+
+class Zygote:
+    """A process that starts `learnd` commands without importing TensorFlow anew each time."""
+
+    def __init__(self) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+            "PYTHONHASHSEED": "random",
+        }
+        self._started = 0
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    def start(
+        self,
+        folder: Path,
+        *arguments: str | Path,
+        failpoints: str = "",
+        stdin: Path = Path(os.devnull),
+        environment: Mapping[str, str] | None = None,
+        memory: int | None = None,
+    ) -> Daemon:
+        """Start a command in a folder."""
+        self._started += 1
+        outputs = [folder / f".{self._started:04d}.{name}" for name in ("stdout", "stderr")]
+        request = {
+            "arguments": [str(argument) for argument in arguments],
+            "failpoints": failpoints,
+            "folder": str(folder),
+            "stdin": str(stdin),
+            "stdout": str(outputs[0]),
+            "stderr": str(outputs[1]),
+            "environment": dict(environment or {}),
+            "memory": memory,
+        }
+        return Daemon(self, int(self._ask(request)["pid"]), *outputs)
+
+    def run(self, folder: Path, *arguments: str | Path, **options: Any) -> Result:
+        """Run a command to its end, whatever that is."""
+        return self.start(folder, *arguments, **options).wait()
+
+    def reap(self, pid: int) -> int:
+        """Return the exit code of a process that has ended; that of a signal is negative."""
+        return int(self._ask({"wait": pid})["status"])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the zygote has died"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def succeeded(result: Result) -> Result:
+    """Return the result of a command that must have ended well."""
+    assert result.code == 0, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
+    return result
+
+
+def refused(result: Result, code: int) -> str:
+    """Return the message of a command that must have ended with this exit code, and without a traceback."""
+    assert result.code == code, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
+    assert "Traceback" not in result.stderr
+    assert "learnd: " in result.stderr, result.stderr
+    return result.stderr.partition("learnd: ")[2]
+
+
+def killed(result: Result) -> None:
+    assert result.code == KILLED, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
+
+
+def kill_after(daemon: Daemon, state: Path, seconds: float) -> None:
+    """Kill a daemon some seconds after it has begun a journal segment, if it still runs then."""
+
+    def segments() -> int:
+        return sum(1 for _ in (state / "journal").glob("*.log"))
+
+    before = segments()
+    deadline = time.monotonic() + _PATIENCE_S
+    while segments() == before and daemon.state() != "Z" and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(seconds)
+    daemon.kill()
+
+
+def summary(state: Path) -> dict[str, Any]:
+    """Return the summary without what depends on the machine's speed."""
+    result: dict[str, Any] = json.loads((state / "summary.json").read_text())
+    del result["seconds"], result["samples_per_second"]
+    return result
+
+
+def history(state: Path) -> list[dict[str, Any]]:
+    """Return the lines of the history without the times at which they were written."""
+    lines = [json.loads(line) for line in (state / "scores.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+
+def dead_letters(state: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (state / "dead-letters.jsonl").read_text().splitlines()]
