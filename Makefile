@@ -36,7 +36,7 @@ bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py
 
 torture: .venv/dev  ## Two hundred kills
-	$(BIN)/python -m pytest -q -o norecursedirs= -o timeout=3600 tests/torture
+	$(BIN)/python -m pytest -q -rA -o 'norecursedirs=.*' -o timeout=3600 tests/torture
 
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m daemon.settings_reference docs/settings.md

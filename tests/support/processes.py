@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,6 @@ class Zygote:
         """Return the exit code of a process that has ended; that of a signal is negative."""
         return int(self._ask({"wait": pid})["status"])
 
-    def close(self) -> None:
-        self._process.communicate()
-
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -142,6 +140,12 @@ class Zygote:
         assert line, "the zygote has died"
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+@cache
+def shared_zygote() -> Zygote:
+    """Return the one of this test run. It ends with it: with its standard input."""
+    return Zygote()
 
 
 def succeeded(result: Result) -> Result:
@@ -162,8 +166,8 @@ def killed(result: Result) -> None:
     assert result.code == KILLED, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
 
 
-def kill_after(daemon: Daemon, state: Path, seconds: float) -> None:
-    """Kill a daemon some seconds after it has begun a journal segment, if it still runs then."""
+def kill_after(daemon: Daemon, state: Path, seconds: float) -> Result:
+    """Kill a daemon some seconds after it has begun a journal segment; one that has ended by then, ended by itself."""
 
     def segments() -> int:
         return sum(1 for _ in (state / "journal").glob("*.log"))
@@ -173,7 +177,7 @@ def kill_after(daemon: Daemon, state: Path, seconds: float) -> None:
     while segments() == before and daemon.state() != "Z" and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(seconds)
-    daemon.kill()
+    return daemon.kill()
 
 
 def summary(state: Path) -> dict[str, Any]:

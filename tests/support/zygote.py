@@ -14,11 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import daemon.app
-import daemon.checkpoints
-import daemon.training.learner
-from daemon import failpoints
+from daemon import app, checkpoints, failpoints  # noqa: F401  (imported before any fork, like the learner)
 from daemon.cli import main
+from daemon.training import learner  # noqa: F401
 
 
 def start(request: dict[str, Any]) -> int:
@@ -32,7 +30,7 @@ def start(request: dict[str, Any]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(error.code if isinstance(error.code, int) else 1)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (a fork must not go on as the zygote)
         sys.excepthook(*sys.exc_info())
         os._exit(99)
     os._exit(98)

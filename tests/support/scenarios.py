@@ -1,0 +1,96 @@
+"""A stream, settings and places to die, from which the same model must come out however the daemon was killed."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from processes import dead_letters, history, summary
+from safetensors.numpy import load_file
+
+RECORDS = 4000
+
+_SETTINGS = """
+model: {{build: "witness_models:{model}"}}
+source: {{files: {{path: stream.jsonl}}}}
+samples:
+  features: {{id: float, a: float, b: float, c: {{hash: 50}}}}
+  label: y
+train: {{batch_size: {batch}, max_updates_per_call: 16, xla: {xla}}}
+validate:
+  prequential: {{windows: [200], every: 500}}
+  holdout: {{share: 0.05, size: 50, every: 700}}
+checkpoint: {{dir: state, every: {{samples: 250, seconds: 1000}}, keep: 3}}
+http: {{listen: null}}
+"""
+
+# Before and after every step of the commit, of the journal's append and of the writer's work, and between them.
+FAILPOINTS = [
+    "journal.append.before", "journal.append.after",
+    "loop.updated", "loop.call.after", "history.write", "dead_letters.write",
+    "journal.segment.before", "journal.segment.after",
+    "writer.outputs.before", "history.sync", "dead_letters.sync",
+    "checkpoint.before", "checkpoint.write", "checkpoint.manifest.before", "checkpoint.fence.before",
+    "checkpoint.rename.before", "checkpoint.rename.after", "checkpoint.after",
+    "writer.prune.before", "checkpoint.prune.between",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A model and how it is trained."""
+
+    model: str
+    batch: int
+    xla: bool
+
+    def prepare(self, folder: Path) -> Path:
+        """Write stream and settings into a new folder; the state comes beside them."""
+        folder.mkdir()
+        write_stream(folder)
+        text = _SETTINGS.format(model=self.model, batch=self.batch, xla=str(self.xla).lower())
+        (folder / "learnd.yaml").write_text(text)
+        return folder
+
+
+SCENARIOS = {
+    "one sample an update": Scenario("plain", 1, xla=True),
+    "dropout, batch normalization, a frozen layer, a partial batch": Scenario("noisy", 3, xla=False),
+}
+
+
+def write_stream(folder: Path) -> None:
+    """Write records whose ids count up; every fiftieth is broken in one of three ways."""
+    rng = random.Random(11)
+    lines = []
+    for number in range(RECORDS):
+        a, b = rng.gauss(0, 1), rng.gauss(5, 3)
+        record: dict[str, Any] = {"id": number, "a": a, "b": b, "c": rng.randrange(80), "y": int(a * b > 0)}
+        if number % 50 == 7:
+            record["a"] = rng.choice([None, "text", 1e300])
+        lines.append(json.dumps(record))
+    (folder / "stream.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def passing(rng: random.Random, failpoint: str) -> int:
+    """Return at which passing of a failpoint to die: one that surely comes between two checkpoints or before."""
+    rare = failpoint.startswith(("history", "writer", "checkpoint", "journal.segment"))
+    return 1 if rare else rng.randint(1, 9)
+
+
+def seen(state: Path) -> Any:
+    """Return how often each id has trained, by the newest checkpoint's own variables."""
+    newest = max((state / "checkpoints").iterdir())
+    arrays = load_file(newest / "arrays.safetensors")
+    (name,) = [name for name in arrays if name.endswith("/seen")]
+    return arrays[name]
+
+
+def assert_same(state: Path, expected: Path) -> None:
+    """Assert that two state directories hold the same model, scores and dead letters."""
+    assert summary(state) == summary(expected)
+    assert history(state) == history(expected)
+    assert dead_letters(state) == dead_letters(expected)
+    np.testing.assert_array_equal(seen(state), seen(expected))
