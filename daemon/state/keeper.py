@@ -22,7 +22,7 @@ import structlog
 from daemon.contracts import Monitor, Output, Source, Stateful
 from daemon.errors import FencedError, StoreError
 from daemon.state.digest import digest
-from daemon.state.files import canonical_json, replace_synced
+from daemon.state.files import replace_synced
 from daemon.state.journal import Journal
 from daemon.state.lock import StateLock
 from daemon.state.progress import Progress
@@ -78,7 +78,7 @@ class Keeper:
         """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
         try:
             self.lock.begin_epoch(self._sequence + 1)
-            replace_synced(self.root / _SETTINGS_RECORD, canonical_json(self.settings_record))
+            write_settings_record(self.root, self.settings_record)
             self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls)
         except OSError as error:
             raise StoreError(
@@ -189,6 +189,11 @@ class Keeper:
             reason=str(written.error),
             consequence="training goes on; a restart would repeat more of the stream",
         )
+
+
+def write_settings_record(root: Path, record: Facts) -> None:
+    """Remember the settings, in their order: that of the features is that of the model's columns. Raises OSError."""
+    replace_synced(root / _SETTINGS_RECORD, json.dumps(record).encode())
 
 
 def read_settings_record(root: Path) -> Facts | None:
