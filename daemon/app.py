@@ -99,11 +99,12 @@ def _run(
         try:
             loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
         finally:
-            if loop.keeper.saved is not None:
-                _write_summary(_summary(loop, loop.keeper.saved, monitor), settings.checkpoint.dir)
+            summary = _summary(loop, monitor)
+            if summary is not None:
+                _write_summary(summary, settings.checkpoint.dir)
     monitor.state("stopped")
-    assert loop.keeper.saved is not None, "a run that ends without an error leaves a checkpoint"
-    return _summary(loop, loop.keeper.saved, monitor)
+    assert summary is not None, "a run that ends without an error leaves a checkpoint"
+    return summary
 
 
 def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
@@ -258,9 +259,11 @@ def _write_summary(summary: Summary, root: Path) -> None:
         log.warning("summary_not_written", reason=str(error), consequence="the checkpoint holds the same figures")
 
 
-def _summary(loop: Loop, manifest: Facts, monitor: Monitor) -> Summary:
-    """Return what scripts rely on. `manifest` is of the checkpoint that the loop has ended with."""
-    progress, seconds = loop.keeper.progress, monitor.seconds
+def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
+    """Return what scripts rely on; None where the loop has ended without a checkpoint."""
+    progress, manifest, seconds = loop.keeper.progress, loop.keeper.saved, monitor.seconds
+    if manifest is None:
+        return None
     return Summary(
         digest=manifest["digest"],
         samples_trained=progress.samples_trained,

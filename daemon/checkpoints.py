@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.errors import StoreError
 from daemon.settings import Settings
@@ -12,6 +12,9 @@ from daemon.state.keeper import learner_part, read_settings_record
 from daemon.state.lock import StateLock
 from daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
 from daemon.values import Facts
+
+if TYPE_CHECKING:
+    from daemon.training.learner import Learner
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
 
@@ -91,6 +94,19 @@ def pin_sequence(root: Path, sequence: int) -> Path:
 
 def export(root: Path, output: Path, sequence: int | None) -> Path:
     """Write the model of a checkpoint as a `.keras` file. Raises StoreError, ModelError."""
+    if output.suffix != ".keras":
+        raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
+    learner = learner_of(root, sequence)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        learner.export(output)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
+    return output
+
+
+def learner_of(root: Path, sequence: int | None = None) -> Learner:
+    """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
     record = read_settings_record(root)
     if record is None:
         raise StoreError(f"{root}: settings.json is missing, which says how the model is built; nothing was written")
@@ -104,9 +120,7 @@ def export(root: Path, output: Path, sequence: int | None) -> Path:
     settings = Settings.model_validate(record["settings"])
     learner = Learner(settings.model, settings.train, settings.samples.spec(settings.model.task))
     learner.restore(*learner_part(checkpoint))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    learner.export(output)
-    return output
+    return learner
 
 
 def _store(root: Path) -> CheckpointStore:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from daemon.errors import StoreError
+from daemon.errors import SourceError, StoreError
 from daemon.settings import Settings, SourceChoice
 
 
 def replay_settings(settings: Settings, recording: Path, state: Path | None) -> Settings:
-    """Return the settings with `recording` as the source. Raises StoreError where the state directory is not fresh."""
+    """Return the settings with `recording` as the source.
+
+    Raises SourceError where it is not there, StoreError where the state directory is not fresh.
+    """
+    if not recording.exists():
+        raise SourceError(f"{recording}: there is no such file, so that there is nothing to replay; correct --from")
     source = SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
     checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
     return settings.model_copy(update={"source": source, "checkpoint": checkpoint})

@@ -1,0 +1,155 @@
+"""A run from the first record to the last, what scripts read of it, and what the other verbs make of its state."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import ROOT, Result, Zygote, history, refused, succeeded
+from streams import RECORDS, json_lines, prepare, records
+
+_PREDICT = """
+import json, sys
+import keras, numpy as np
+import daemon.training.layers
+model = keras.saving.load_model(sys.argv[1])
+np.save(sys.argv[2], model.predict(np.array(json.load(sys.stdin), np.float32), verbose=0))
+"""
+
+
+def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None:
+    folder, result = whole
+    given = result.json()
+    assert list(given) == [
+        "digest",
+        "samples_trained",
+        "samples_rejected",
+        "samples_held_out",
+        "updates",
+        "updates_skipped",
+        "scores",
+        "baselines",
+        "seconds",
+        "samples_per_second",
+    ]
+    assert json.loads((folder / "state/summary.json").read_text()) == given
+    assert (given["samples_trained"], given["updates"], given["updates_skipped"]) == (RECORDS, RECORDS, 0)
+    assert (given["samples_rejected"], given["samples_held_out"]) == ({}, 0)
+    assert len(given["digest"]) == 64
+    assert given["scores"]["accuracy"] > 0.75 > given["baselines"]["no_change"]["accuracy"]
+    assert given["seconds"] > 0
+    assert given["samples_per_second"] == pytest.approx(RECORDS / given["seconds"])
+
+
+def test_the_history_has_a_line_for_each_score(whole: tuple[Path, Result]) -> None:
+    folder, result = whole
+    scores = [line for line in history(folder / "state") if line["event"] == "score"]
+    assert [(line["samples"], line["window"]) for line in scores] == [
+        (samples, window) for samples in (500, 1000, 1500) for window in ("all", 200)
+    ]
+    assert scores[-2]["metrics"] == result.json()["scores"]
+    assert scores[-2]["baselines"] == result.json()["baselines"]
+
+
+def test_standard_error_is_one_json_object_a_line_elsewhere_than_on_a_terminal(whole: tuple[Path, Result]) -> None:
+    lines = [json.loads(line) for line in whole[1].stderr.splitlines()]
+    assert {"consuming"} <= {line["message"] for line in lines}
+
+
+def test_checkpoints_are_listed_shown_verified_and_pinned(zygote: Zygote, whole: tuple[Path, Result]) -> None:
+    folder, result = whole
+    shown = succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()
+    assert {"digest", "sequence", "samples_trained", "positions", "ranges", "scores", "parent"} <= set(shown)
+    size = (folder / "stream.jsonl").stat().st_size
+    assert shown["digest"] == result.json()["digest"]
+    assert shown["samples_trained"] == RECORDS
+    assert shown["positions"] == {"file-0": size}
+    assert shown["ranges"] == {"file-0": [[0, size]]}
+    assert shown["scores"] == result.json()["scores"]
+    assert shown["parent"] == shown["sequence"] - 1
+    assert shown["digest"] in succeeded(zygote.run(folder, "checkpoints", "show", "state")).stdout
+
+    rows = json.loads(succeeded(zygote.run(folder, "checkpoints", "ls", "state", "--json")).stdout)
+    assert [row["samples_trained"] for row in rows] == [1500, 1000, 500]
+    assert rows[0]["digest"] == shown["digest"]
+    assert succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.count("\n") == 3
+
+    assert "3 checkpoints verify" in succeeded(zygote.run(folder, "checkpoints", "verify", "state")).stdout
+    succeeded(zygote.run(folder, "checkpoints", "pin", "state", str(rows[2]["sequence"])))
+    assert "pinned" in succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.splitlines()[2]
+
+
+def test_what_is_not_there_is_said_plainly(zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = whole
+    for verb in ("ls", "show", "verify"):
+        assert "nowhere" in refused(zygote.run(folder, "checkpoints", verb, "nowhere"), 74)
+    for verb in ("show", "verify"):
+        assert "no checkpoint" in refused(zygote.run(folder, "checkpoints", verb, tmp_path), 74)
+    assert "checkpoints ls" in refused(zygote.run(folder, "checkpoints", "pin", "state", "77"), 74)
+    assert "settings.json" in refused(zygote.run(folder, "checkpoints", "export", tmp_path, "m.keras"), 74)
+    assert ".keras" in refused(zygote.run(folder, "checkpoints", "export", "state", "model.h5"), 74)
+
+
+def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
+    zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path
+) -> None:
+    from daemon.checkpoints import learner_of
+    from daemon.settings_file import load_settings
+    from daemon.stream.decoding import SampleDecoder
+    from daemon.values import RecordBatch
+
+    folder, _ = whole
+    succeeded(zygote.run(folder, "checkpoints", "export", "state", tmp_path / "model.keras"))
+    settings = load_settings(folder / "learnd.yaml", [])
+    lines = json_lines(records(50, seed=3)).splitlines()
+    batch = RecordBatch("p", 0, np.arange(1, 51), lines)
+    x = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task)).decode(batch).x
+    subprocess.run(
+        [sys.executable, "-c", _PREDICT, tmp_path / "model.keras", tmp_path / "outputs.npy"],
+        input=json.dumps(x.tolist()),
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    np.testing.assert_allclose(
+        np.load(tmp_path / "outputs.npy"), learner_of(folder / "state").predict(x), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("override", ["train.max_updates_per_call=1", "train.max_updates_per_call=4096"])
+def test_the_digest_is_the_same_at_every_length_of_a_call(
+    zygote: Zygote, digest: str, tmp_path: Path, override: str
+) -> None:
+    folder = prepare(tmp_path / "run")
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", override))
+    assert result.json()["digest"] == digest
+
+
+def test_a_replay_gives_the_same_twice_and_as_the_run(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    (folder / "stream.jsonl").rename(tmp_path / "recorded.jsonl")
+    replay = ("replay", "learnd.yaml", "--from", "../recorded.jsonl", "--json", "--set", "train.max_updates_per_call=7")
+    first = succeeded(zygote.run(folder, *replay))
+    second = succeeded(zygote.run(folder, *replay, "--state", "again"))
+    assert first.json()["digest"] == second.json()["digest"] == digest
+    assert json.loads((folder / "again/summary.json").read_text()) == second.json()
+    assert "replay-001" in first.stderr
+    assert (folder / "replay-001/summary.json").exists()
+
+    message = refused(zygote.run(folder, *replay, "--state", "again"), 74)
+    assert "again is not empty" in message
+    assert "--state" in message
+    assert json.loads((folder / "again/summary.json").read_text()) == second.json()
+    message = refused(zygote.run(folder, "replay", "learnd.yaml", "--from", "gone.jsonl"), 74)
+    assert "gone.jsonl" in message
+    assert "--from" in message
+
+
+def test_a_finished_stream_is_not_trained_again(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "checkpoint.dir=elsewhere"))
+    again = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--state", "elsewhere")).json()
+    assert (again["digest"], again["samples_trained"]) == (digest, RECORDS)
+    assert not (folder / "state").exists()
