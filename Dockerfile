@@ -6,7 +6,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: -r requirements.lock
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY daemon ./daemon
 COPY connectors ./connectors
 RUN /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \

@@ -1,8 +1,10 @@
-"""The code blocks of README.md and docs/*.md are run, in order, each document in a folder of its own.
+"""The code blocks of README.md, docs/*.md and the examples' README.md are run, in order, each document in a folder of
+its own.
 
 A comment on the line before a `bash` or `yaml` block says what it is:
 
-- `<!-- run -->`: a script for bash; it must exit with 0. `learnd` and `python` are those of the tests.
+- `<!-- run -->`: a script for bash; it must exit with 0. `python` is that of the tests, and `learnd` this very code, with
+  HTTP on a free port: the usual one may be taken where the tests run.
 - `<!-- file: NAME -->`: the content of a file, for the blocks after it. A settings file is validated, too.
 - `<!-- settings -->`: a whole settings file; it must validate.
 - `<!-- not run: WHY -->`.
@@ -25,7 +27,11 @@ import pytest
 from daemon.settings_file import load_settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md")])
+LEARND = """#!/bin/sh
+if [ "$1" = run ]; then shift; set -- run --set http.listen=127.0.0.1:0 "$@"; fi
+exec python -m daemon.cli "$@"
+"""
 BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>.+?) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -53,7 +59,7 @@ def blocks(document: Path) -> list[Block]:
 
 
 def run(script: str, folder: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(folder / ".bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -66,7 +72,7 @@ def run(script: str, folder: Path) -> None:
     assert done.returncode == 0, f"exit code {done.returncode}\n{script}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_says_what_it_is(document: Path) -> None:
     known = re.compile(r"run|settings|file: \S+|not run: .+")
     unmarked = [b.place for b in blocks(document) if b.language in {"bash", "yaml"} and not known.fullmatch(b.marker)]
@@ -74,10 +80,13 @@ def test_every_block_says_what_it_is(document: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_blocks_do_what_they_say(document: Path, tmp_path: Path) -> None:
-    if (ROOT / "examples").is_dir():
-        shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    learnd = tmp_path / ".bin" / "learnd"
+    learnd.parent.mkdir()
+    learnd.write_text(LEARND)
+    learnd.chmod(0o755)
     for block in blocks(document):
         if block.marker == "run":
             run(block.text, tmp_path)
