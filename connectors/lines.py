@@ -11,7 +11,7 @@ from connectors.compression import BrokenStreamError, ByteStream, PlainStream
 from connectors.records import CsvSplitter, LineSplitter, Records
 from daemon.values import Defect, RecordFormat
 
-BATCH_RECORDS = 1024  # small enough that other threads get their turn, large enough that a batch costs little
+BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
 _CHUNK_BYTES = 1 << 17
 _BOM = b"\xef\xbb\xbf"
 
