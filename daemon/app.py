@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from daemon.append_file import take_from_others
 from daemon.contracts import DeadLetters, Decoder, Output, Source
 from daemon.errors import SettingsError, SourceError
 from daemon.evaluation.evaluation import Evaluation
@@ -71,6 +73,9 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         lock = StateLock(settings.checkpoint.dir)
         stack.callback(lock.release)
         lock.acquire(take_over=options.take_over)
+        if options.take_over:  # the daemon before may wake up and write once more
+            take_from_others(_dead_letter_path(settings))
+            take_from_others(_history_path(settings))
         if options.http and settings.http.listen is not None:
             server = HttpServer(settings.http.listen, metrics, health, monitor.status)
             stack.callback(server.stop)
@@ -118,8 +123,8 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     learner = Learner(settings.model, settings.train, spec)
     evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
     reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
-    dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(settings.dead_letters.file or root / "dead-letters.jsonl")
-    history = History(root / "scores.jsonl")
+    dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))
+    history = History(_history_path(settings))
     outputs: dict[str, Output] = {"dead_letters": dead_letters, "history": history}
     store = CheckpointStore(root, lock.may_publish)
     journal = Journal(root / "journal")
@@ -137,10 +142,19 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
         every=settings.checkpoint.every,
         root=root,
         settings_record=_settings_record(settings),
+        announce=lambda event: history.write([event], time.time()),
     )
     window = min(settings.validation.prequential.windows, default=1000)
     monitor.watch(_views(evaluation, learner, reader, window))
     return Loop(reader, learner, evaluation, dead_letters, history, keeper, writer, monitor)
+
+
+def _dead_letter_path(settings: Settings) -> Path:
+    return settings.dead_letters.file or settings.checkpoint.dir / "dead-letters.jsonl"
+
+
+def _history_path(settings: Settings) -> Path:
+    return settings.checkpoint.dir / "scores.jsonl"
 
 
 def open_source(settings: Settings) -> Source:

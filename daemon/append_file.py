@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -110,6 +111,21 @@ class AppendFile:
             f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in "
             "the file is written again by a resume. Make room, or mend the disk or the permissions."
         )
+
+
+def take_from_others(path: Path) -> None:
+    """Replace a file by a copy, so that a process that has it open no longer writes to what lies under its name.
+
+    Raises StoreError.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        shutil.copyfile(path, beside)
+        beside.replace(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{path} cannot be taken over: {error.strerror}. Nothing was changed; make room.") from error
 
 
 def _last_line_end(descriptor: int, size: int) -> int:

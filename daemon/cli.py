@@ -13,7 +13,7 @@ import typer
 from daemon.errors import LearndError, SettingsError
 from daemon.operate.logs import configure_logging
 from daemon.operate.settings import LogSettings
-from daemon.operate.signals import StopSignal
+from daemon.operate.signals import StopSignal, stop_at_once
 from daemon.settings import Settings
 from daemon.settings_file import load_settings, schema
 
@@ -179,6 +179,7 @@ def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_ov
 
 def main() -> NoReturn:
     """Run the command; turn an error into its message and exit code."""
+    stop_at_once()
     try:
         app()
     except LearndError as error:

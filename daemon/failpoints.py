@@ -2,7 +2,8 @@
 
 `LEARND_FAILPOINTS="journal.append.before=kill@3,checkpoint.write=enospc@2"` kills the process with SIGKILL
 at the third passing of one and raises ENOSPC at the second passing of the other. Without the variable a
-failpoint costs one dictionary look-up.
+failpoint costs one dictionary look-up. The actions are `kill` (SIGKILL), `stop` (SIGSTOP), `hang` (this thread, for
+good), and the errors `enospc`, `eio` and `memory`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections import Counter
 
 VARIABLE = "LEARND_FAILPOINTS"
 _ERRORS = {"enospc": errno.ENOSPC, "eio": errno.EIO}
+_ACTIONS = ("kill", "stop", "hang", "memory", *_ERRORS)
 
 
 def parse(text: str) -> dict[str, tuple[str, int]]:
@@ -22,8 +25,8 @@ def parse(text: str) -> dict[str, tuple[str, int]]:
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition("=")
         action, _, passing = rest.partition("@")
-        if action not in {"kill", "stop", *_ERRORS}:
-            raise ValueError(f"failpoint {item!r}: the action is one of kill, stop, {', '.join(_ERRORS)}")
+        if action not in _ACTIONS:
+            raise ValueError(f"failpoint {item!r}: the action is one of {', '.join(_ACTIONS)}")
         plan[name.strip()] = (action, int(passing or 1))
     return plan
 
@@ -40,7 +43,7 @@ def arm(text: str) -> None:
 
 
 def failpoint(name: str) -> None:
-    """Do what the environment asks for at this place: nothing, SIGKILL, SIGSTOP, or an OSError."""
+    """Do what the environment asks for at this place, which is nothing as a rule."""
     if name not in _plan:
         return
     action, passing = _plan[name]
@@ -51,5 +54,9 @@ def failpoint(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
+    elif action == "hang":
+        time.sleep(1 << 20)
+    elif action == "memory":
+        raise MemoryError(f"failpoint {name}")
     else:
         raise OSError(_ERRORS[action], f"{os.strerror(_ERRORS[action])} (failpoint {name})")

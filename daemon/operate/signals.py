@@ -8,6 +8,14 @@ import threading
 from types import FrameType
 from typing import Self
 
+_SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
+
+
+def stop_at_once() -> None:
+    """Let a signal end the process with exit code 0 while there is nothing to finish: until a `StopSignal` is there."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+
 
 class StopSignal:
     """A context manager that turns signals into a flag; calling it returns the flag."""
@@ -35,15 +43,21 @@ class StopSignal:
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self._stopped:
-            os.write(2, b"learnd: stopped at once; the next start repeats what the journal has after the checkpoint\n")
+            _say("stopped at once; nothing is lost: the next start repeats what the journal has after the checkpoint")
             os._exit(0)
+        _say("stopping: the call that runs ends, and a checkpoint is written; a second signal stops at once")
         self._stopped = True
         self._timer.start()
 
     def _give_up(self) -> None:
-        os.write(
-            2,
-            f"learnd: a clean stop took longer than shutdown_timeout_s ({self._timeout_s:g} s), so it ends without a "
-            "last checkpoint. Nothing is lost: the next start repeats what the journal has.\n".encode(),
+        _say(
+            f"a clean stop took longer than shutdown_timeout_s ({self._timeout_s:g} s), so it ends without a last "
+            "checkpoint. Nothing is lost: the next start repeats what the journal has. If this comes again, see "
+            "whether the disk of the state directory hangs, or raise shutdown_timeout_s."
         )
         os._exit(70)
+
+
+def _say(text: str) -> None:
+    """Write to standard error from a signal handler, or right before the process ends."""
+    os.write(2, b"%slearnd: %s\n" % (_SHOW_CURSOR if os.isatty(2) else b"", text.encode()))

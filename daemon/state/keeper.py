@@ -29,7 +29,7 @@ from daemon.state.progress import Progress
 from daemon.state.settings import CheckpointEvery
 from daemon.state.store import Checkpoint, CheckpointStore
 from daemon.state.writer import CheckpointWriter, Snapshot, Written
-from daemon.values import Arrays, Call, Facts, JournalEntry, Note
+from daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note
 
 log = structlog.get_logger()
 
@@ -51,6 +51,7 @@ class Keeper:
     monitor: Monitor
     every: CheckpointEvery
     root: Path
+    announce: Callable[[Event], None]  # writes a line of the history
     settings_record: Facts  # remembered in `root` for whoever has to repeat the journal
     progress: Progress = field(default_factory=Progress, init=False)
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
@@ -71,6 +72,8 @@ class Keeper:
         marks = checkpoint.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.items():
             output.open(marks.get(name, 0))
+        if checkpoint is not None:
+            self._announce_checkpoint(checkpoint.manifest)  # its line came after its own marks
         entries = self.journal.read(self.progress.calls)
         return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
 
@@ -178,9 +181,14 @@ class Keeper:
                 raise written.error
             if written.error is None:
                 self.newest = written.manifest
+                self._announce_checkpoint(written.manifest)
                 self.source.commit(written.manifest["positions"], written.needed_positions)
             else:
                 self._log_failure(written)
+
+    def _announce_checkpoint(self, manifest: Facts) -> None:
+        data = {key: manifest[key] for key in ("sequence", "digest")}
+        self.announce(Event("checkpoint", manifest["samples_trained"], data))
 
     def _log_failure(self, written: Written) -> None:
         log.error(

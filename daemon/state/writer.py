@@ -20,7 +20,7 @@ from typing import Self
 import structlog
 
 from daemon.contracts import Output
-from daemon.errors import FencedError, LearndError
+from daemon.errors import FencedError
 from daemon.failpoints import failpoint
 from daemon.state.journal import Journal
 from daemon.state.lock import StateLock
@@ -108,7 +108,7 @@ class CheckpointWriter:
             try:
                 manifest, size, needed = self._write(snapshot)
                 self._done.put(Written(manifest, time.monotonic() - started, size, None, needed))
-            except (OSError, LearndError) as error:
+            except Exception as error:  # noqa: BLE001  (whatever it is, the loop must not wait for ever)
                 self._done.put(Written(snapshot.manifest, time.monotonic() - started, 0, error))
 
     def _write(self, snapshot: Snapshot) -> tuple[Facts, int, Positions]:
@@ -117,6 +117,7 @@ class CheckpointWriter:
             output.sync()
         manifest = snapshot.seal(snapshot.manifest)
         size = self._store.write(snapshot.arrays, snapshot.facts, manifest, self._lock.check)
+        self._lock.check()  # overtaken right before the rename: nobody believes what was just published
         failpoint("writer.prune.before")
         return manifest, size, self._prune()
 

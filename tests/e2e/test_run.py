@@ -45,12 +45,15 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
 
 def test_the_history_has_a_line_for_each_score(whole: tuple[Path, Result]) -> None:
     folder, result = whole
-    scores = [line for line in history(folder / "state") if line["event"] == "score"]
+    scores = history(folder / "state")
     assert [(line["samples"], line["window"]) for line in scores] == [
         (samples, window) for samples in (500, 1000, 1500) for window in ("all", 200)
     ]
     assert scores[-2]["metrics"] == result.json()["scores"]
     assert scores[-2]["baselines"] == result.json()["baselines"]
+    checkpoints = history(folder / "state", "checkpoint")
+    assert [line["samples"] for line in checkpoints] == [0, 500, 1000, 1500]
+    assert checkpoints[-1]["digest"] == result.json()["digest"]
 
 
 def test_standard_error_is_one_json_object_a_line_elsewhere_than_on_a_terminal(whole: tuple[Path, Result]) -> None:

@@ -187,10 +187,10 @@ def summary(state: Path) -> dict[str, Any]:
     return result
 
 
-def history(state: Path) -> list[dict[str, Any]]:
-    """Return the lines of the history without the times at which they were written."""
+def history(state: Path, event: str = "score") -> list[dict[str, Any]]:
+    """Return the lines of the history of one kind, without the times at which they were written."""
     lines = [json.loads(line) for line in (state / "scores.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines if line["event"] == event]
 
 
 def dead_letters(state: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,78 @@
+"""Stopped by signals at every stage: exit code 0, and the next start makes the same model."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from processes import Daemon, Zygote, history, killed, succeeded, summary
+from streams import RECORDS, prepare
+
+
+def stopped_at(zygote: Zygote, folder: Path, failpoints: str, *arguments: str) -> Daemon:
+    """Return a daemon that has come to a failpoint with the action `stop`."""
+    daemon = zygote.start(folder, "run", "learnd.yaml", *arguments, failpoints=failpoints)
+    daemon.wait_until_stopped()
+    return daemon
+
+
+def signal_and_continue(daemon: Daemon, number: signal.Signals) -> None:
+    daemon.signal(number)
+    daemon.signal(signal.SIGCONT)
+
+
+def resumed_digest(zygote: Zygote, folder: Path) -> str:
+    result: str = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()["digest"]
+    return result
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_of_where_it_stopped(
+    zygote: Zygote, digest: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon = stopped_at(zygote, folder, "loop.call.after=stop@20", "--json")
+    signal_and_continue(daemon, number)
+    result = succeeded(daemon.wait())
+    trained = result.json()["samples_trained"]
+    assert 0 < trained < RECORDS
+    assert "stopping" in result.stderr
+    newest = history(folder / "state", "checkpoint")[-1]
+    assert (newest["samples"], newest["digest"]) == (trained, result.json()["digest"])
+    assert resumed_digest(zygote, folder) == digest
+
+
+def test_a_second_signal_stops_at_once_even_where_the_disk_hangs(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon = stopped_at(zygote, folder, "loop.call.after=stop@20,checkpoint.before=hang@2")
+    signal_and_continue(daemon, signal.SIGTERM)
+    daemon.wait_for(lambda: "stopping" in daemon.stderr, "to say that it stops")
+    daemon.signal(signal.SIGINT)
+    assert "stopped at once" in succeeded(daemon.wait()).stderr
+    assert history(folder / "state", "checkpoint")[-1]["samples"] == 0
+    assert resumed_digest(zygote, folder) == digest
+
+
+def test_a_stop_that_takes_too_long_ends_by_itself(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    failpoints = "loop.call.after=stop@20,checkpoint.write=hang@3"
+    daemon = stopped_at(zygote, folder, failpoints, "--set", "shutdown_timeout_s=0.5")
+    signal_and_continue(daemon, signal.SIGTERM)
+    result = daemon.wait()
+    assert result.code == 70
+    assert "shutdown_timeout_s" in result.stderr
+    assert "Nothing is lost" in result.stderr
+    assert resumed_digest(zygote, folder) == digest
+
+
+def test_a_signal_while_starting_and_while_repeating_the_journal(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon = stopped_at(zygote, folder, "journal.segment.before=stop@1", "--json")
+    signal_and_continue(daemon, signal.SIGTERM)
+    assert succeeded(daemon.wait()).json()["samples_trained"] == 0
+
+    killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.call.after=kill@30"))
+    daemon = stopped_at(zygote, folder, "loop.updated=stop@3", "--json")
+    signal_and_continue(daemon, signal.SIGTERM)
+    assert 0 < succeeded(daemon.wait()).json()["samples_trained"] < RECORDS
+    assert resumed_digest(zygote, folder) == digest
+    assert summary(folder / "state")["samples_trained"] == RECORDS
