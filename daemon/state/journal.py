@@ -103,6 +103,7 @@ class Journal:
 
     def _write(self, line: bytes) -> None:
         assert self._descriptor is not None, "start_segment comes first"
+        failpoint("journal.write")
         if self._offset + len(line) > self._size:
             os.posix_fallocate(self._descriptor, self._size, max(_ALLOCATED, len(line)))
             self._size += max(_ALLOCATED, len(line))
