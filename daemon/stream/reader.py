@@ -114,7 +114,7 @@ class Reader:
         with self._changed:
             self._wait_until_due(timeout_s)
             call = self._batcher.take(limit)
-            if call is None and (self._ended or self._overdue() or self._batcher.only_untrained):
+            if call is None and (self._rest_is_due() or self._overdue() or self._batcher.only_untrained):
                 call = self._batcher.take_rest()
             self._changed.notify_all()
             if call is None and self._error is not None:
@@ -137,6 +137,14 @@ class Reader:
 
     def _due(self) -> bool:
         return self._batcher.waiting >= self._batch_size or self._overdue() or self._batcher.only_untrained
+
+    def _rest_is_due(self) -> bool:
+        """Whether nothing more will come that could fill the last batch.
+
+        After a fault of the source it may: the next start reads it again, as if nothing had happened. A stream that
+        was found unfit is left behind, or every start would find it again.
+        """
+        return self._ended and (self._error is None or isinstance(self._error, DataError))
 
     def _overdue(self) -> bool:
         return time.monotonic() >= self._overdue_at()

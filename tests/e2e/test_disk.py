@@ -20,7 +20,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "learnd-test", folder], capture_output=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "learnd-test", folder]
+    mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("mounting a file system needs privileges")
     yield folder
@@ -75,9 +76,7 @@ def test_a_last_checkpoint_that_fails_is_an_error_and_the_next_start_makes_up_fo
     assert succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()["digest"] == digest
 
 
-def test_a_file_system_that_is_full_for_a_while(
-    zygote: Zygote, digest: str, tmp_path: Path, small_disk: Path
-) -> None:
+def test_a_file_system_that_is_full_for_a_while(zygote: Zygote, digest: str, tmp_path: Path, small_disk: Path) -> None:
     folder = prepare(tmp_path / "run", checkpoint={"dir": str(small_disk / "state"), "every": {"samples": 100}})
     failpoints = "loop.call.after=stop@20,loop.updated=stop@60"
     daemon = zygote.start(folder, "run", "learnd.yaml", "--json", failpoints=failpoints)

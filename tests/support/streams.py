@@ -36,7 +36,7 @@ def json_lines(values: Iterable[Any]) -> bytes:
 
 
 def prepare(folder: Path, stream: bytes | None = None, **sections: Any) -> Path:
-    """Write stream and settings into a new folder. A section is laid over the usual one; None leaves that out."""
+    """Write stream and settings into a new folder."""
     folder.mkdir(parents=True)
     (folder / "stream.jsonl").write_bytes(json_lines(records()) if stream is None else stream)
     write_settings(folder, **sections)
@@ -44,9 +44,11 @@ def prepare(folder: Path, stream: bytes | None = None, **sections: Any) -> Path:
 
 
 def write_settings(folder: Path, **sections: Any) -> None:
+    """Write the settings: a section is laid over the usual one, source and samples stand in its place."""
     settings = dict(_SETTINGS)
     for name, section in sections.items():
-        settings[name] = _laid_over(_SETTINGS.get(name, {}), section) if name != "source" else section
+        whole = name in {"source", "samples"}
+        settings[name] = section if whole else _laid_over(_SETTINGS.get(name, {}), section)
     (folder / "learnd.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 

@@ -1,0 +1,101 @@
+"""Bad records among good ones: the good ones train, the bad ones are dead letters, and too many are an error."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from processes import Zygote, dead_letters, killed, refused, succeeded, summary
+from safetensors.numpy import load_file
+from streams import json_lines, prepare, records
+
+
+def corpus() -> ModuleType:
+    path = Path(__file__).parents[1] / "corpus/test_bad_records.py"
+    spec = importlib.util.spec_from_file_location("bad_records", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["bad_records"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def assert_all_finite(state: Path) -> None:
+    arrays = load_file(max((state / "checkpoints").iterdir()) / "arrays.safetensors")
+    broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    assert not broken
+
+
+def test_a_stream_that_has_gone_bad_stops_the_daemon_and_the_next_start_goes_on_behind(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    stream: list[dict[str, Any]] = records(1200)
+    for number in range(500, 1000, 2):
+        stream[number]["b"] = "n/a"
+    limits = {"max_rate": 0.2, "window": 200}
+    folder = prepare(tmp_path / "run", json_lines(stream), dead_letters=limits)
+    message = refused(zygote.run(folder, "run", "learnd.yaml"), 65)
+    for part in ("of the last", "over the limit of 20%", "wrong_type", "b", "dead letters", "start again"):
+        assert part in message
+    state = succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()
+    assert state["samples_trained"] > 400
+    assert summary(folder / "state")["samples_trained"] == state["samples_trained"]
+
+    result = zygote.run(folder, "run", "learnd.yaml", "--json")
+    for _ in range(10):
+        if result.code == 0:
+            break
+        refused(result, 65)
+        result = zygote.run(folder, "run", "learnd.yaml", "--json")
+    whole = prepare(tmp_path / "whole", json_lines(stream), dead_letters={"max_rate": 1.0})
+    succeeded(zygote.run(whole, "run", "learnd.yaml"))
+    assert summary(folder / "state") == summary(whole / "state")
+    assert dead_letters(folder / "state") == dead_letters(whole / "state")
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_every_kind_of_bad_record_among_good_ones(zygote: Zygote, tmp_path: Path, form: str) -> None:
+    samples, header, good, cases = corpus().FORMATS[form]
+    # A line feed would make two records, an empty line is none, and a quote that stays open takes in the next line.
+    bad = [bad for _, bad, _ in cases if bad and b"\n" not in bad and (form == "json" or bad.count(b'"') % 2 == 0)]
+    lines = [good]
+    for record in bad:
+        lines += [record, good, good]
+    text = b"\n".join(lines) + b"\n"
+    if header is not None:
+        text = ",".join(header).encode() + b"\n" + text
+    folder = prepare(
+        tmp_path / "run",
+        text,
+        samples=samples,
+        dead_letters={"max_rate": 1.0},
+        checkpoint={"every": {"samples": 40}},
+    )
+    killed(zygote.run(folder, "run", "learnd.yaml", failpoints="dead_letters.write=kill@2"))
+    given = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    assert given["samples_trained"] == 1 + 2 * len(bad)
+    letters = dead_letters(folder / "state")
+    assert sum(given["samples_rejected"].values()) == len(letters) >= len(bad)
+    assert len({(letter["partition"], letter["start"]) for letter in letters}) == len(letters)
+    assert_all_finite(folder / "state")
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_extreme_values_never_give_a_weight_that_is_not_finite(zygote: Zygote, tmp_path: Path, task: str) -> None:
+    stream: list[dict[str, Any]] = records(600)
+    for number, value in ((50, 3e38), (51, -3e38), (200, 3.4e38), (201, 1e20), (202, -1e30), (400, 1e-45)):
+        stream[number]["a"] = value
+    if task == "regression":
+        for record in stream:
+            record["y"] = record["b"]
+        stream[100]["y"], stream[300]["y"] = 3e38, -1e30
+    folder = prepare(tmp_path / "run", json_lines(stream), model={"task": task})
+    given = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    assert given["samples_rejected"] == {}
+    assert given["updates"] + given["updates_skipped"] == 600
+    assert given["updates_skipped"] < 10
+    assert_all_finite(folder / "state")
+    assert all(value is not None for value in given["scores"].values())
