@@ -32,6 +32,8 @@ class FilesSource:
     under its name has content, or a later file exists and this one has not been written for five seconds.
     """
 
+    connected = True
+
     def __init__(self, settings: FilesSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
         self._settings = settings
         self._format = fmt

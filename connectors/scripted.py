@@ -29,6 +29,8 @@ class ScriptedSource:
     raised once; the read after it plays the next step. `closed` and `commits` tell what was asked of the source.
     """
 
+    connected = True
+
     def __init__(self, steps: Sequence[Step], *, live: bool = False, endless: bool = False) -> None:
         self.live = live
         self.closed = False

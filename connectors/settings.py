@@ -102,21 +102,21 @@ class KafkaSettings(Section):
     """The topic, or several. Topics are never created."""
 
     pattern: str | None = None
-    """In place of `topic`: a regular expression that whole names of topics match. Those that appear later are read from
-    their beginning."""
+    """In place of `topic`: a regular expression that whole names of topics match. Those that appear later are read
+    from their beginning."""
 
     start: str | dict[str, NonNegativeInt] = "earliest"
-    """Where to start in partitions that the state has no position of: `earliest`, `latest`, an age (`-2h`; s, m, h, d),
-    a time (`2026-01-31T12:00:00Z`), or offsets (`{clicks/0: 1200}`; partitions not named start at the earliest). Partitions
-    that are added later start at their beginning."""
+    """Where to start in partitions that the state has no position of: `earliest`, `latest`, an age (`-2h`; s, m, h,
+    d), a time (`2026-01-31T12:00:00Z`), or offsets (`{clicks/0: 1200}`; partitions not named start at the earliest).
+    Partitions that are added later start at their beginning."""
 
     on_data_loss: Literal["stop", "skip"] = "stop"
-    """What to do where records were deleted before they were read, by retention for one: `stop` with an error that names
-    them, or `skip` them and write each gap to the dead letters (reason `lost`)."""
+    """What to do where records were deleted before they were read, by retention for one: `stop` with an error that
+    names them, or `skip` them and write each gap to the dead letters (reason `lost`)."""
 
     group: str | None = "learnd"
-    """The consumer group under which each checkpoint's positions are shown to monitors of lag. They are never read back;
-    null: shown nowhere."""
+    """The consumer group under which each checkpoint's positions are shown to monitors of lag. They are never read
+    back; null: shown nowhere."""
 
     discover_every_s: PositiveFloat = 10.0
     """How often to look for new partitions, in seconds."""

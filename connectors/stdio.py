@@ -41,6 +41,7 @@ class StdinSource:
     """
 
     live = True
+    connected = True
 
     def __init__(self, settings: StdinSettings, fmt: RecordFormat, state: Path, stream_fd: int = 0) -> None:
         if fmt.name == "parquet":

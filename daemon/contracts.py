@@ -63,6 +63,10 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """Whether the stream has ended and each of its records was returned."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether what the records come from can be reached now. False does not end anything: it is waited for."""
+
     def lag(self) -> Mapping[str, int]:
         """Return how much is still unread, per partition: in records, or in bytes where that is all there is."""
 

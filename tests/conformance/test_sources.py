@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from kafka_broker import Broker, required, shared_broker
 
 from connectors.files import FilesSource
+from connectors.kafka.source import KafkaSource
 from connectors.scripted import Moment, ScriptedSource
-from connectors.settings import FilesSettings, StdinSettings
+from connectors.settings import FilesSettings, KafkaSettings, StdinSettings
 from connectors.stdio import StdinSource
 from daemon.contracts import Source
 from daemon.errors import SourceError
@@ -144,6 +146,37 @@ def scripted(_root: Path) -> Stream:
     return Stream(lambda: ScriptedSource(steps))
 
 
+def kafka(_root: Path) -> Stream:
+    broker = required(shared_broker)
+    topic = broker.topic()
+    broker.produce(topic, json_lines().splitlines())
+    return topics(broker, topic)
+
+
+def kafka_transactions(_root: Path) -> Stream:
+    """Records of transactions, some of them aborted: what marks their ends takes offsets, too."""
+    broker: Broker = required(shared_broker)
+    topic = broker.topic()
+    producer = broker.producer(transactional_id=topic)
+    producer.init_transactions()
+    for number, first in enumerate(range(0, N, 300)):
+        producer.begin_transaction()
+        for value in json_lines(first, first + 300).splitlines():
+            producer.send(topic, value, partition=0)
+        producer.commit_transaction()
+        if number % 3 == 1:
+            producer.begin_transaction()
+            producer.send(topic, b"no record", partition=0).get()
+            producer.abort_transaction()
+    producer.close()
+    return topics(broker, topic)
+
+
+def topics(broker: Broker, topic: str) -> Stream:
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap, topic=topic, group=None)
+    return Stream(lambda: KafkaSource(settings, JSON))
+
+
 SOURCES = [
     plain,
     blank_lines_and_no_last_feed,
@@ -156,6 +189,8 @@ SOURCES = [
     globbed,
     directory,
     stdin,
+    kafka,
+    kafka_transactions,
     scripted,
 ]
 
@@ -171,7 +206,7 @@ def drain(source: Source) -> Iterator[RecordBatch]:
     quiet = 0
     while not source.exhausted and not (source.live and quiet >= 3):
         batch = source.read(0.05)
-        quiet = 0 if batch is not None else quiet + 1
+        quiet = 0 if batch is not None or not source.connected or any(source.lag().values()) else quiet + 1
         if batch is not None:
             yield batch
 

@@ -1,0 +1,252 @@
+"""Reads ahead on a thread of its own, which its owner can give up on: no call of a client may hang the daemon."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from connectors.kafka.book import Book, partitions_of, to_batch
+from connectors.kafka.client import CorruptError, Fetched, Reading, RefusedError, last_trouble
+from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
+from connectors.kafka.upkeep import Upkeep, refused
+from connectors.settings import KafkaSettings
+from daemon.errors import SourceError
+from daemon.values import Positions, RecordBatch
+
+_POLL_S = 0.1
+_BATCHES_AHEAD = 8
+_LOOK_EVERY_S = 1.0
+_IDLE_S = 30.0  # without a record, before asking whether there really is none
+_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FORGIVEN = 5  # failures in a row, of a kind that waiting may mend, before they count as final
+_CLOSE_S = 5.0
+
+log = structlog.get_logger()
+
+
+class BehindEndError(Exception):
+    """Raised when a partition ends before the position: it may be a broker that is still starting."""
+
+
+class StuckError(Exception):
+    """Raised when there are records, but none has come for a long time."""
+
+
+class Fetching:
+    """One reading thread, from `positions` on. What it finds, and at the last an error, is in `found`."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        book: Book,
+        upkeep: Upkeep,
+        connect: Callable[[], Reading],
+        positions: Positions,
+    ) -> None:
+        self._settings = settings
+        self._book = book
+        self._upkeep = upkeep
+        self._connect = connect
+        self._reading: Reading | None = None
+        self._next = dict(positions)  # after what is in the queue
+        self._ended = False
+        self.found: queue.Queue[RecordBatch | SourceError] = queue.Queue(_BATCHES_AHEAD)
+        self.assigned = False
+        self.ends: Positions = {}  # as of about a second ago
+        self.reached: Positions = {}  # likewise: all before it is in the queue, or was handed out
+        self.beat_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="kafka-fetch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and break off what is under way."""
+        self._ended = True
+        self._thread.join(_CLOSE_S)
+
+    def give_up(self) -> None:
+        """Leave a thread that hangs to itself; whatever it still finds is dropped."""
+        self._ended = True
+        reading = self._reading
+        if reading is not None:
+            threading.Thread(target=reading.close, name="kafka-close", daemon=True).start()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ended:
+            started_s = time.monotonic()
+            try:
+                self._session()
+            except SourceError as error:
+                self._put(error)
+                return
+            except RefusedError as error:
+                self._put(refused(self._settings, error))
+                return
+            except Exception as error:  # noqa: BLE001  (whatever a client throws, it is built anew)
+                failures = 1 if time.monotonic() - started_s > _IDLE_S else failures + 1
+                if failures > _FORGIVEN and (final := self._final(error)) is not None:
+                    self._put(final)
+                    return
+                self._report(error)
+                self._pause(_RETRY_S[min(failures, len(_RETRY_S)) - 1])
+
+    def _session(self) -> None:
+        """Read with one connection until it is time to stop, or something is wrong with it."""
+        outages = self._await_topics()
+        if self._ended:
+            return
+        reading = self._reading = self._connect()
+        try:
+            looked_s = record_s = time.monotonic()
+            names: Sequence[str] = []
+            while not self._ended:
+                self.beat_s = now = time.monotonic()
+                if names != (wanted := partitions_of(self._upkeep.topics)):
+                    names = wanted
+                    self._assign(reading, names)
+                for fetched in reading.poll(_POLL_S):
+                    self._add(fetched)
+                    record_s = now
+                if now - looked_s >= _LOOK_EVERY_S:
+                    looked_s = now
+                    self._look(reading, names)
+                if now - record_s >= _IDLE_S:
+                    record_s = now
+                    self._check_idle(reading, names)
+                if self._upkeep.connected and self._upkeep.outages != outages:
+                    return  # after an outage the brokers may be others
+        finally:
+            self._reading = None
+            self.assigned = False
+            reading.close()
+
+    def _await_topics(self) -> int:
+        while not self._upkeep.found.wait(_POLL_S) and not self._ended:
+            self.beat_s = time.monotonic()
+        return self._upkeep.outages
+
+    def _add(self, fetched: Fetched) -> None:
+        start = self._next[fetched.partition]
+        first = int(fetched.offsets[0])
+        assert first >= start, f"{fetched.partition}: the client went back from {start} to {first}"
+        batch = to_batch(fetched, start, self._settings.max_record_bytes)
+        self._next[fetched.partition] = int(batch.ends[-1])
+        self._put(batch)
+
+    def _put(self, item: RecordBatch | SourceError) -> None:
+        while not self._ended:
+            self.beat_s = time.monotonic()
+            try:
+                self.found.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return
+
+    # Where to read
+
+    def _assign(self, reading: Reading, names: Sequence[str]) -> None:
+        """Read these partitions, the new ones from their start; look whether what comes next is still there."""
+        self._begin(reading, [name for name in names if name not in self._next])
+        beginnings, ends = reading.beginnings(names), reading.ends(names)
+        for name in names:
+            position = self._next[name]
+            if position < beginnings[name]:
+                self._lose(name, position, beginnings[name])
+            elif position > ends[name]:
+                raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
+        reading.assign({name: self._next[name] for name in names})
+        self.ends.update(ends)
+        self.assigned = True
+
+    def _begin(self, reading: Reading, names: Sequence[str]) -> None:
+        noted = {name: self._book.starts[name] for name in names if name in self._book.starts}
+        rest = [name for name in names if name not in noted]
+        if rest:
+            starts = self._starts(reading, rest)
+            self._book.start_at(starts)
+            noted |= starts
+            log.info("kafka.partitions_found", starts=starts)
+        self._book.began = True
+        self._next.update(noted)
+
+    def _starts(self, reading: Reading, names: Sequence[str]) -> Positions:
+        """Choose where to start: as the settings say in a new state, at the beginning in what is added to it."""
+        rule = parse_start(self._settings.start)
+        added = [name for name in names if self._is_added(name)]
+        chosen = resolve(reading, [name for name in names if name not in added], rule, time.time())
+        return chosen | resolve(reading, added, Earliest(), time.time())
+
+    def _is_added(self, name: str) -> bool:
+        """Whether a partition came later: one of a topic that is read already, or a topic that a pattern found."""
+        known = {split_name(other)[0] for other in self._book.starts}
+        return split_name(name)[0] in known or (self._book.began and self._settings.pattern is not None)
+
+    def _lose(self, name: str, position: int, beginning: int) -> None:
+        if self._settings.on_data_loss == "stop":
+            raise SourceError(
+                f"{name}: the records at offsets {position} to {beginning - 1} ({beginning - position:,} offsets) were "
+                "deleted before they were read, by retention or by an operator: going on would leave them out of the "
+                "model. What was trained is kept. Give them up with source.kafka.on_data_loss: skip, and have the "
+                "topic keep records for longer."
+            )
+        log.warning("kafka.records_lost", partition=name, first=position, last=beginning - 1, consequence="skipped")
+        self._put(self._book.lose(name, position, beginning))
+        self._next[name] = beginning
+
+    # Trouble
+
+    def _look(self, reading: Reading, names: Sequence[str]) -> None:
+        for name in names:
+            if (found := reading.reached(name)) is not None:
+                self.reached[name], self.ends[name] = found
+
+    def _check_idle(self, reading: Reading, names: Sequence[str]) -> None:
+        """Ask whether there really is nothing to read: a fetch that never comes back shows in nothing else."""
+        for name, end in reading.ends(names).items():
+            found = reading.reached(name)
+            if found is not None and found[0] < end:
+                raise StuckError(f"{name}: no record has come for {_IDLE_S:g} s, though there are some")
+
+    def _report(self, error: Exception) -> None:
+        reason = last_trouble() if not str(error) else str(error)
+        log.warning("kafka.trouble", error=type(error).__name__, reason=reason, consequence="connecting anew")
+
+    def _final(self, error: Exception) -> SourceError | None:
+        """Return what to stop with where trying again has not helped; None where an outage may go on for long."""
+        if isinstance(error, BehindEndError):
+            return SourceError(
+                f"{error}: the topic never had that offset, or brokers have lost records. What was trained is kept. "
+                "Correct source.kafka.start, or bring the records back, or start afresh in another state directory "
+                "(--state)."
+            )
+        if isinstance(error, CorruptError):
+            return SourceError(
+                f"records cannot be read: {error}. What was trained is kept. Mend the partition, or start afresh "
+                "behind these records in another state directory (source.kafka.start with offsets, --state)."
+            )
+        return None
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._ended and time.monotonic() < deadline:
+            self.beat_s = time.monotonic()
+            time.sleep(_POLL_S)
+
+
+def resolve(reading: Reading, names: Sequence[str], rule: Start, now_s: float) -> Positions:
+    """Return the offset to start at in each partition."""
+    if not names:
+        return {}
+    if isinstance(rule, Latest):
+        return reading.ends(names)
+    if isinstance(rule, Since | Age):
+        since = rule.since(now_s) if isinstance(rule, Age) else rule
+        return reading.ends(names) | reading.since(names, round(since.seconds * 1000))
+    beginnings = reading.beginnings(names)
+    if isinstance(rule, Offsets):
+        return beginnings | {name: offset for name, offset in rule.offsets.items() if name in beginnings}
+    return beginnings

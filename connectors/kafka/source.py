@@ -1,0 +1,140 @@
+"""Records of Kafka topics, at positions that the checkpoint alone keeps."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from connectors.kafka.book import Book
+from connectors.kafka.client import Asking, PythonAsking, PythonReading, Reading
+from connectors.kafka.fetching import Fetching
+from connectors.kafka.rereading import Rereading
+from connectors.kafka.upkeep import Upkeep
+from connectors.settings import KafkaSettings
+from daemon.errors import SettingsError, SourceError
+from daemon.values import Note, Positions, RecordBatch, RecordFormat
+
+_HANGS_S = 60.0  # without a sign of life; each call of a client ends within half of that by itself
+
+log = structlog.get_logger()
+
+
+class KafkaSource:
+    """A `contracts.Source` over topics; a partition is `topic/number`, its positions are Kafka's offsets.
+
+    All partitions are assigned by hand: one model has one writer, and no group takes part in what is read. What
+    becomes of a start (the latest offset, a time) is decided once, and noted with the first batch. Gaps that
+    compaction, aborted transactions and control records leave belong to the span of the record behind them.
+
+    Three threads touch Kafka: one fetches ahead, one looks for partitions and shows positions, and the reader's
+    own takes what was fetched, and watches: a fetching thread that hangs is given up and begun anew.
+    """
+
+    live = True
+    exhausted = False
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        fmt: RecordFormat,
+        _state: Path | None = None,
+        *,
+        reading: Callable[[KafkaSettings], Reading] = PythonReading,
+        asking: Callable[[KafkaSettings], Asking] = PythonAsking,
+        hangs_s: float = _HANGS_S,
+    ) -> None:
+        """Raises SettingsError where records of this format cannot be in a topic."""
+        if fmt.name != "json":
+            raise SettingsError([f"samples.format: {fmt.name} cannot be read from Kafka; its values have to be json"])
+        self._settings = settings
+        self._connect = lambda: reading(settings)
+        self._ask = lambda: asking(settings)
+        self._hangs_s = hangs_s
+        self._book = Book({}, [])
+        self._positions: Positions = {}
+        self._upkeep: Upkeep | None = None
+        self._fetching: Fetching | None = None
+        self._rereading: Rereading | None = None
+
+    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        self._book = Book(positions, notes)
+        self._positions = self._book.starts | positions
+        self._upkeep = Upkeep(self._settings, self._book, self._ask)
+
+    def read(self, timeout_s: float) -> RecordBatch | None:
+        fetching = self._watched()
+        try:
+            found = fetching.found.get(timeout=timeout_s) if timeout_s > 0 else fetching.found.get_nowait()
+        except queue.Empty:
+            self._raise_for_upkeep()
+            return None
+        if isinstance(found, SourceError):
+            raise found
+        self._positions[found.partition] = int(found.ends[-1])
+        return self._book.noted(found)
+
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+        if partition not in self._book.starts:
+            raise SourceError(
+                f"{partition}: the journal needs its records from offset {start} to {end}, but no note says where it "
+                "started. The state directory is not whole: start afresh in another one."
+            )
+        if self._rereading is None:
+            self._rereading = Rereading(self._settings, self._book, self._positions, self._connect)
+        yield from self._rereading.read(partition, start, end)
+        self._positions[partition] = end
+
+    @property
+    def connected(self) -> bool:
+        """Whether the brokers answer, and its partitions are being read."""
+        upkeep, fetching = self._upkeep, self._fetching
+        return upkeep is not None and upkeep.connected and fetching is not None and fetching.assigned
+
+    def lag(self) -> Mapping[str, int]:
+        fetching = self._fetching
+        if fetching is None:
+            return {}
+        reached = {} if fetching.found.qsize() else fetching.reached
+        lag = {}
+        for name, end in list(fetching.ends.items()):
+            position = max(self._positions.get(name, self._book.starts.get(name, 0)), reached.get(name, 0))
+            if end > position:
+                lag[name] = end - position
+        return lag
+
+    def commit(self, saved: Positions, needed: Positions) -> None:  # noqa: ARG002  (Kafka deletes by its own rules)
+        if self._upkeep is not None:
+            self._upkeep.commit(dict(saved))
+
+    def close(self) -> None:
+        if self._rereading is not None:
+            self._rereading.close()
+        if self._fetching is not None:
+            self._fetching.close()
+        if self._upkeep is not None:
+            self._upkeep.close()
+
+    def _watched(self) -> Fetching:
+        """Return the fetching thread: begun now, or anew where it hangs."""
+        fetching = self._fetching
+        if fetching is not None and time.monotonic() - fetching.beat_s > self._hangs_s:
+            log.error("kafka.client_hangs", seconds=self._hangs_s, consequence="given up, and connecting anew")
+            fetching.give_up()
+            fetching = None
+        if fetching is None:
+            if self._rereading is not None:
+                self._rereading.close()
+                self._rereading = None
+            assert self._upkeep is not None, "open comes first"
+            positions = dict(self._positions)
+            fetching = Fetching(self._settings, self._book, self._upkeep, self._connect, positions)
+            self._fetching = fetching
+        return fetching
+
+    def _raise_for_upkeep(self) -> None:
+        if self._upkeep is not None and self._upkeep.error is not None:
+            raise self._upkeep.error

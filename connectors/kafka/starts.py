@@ -1,0 +1,84 @@
+"""Where to start in a partition that has no position yet, as the settings say it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_AGE = re.compile(r"-(\d+)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Earliest:
+    """The oldest record that there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What is written from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The first record from a point in time on, `seconds` after 1970."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """The first record that is at most so many seconds old."""
+
+    seconds: int
+
+    def since(self, now_s: float) -> Since:
+        return Since(max(now_s - self.seconds, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """An offset for each named partition, `topic/partition`; the others start at the oldest record."""
+
+    offsets: Mapping[str, int]
+
+
+Start = Earliest | Latest | Since | Age | Offsets
+
+
+def parse_start(value: str | Mapping[str, int]) -> Start:
+    """Read `earliest`, `latest`, an age (`-2h`), an ISO 8601 time (UTC without an offset), or offsets.
+
+    Raises ValueError on anything else.
+    """
+    if isinstance(value, Mapping):
+        return Offsets(dict(value))
+    if value in ("earliest", "latest"):
+        return Earliest() if value == "earliest" else Latest()
+    if age := _AGE.fullmatch(value):
+        return Age(int(age[1]) * _SECONDS[age[2]])
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is none of earliest, latest, an age such as -2h (s, m, h, d), a time such as "
+            "2026-01-31T12:00:00Z, or offsets such as {clicks/0: 1200}"
+        ) from None
+    seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    if seconds < 0:
+        raise ValueError(f"{value!r} is before 1970, where Kafka's time begins")
+    return Since(seconds)
+
+
+def split_name(name: str) -> tuple[str, int]:
+    """Return topic and number of the partition `topic/number`. Raises ValueError."""
+    topic, slash, number = name.rpartition("/")
+    if not slash or not topic or not (number.isascii() and number.isdecimal()):
+        raise ValueError(f"{name!r} does not name a partition as topic/number does")
+    return topic, int(number)
+
+
+def join_name(topic: str, number: int) -> str:
+    return f"{topic}/{number}"

@@ -1,0 +1,277 @@
+"""A real, single-node Apache Kafka broker (KRaft) for tests, and how to come by one.
+
+From `KAFKA_BOOTSTRAP_SERVERS` where that is set; else from Apache's own jars, which Maven fetches once into a cache
+outside the tree; else from Docker. Where there is none of these, `UnavailableError` says why.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError
+
+POM = Path(__file__).with_name("pom.xml")
+IMAGE = "apache/kafka:4.1.0"
+_UP_WITHIN_S = 90.0
+_PR_SET_PDEATHSIG = 1
+
+SERVER = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.backoff.ms=200
+log.initial.task.delay.ms=200
+log.retention.check.interval.ms=500
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+"""
+
+
+class UnavailableError(Exception):
+    """Raised where no broker can be started here, with the reasons."""
+
+
+class Broker:
+    """A broker, and what tests do with it. This one was there before, and stays."""
+
+    own = False  # whether it may be killed
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def topic(self, partitions: int = 1, configs: Mapping[str, str] | None = None, name: str | None = None) -> str:
+        """Create a topic and return its name: one of its own, unless given."""
+        name = name or f"t-{uuid.uuid4().hex[:12]}"
+        with contextlib.closing(self.admin()) as admin:
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(configs or {}))])
+            admin.wait_for_topics([name])
+        return name
+
+    def producer(self, **configs: Any) -> KafkaProducer:
+        return KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, **configs)
+
+    def produce(self, topic: str, values: Iterable[bytes | None], partition: int = 0, **fields: Any) -> None:
+        """Append values to a partition, and wait until they are there."""
+        producer = self.producer()
+        for value in values:
+            producer.send(topic, value=value, partition=partition, **fields)
+        producer.flush()
+        producer.close()
+
+    def stop(self) -> None:
+        pass
+
+
+class LocalBroker(Broker):
+    """A broker process of Apache's jars, in a directory of its own."""
+
+    own = True
+
+    def __init__(self, libs: Path) -> None:
+        port, controller = _free_ports(2)
+        super().__init__(f"127.0.0.1:{port}")
+        self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
+        self._java = ["java", "-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
+        self._settings = self._folder / "server.properties"
+        self._settings.write_text(SERVER.format(port=port, controller=controller, data=self._folder / "data"))
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._settings)]
+        subprocess.run([*self._java, *tool], check=True, capture_output=True)
+
+    def start(self) -> LocalBroker:
+        """Start it, again after `kill`, and wait until it answers."""
+        log = (self._folder / "broker.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [*self._java, "kafka.Kafka", str(self._settings)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (one call of the system)
+            )
+        deadline = time.monotonic() + _UP_WITHIN_S
+        while not _answers(self.bootstrap):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "broker.log").read_text()[-2000:])
+            time.sleep(0.2)
+        return self
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def suspend(self) -> None:
+        """Let it hang: connections stay open, and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self._end(signal.SIGKILL)  # its data goes as well
+        shutil.rmtree(self._folder, ignore_errors=True)
+        atexit.unregister(self.stop)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+
+class DockerBroker(Broker):
+    """A broker in a container."""
+
+    def __init__(self, docker: str) -> None:
+        (port,) = _free_ports(1)
+        super().__init__(f"127.0.0.1:{port}")
+        environment = {
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
+            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_LOG_CLEANER_BACKOFF_MS": "200",
+        }
+        given = [argument for item in environment.items() for argument in ("-e", "=".join(item))]
+        command = [docker, "run", "-d", "--rm", "-p", f"127.0.0.1:{port}:{port}", *given, IMAGE]
+        self._docker = docker
+        self._container = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        atexit.register(self.stop)
+        deadline = time.monotonic() + _UP_WITHIN_S
+        while not _answers(self.bootstrap):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the broker in {IMAGE} does not answer")
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        subprocess.run([self._docker, "kill", self._container], check=False, capture_output=True)
+        atexit.unregister(self.stop)
+
+
+@functools.cache
+def shared_broker() -> Broker:
+    """Return the broker of this test session. Raises UnavailableError."""
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        return Broker(given)
+    reasons = []
+    for way in (own_broker, _in_docker):
+        try:
+            return way()
+        except UnavailableError as error:
+            reasons.append(str(error))
+    raise UnavailableError(f"no Kafka broker for tests: KAFKA_BOOTSTRAP_SERVERS is not set; {'; '.join(reasons)}")
+
+
+def own_broker() -> LocalBroker:
+    """Return a broker of one's own, which may be killed. Raises UnavailableError."""
+    return LocalBroker(_jars()).start()
+
+
+def required(make: Any) -> Any:
+    """Return what `make()` does; where there is no broker, skip the test, or fail it in continuous integration."""
+    try:
+        return make()
+    except UnavailableError as error:
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@functools.cache
+def _jars() -> Path:
+    """Return the folder of Kafka's jars, fetched by Maven where they are not there yet. Raises UnavailableError."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learnd-tests"
+    libs = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:16]}"
+    if shutil.which("java") is None:
+        raise UnavailableError("there is no java")
+    if libs.is_dir():
+        return libs
+    if shutil.which("mvn") is None:
+        raise UnavailableError(f"Kafka is not in {cache}, and there is no mvn to fetch it")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as new:
+        target = f"-DoutputDirectory={new}/libs"
+        command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", target]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise UnavailableError(f"Maven cannot fetch Kafka: {done.stdout.strip()[-300:]}")
+        with contextlib.suppress(OSError):  # another process was quicker
+            Path(new, "libs").rename(libs)
+    return libs
+
+
+def _in_docker() -> Broker:
+    docker = shutil.which("docker")
+    if docker is None:
+        raise UnavailableError("there is no docker")
+    if subprocess.run([docker, "info"], check=False, capture_output=True).returncode:
+        raise UnavailableError("docker does not run")
+    return DockerBroker(docker)
+
+
+def _answers(bootstrap: str) -> bool:
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=3000, request_timeout_ms=3000)
+        with contextlib.closing(admin):
+            admin.list_topics()
+    except (OSError, KafkaError):
+        return False
+    return True
+
+
+def _free_ports(count: int) -> Sequence[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
