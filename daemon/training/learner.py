@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 _CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter calls than rows of ten numbers
 _SMALL_CALL = 32
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_RAISED = re.compile(r"\w*(Error|Exception): ")
 
 
 class Step(Protocol):
@@ -161,17 +164,27 @@ class Learner:
             clip_norm=take_global_clip_norm(self._optimizer),
         )
         if train.xla is False:
-            return {"full": self._updates(rows=self._rows, xla=False)}
+            return {"full": self._in_graph_mode()}
         try:
             return {"full": self._warmed_up(self._updates(rows=self._rows, xla=True))}
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             if train.xla:
                 raise ModelError(
-                    f"train.xla: the model does not compile with XLA: {_first_line(error)}\n"
+                    f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
                     "  Nothing was trained. Leave train.xla out to run it in graph mode."
                 ) from error
-            log.warning("graph_mode", reason=_first_line(error), consequence="slower updates, the same results")
-            return {"full": self._updates(rows=self._rows, xla=False)}
+            in_graph_mode = self._in_graph_mode()
+            log.warning("graph_mode", reason=_reason(error), consequence="slower updates, the same results")
+            return {"full": in_graph_mode}
+
+    def _in_graph_mode(self) -> Step:
+        try:
+            return self._warmed_up(self._updates(rows=self._rows, xla=False))
+        except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
+            raise ModelError(
+                f"model: an update of it does not compile: {_reason(error)}\n"
+                "  Nothing was trained. Mend the model, or the loss if it is one of yours."
+            ) from error
 
     def _warmed_up(self, step: Step) -> Step:
         """Compile now, by calls of no updates, which change no variable: not while records wait for it."""
@@ -235,5 +248,9 @@ def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> lis
     return sorted(problems)[:most]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _reason(error: Exception, most: int = 3) -> str:
+    """Return what went wrong: in TensorFlow's message, what is behind the frames of the function that it traced."""
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line]
+    raised = [index for index, line in enumerate(told) if _RAISED.match(line)]
+    return " ".join(told[raised[-1] :][:most] if raised else told[:1])

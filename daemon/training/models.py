@@ -9,6 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from daemon.errors import ModelError
 from daemon.training import layers
 from daemon.training.runtime import keras
@@ -97,24 +99,44 @@ def _load(path: Path) -> Any:
 
 
 def _check_shapes(model: Any, spec: SampleSpec) -> None:
-    if not model.built:
+    """Check that the model takes and gives what the samples need; where it has no shapes of its own, by calling it."""
+    if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, spec.width))
-    if isinstance(model.input_shape, (list, dict)) or isinstance(model.output_shape, (list, dict)):
+    if getattr(model, "inputs", None) is None:
+        input_shape, output_shape = (None, spec.width), _shape_of_call(model, spec)
+    else:
+        input_shape, output_shape = model.input_shape, model.output_shape
+    if isinstance(input_shape, (list, dict)) or isinstance(output_shape, (list, dict)):
         raise ModelError("model: learnd trains models of one input and one output; this one has several")
     expected_in, expected_out = (None, spec.width), (None, spec.task.outputs)
-    if tuple(model.input_shape) not in {expected_in, (1, spec.width)}:
+    if tuple(input_shape) not in {expected_in, (1, spec.width)}:
         raise ModelError(
-            f"model: the input shape is {tuple(model.input_shape)}, and the samples need {expected_in}: "
+            f"model: the input shape is {tuple(input_shape)}, and the samples need {expected_in}: "
             f"{spec.width} columns ({_listed([column.name for column in spec.columns])}). "
             "Change the model's input or samples.features."
         )
-    if tuple(model.output_shape) != expected_out:
+    if tuple(output_shape) != expected_out:
         raise ModelError(
-            f"model: the output shape is {tuple(model.output_shape)}, and the task "
+            f"model: the output shape is {tuple(output_shape)}, and the task "
             f"{spec.task.kind.name.lower()} needs {expected_out}. Change the last layer, model.task or samples.label."
         )
     if not model.trainable_variables:
         raise ModelError("model: no variable is trainable; unfreeze at least one layer")
+
+
+def _shape_of_call(model: Any, spec: SampleSpec) -> Any:
+    """Return the shape of the output of a subclass of keras.Model; the call builds its variables."""
+    try:
+        output = model(np.zeros((1, spec.width), np.float32), training=False)
+    except Exception as error:
+        raise ModelError(
+            f"model: it cannot be called with {spec.width} columns "
+            f"({_listed([column.name for column in spec.columns])}): {str(error).strip()}\n"
+            "  Nothing was trained. Mend the model or change samples.features."
+        ) from error
+    if isinstance(output, (list, tuple, dict)):
+        return []
+    return (None, *output.shape[1:])
 
 
 def _listed(names: list[str], most: int = 8) -> str:

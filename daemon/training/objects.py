@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from typing import Any
 
@@ -55,6 +56,7 @@ def create_metrics(settings: TrainSettings) -> list[Any]:
 
 
 def _create(place: str, value: KerasObject | Any, module: Any) -> Any:
+    value = copy.deepcopy(value)  # Keras puts the objects that it makes into the configuration it was given
     try:
         if isinstance(value, str):
             return _instance(module.get(_class_of(value, module) or value))

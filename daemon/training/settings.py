@@ -39,7 +39,7 @@ class ModelSettings(Section):
     """Share of hidden units dropped while training."""
 
     embedding: PositiveInt = 8
-    """Dimensions of the embedding of a category with more than 16 values; smaller ones are one-hot."""
+    """Dimensions of the embedding of a category; at most as many as it has values."""
 
     standardize: bool = True
     """Standardise numbers by their running mean and variance, kept inside the model."""

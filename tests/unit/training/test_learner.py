@@ -257,6 +257,24 @@ def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytes
     assert one.predict(X[:9]).max() < 1
 
 
+SUBCLASS = """
+import keras
+class Own(keras.Model):
+    def call(self, x):
+        {}
+def build():
+    return Own()
+"""
+
+SHAPELESS = """
+import tensorflow as tf
+from keras import *
+def build():
+    shapeless = layers.Lambda(lambda x: tf.py_function(lambda y: y, [x], tf.float32), output_shape=(5,))
+    return Sequential([Input((5,)), shapeless, layers.Dense(1)])
+"""
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -264,6 +282,9 @@ def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytes
         ("def build():\n    return 7\n", "must return a keras.Model"),
         ("from keras import *\ndef build():\n    return Sequential([Input((3,)), layers.Dense(1)])\n", "input shape"),
         ("from keras import *\ndef build(s):\n    return Sequential([Input((s.width,)), layers.Dense(2)])\n", "output"),
+        (SUBCLASS.format("return x, x"), "one output"),
+        (SUBCLASS.format("raise ValueError('no call')"), "no call"),
+        (SHAPELESS, "does not compile: .*TensorShape"),
         ("def other():\n    pass\n", "no attribute"),
         ("import a_module_that_is_missing\n", "a_module_that_is_missing"),
     ],
@@ -283,6 +304,38 @@ def test_a_name_that_keras_does_not_know_is_suggested() -> None:
         learner(optimizer="adamm")
     with pytest.raises(SettingsError, match=r"train\.loss"):
         learner(loss="no_such_loss")
+
+
+def test_a_subclass_of_a_keras_model_trains_without_shapes_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "subclassed_models.py").write_text(
+        "import keras\n"
+        "class Small(keras.Model):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.last = keras.layers.Dense(1, activation='sigmoid')\n"
+        "    def call(self, x):\n"
+        "        return self.last(x)\n"
+        "def build():\n"
+        "    return Small()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    one = learner(model={"build": "subclassed_models:build"})
+    assert feed(one, 40).gradient_norm.min() > 0
+
+
+def test_a_schedule_of_the_learning_rate_leaves_the_settings_as_they_were() -> None:
+    schedule = {
+        "module": "keras.optimizers.schedules",
+        "class_name": "ExponentialDecay",
+        "config": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
+    }
+    settings = TrainSettings.model_validate({"optimizer": {"sgd": {"learning_rate": schedule}}})
+    one = Learner(ModelSettings(), settings, MIXED)
+    one.update(call(0, 40, 1))
+    assert one.learning_rate == pytest.approx(0.1 * 0.5**4)
+    assert settings.model_dump(mode="json")["optimizer"] == {"sgd": {"learning_rate": schedule}}
 
 
 def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
