@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -33,6 +34,7 @@ class FilesSource:
     """
 
     connected = True
+    lag_unit: Literal["records", "bytes"] = "bytes"
 
     def __init__(self, settings: FilesSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
         self._settings = settings

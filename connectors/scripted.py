@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class ScriptedSource:
     """
 
     connected = True
+    lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(self, steps: Sequence[Step], *, live: bool = False, endless: bool = False) -> None:
         self.live = live

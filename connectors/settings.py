@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
@@ -94,6 +94,8 @@ class KafkaSaslSettings(Section):
 
 class KafkaSettings(Section):
     """Records in topics of Apache Kafka: committed ones alone, each partition in its order."""
+
+    access: ClassVar[tuple[str, ...]] = ("bootstrap_servers", "tls", "sasl")
 
     bootstrap_servers: str | list[str] = "localhost:9092"
     """Brokers to ask first, as `host:port`: a list, or a text with commas."""

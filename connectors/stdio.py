@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -42,6 +43,7 @@ class StdinSource:
 
     live = True
     connected = True
+    lag_unit: Literal["records", "bytes"] = "bytes"
 
     def __init__(self, settings: StdinSettings, fmt: RecordFormat, state: Path, stream_fd: int = 0) -> None:
         if fmt.name == "parquet":

@@ -145,7 +145,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
         announce=lambda event: history.write([event], time.time()),
     )
     window = min(settings.validation.prequential.windows, default=1000)
-    monitor.watch(_views(evaluation, learner, reader, window))
+    monitor.watch(_views(evaluation, learner, reader, source, window))
     return Loop(reader, learner, evaluation, dead_letters, history, keeper, writer, monitor)
 
 
@@ -187,7 +187,8 @@ def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor:
         return
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
-    with closing(compose(earlier.model_copy(update={"checkpoint": settings.checkpoint}), lock, monitor)) as loop:
+    here = {"checkpoint": settings.checkpoint, "source": earlier.source.with_access_of(settings.source)}
+    with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
         loop.settle()
 
 
@@ -252,7 +253,7 @@ def _describe(settings: Settings, evaluation: Evaluation) -> Facts:
     }
 
 
-def _views(evaluation: Evaluation, learner: Learner, reader: Reader, window: int) -> Views:
+def _views(evaluation: Evaluation, learner: Learner, reader: Reader, source: Source, window: int) -> Views:
     return Views(
         scores=evaluation.scores,
         baselines=evaluation.baselines,
@@ -262,6 +263,8 @@ def _views(evaluation: Evaluation, learner: Learner, reader: Reader, window: int
         learning_rate=lambda: learner.learning_rate,
         traces=lambda: learner.traces,
         lag=lambda: reader.lag,
+        lag_unit=source.lag_unit,
+        connected=lambda: source.connected,
         queued=lambda: reader.queued_samples,
     )
 

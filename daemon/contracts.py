@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -67,8 +67,12 @@ class Source(Protocol):
     def connected(self) -> bool:
         """Whether what the records come from can be reached now. False does not end anything: it is waited for."""
 
+    @property
+    def lag_unit(self) -> Literal["records", "bytes"]:
+        """What `lag` counts: bytes where that is all there is."""
+
     def lag(self) -> Mapping[str, int]:
-        """Return how much is still unread, per partition: in records, or in bytes where that is all there is."""
+        """Return how much is still unread, per partition."""
 
     def commit(self, saved: Positions, needed: Positions) -> None:
         """Called after a checkpoint: it covers `saved`; nothing before `needed` will ever be read again.

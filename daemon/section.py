@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
     """A part of the settings file. Each field carries a docstring; the settings reference is made from them."""
+
+    access: ClassVar[tuple[str, ...]] = ()
+    """The keys that say how something is reached, and decide nothing that is learned: addresses, secrets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)

@@ -44,6 +44,13 @@ class SourceChoice:
         model = _keyed(name)
         return cls(name, getattr(model.model_validate({name: {} if given is None else given}), name))
 
+    def with_access_of(self, other: SourceChoice) -> SourceChoice:
+        """Return this choice, reached by the addresses and secrets of another one where both are of the same source."""
+        if self.name != other.name:
+            return self
+        access = {key: getattr(other.settings, key) for key in self.settings.access}
+        return SourceChoice(self.name, self.settings.model_copy(update=access))
+
     def dump(self) -> dict[str, Any]:
         """Return it as it stands in the settings file."""
         return {self.name: self.settings.model_dump(mode="json", by_alias=True, exclude_unset=True)}

@@ -6,6 +6,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -36,6 +37,7 @@ class KafkaSource:
 
     live = True
     exhausted = False
+    lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class Health:
         self._state = STATES[0]
         self._reason = ""
         self._beat_s = clock()
+        self._reached = True
 
     @property
     def state(self) -> str:
@@ -42,6 +43,10 @@ class Health:
         """The loop has come round once more. Costs as much as reading the clock."""
         self._beat_s = self._clock()
 
+    def reached(self, reached: bool) -> None:
+        """Whether the source can be reached now. One that cannot is waited for: the daemon lives, but is not ready."""
+        self._reached = reached
+
     def failed(self, reason: str) -> None:
         """The loop has ended by an error."""
         with self._lock:
@@ -59,4 +64,8 @@ class Health:
 
     def why_not_ready(self) -> str | None:
         """Return None where the daemon is restored and consumes, else what it does instead."""
-        return self.why_not_alive() or (None if self._state == "consuming" else f"the daemon is {self._state}")
+        if (why := self.why_not_alive()) is not None:
+            return why
+        if self._state != "consuming":
+            return f"the daemon is {self._state}"
+        return None if self._reached else "the source cannot be reached"

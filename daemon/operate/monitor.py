@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Views:
     learning_rate: Callable[[], float]
     traces: Callable[[], int]
     lag: Callable[[], Mapping[str, int]]
+    lag_unit: Literal["records", "bytes"]
+    connected: Callable[[], bool]
     queued: Callable[[], int]
 
 
@@ -158,7 +160,8 @@ class Monitor:
         self._metrics.queued(views.queued())
         self._metrics.retraced(views.traces() - self._seen.traces)
         self._seen.traces = views.traces()
-        self._metrics.lag(views.lag(), "bytes")
+        self._metrics.lag(views.lag(), views.lag_unit)
+        self._health.reached(views.connected())
 
     def _snapshot(self, views: Views) -> Snapshot:
         scores, window_scores = views.scores(), views.window_scores(views.window)

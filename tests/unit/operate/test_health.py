@@ -37,6 +37,16 @@ def test_a_loop_that_comes_round_is_ready_and_one_that_does_not_is_dead() -> Non
     assert health.why_not_ready() == "the loop has made no progress for 11 s"
 
 
+def test_a_daemon_whose_source_cannot_be_reached_is_alive_and_not_ready() -> None:
+    health = Health()
+    health.entered("consuming")
+    health.reached(False)
+    assert health.why_not_alive() is None
+    assert health.why_not_ready() == "the source cannot be reached"
+    health.reached(True)
+    assert health.why_not_ready() is None
+
+
 def test_a_loop_that_ended_by_an_error_says_which() -> None:
     health = Health()
     health.failed("the disk is gone")
