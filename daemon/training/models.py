@@ -74,8 +74,10 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        function = _build_function(module_name, function_name)
         model = function(spec) if inspect.signature(function).parameters else function()
+    except ModelError:
+        raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise ModelError(
@@ -85,6 +87,24 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
     if not isinstance(model, keras.Model):
         raise ModelError(f"model.build: {name} returned {type(model).__name__}; it must return a keras.Model")
     return model
+
+
+def _build_function(module_name: str, function_name: str) -> Any:
+    """Return the function of that name. Raises ModelError where it is not there, and what its module raises."""
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # a module that the user's own module imports
+        raise ModelError(
+            f"model.build: there is no module {error.name!r}, neither in the current folder ({Path.cwd()}) nor among "
+            "the installed packages. Nothing was trained. Start learnd where the module is, or set PYTHONPATH."
+        ) from error
+    if not hasattr(module, function_name):
+        raise ModelError(
+            f"model.build: {module.__file__} has no function {function_name!r}. Nothing was trained. Correct the name."
+        )
+    return getattr(module, function_name)
 
 
 def _load(path: Path) -> Any:

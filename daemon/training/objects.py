@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from typing import Any
 
 from daemon.errors import SettingsError
@@ -55,8 +56,8 @@ def create_metrics(settings: TrainSettings) -> list[Any]:
     return [_create("train.metrics", metric, keras.metrics) for metric in settings.metrics]
 
 
-def _create(place: str, value: KerasObject | Any, module: Any) -> Any:
-    value = copy.deepcopy(value)  # Keras puts the objects that it makes into the configuration it was given
+def _create(place: str, given: KerasObject | Any, module: Any) -> Any:
+    value = copy.deepcopy(given)  # Keras puts the objects that it makes into the configuration it was given
     try:
         if isinstance(value, str):
             return _instance(module.get(_class_of(value, module) or value))
@@ -65,9 +66,9 @@ def _create(place: str, value: KerasObject | Any, module: Any) -> Any:
             value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
         return module.get(value)
     except Exception as error:
-        raise SettingsError(
-            [f"{place}: {value!r} is not known to Keras{_suggestion(value, module)}: {error}"]
-        ) from error
+        verdict = "is not taken by Keras" if _is_known(given, module) else "is not known to Keras"
+        problem = f"{place}: {given!r} {verdict}{_suggestion(given, module)}: {error}. Nothing was trained."
+        raise SettingsError([problem]) from error
 
 
 def _instance(found: Any) -> Any:
@@ -80,7 +81,18 @@ def _class_of(name: str, module: Any) -> str | None:
     return next((item for item in dir(module) if item[0].isupper() and item.lower() == wanted), None)
 
 
-def _suggestion(value: Any, module: Any) -> str:
-    name = value if isinstance(value, str) else str(next(iter(value), "")) if isinstance(value, dict) else ""
-    close = difflib.get_close_matches(name.lower(), [item.lower() for item in dir(module) if item[0].isupper()], 1)
+def _is_known(given: Any, module: Any) -> bool:
+    """Whether Keras has something of the name that the settings give: then its arguments are wrong."""
+    return _class_of(_name(given), module) is not None
+
+
+def _name(given: Any) -> str:
+    return given if isinstance(given, str) else str(next(iter(given), "")) if isinstance(given, dict) else ""
+
+
+def _suggestion(given: Any, module: Any) -> str:
+    if _is_known(given, module):
+        return ""
+    names = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", item).lower() for item in dir(module) if item[0].isupper()]
+    close = difflib.get_close_matches(_name(given).lower(), names, 1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,138 @@
+"""Mistakes in the settings are said with their place; changes of the settings take effect between two calls."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import ROOT, Zygote, dead_letters, killed, refused, succeeded
+from scenarios import SCENARIOS, seen, write_stream
+from streams import prepare
+
+_MISTAKES = """\
+modle: {preset: mlp}
+source: {files: {path: stream.jsonl}}
+samples:
+  features: {a: flaot, b: float}
+  label: y
+train:
+  batch_size: 0
+  optimizer: {adm: {learning_rate: 0.1}}
+checkpoint: {every: {samples: many}}
+"""
+
+_BUILDERS = """\
+import keras
+
+
+def fails(spec):
+    raise ValueError("no luck")
+
+
+def text(spec):
+    return "model"
+
+
+def wide(spec):
+    return keras.Sequential([keras.Input((spec.width,)), keras.layers.Dense(2)])
+"""
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_mistake_is_listed_with_its_line(tmp_path: Path, zygote: Zygote) -> None:
+    folder = prepare(tmp_path / "run")
+    (folder / "learnd.yaml").write_text(_MISTAKES)
+    for verb in ("validate", "run"):
+        message = refused(zygote.run(folder, verb, "learnd.yaml", "--set", "http.listen=nowhere"), 78)
+        for place in (
+            "learnd.yaml:1: unknown key modle",
+            "learnd.yaml:4:",
+            "learnd.yaml:7:",
+            "learnd.yaml:9:",
+            "http.listen",
+        ):
+            assert place in message
+        for suggestion in ("did you mean 'model'?", "must be float or integer or boolean"):
+            assert suggestion in message
+    assert not (folder / "state").exists()
+    assert "learnd init" in refused(zygote.run(folder, "run", "gone.yaml"), 78)
+
+
+def test_validating_never_imports_tensorflow(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    valid = python(folder, "-X", "importtime", "-m", "daemon.cli", "validate", "learnd.yaml")
+    assert valid.returncode == 0, valid.stderr
+    assert "ok" in valid.stdout
+    imported = {line.rpartition("|")[2].strip() for line in valid.stderr.splitlines() if "import time:" in line}
+    assert "pydantic" in imported
+    assert not {"tensorflow", "keras"} & imported
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["model.build=nowhere:model"], ["model.build", "no module 'nowhere'", "current folder"]),
+        (["model.build=builders:gone"], ["model.build", "builders.py has no function 'gone'"]),
+        (["model.build=builders:fails"], ["model.build", "ValueError: no luck", "builders.py:5"]),
+        (["model.build=builders:text"], ["model.build", "must return a keras.Model"]),
+        (["model.build=builders:wide"], ["output shape", "samples.label"]),
+        (["model.load=stream.jsonl"], ["model.load", "stream.jsonl"]),
+        (["train.optimizer=adm"], ["train.optimizer", "adm", "did you mean adam"]),
+        (["train.loss=binary_crosentropy"], ["train.loss", "did you mean binary_crossentropy?"]),
+        (
+            ["train.optimizer={adam: {rate: 1}}"],
+            ["{'adam': {'rate': 1}} is not taken by Keras", "rate"],
+        ),
+        (["train.metrics=[nonsense]"], ["train.metrics", "nonsense"]),
+    ],
+)
+def test_a_model_that_cannot_be_built(zygote: Zygote, tmp_path: Path, overrides: list[str], parts: list[str]) -> None:
+    folder = prepare(tmp_path / "run")
+    text = (folder / "learnd.yaml").read_text().replace("model:\n  hidden:\n  - 8\n", "")
+    (folder / "learnd.yaml").write_text(text)
+    (folder / "builders.py").write_text(_BUILDERS)
+    options = [argument for override in overrides for argument in ("--set", override)]
+    message = refused(zygote.run(folder, "run", "learnd.yaml", *options), 78)
+    for part in parts:
+        assert part in message
+    assert not (folder / "state/checkpoints").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.call.after=kill@20"))
+    message = refused(zygote.run(folder, "run", "learnd.yaml", "--set", "model.hidden=[9]"), 74)
+    assert "checkpoint is of another model" in message
+    assert "(8" in message
+    assert "--state" in message
+    message = refused(zygote.run(folder, "run", "learnd.yaml", "--set", "samples.features.d=float"), 74)
+    assert "checkpoint is of another model" in message
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "checkpoint.every.samples=300"))
+    assert succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()["digest"] == digest
+
+
+@pytest.mark.parametrize("change", ["train.optimizer={sgd: {learning_rate: 0.001}}", "train.batch_size=32"])
+def test_settings_that_change_after_a_kill_hold_from_the_next_call_on(
+    zygote: Zygote, tmp_path: Path, change: str
+) -> None:
+    folder = SCENARIOS["one sample an update"].prepare(tmp_path / "run")
+    write_stream(folder)
+    overrides = ["--set", "train.xla=false", "--set", "train.optimizer={sgd: {learning_rate: 0.01}}"]
+    killed(zygote.run(folder, "run", "learnd.yaml", *overrides, failpoints="loop.updated=kill@30"))
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", *overrides, "--set", change, "--json"))
+    assert "finishing_journal" in result.stderr
+    assert ("learning_rate_changed" in result.stderr) == ("learning_rate" in change)
+    counted = seen(folder / "state")
+    given = result.json()
+    assert counted.max() == 1
+    assert int(counted.sum()) == given["samples_trained"]
+    assert (given["updates"] < given["samples_trained"]) == ("batch_size" in change)
+    assert len(dead_letters(folder / "state")) == sum(given["samples_rejected"].values()) == 80
+    assert np.count_nonzero(counted) + given["samples_held_out"] + 80 == 4000
