@@ -3,8 +3,8 @@ its own.
 
 A comment on the line before a `bash` or `yaml` block says what it is:
 
-- `<!-- run -->`: a script for bash; it must exit with 0. `python` is that of the tests, and `learnd` this very code, with
-  HTTP on a free port: the usual one may be taken where the tests run.
+- `<!-- run -->`: a script for bash; it must exit with 0. `python` is that of the tests, and `learnd` this very code,
+  with HTTP on a free port: the usual one may be taken where the tests run.
 - `<!-- file: NAME -->`: the content of a file, for the blocks after it. A settings file is validated, too.
 - `<!-- settings -->`: a whole settings file; it must validate.
 - `<!-- not run: WHY -->`.
