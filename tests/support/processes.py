@@ -111,6 +111,8 @@ class Zygote:
         """Start a command in a folder."""
         self._started += 1
         outputs = [folder / f".{self._started:04d}.{name}" for name in ("stdout", "stderr")]
+        for output in outputs:
+            output.touch()
         request = {
             "arguments": [str(argument) for argument in arguments],
             "failpoints": failpoints,
