@@ -97,7 +97,7 @@ def _run(
     metrics: Metrics,
     monitor: Monitor,
 ) -> Summary:
-    _finish_under_earlier_settings(settings, lock, monitor)
+    _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
     with closing(loop):
@@ -173,7 +173,9 @@ def _settings_record(settings: Settings) -> Facts:
     return {"fingerprint": fingerprint(settings), "settings": as_file(settings)}
 
 
-def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor: Monitor) -> None:
+def _finish_under_earlier_settings(
+    settings: Settings, stop: Callable[[], bool], lock: StateLock, monitor: Monitor
+) -> None:
     """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
 
     So a change of the settings takes effect between two calls, whether the daemon before was stopped or killed.
@@ -183,13 +185,13 @@ def _finish_under_earlier_settings(settings: Settings, lock: StateLock, monitor:
     if record is None or record["fingerprint"] == fingerprint(settings):
         return
     newest = CheckpointStore(root, lock.may_publish).newest()
-    if newest is None or not Journal(root / "journal").read(newest.facts["progress"]["calls"]):
+    if not Journal(root / "journal").read(newest.manifest["calls"] if newest else 0):
         return
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
     here = {"checkpoint": settings.checkpoint, "source": earlier.source.with_access_of(settings.source)}
     with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
-        loop.settle()
+        loop.settle(stop)
 
 
 def _reader(

@@ -33,23 +33,29 @@ class AppendFile:
         self._synced = -1
         self._pending = bytearray()
 
-    def open(self, mark: int) -> None:
-        """Go on behind the first `mark` bytes, dropping what follows them. Raises StoreError.
+    def open(self, mark: int | None) -> None:
+        """Go on behind the first `mark` bytes, dropping what follows them; without a mark, behind what there is.
 
-        Where someone cut the file, its whole lines stay, and the gap is logged.
+        Where someone cut the file, its whole lines stay, and the gap is logged. Raises StoreError.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._end = _last_line_end(self._descriptor, min(mark, os.fstat(self._descriptor).st_size))
+            size = os.fstat(self._descriptor).st_size
+            self._end = _last_line_end(self._descriptor, size if mark is None else min(mark, size))
             os.ftruncate(self._descriptor, self._end)
         except OSError as error:
             raise self._failure("opened", error) from error
-        if self._end < mark:
+        if mark is not None and self._end < mark:
             log.warning(
                 "output_cut", output=self._name, file=str(self._path), missing_bytes=mark - self._end,
                 consequence="what someone removed from it is not written again",
             )  # fmt: skip
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self._path)
 
     def append(self, lines: bytes) -> None:
         """Append whole lines. Raises StoreError only where more is pending than should be kept in memory."""
@@ -95,10 +101,7 @@ class AppendFile:
             return
         try:
             failpoint(f"{self._name}.write")
-            end, rest = self._end, memoryview(bytes(self._pending))
-            while rest:
-                written = os.pwrite(self._descriptor, rest, end)
-                end, rest = end + written, rest[written:]
+            end = write_at(self._descriptor, bytes(self._pending), self._end)
         except OSError:
             with suppress(OSError):  # what stays behind the end is overwritten by the next line
                 os.ftruncate(self._descriptor, self._end)
@@ -111,6 +114,15 @@ class AppendFile:
             f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in "
             "the file is written again by a resume. Make room, or mend the disk or the permissions."
         )
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> int:
+    """Write all of `data` at an offset, and return where it ends. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        offset, rest = offset + written, rest[written:]
+    return offset
 
 
 def take_from_others(path: Path) -> None:

@@ -96,8 +96,15 @@ class Output(Protocol):
     Must never lose what was written before a mark that `sync` made durable, nor hold anything twice after a resume.
     """
 
-    def open(self, mark: int) -> None:
-        """Go on at `mark`, which the checkpoint holds; whatever was written after it is dropped."""
+    def open(self, mark: int | None) -> None:
+        """Go on at `mark`, which the checkpoint holds, and drop what was written after it.
+
+        Without a mark no checkpoint covers this output yet: go on behind what there is, and drop nothing.
+        """
+
+    @property
+    def place(self) -> str:
+        """Where the output goes. A mark is of one place: elsewhere it means nothing."""
 
     def mark(self) -> int:
         """Hand everything written so far to the system, quickly, and return where the output ends."""

@@ -15,6 +15,12 @@ class LearndError(Exception):
     exit_code = 70
 
 
+class StoppedError(LearndError):
+    """Raised when a signal came before there was anything to save."""
+
+    exit_code = 0
+
+
 class SettingsError(LearndError):
     """Raised when the settings file, an override or a build function cannot be used."""
 

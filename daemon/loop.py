@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.contracts import DeadLetters, Learner, Monitor
-from daemon.errors import LearndError
+from daemon.errors import LearndError, StoppedError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.failpoints import failpoint
@@ -39,7 +39,7 @@ class Loop:
     def run(self, stop: Callable[[], bool]) -> None:
         """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost by one."""
         with self.writer, self.reader:
-            self.resume()
+            self.resume(stop)
             self.reader.start()
             self.monitor.state("consuming")
             while (call := self.next_call(stop)) is not None:
@@ -49,20 +49,25 @@ class Loop:
             self.monitor.state("finishing")
             self.keeper.finish()
 
-    def resume(self) -> None:
-        """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it."""
+    def resume(self, stop: Callable[[], bool]) -> None:
+        """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it.
+
+        Raises StoppedError where it is to stop before that is done; the state directory is as it was then.
+        """
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore()
         self.reader.open(self.keeper.progress.positions, notes)
         for entry in entries:
+            if stop():
+                raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
             self.train(self.reader.repeat(entry))
         self.keeper.go_live()
         log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
 
-    def settle(self) -> None:
-        """Repeat the journal's calls, save, and stop."""
+    def settle(self, stop: Callable[[], bool]) -> None:
+        """Repeat the journal's calls, save, and end. Raises as `resume`."""
         with self.writer, self.reader:
-            self.resume()
+            self.resume(stop)
             self.keeper.finish()
 
     def close(self) -> None:

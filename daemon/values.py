@@ -148,6 +148,7 @@ class JournalEntry:
     updates: int
     rows: int
     notes: tuple[Note, ...]
+    settings: str = ""  # the fingerprint of the settings that it was written under
 
     @classmethod
     def of(cls, number: int, call: Call) -> JournalEntry:

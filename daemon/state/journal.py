@@ -17,11 +17,13 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from daemon.append_file import write_at
 from daemon.errors import StoreError
 from daemon.failpoints import failpoint
 from daemon.state.files import canonical_json
@@ -31,6 +33,7 @@ log = structlog.get_logger()
 
 _ALLOCATED = 1 << 20
 _RETRY_S = 1.0
+_NEVER = 1 << 62  # no call has this number
 
 
 class Journal:
@@ -41,16 +44,41 @@ class Journal:
         self._descriptor: int | None = None
         self._offset = 0
         self._size = 0
+        self._full = False
 
     def read(self, first_call: int) -> list[JournalEntry]:
-        """Return the calls from number `first_call` on, in order: those after a checkpoint."""
+        """Return the calls from number `first_call` on, in order: those after a checkpoint.
+
+        They end before the first one that is missing: what follows a gap must not be trained on what precedes it.
+        The records of lost calls are still in the source, and are cut into calls anew. Raises StoreError where
+        there is no checkpoint and the journal does not begin at the first call: the directory is not whole.
+        """
         entries: list[JournalEntry] = []
         for path in _segments(self._root):
             first, tail = _read_segment(path)
             entries = [entry for entry in entries if entry.number < first] + tail
-        return [entry for entry in entries if entry.number >= first_call]
+        entries = [entry for entry in entries if entry.number >= first_call]
+        if entries and first_call == 0 != entries[0].number:
+            raise StoreError(
+                f"{self._root}: the journal begins with call {entries[0].number}; the checkpoint before it is gone. "
+                "Nothing was changed. Restore the directory from a backup, or give a new --state directory."
+            )
+        whole = [entry for index, entry in enumerate(entries) if entry.number == first_call + index]
+        if len(whole) < len(entries):
+            log.error(
+                "journal_gap",
+                directory=str(self._root),
+                missing_call=first_call + len(whole),
+                consequence="this call and those after it are cut anew from the source",
+            )
+        return whole
 
-    def start_segment(self, sequence: int, epoch: int, first_call: int) -> None:
+    @property
+    def highest_epoch(self) -> int:
+        """Return the highest epoch that has written here; 0 where none has."""
+        return max((int(path.stem.partition("-")[0]) for path in _segments(self._root)), default=0)
+
+    def start_segment(self, sequence: int, epoch: int, first_call: int, settings: str) -> None:
         """Write to a new segment from here on: the calls after checkpoint `sequence`. Raises OSError."""
         failpoint("journal.segment.before")
         self._root.mkdir(parents=True, exist_ok=True)
@@ -58,14 +86,13 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             os.posix_fallocate(descriptor, 0, _ALLOCATED)
-            header = _line({"first": first_call})
-            os.pwrite(descriptor, header, 0)
+            end = write_at(descriptor, _line({"first": first_call, "settings": settings}), 0)
         except OSError:
             os.close(descriptor)
             path.unlink()
             raise
         self.close()
-        self._descriptor, self._offset, self._size = descriptor, len(header), _ALLOCATED
+        self._descriptor, self._offset, self._size = descriptor, end, _ALLOCATED
         failpoint("journal.segment.after")
 
     def append(self, entry: JournalEntry, give_up: Callable[[], bool]) -> None:
@@ -79,6 +106,7 @@ class Journal:
         while True:
             try:
                 self._write(line)
+                self._full = False
                 break
             except OSError as error:
                 self._wait_for_room(error, give_up)
@@ -88,10 +116,11 @@ class Journal:
         if self._descriptor is not None:
             os.fdatasync(self._descriptor)
 
-    def prune(self, sequence: int) -> None:
-        """Remove the segments that only checkpoints before `sequence` would need."""
-        for path in _segments(self._root):
-            if int(path.stem.partition("-")[2]) < sequence:
+    def prune(self, first_call: int) -> None:
+        """Remove the segments all of whose calls come before `first_call`; never the one that is written."""
+        paths = _segments(self._root)
+        for path, following in pairwise(paths):
+            if _first_call(following) <= first_call:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -107,8 +136,7 @@ class Journal:
         if self._offset + len(line) > self._size:
             os.posix_fallocate(self._descriptor, self._size, max(_ALLOCATED, len(line)))
             self._size += max(_ALLOCATED, len(line))
-        os.pwrite(self._descriptor, line, self._offset)
-        self._offset += len(line)
+        self._offset = write_at(self._descriptor, line, self._offset)
 
     def _wait_for_room(self, error: OSError, give_up: Callable[[], bool]) -> None:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT} or give_up():
@@ -116,7 +144,9 @@ class Journal:
                 f"{self._root}: the journal cannot be written: {error.strerror}. The call did not run; what ran "
                 "before is kept. Make room or mend the disk, then start again: training goes on from there."
             ) from error
-        log.error("journal_full", directory=str(self._root), consequence="training waits", action="make room")
+        if not self._full:
+            log.error("journal_full", directory=str(self._root), consequence="training waits", action="make room")
+        self._full = True
         time.sleep(_RETRY_S)
 
 
@@ -140,22 +170,31 @@ def _to_json(entry: JournalEntry) -> dict[str, Any]:
     }
 
 
-def _from_json(value: dict[str, Any]) -> JournalEntry:
+def _from_json(value: dict[str, Any], settings: str) -> JournalEntry:
     spans = tuple(Span(*span) for span in value["s"])
-    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]))
+    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), settings)
 
 
 def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
     """Return the number of the first call and the calls. What follows a line that does not verify is not used."""
     lines = list(_verified_lines(path))
     if not lines:
-        return 1 << 62, []
-    return lines[0]["first"], [_from_json(line) for line in lines[1:]]
+        return _NEVER, []
+    return lines[0]["first"], [_from_json(line, lines[0]["settings"]) for line in lines[1:]]
+
+
+def _first_call(path: Path) -> int:
+    """Return the number of a segment's first call, from its first line alone."""
+    with path.open("rb") as file:
+        return next((line["first"] for line in _verified(path, [file.readline().rstrip(b"\n"), b""])), _NEVER)
 
 
 def _verified_lines(path: Path) -> Iterator[dict[str, Any]]:
-    raw = path.read_bytes().rstrip(b"\0")
-    lines = raw.split(b"\n")
+    return _verified(path, path.read_bytes().rstrip(b"\0").split(b"\n"))
+
+
+def _verified(path: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield what the lines hold, up to the first that does not verify. The last one is what follows a line's end."""
     for index, line in enumerate(lines[:-1]):
         checksum, _, body = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(body):

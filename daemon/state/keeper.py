@@ -71,33 +71,41 @@ class Keeper:
             self._take_up(checkpoint)
         marks = checkpoint.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.items():
-            output.open(marks.get(name, 0))
+            place, mark = marks.get(name, (None, None))
+            output.open(mark if place == output.place else None)
         if checkpoint is not None:
             self._announce_checkpoint(checkpoint.manifest)  # its line came after its own marks
         entries = self.journal.read(self.progress.calls)
+        self._check_settings_of(entries)
         return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
 
     def go_live(self) -> None:
         """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
         try:
-            self.lock.begin_epoch(self._sequence + 1)
+            self.lock.begin_epoch(self._sequence + 1, max(self.store.highest_epoch, self.journal.highest_epoch))
             write_settings_record(self.root, self.settings_record)
-            self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls)
+            self._start_segment()
         except OSError as error:
             raise StoreError(
                 f"the state directory cannot be written: {error}. Nothing new was trained. Make room or mend the disk."
             ) from error
         if self.newest is None:
             self._commit()  # so that even the first checkpoint has one to fall back to
+            self._take_results(self.writer.results(wait=True))
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write down a call that is about to run. Raises StoreError where that is not possible."""
-        self.journal.append(JournalEntry.of(self.progress.calls, call), give_up)
+
+        def waiting() -> bool:
+            self.monitor.alive()
+            return give_up()
+
+        self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
 
     def save_if_due(self) -> None:
         """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""
         self._take_results(self.writer.results())
-        if self.progress.calls == self._saved_calls or self.writer.busy:
+        if (self.progress.calls == self._saved_calls and self._failed is None) or self.writer.busy:
             return
         due = self.progress.samples - self._saved_samples >= self.every.samples
         if due or time.monotonic() - self._saved_at_s >= self.every.seconds:
@@ -134,17 +142,31 @@ class Keeper:
         started = time.perf_counter()
         self._remember_commit()
         try:
-            marks = {name: output.mark() for name, output in self.outputs.items()}
+            marks = {name: (output.place, output.mark()) for name, output in self.outputs.items()}
         except StoreError as error:
             self._take_results([Written(self._manifest(), 0.0, 0, error)])
             return
         self.writer.submit(self._snapshot(marks))
         self._sequence += 1
         try:
-            self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls)
+            self._start_segment()
         except OSError as error:  # the old segment serves as well: calls are found by their numbers
             log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
         self.monitor.checkpoint_begun(time.perf_counter() - started)
+
+    def _start_segment(self) -> None:
+        fingerprint = self.settings_record["fingerprint"]
+        self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls, fingerprint)
+
+    def _check_settings_of(self, entries: Sequence[JournalEntry]) -> None:
+        """Raise StoreError where a call was written under settings that would train it otherwise."""
+        foreign = next((entry for entry in entries if entry.settings != self.settings_record["fingerprint"]), None)
+        if foreign is not None:
+            raise StoreError(
+                f"{self.root}: call {foreign.number} and later ones in the journal were made under other settings than "
+                "these, and would train otherwise now. Nothing was changed. Start once with the settings of that time "
+                "(those of the checkpoint before it), stop, and change them then."
+            )
 
     def _remember_commit(self) -> None:
         self._saved_calls = self.progress.calls
@@ -166,6 +188,7 @@ class Keeper:
             "epoch": self.lock.epoch,
             "parent": None if self.newest is None else self.newest["sequence"],
             "created_s": time.time(),
+            "calls": self.progress.calls,
             "samples_trained": self.progress.samples_trained,
             "positions": dict(self.progress.positions),
             "ranges": self.progress.ranges(),

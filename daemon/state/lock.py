@@ -49,11 +49,13 @@ class StateLock:
                 f"{self._root}: the state directory cannot be written: {error.strerror}. Nothing was trained."
             ) from error
 
-    def begin_epoch(self, first_sequence: int) -> None:
-        """Start a new epoch, which publishes from `first_sequence` on, and end every earlier one there."""
+    def begin_epoch(self, first_sequence: int, seen: int = 0) -> None:
+        """Start a new epoch, which publishes from `first_sequence` on, and end every earlier one there.
+
+        `seen` is the highest epoch that has left anything in the directory: the file of epochs may have been removed.
+        """
         epochs = [entry for entry in self._epochs() if entry[1] < first_sequence]
-        highest = max((epoch for epoch, _ in self._epochs()), default=0)
-        self.epoch = highest + 1
+        self.epoch = max([seen, *[epoch for epoch, _ in self._epochs()]]) + 1
         replace_synced(self._epochs_path, canonical_json([*epochs, [self.epoch, first_sequence]]))
 
     def check(self) -> None:

@@ -8,16 +8,20 @@ from daemon.state.settings import CheckpointSettings
 from daemon.values import Facts
 
 
-def kept(manifests: Mapping[str, Facts], settings: CheckpointSettings) -> Sequence[str]:
-    """Return the names to keep: the newest, and the best by their score. `manifests` is by name."""
-    newest = sorted(manifests, reverse=True)[: settings.keep]
+def newest(manifests: Mapping[str, Facts], settings: CheckpointSettings) -> Sequence[str]:
+    """Return the names of the newest checkpoints to keep, the very newest first. `manifests` is by name."""
+    return sorted(manifests, reverse=True)[: settings.keep]
+
+
+def best(manifests: Mapping[str, Facts], settings: CheckpointSettings) -> Sequence[str]:
+    """Return the names of the checkpoints to keep for their score, the best first."""
     best = settings.best
     if best is None:
-        return newest
+        return []
     scores = {name: _score(manifest, best.metric, best.window) for name, manifest in manifests.items()}
     scored = [(score, name) for name, score in scores.items() if score is not None]
     ranked = sorted(scored, reverse=best.mode == "max")
-    return [*newest, *[name for _, name in ranked[: best.keep]]]
+    return [name for _, name in ranked[: best.keep]]
 
 
 def _score(manifest: Facts, metric: str, window: int | None) -> float | None:

@@ -88,52 +88,65 @@ class CheckpointStore:
             try:
                 return self.load(path)
             except BrokenCheckpointError as error:
-                aside = self._set_aside(path)
-                log.error(  # noqa: TRY400  (a broken file needs no traceback)
-                    "checkpoint_broken", checkpoint=path.name, reason=str(error), set_aside=str(aside)
-                )
+                self._set_aside(path, error)
         if paths or self._has_broken():
             raise StoreError(
-                f"{self._root.parent}: no checkpoint verifies (see {self._broken}). Nothing was changed, and nothing "
-                "is trained from scratch by accident. Restore the directory from a backup, or give a new --state."
+                f"{self._root.parent}: no checkpoint verifies; what is broken lies in {self._broken}. Nothing is "
+                "trained from scratch by accident. Restore the directory from a backup, or give a new --state."
             )
         return None
 
     def load(self, path: Path) -> Checkpoint:
-        """Return a checkpoint, every byte of it verified. Raises BrokenCheckpointError."""
+        """Return a checkpoint, every byte of it verified. Raises BrokenCheckpointError; StoreError as `manifest`."""
         manifest = self.manifest(path)
-        try:
-            files = {name: (path / name).read_bytes() for name in manifest["files"]}
-        except OSError as error:
-            raise BrokenCheckpointError(f"{error.filename}: {error.strerror}") from error
+        files = {name: _read(path / name) for name in manifest["files"]}
         for name, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
                 raise BrokenCheckpointError(f"{name}: its SHA-256 is not the one in the manifest")
         return Checkpoint(path, manifest, load(files[_ARRAYS]), json.loads(files[_FACTS]))
 
     def manifest(self, path: Path) -> Facts:
-        """Return the manifest of a checkpoint. Raises BrokenCheckpointError where it does not verify."""
+        """Return the manifest of a checkpoint. Raises BrokenCheckpointError where it does not verify.
+
+        Raises StoreError where it cannot be read, or is of another format: then nothing is known to be broken.
+        """
+        data = _read(path / _MANIFEST)
         try:
-            data = (path / _MANIFEST).read_bytes()
             manifest: Facts = json.loads(data)
             checksum = manifest.pop("sha256")
-        except OSError as error:
-            raise BrokenCheckpointError(f"{error.filename}: {error.strerror}") from error
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BrokenCheckpointError(f"{_MANIFEST}: not a manifest") from error
         if data != _sealed(manifest) or checksum != hashlib.sha256(canonical_json(manifest)).hexdigest():
             raise BrokenCheckpointError(f"{_MANIFEST}: its SHA-256 is not its own")
         if manifest["format"] != _FORMAT:
-            raise BrokenCheckpointError(f"{_MANIFEST}: format {manifest['format']}, and this learnd reads {_FORMAT}")
+            raise StoreError(
+                f"{path} has the format {manifest['format']}, and this learnd reads {_FORMAT}. Nothing was changed. "
+                "Use the version of learnd that wrote it, or give a new --state directory."
+            )
         return manifest
+
+    @property
+    def highest_epoch(self) -> int:
+        """Return the highest epoch that has published here; 0 where none has."""
+        return max((_epoch_sequence(path)[0] for path in self._root.glob("[0-9]*-[0-9]*")), default=0)
 
     def paths(self) -> list[Path]:
         """Return the checkpoints that an epoch in charge has published, newest first."""
         found = [path for path in self._root.glob("[0-9]*-[0-9]*") if path.is_dir()]
         return sorted((path for path in found if self._may_publish(*_epoch_sequence(path))), reverse=True)
 
-    def prune(self, keep: Iterable[str]) -> None:
-        """Remove every checkpoint but those named and the pinned ones, and what a kill left behind."""
+    def manifests(self) -> dict[str, Facts]:
+        """Return the manifest of each checkpoint by its name. A broken one is set aside."""
+        found = {}
+        for path in self.paths():
+            try:
+                found[path.name] = self.manifest(path)
+            except BrokenCheckpointError as error:
+                self._set_aside(path, error)
+        return found
+
+    def prune(self, keep: Iterable[str], epoch: int) -> None:
+        """Remove every checkpoint but those named and the pinned ones, and what kills up to `epoch` left behind."""
         kept = set(keep)
         for path in self._root.glob("[0-9]*-[0-9]*"):
             if path.name not in kept and not is_pinned(path):
@@ -142,15 +155,30 @@ class CheckpointStore:
                 failpoint("checkpoint.prune.between")
                 shutil.rmtree(doomed, ignore_errors=True)
         for leftover in [*self._root.glob(".*.old"), *self._root.glob(".*.new")]:
-            shutil.rmtree(leftover, ignore_errors=True)
+            if _epoch_sequence(Path(leftover.stem.removeprefix(".")))[0] <= epoch:
+                shutil.rmtree(leftover, ignore_errors=True)
 
-    def _set_aside(self, path: Path) -> Path:
+    def _set_aside(self, path: Path, error: BrokenCheckpointError) -> None:
         self._broken.mkdir(exist_ok=True)
         taken = sum(1 for _ in self._broken.glob(f"{path.name}*"))
-        return path.rename(self._broken / (f"{path.name}.{taken}" if taken else path.name))
+        aside = path.rename(self._broken / (f"{path.name}.{taken}" if taken else path.name))
+        log.error("checkpoint_broken", checkpoint=path.name, reason=str(error), set_aside=str(aside))
 
     def _has_broken(self) -> bool:
         return self._broken.is_dir() and any(self._broken.iterdir())
+
+
+def _read(path: Path) -> bytes:
+    """Return a file of a checkpoint. Raises BrokenCheckpointError where it is missing, StoreError where unreadable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BrokenCheckpointError(f"{path.name}: missing") from error
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}. Nothing was changed. Mend the disk or permissions, and start "
+            "again."
+        ) from error
 
 
 def pin(path: Path) -> None:

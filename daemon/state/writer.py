@@ -20,13 +20,13 @@ from typing import Self
 import structlog
 
 from daemon.contracts import Output
-from daemon.errors import FencedError
+from daemon.errors import StoreError
 from daemon.failpoints import failpoint
+from daemon.state import retention
 from daemon.state.journal import Journal
 from daemon.state.lock import StateLock
-from daemon.state.retention import kept
 from daemon.state.settings import CheckpointSettings
-from daemon.state.store import BrokenCheckpointError, CheckpointStore
+from daemon.state.store import CheckpointStore
 from daemon.values import Arrays, Facts, Positions
 
 log = structlog.get_logger()
@@ -127,18 +127,12 @@ class CheckpointWriter:
         A failure here costs disk space alone.
         """
         try:
-            manifests = {path.name: self._store.manifest(path) for path in self._store.paths()}
-            self._store.prune(kept(manifests, self._settings))
-            oldest = manifests[sorted(manifests, reverse=True)[: self._settings.keep][-1]]
-            self._journal.prune(int(oldest["sequence"]))
+            manifests = self._store.manifests()
+            names = retention.newest(manifests, self._settings)
+            self._store.prune([*names, *retention.best(manifests, self._settings)], self._lock.epoch)
+            oldest = manifests[names[-1]]
+            self._journal.prune(int(oldest["calls"]))
             return dict(oldest["positions"])
-        except (OSError, BrokenCheckpointError) as error:
+        except (OSError, StoreError) as error:
             log.warning("checkpoints_not_pruned", reason=str(error), consequence="old ones stay on disk")
             return {}
-
-
-def failure_reason(error: Exception) -> str:
-    """Return the short word for a metric's label."""
-    if isinstance(error, FencedError):
-        return "fenced"
-    return "no_space" if isinstance(error, OSError) and error.errno in {28, 122} else "error"

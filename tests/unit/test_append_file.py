@@ -12,7 +12,7 @@ from daemon.append_file import AppendFile
 from daemon.errors import StoreError
 
 
-def open_at(path: Path, mark: int) -> AppendFile:
+def open_at(path: Path, mark: int | None) -> AppendFile:
     file = AppendFile(path, "output")
     file.open(mark)
     return file
@@ -103,3 +103,11 @@ def test_a_kill_before_a_write_loses_nothing_before_it(tmp_path: Path) -> None:
     done = script_in(tmp_path / "lines", "for n in range(9): file.append(b'%d\\n' % n)", "output.write=kill@4")
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "lines").read_bytes() == b"0\n1\n2\n"
+
+
+def test_without_a_mark_nothing_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"1\n2\n")
+    file = open_at(tmp_path / "lines", None)
+    file.append(b"3\n")
+    file.close()
+    assert (tmp_path / "lines").read_bytes() == b"1\n2\n3\n"

@@ -14,7 +14,7 @@ from daemon.values import Call, JournalEntry, Span
 
 
 def entry(number: int) -> JournalEntry:
-    return JournalEntry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, ({"ordinal": number},))
+    return JournalEntry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, ({"ordinal": number},), "now")
 
 
 def never() -> bool:
@@ -23,7 +23,7 @@ def never() -> bool:
 
 def filled(root: Path, first: int, count: int, sequence: int = 0, epoch: int = 1) -> Journal:
     journal = Journal(root)
-    journal.start_segment(sequence, epoch, first)
+    journal.start_segment(sequence, epoch, first, "now")
     for number in range(first, first + count):
         journal.append(entry(number), never)
     return journal
@@ -55,12 +55,13 @@ def test_an_entry_tells_a_call() -> None:
 
 def test_segments_follow_each_other(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 2)
-    journal.start_segment(1, 1, 2)
+    journal.start_segment(1, 1, 2, "now")
     journal.append(entry(2), never)
     journal.close()
     assert numbers(tmp_path) == [0, 1, 2]
-    Journal(tmp_path).prune(1)
-    assert numbers(tmp_path) == [2]
+    Journal(tmp_path).prune(2)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert numbers(tmp_path, 2) == [2]
 
 
 def test_a_new_epoch_overrules_what_an_old_one_goes_on_to_write(tmp_path: Path) -> None:
@@ -73,11 +74,47 @@ def test_a_new_epoch_overrules_what_an_old_one_goes_on_to_write(tmp_path: Path) 
 
 def test_after_a_fallback_the_repeated_calls_are_not_read_twice(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 4, sequence=4)
-    journal.start_segment(5, 1, 4)
+    journal.start_segment(5, 1, 4, "now")
     journal.append(entry(4), never)
     filled(tmp_path, 5, 2, sequence=4, epoch=2)  # checkpoint 5 was broken: repeated 0 to 4 from checkpoint 4
     assert numbers(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
     assert numbers(tmp_path, 5) == [5, 6]
+
+
+def test_calls_behind_a_gap_are_not_repeated(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 0, 3)
+    journal.start_segment(1, 1, 3, "now")
+    journal.append(entry(3), never)
+    first = min(tmp_path.iterdir())
+    whole = first.read_bytes().rstrip(b"\0")
+    first.write_bytes(whole.replace(b'"n":1', b'"n":7'))
+    assert numbers(tmp_path) == [0]
+    assert numbers(tmp_path, 3) == [3]
+
+
+def test_a_journal_whose_beginning_is_gone_is_not_repeated_on_a_fresh_model(tmp_path: Path) -> None:
+    filled(tmp_path, 4, 3)
+    with pytest.raises(StoreError, match="begins with call 4"):
+        numbers(tmp_path)
+    assert numbers(tmp_path, 2) == []  # nor on a checkpoint that is older than what is left of the journal
+
+
+def test_what_a_fallback_may_need_is_never_pruned(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 0, 3)
+    journal.start_segment(1, 1, 3, "now")
+    journal.append(entry(3), never)
+    journal.prune(2)
+    assert numbers(tmp_path) == [0, 1, 2, 3]
+    journal.prune(1 << 40)  # the segment that is written stays, whatever comes
+    assert numbers(tmp_path, 3) == [3]
+
+
+def test_an_entry_knows_the_settings_of_its_segment(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.start_segment(0, 1, 0, "then")
+    journal.append(entry(0), never)
+    assert [one.settings for one in Journal(tmp_path).read(0)] == ["then"]
+    assert Journal(tmp_path).highest_epoch == 1
 
 
 @given(st.data())

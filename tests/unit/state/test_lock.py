@@ -87,3 +87,9 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         StateLock(tmp_path / "file" / "state").acquire()
+
+
+def test_an_epoch_is_never_used_twice_although_the_file_was_removed(tmp_path: Path) -> None:
+    lock = held(tmp_path)
+    lock.begin_epoch(1, seen=7)
+    assert lock.epoch == 8

@@ -124,7 +124,7 @@ def test_what_an_ended_epoch_published_is_not_believed(tmp_path: Path) -> None:
 def test_pruning_keeps_what_is_named_or_pinned(store: CheckpointStore) -> None:
     write(store, 3)
     pin(store.paths()[2])
-    store.prune(["00000003-000001"])
+    store.prune(["00000003-000001"], 1)
     assert [path.name for path in store.paths()] == ["00000003-000001", "00000001-000001"]
 
 
@@ -133,6 +133,35 @@ def test_a_write_that_was_killed_before_leaves_no_trace_after_pruning(store: Che
     left.mkdir()
     (left / "facts.json").write_text("half")
     write(store, 9)
-    store.prune([path.name for path in store.paths()])
+    store.prune([path.name for path in store.paths()], 1)
     assert not list(left.parent.glob(".*"))
     assert json.loads((store.paths()[0] / "manifest.json").read_bytes())["sequence"] == 9
+
+
+def test_what_cannot_be_read_is_not_taken_for_broken(store: CheckpointStore) -> None:
+    manifest = store.paths()[0] / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    with pytest.raises(StoreError, match="cannot be read: Is a directory"):
+        store.newest()
+    assert len(store.paths()) == 2
+
+
+def test_a_format_of_another_version_is_left_alone(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.state.store._FORMAT", 2)
+    with pytest.raises(StoreError, match="has the format 1, and this learnd reads 2"):
+        store.newest()
+    assert len(store.paths()) == 2
+
+
+def test_a_broken_one_among_many_is_set_aside(store: CheckpointStore, tmp_path: Path) -> None:
+    (store.paths()[1] / "manifest.json").write_text("{}")
+    assert list(store.manifests()) == ["00000002-000001"]
+    assert [path.name for path in (tmp_path / "broken").iterdir()] == ["00000001-000001"]
+
+
+def test_the_leftovers_of_who_took_over_are_left_alone(store: CheckpointStore) -> None:
+    other = store.paths()[0].with_name(".00000003-000002.new")
+    other.mkdir()
+    store.prune([path.name for path in store.paths()], 1)
+    assert other.exists()
