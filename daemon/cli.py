@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
-from daemon.errors import LearndError, SettingsError
+from daemon.errors import LearndError, SettingsError, StoreError
 from daemon.operate.logs import configure_logging
 from daemon.operate.settings import LogSettings
 from daemon.operate.signals import StopSignal, stop_at_once
@@ -87,7 +87,11 @@ def init(
 
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
-    output.write_text(infer_settings(data, folder=output.parent), encoding="utf-8")
+    text = infer_settings(data, folder=output.parent)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror}; give another --output") from error
     print(f"wrote {output}; look it through, then: learnd run {output}")
 
 
@@ -177,19 +181,32 @@ def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_ov
     print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
 
 
+def _out_of_memory(error: MemoryError) -> str:
+    detail = f" ({error})" if str(error) else ""
+    return (
+        f"learnd: out of memory{detail}. Nothing is lost: what trained is in the last checkpoint and the journal, and "
+        "a start with more memory goes on from there. What takes it: the model (hash sizes times embedding, hidden), "
+        "train.batch_size, source max_record_bytes."
+    )
+
+
 def main() -> NoReturn:
     """Run the command; turn an error into its message and exit code."""
     stop_at_once()
+    configure_logging(LogSettings())
     try:
         app()
     except LearndError as error:
         print(f"learnd: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except MemoryError:
-        print("learnd: out of memory. Nothing is lost: the next start repeats the journal.", file=sys.stderr)
+    except MemoryError as error:
+        print(_out_of_memory(error), file=sys.stderr)
         sys.exit(70)
     except Exception:  # noqa: BLE001  (the last resort: a fault of learnd's own)
-        structlog.get_logger().exception("internal_fault", consequence="nothing is lost: a start repeats the journal")
+        structlog.get_logger().exception(
+            "internal_fault",
+            consequence="this is a fault of learnd; what a run has trained is kept, and a start goes on from there",
+        )
         sys.exit(70)
     sys.exit(0)
 

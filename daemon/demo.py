@@ -8,12 +8,14 @@ model knows is suddenly wrong, and it has to learn anew while you watch.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from pathlib import Path
 from typing import Self
 
 from daemon.app import Options, run
+from daemon.operate.settings import HttpSettings, split_address
 from daemon.operate.signals import StopSignal
 from daemon.settings import Settings
 
@@ -43,8 +45,20 @@ def demo_settings(directory: Path) -> Settings:
             "samples": {"features": {"length": "float", "width": "float"}, "label": "kind", "event_time": "at"},
             "validate": {"prequential": {"windows": [500], "every": 500}},
             "checkpoint": {"dir": str(directory / _STATE), "every": {"seconds": 2}},
+            "http": {"listen": _free_address()},
         }
     )
+
+
+def _free_address() -> str:
+    """Return the usual address, or that of another port where something else listens on it."""
+    usual = HttpSettings().listen or ""
+    with socket.socket() as probe:
+        try:
+            probe.bind(split_address(usual))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return "{}:{}".format(*probe.getsockname())
 
 
 class Feeder:

@@ -111,7 +111,10 @@ def _json(line: str) -> Any:
 
 def _csv_rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
     for line in lines:
-        yield next(csv.reader([line], delimiter=delimiter))
+        try:
+            yield next(csv.reader([line], delimiter=delimiter))
+        except csv.Error:
+            yield []  # counts as broken: it has not as many cells as the header
 
 
 def _parquet_rows(path: Path, rows: int) -> list[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from daemon.errors import ModelError, StateMismatchError
 from daemon.training.by_batch import TrainOnBatch
 from daemon.training.models import create_model
 from daemon.training.objects import create_loss, create_metrics, create_optimizer, take_global_clip_norm
-from daemon.training.runtime import configure, keras, tf
+from daemon.training.runtime import configure, keras, memory_error, tf
 from daemon.training.settings import ModelSettings, TrainSettings
 from daemon.training.step import Updates, link
 from daemon.values import Arrays, Call, Facts, Float32, Report, SampleSpec
@@ -39,6 +39,7 @@ class Step(Protocol):
 class Learner:
     """Updates a model with calls, predicts with it, and gives and takes its whole state."""
 
+    @memory_error()
     def __init__(self, model: ModelSettings, train: TrainSettings, spec: SampleSpec) -> None:
         """Build and compile. Raises ModelError, or SettingsError for a name that Keras does not know."""
         configure(train.threads, train.seed)
@@ -58,6 +59,7 @@ class Learner:
 
     # Training and prediction.
 
+    @memory_error()
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any, each after the prediction of its samples."""
         updates = call.updates
@@ -72,6 +74,7 @@ class Learner:
         figures = figures[:updates]
         return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
 
+    @memory_error()
     def predict(self, x: NDArray[Any]) -> Float32:
         """Return the outputs (m, C) of the current weights for features (m, ...), in inference mode."""
         outputs: Float32 = self._infer(x).numpy()

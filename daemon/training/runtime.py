@@ -45,6 +45,15 @@ keras: Any = _keras  # neither ships types
 tf: Any = _tf
 
 
+@contextmanager
+def memory_error() -> Iterator[None]:
+    """Turn TensorFlow's error of memory into Python's."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(str(error).strip().partition("\n")[0]) from error
+
+
 def configure(threads: int, seed: int) -> None:
     """Fix the number of threads, make operations deterministic, and forget every model built before.
 
