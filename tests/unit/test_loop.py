@@ -1,0 +1,244 @@
+"""The loop with all its real parts, but for a script as the source and a learner that only adds up."""
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from connectors.dead_letters import DeadLetterFile
+from connectors.scripted import Moment, ScriptedSource, Step
+from daemon.errors import DataError, SourceError, StoreError
+from daemon.evaluation.evaluation import Evaluation
+from daemon.evaluation.history import History
+from daemon.evaluation.settings import ValidateSettings
+from daemon.loop import Loop
+from daemon.operate.health import Health
+from daemon.operate.metrics import Metrics
+from daemon.operate.monitor import Monitor
+from daemon.state.journal import Journal
+from daemon.state.keeper import Keeper
+from daemon.state.lock import StateLock
+from daemon.state.settings import CheckpointEvery, CheckpointSettings
+from daemon.state.store import CheckpointStore
+from daemon.state.writer import CheckpointWriter
+from daemon.stream.batching import Batcher
+from daemon.stream.decoding import SampleDecoder
+from daemon.stream.reader import Reader
+from daemon.stream.reject_rate import RejectRate
+from daemon.stream.settings import SamplesSettings
+from daemon.values import Arrays, Call, Facts, Float32, RecordBatch, Report
+
+BATCH = 4
+SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
+SPEC = SAMPLES.spec("binary")
+
+
+class Died(BaseException):
+    """What a kill is to a test: nothing in the daemon catches it."""
+
+
+class AddingLearner:
+    """A `contracts.Learner` whose weight tells the order of the batches that made it."""
+
+    trainable_parameters = 1
+
+    def __init__(self, dies_at: float | None = None) -> None:
+        self.info = {"model": "sums"}
+        self.weight = np.zeros((), np.int64)
+        self.seen: list[float] = []
+        self._dies_at = dies_at
+
+    def update(self, call: Call) -> Report:
+        for batch in call.x:
+            if self._dies_at is not None and self._dies_at in batch[:, 0]:
+                raise Died
+            self.weight = self.weight * 31 + int(batch.sum())
+            self.seen += batch[:, 0].tolist()
+        updates, rows = call.x.shape[:2]
+        loss = np.ones(updates, np.float32)
+        return Report(np.full((updates, rows, 1), 0.5, np.float32), loss, loss, np.zeros(updates, np.bool_))
+
+    def predict(self, x: NDArray[Any]) -> Float32:
+        return np.full((len(x), 1), 0.5, np.float32)
+
+    def metric_results(self) -> dict[str, float]:
+        return {}
+
+    def state(self) -> tuple[Arrays, Facts]:
+        return {"weight": np.array(self.weight), "seen": np.array(self.seen)}, {}
+
+    def restore(self, arrays: Arrays, _facts: Facts) -> None:
+        self.weight, self.seen = arrays["weight"], arrays["seen"].tolist()
+
+
+def batch(first: int, last: int, broken: Sequence[int] = ()) -> RecordBatch:
+    """Return records whose ids and positions count up; the label of a broken one is no label."""
+    values = [json.dumps({"id": i, "y": "?" if i in broken else i % 2}).encode() for i in range(first, last)]
+    return RecordBatch("p", first, np.arange(first + 1, last + 1), values)
+
+
+class Run:
+    """One life of a daemon on a state directory. `stop_after` samples it is asked to stop."""
+
+    def __init__(
+        self,
+        root: Path,
+        source: ScriptedSource,
+        *,
+        dies_at: float | None = None,
+        stop_after: int | None = None,
+        max_rate: float = 1.0,
+        every: int = 10,
+    ) -> None:
+        self.source, self.learner = source, AddingLearner(dies_at)
+        self._stop_after = stop_after
+        self._lock = StateLock(root)
+        monitor = Monitor(Metrics(), Health(), None, total_known=False)
+        evaluation = Evaluation(ValidateSettings(), SPEC)
+        letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
+        store, journal = CheckpointStore(root, self._lock.may_publish), Journal(root / "journal")
+        settings = CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000))
+        writer = CheckpointWriter(settings, store, journal, self._lock, [letters, history])
+        reader = Reader(
+            source,
+            SampleDecoder(SAMPLES, SPEC),
+            lambda: Batcher(BATCH, SPEC.width, SPEC.task.label_columns),
+            batch_size=BATCH,
+            max_updates=2,
+            max_wait_s=0.01 if source.live else None,
+            periods=(),
+            reject_rate=RejectRate(max_rate, 50),
+        )
+        self.keeper = Keeper(
+            parts={"learner": self.learner, "evaluation": evaluation},
+            outputs={"dead_letters": letters, "history": history},
+            describe=lambda: {"scores": {}, "window_scores": {}},
+            source=source,
+            store=store,
+            journal=journal,
+            writer=writer,
+            lock=self._lock,
+            monitor=monitor,
+            every=settings.every,
+            root=root,
+            settings_record={"fingerprint": "", "settings": {}},
+            announce=lambda event: history.write([event], 0.0),
+        )
+        self._loop = Loop(reader, self.learner, evaluation, letters, history, self.keeper, writer, monitor)
+
+    def __call__(self) -> "Run":
+        self._lock.acquire()
+        try:
+            with closing(self._loop):
+                self._loop.run(self._stop)
+        finally:
+            self._lock.release()
+        return self
+
+    def _stop(self) -> bool:
+        return self._stop_after is not None and len(self.learner.seen) >= self._stop_after
+
+    @property
+    def digest(self) -> str:
+        assert self.keeper.saved is not None
+        return str(self.keeper.saved["digest"])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def whole(root: Path, steps: Sequence[Step], **options: Any) -> Run:
+    return Run(root.with_name("whole"), ScriptedSource(steps), **options)()
+
+
+def test_each_record_trains_once_and_the_source_is_told_what_is_safe(root: Path) -> None:
+    source = ScriptedSource([batch(0, 30, broken=[7, 8]), Moment.PAUSE, batch(30, 45)])
+    run = Run(root, source)()
+    assert run.learner.seen == [i for i in range(45) if i not in {7, 8}]
+    assert run.keeper.progress.positions == {"p": 45}
+    assert (run.keeper.progress.updates, run.keeper.progress.rejected) == (11, {"wrong_type": 2})
+    assert [json.loads(line)["start"] for line in (root / "dead-letters.jsonl").read_text().splitlines()] == [7, 8]
+    assert source.closed
+    saved, needed = source.commits[-1]
+    assert saved == {"p": 45}
+    assert needed.get("p", 0) <= 45
+
+
+@pytest.mark.parametrize("dies_at", [0, 3, 12, 29, 43])
+def test_a_daemon_that_died_comes_back_to_the_same(root: Path, dies_at: int) -> None:
+    steps: list[Step] = [batch(0, 13, broken=[2]), batch(13, 30), batch(30, 45, broken=[30, 44])]
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=dies_at)()
+    resumed = Run(root, ScriptedSource(steps))()
+    expected = whole(root, steps)
+    assert resumed.learner.seen == expected.learner.seen
+    assert resumed.digest == expected.digest
+    letters = (root / "dead-letters.jsonl").read_text()
+    assert letters == (root.with_name("whole") / "dead-letters.jsonl").read_text()
+
+
+def test_a_stop_is_between_two_calls_and_no_batch_is_cut_short_by_it(root: Path) -> None:
+    steps = [batch(0, 30), batch(30, 45)]
+    stopped = Run(root, ScriptedSource(steps), stop_after=10)()
+    assert 10 <= len(stopped.learner.seen) < 45
+    assert len(stopped.learner.seen) % BATCH == 0
+    assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
+
+
+def test_samples_that_wait_on_a_live_stream_train_as_a_partial_batch_and_again_so(root: Path) -> None:
+    def life(folder: Path, **options: Any) -> Run:
+        return Run(folder, ScriptedSource([batch(0, 6)], live=True, endless=True), every=1000, **options)
+
+    live = life(root, stop_after=6)()
+    assert live.keeper.progress.updates == 2
+    with pytest.raises(Died):
+        life(root.with_name("died"), dies_at=5)()
+    assert life(root.with_name("died"), stop_after=6)().digest == live.digest
+    assert Run(root, ScriptedSource([batch(0, 8)]))().learner.seen == list(range(8))
+
+
+def test_a_fault_of_the_source_keeps_what_came_before_and_cuts_no_batch_short(root: Path) -> None:
+    fault = SourceError("the file is gone")
+    with pytest.raises(SourceError, match="gone"):
+        Run(root, ScriptedSource([batch(0, 13), fault, batch(13, 30)]))()
+    resumed = Run(root, ScriptedSource([batch(0, 13), batch(13, 30)]))
+    resumed()
+    assert resumed.digest == whole(root, [batch(0, 13), batch(13, 30)]).digest
+
+
+def test_a_stream_that_is_unfit_is_left_behind(root: Path) -> None:
+    steps: list[Step] = [batch(0, 6), batch(6, 40, broken=range(6, 40)), batch(40, 50)]
+    with pytest.raises(DataError, match="of the last"):
+        Run(root, ScriptedSource(steps), max_rate=0.2)()
+    resumed = Run(root, ScriptedSource(steps), max_rate=0.2)()
+    assert resumed.learner.seen == [*range(6), *range(40, 50)]
+    assert resumed.keeper.progress.rejected == {"wrong_type": 34}
+
+
+def test_records_none_of_which_trains_are_moved_past(root: Path) -> None:
+    run = Run(root, ScriptedSource([batch(0, 12_000, broken=range(12_000)), batch(12_000, 12_004)]))()
+    assert run.learner.seen == [12_000, 12_001, 12_002, 12_003]
+    assert run.keeper.progress.positions == {"p": 12_004}
+    assert run.keeper.progress.records == 12_004
+
+
+def test_other_records_than_those_journaled_are_refused(root: Path) -> None:
+    with pytest.raises(Died):
+        Run(root, ScriptedSource([batch(0, 30)]), dies_at=25, every=1000)()
+    with pytest.raises(SourceError, match="no longer those that the journal says"):
+        Run(root, ScriptedSource([batch(0, 30, broken=[3])]))()
+
+
+def test_no_checkpoint_of_another_daemon_is_overwritten(root: Path) -> None:
+    Run(root, ScriptedSource([batch(0, 30)]))()
+    for path in (root / "checkpoints").glob("*/arrays.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(StoreError, match="no checkpoint verifies"):
+        Run(root, ScriptedSource([batch(0, 30)]))()
