@@ -6,7 +6,7 @@ variable afterwards, and an update that is not finite is undone from a copy take
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,14 @@ from daemon.values import Float32
 class TrainOnBatch:
     """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
 
-    def __init__(self, model: Any, optimizer: Any, loss: Any, infer: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, model: Any, optimizer: Any, loss: Any, metrics: Sequence[Any], infer: Callable[[Any], Any]
+    ) -> None:
         model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
         self.traces = 0
         self._model = model
         self._optimizer = optimizer
+        self._metrics = metrics
         self._infer = infer
 
     def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Float32, Float32]:
@@ -29,6 +32,9 @@ class TrainOnBatch:
         for k in range(updates):
             outputs.append(self._infer(x[k]).numpy())
             figures.append(self._update(x[k], y[k], weight[k]))
+            if figures[-1][-1]:
+                for metric in self._metrics:
+                    metric.update_state(y[k], outputs[-1], weight[k])
         return np.array(outputs, np.float32), np.array(figures, np.float32)
 
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:

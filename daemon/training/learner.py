@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,12 +49,14 @@ class Learner:
         self.model = create_model(model, spec)
         self._optimizer = create_optimizer(train, self.model)
         self._optimizer.build(self.model.trainable_variables)
-        self._metrics = create_metrics(train)
+        self._metrics = create_metrics(train, spec.task.kind)
         self._learning_rate = _initial_learning_rate(self._optimizer)
         self.max_updates = _longest_call(train, spec)
         self._loss = create_loss(train, self.model, spec.task.kind, reduction=_reduction(train))
         self._as_probabilities = link(self._loss)
         self._infer = tf.function(self._inference, reduce_retracing=True)
+        self._widths = (spec.width,), (spec.task.label_columns,), ()  # of x, y and the weight of a sample
+        self._xla = False
         self._steps = self._compile(train)
         self._nothing = _empty_report(train.batch_size, spec.task.outputs)
 
@@ -62,17 +65,17 @@ class Learner:
     @memory_error()
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any, each after the prediction of its samples."""
-        updates = call.updates
-        if not updates:
+        if not call.updates:
             return self._nothing
         if call.partial:
-            outputs, figures = self._partial_step()(call.x, call.y, call.weight, updates)
-        else:
-            size = self._size(updates)
-            x, y, weight = (_padded(array, size) for array in (call.x, call.y, call.weight))
-            outputs, figures = self._steps["full"](x, y, weight, updates)
-        figures = figures[:updates]
-        return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
+            return _report(*self._partial_step()(call.x, call.y, call.weight, 1), 1)
+        starts = range(0, call.updates, self.max_updates)  # a journaled call may be longer than calls are now
+        return _joined([self._run(call, start, min(start + self.max_updates, call.updates)) for start in starts])
+
+    def _run(self, call: Call, start: int, end: int) -> Report:
+        size = self._size(end - start)
+        x, y, weight = (_padded(array[start:end], size) for array in (call.x, call.y, call.weight))
+        return _report(*self._steps["full"](x, y, weight, end - start), end - start)
 
     @memory_error()
     def predict(self, x: NDArray[Any]) -> Float32:
@@ -116,7 +119,7 @@ class Learner:
     def state(self) -> tuple[Arrays, Facts]:
         """Return a copy of every variable by its name, and what describes the optimizer."""
         arrays = {name: np.array(variable.value.numpy()) for name, variable in self._variables().items()}
-        return arrays, {"learning_rate": self._learning_rate}
+        return arrays, {"learning_rate": self._learning_rate, "xla": self._xla, "columns": self._columns()}
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
         """Take over every variable. A learning rate that the settings changed since then holds from here on.
@@ -125,17 +128,37 @@ class Learner:
         """
         variables = self._variables()
         problems = _mismatches(variables, arrays)
+        if facts["columns"] != self._columns():
+            problems.append("samples.features: other features, or the same in another order")
         if problems:
             raise StateMismatchError(
                 "the checkpoint is of another model or optimizer than the settings describe:\n  "
                 + "\n  ".join(problems)
                 + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
             )
+        self._go_on_in(facts["xla"])
         for name, variable in variables.items():
             variable.assign(arrays[name])
         if self._learning_rate is not None and facts["learning_rate"] != self._learning_rate:
             log.info("learning_rate_changed", before=facts["learning_rate"], now=self._learning_rate)
             self._optimizer.learning_rate = self._learning_rate
+
+    def _columns(self) -> list[list[Any]]:
+        return [[column.name, int(column.kind), column.size] for column in self._spec.columns]
+
+    def _go_on_in(self, xla: bool) -> None:
+        """Compile as the model was compiled before: XLA and graph mode round differently.
+
+        Raises StateMismatchError where XLA was used before and does not compile the model now.
+        """
+        if xla and not self._xla:
+            raise StateMismatchError(
+                "the checkpoint was trained with XLA, and the model runs in graph mode now, which rounds differently. "
+                "Nothing was changed. Leave train.xla out, mend what keeps XLA from compiling, or give a new --state."
+            )
+        if self._xla and not xla:
+            self._steps["full"] = self._in_graph_mode()
+            self._xla = False
 
     def _variables(self) -> dict[str, Any]:
         """Return each variable by a name that is unique, and the same in every process."""
@@ -155,7 +178,7 @@ class Learner:
     def _compile(self, train: TrainSettings) -> dict[str, Step]:
         """Compile the call of full batches, with XLA where the model compiles."""
         if train.step == "train_on_batch":
-            step = TrainOnBatch(self.model, self._optimizer, self._loss, self._infer)
+            step = TrainOnBatch(self.model, self._optimizer, self._loss, self._metrics, self._infer)
             return {"full": step, "partial": step}
         self._updates = partial(
             Updates,
@@ -169,46 +192,78 @@ class Learner:
         if train.xla is False:
             return {"full": self._in_graph_mode()}
         try:
-            return {"full": self._warmed_up(self._updates(rows=self._rows, xla=True))}
+            full = self._warmed_up(self._updates(xla=True))
+        except tf.errors.ResourceExhaustedError:
+            raise
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             if train.xla:
                 raise ModelError(
                     f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
                     "  Nothing was trained. Leave train.xla out to run it in graph mode."
                 ) from error
-            in_graph_mode = self._in_graph_mode()
-            log.warning("graph_mode", reason=_reason(error), consequence="slower updates, the same results")
-            return {"full": in_graph_mode}
+            full = self._in_graph_mode()
+            log.warning(
+                "graph_mode", reason=_reason(error), consequence="slower updates; the last bits differ from XLA's"
+            )
+        else:
+            self._xla = True
+        return {"full": full}
 
     def _in_graph_mode(self) -> Step:
         try:
-            return self._warmed_up(self._updates(rows=self._rows, xla=False))
+            return self._warmed_up(self._updates(xla=False))
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             raise ModelError(
                 f"model: an update of it does not compile: {_reason(error)}\n"
                 "  Nothing was trained. Mend the model, or the loss if it is one of yours."
             ) from error
 
-    def _warmed_up(self, step: Step) -> Step:
+    def _warmed_up(self, step: Updates) -> Step:
         """Compile now, by calls of no updates, which change no variable: not while records wait for it."""
-        rows, width, columns = self._rows, self._spec.width, self._spec.task.label_columns
         for size in sorted({self._size(1), self._size(self.max_updates)}):
-            x, y = np.zeros((size, rows, width), np.float32), np.zeros((size, rows, columns), np.float32)
-            step(x, y, np.ones((size, rows), np.float32), 0)
+            x, y, weight = (np.zeros((size, self._rows, *last), np.float32) for last in self._widths)
+            step(x, y, weight, 0)
+        self._check_captured(step.captured(x, y, weight))
         return step
 
+    def _check_captured(self, handles: list[Any]) -> None:
+        """Raise ModelError where an update depends on a variable that no checkpoint would hold."""
+        kept = {id(variable.value.handle) for variable in self._variables().values()}
+        if stray := [handle for handle in handles if id(handle) not in kept]:
+            raise ModelError(
+                f"model: its updates use {len(stray)} variables that are not the model's, so that no checkpoint would "
+                "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
+                "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
+            )
+
     def _size(self, updates: int) -> int:
-        """Return the length of the compiled call that runs so many updates."""
-        return min(_SMALL_CALL, self.max_updates) if updates <= _SMALL_CALL else self.max_updates
+        """Return the length of the compiled call that runs so many updates.
+
+        Never 1: XLA drops the loop then, and rounds otherwise in what is left.
+        """
+        return max(2, min(_SMALL_CALL, self.max_updates) if updates <= _SMALL_CALL else self.max_updates)
 
     def _partial_step(self) -> Step:
         """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
         if "partial" not in self._steps:
-            self._steps["partial"] = self._updates(rows=None, xla=False)
+            shapes = [(1, None, *last) for last in self._widths]
+            signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
+            self._steps["partial"] = self._updates(xla=False, signature=signature)
         return self._steps["partial"]
 
     def _inference(self, x: Any) -> Any:
         return self._as_probabilities(tf.cast(self.model(x, training=False), tf.float32))
+
+
+def _report(outputs: Float32, figures: Float32, updates: int) -> Report:
+    figures = figures[:updates]
+    return Report(outputs[:updates], figures[:, 0], figures[:, 1], figures[:, 2] == 0)
+
+
+def _joined(reports: list[Report]) -> Report:
+    if len(reports) == 1:
+        return reports[0]
+    return Report(*(np.concatenate([getattr(report, field.name) for report in reports]) for field in fields(Report)))
 
 
 def _reduction(train: TrainSettings) -> str | None:

@@ -32,9 +32,17 @@ def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
     elif settings.load is not None:
         model = _load(settings.load)
     else:
-        model = _preset(settings, spec)
+        model = _checked_preset(settings, spec)
     _check_shapes(model, spec)
     return model
+
+
+def _checked_preset(settings: ModelSettings, spec: SampleSpec) -> Any:
+    try:
+        return _preset(settings, spec)
+    except (ValueError, TypeError) as error:
+        told = str(error).strip().partition("\n")[0]
+        raise ModelError(f"model: Keras does not build this preset: {told}. Nothing was trained.") from error
 
 
 def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:

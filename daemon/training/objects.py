@@ -25,6 +25,14 @@ _LOSSES = {
 
 def create_optimizer(settings: TrainSettings, model: Any) -> Any:
     """Return a new optimizer: that of the settings, of a compiled model, or the default. Raises SettingsError."""
+    optimizer = _optimizer(settings, model)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        problem = "train.optimizer: a loss scale (mixed_float16) is not supported; use float32 or bfloat16 layers"
+        raise SettingsError([f"{problem}. Nothing was trained."])
+    return optimizer
+
+
+def _optimizer(settings: TrainSettings, model: Any) -> Any:
     if settings.optimizer is not None:
         return _create("train.optimizer", settings.optimizer, keras.optimizers)
     if getattr(model, "optimizer", None) is not None:
@@ -45,6 +53,9 @@ def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: 
     if loss is None:
         loss = _LOSSES[task]
     created = _create("train.loss", loss, keras.losses)
+    if isinstance(created, keras.losses.CategoricalCrossentropy | keras.losses.CategoricalFocalCrossentropy):
+        problem = f"train.loss: {created.name} takes one-hot labels, and learnd gives the index of a class"
+        raise SettingsError([f"{problem}: use {_LOSSES[task]}. Nothing was trained."])
     if not isinstance(created, keras.losses.Loss):
         return created
     config = created.get_config()
@@ -52,8 +63,15 @@ def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: 
     return type(created).from_config(config)
 
 
-def create_metrics(settings: TrainSettings) -> list[Any]:
-    return [_create("train.metrics", metric, keras.metrics) for metric in settings.metrics]
+def create_metrics(settings: TrainSettings, task: TaskKind) -> list[Any]:
+    """Return the metrics of the settings. `accuracy` is that of the task, as in Keras' own `compile`."""
+    return [_create("train.metrics", _accuracy_of(metric, task), keras.metrics) for metric in settings.metrics]
+
+
+def _accuracy_of(metric: KerasObject, task: TaskKind) -> KerasObject:
+    if metric not in ("accuracy", "acc"):
+        return metric
+    return "sparse_categorical_accuracy" if task is TaskKind.CLASSES else "binary_accuracy"
 
 
 def _create(place: str, given: KerasObject | Any, module: Any) -> Any:

@@ -83,5 +83,5 @@ class TrainSettings(Section):
     max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 4096
     """The most updates in one compiled call. The call grows with the backlog, up to this."""
 
-    threads: PositiveInt = 1
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads inside one TensorFlow operation. More help large layers only; the last bits depend on the number."""

@@ -52,31 +52,38 @@ class Updates:
         *,
         outputs: int,
         clip_norm: float | None,
-        rows: int | None,
         xla: bool,
+        signature: Sequence[Any] | None = None,
     ) -> None:
-        """Gradients are scaled down to the global norm `clip_norm`. `rows` is B; None compiles for any B."""
+        """Gradients are scaled down to the global norm `clip_norm`.
+
+        A `signature` of x, y, weight and updates leaves B open: compiled once, whatever sizes come in which order.
+        """
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
         self._metrics = list(metrics)
         self._outputs = outputs
-        self._rows = rows
         self._own_prediction = predicts_differently(model)
         self._as_probabilities = link(loss)
         self._clip_norm = clip_norm
         self.traces = 0
-        self._run = tf.function(self._loop, jit_compile=xla, reduce_retracing=rows is None)
+        self._run = tf.function(self._loop, jit_compile=xla, input_signature=signature)
 
     def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Any, Any]:
         """Run the first `updates` of (K, B, ...) samples: outputs (K, B, C), and (K, 3) of loss, norm and verdict."""
         outputs, figures = self._run(x, y, weight, tf.constant(updates))
         return outputs.numpy(), figures.numpy()
 
+    def captured(self, x: Any, y: Any, weight: Any) -> list[Any]:
+        """Return the handles of the variables that a call of these shapes reads or writes."""
+        inputs = self._run.get_concrete_function(x, y, weight, tf.constant(0)).captured_inputs
+        return [handle for handle in inputs if handle.dtype == tf.resource]
+
     def _loop(self, x: Any, y: Any, weight: Any, updates: Any) -> tuple[Any, Any]:
         self.traces += 1
-        size = tf.shape(x)[0] if self._rows is None else x.shape[0]
-        outputs = tf.TensorArray(tf.float32, size=size, element_shape=(self._rows, self._outputs))
+        size = x.shape[0]
+        outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
 
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
@@ -124,9 +131,9 @@ class Updates:
     def _verdict(self, loss: Any, norm: Any) -> Any:
         """Whether the update may change the variables. Statistics that the forward pass has written count too."""
         written = [
-            tf.reduce_sum(variable.value * 0)
+            tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
             for variable in self._model.variables
-            if not variable.trainable and variable.dtype.startswith("float")
+            if not variable.trainable and tf.as_dtype(variable.dtype).is_floating
         ]
         zeros = tf.stack([loss * 0, norm * 0, *written])  # what is not finite times 0 is not 0
         return tf.tensordot(zeros, tf.ones_like(zeros), 1) == 0
@@ -135,7 +142,7 @@ class Updates:
         if self._clip_norm is None:
             return gradients
         scale = self._clip_norm / tf.maximum(norm, self._clip_norm)
-        return [gradient * scale for gradient in gradients]
+        return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
 
 
 def sum_of_squares(values: Any) -> Any:

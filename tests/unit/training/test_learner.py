@@ -285,7 +285,7 @@ def build():
         (SUBCLASS.format("return x, x"), "one output"),
         (SUBCLASS.format("raise ValueError('no call')"), "no call"),
         (SHAPELESS, "does not compile: .*TensorShape"),
-        ("def other():\n    pass\n", "no attribute"),
+        ("def other():\n    pass\n", "has no function"),
         ("import a_module_that_is_missing\n", "a_module_that_is_missing"),
     ],
 )  # fmt: skip
@@ -386,3 +386,100 @@ def test_a_few_traces_serve_every_call() -> None:
     for rows in (1, 1, 1):
         one.update(call(0, 1, rows, partial=True))
     assert one.traces <= 4
+
+
+@pytest.mark.parametrize("rows", [1, 32])
+def test_the_bits_do_not_depend_on_the_longest_call(rows: int) -> None:
+    results = set()
+    for longest in (1, 2, 33, 64):
+        one = learner(batch_size=rows, max_updates_per_call=longest)
+        feed(one, 70, rows)
+        results.add(bits(one.state()[0]))
+    assert len(results) == 1
+
+
+def test_a_journaled_call_may_be_longer_than_calls_are_now() -> None:
+    whole, split = learner(max_updates_per_call=64), learner(max_updates_per_call=3)
+    expected, report = whole.update(call(0, 50, 1)), split.update(call(0, 50, 1))
+    np.testing.assert_array_equal(report.outputs, expected.outputs)
+    assert bits(split.state()[0]) == bits(whole.state()[0])
+
+
+def test_a_partial_batch_does_not_depend_on_the_sizes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "normal_models.py").write_text(
+        "import keras\n"
+        "def build(spec):\n"
+        "    hidden = keras.layers.Dense(8, activation='relu')\n"
+        "    last = keras.layers.Dense(1, activation='sigmoid')\n"
+        "    return keras.Sequential([keras.Input((spec.width,)), hidden, keras.layers.BatchNormalization(), last])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    model, results = {"build": "normal_models:build"}, set()
+    arrays, facts = learner(model=model, optimizer="adam", batch_size=16).state()
+    for history in ([], [7], [3, 9, 5]):
+        one = learner(model=model, optimizer="adam", batch_size=16)
+        for size in history:
+            one.update(call(0, 1, size, partial=True))
+        one.restore(arrays, facts)
+        for start in range(0, 200, 5):
+            one.update(call(start, 1, 5, partial=True))
+        results.add(bits(one.state()[0]))
+    assert len(results) == 1
+
+
+def test_a_variable_that_no_checkpoint_would_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stray_models.py").write_text(
+        "import keras\n"
+        "class Noise(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return x + keras.random.normal((1, 1)) * 0.01\n"
+        "def build(spec):\n"
+        "    last = keras.layers.Dense(1, activation='sigmoid')\n"
+        "    return keras.Sequential([keras.Input((spec.width,)), Noise(), last])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="no checkpoint would hold them"):
+        learner(model={"build": "stray_models:build"})
+
+
+def test_graph_mode_goes_on_in_graph_mode() -> None:
+    arrays, facts = learner(xla=False).state()
+    again, whole = learner(), learner(xla=False)
+    again.restore(arrays, facts)
+    for one in (again, whole):
+        feed(one, 20)
+    assert bits(again.state()[0]) == bits(whole.state()[0])
+    arrays, facts = learner().state()
+    with pytest.raises(StateMismatchError, match="trained with XLA"):
+        learner(xla=False).restore(arrays, facts)
+
+
+def test_features_in_another_order_are_another_model() -> None:
+    arrays, facts = learner(NUMBERS).state()
+    with pytest.raises(StateMismatchError, match="another order"):
+        learner(SampleSpec(NUMBERS.columns[::-1], BINARY)).restore(arrays, facts)
+
+
+@pytest.mark.parametrize("train", [{}, {"step": "train_on_batch"}])
+def test_keras_metrics_see_each_prediction_before_its_update(train: dict[str, Any]) -> None:
+    one = learner(metrics=["accuracy", {"binary_accuracy": {"name": "again", "threshold": 0.5}}], **train)
+    outputs = feed(one, 60).outputs.ravel()
+    accuracy = float(np.mean((outputs > 0.5) == (Y[:60, 0] > 0.5)))
+    assert one.metric_results() == pytest.approx({"binary_accuracy": accuracy, "again": accuracy})
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "told"),
+    [
+        ({"activation": "foo"}, {}, "foo"),
+        ({}, {"loss": "categorical_crossentropy"}, "one-hot"),
+        ({}, {"optimizer": {"loss_scale_optimizer": {"inner_optimizer": "adam"}}}, "train.optimizer"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_trains(
+    model: dict[str, Any], train: dict[str, Any], told: str
+) -> None:
+    with pytest.raises((ModelError, SettingsError), match=told):
+        learner(model=model, **train)
