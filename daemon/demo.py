@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from daemon.app import Options, run
+from daemon.errors import StoreError
 from daemon.operate.settings import HttpSettings, split_address
 from daemon.operate.signals import StopSignal
 from daemon.settings import Settings
@@ -24,7 +25,10 @@ _STREAM, _STATE = "stream.jsonl", "state"
 
 def run_demo(directory: Path, rate: float) -> None:
     """Feed and train until the stream ends or a signal comes, then print the summary. A second run goes on."""
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{directory} cannot be made: {error.strerror}. Give another --dir.") from error
     feeder = Feeder(directory / _STREAM, rate)
     settings = demo_settings(directory)
     print(

@@ -18,16 +18,19 @@ def replay_settings(settings: Settings, recording: Path, state: Path | None) -> 
         raise SourceError(f"{recording}: there is no such file, so that there is nothing to replay; correct --from")
     source = SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
     checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
-    return settings.model_copy(update={"source": source, "checkpoint": checkpoint})
+    dead_letters = settings.dead_letters.model_copy(update={"file": None})  # a live daemon may write to it
+    return settings.model_copy(update={"source": source, "checkpoint": checkpoint, "dead_letters": dead_letters})
 
 
 def _fresh(beside: Path, given: Path | None) -> Path:
     if given is None:
         return next(path for number in count(1) if not (path := beside.with_name(f"replay-{number:03d}")).exists())
+    if given.exists() and not given.is_dir():
+        raise StoreError(f"{given} is no directory. Nothing was changed. Give a new --state directory.")
     if given.exists() and any(given.iterdir()):
         raise StoreError(
             f"{given} is not empty, and a replay starts afresh. Nothing was changed. Give another --state directory; "
-            "or go on from what is there with: learnd run SETTINGS --set source.files.path=FILE --state "
+            "or go on from what is there with: learnd run SETTINGS --set 'source={files: {path: FILE}}' --state "
             f"{given}"
         )
     return given

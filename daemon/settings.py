@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat, create_model
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from connectors.settings import DeadLetterSettings
+from daemon.evaluation.metrics import ALL_METRICS
 from daemon.evaluation.settings import ValidateSettings
 from daemon.operate.settings import HttpSettings, LogSettings
 from daemon.registry import SOURCES, resolve
@@ -106,3 +107,16 @@ class Settings(Section):
     shutdown_timeout_s: PositiveFloat = 25.0
     """How long a stop may take, in seconds: to finish the call and to write a checkpoint. Below the 30 that
     Kubernetes waits before it kills."""
+
+    @model_validator(mode="after")
+    def _best_is_published(self) -> Self:
+        """A score that is never published would keep no checkpoint."""
+        best, windows = self.checkpoint.best, self.validation.prequential.windows
+        if best is not None and best.window is not None and best.window not in windows:
+            raise ValueError(f"checkpoint.best.window: {best.window} is none of validate.prequential.windows {windows}")
+        published = self.validation.metrics or ALL_METRICS
+        if best is not None and best.metric not in published:
+            raise ValueError(
+                f"checkpoint.best.metric: {best.metric!r} is not published{did_you_mean(best.metric, published)}"
+            )
+        return self

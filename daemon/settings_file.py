@@ -115,9 +115,12 @@ def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outli
 
 
 def _beside(file: Path, path: settings_yaml.Path, document: Document, folder: Path) -> Path:
-    """Return `file` as seen from the settings file's folder, or from the current one where an override names it."""
+    """Return `file` as seen from the settings file's folder, or from the current one where an override names it.
+
+    It is absolute, since the state directory remembers it for a daemon that is started elsewhere.
+    """
     file = file.expanduser()
-    return file if file.is_absolute() or document.from_override(path) else folder / file
+    return (file if document.from_override(path) else folder / file).absolute()
 
 
 def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folder: Path) -> _Value:

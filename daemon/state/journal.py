@@ -112,10 +112,6 @@ class Journal:
                 self._wait_for_room(error, give_up)
         failpoint("journal.append.after")
 
-    def sync(self) -> None:
-        if self._descriptor is not None:
-            os.fdatasync(self._descriptor)
-
     def prune(self, first_call: int) -> None:
         """Remove the segments all of whose calls come before `first_call`; never the one that is written."""
         paths = _segments(self._root)

@@ -224,11 +224,25 @@ def test_a_path_is_seen_from_the_file_and_in_an_override_from_the_current_folder
     settings = load_settings(path, ("checkpoint.dir=elsewhere",))
     assert settings.validation.anchor is not None
     assert settings.validation.anchor.file == tmp_path / "a" / "anchor.jsonl"
-    assert settings.checkpoint.dir == Path("elsewhere")
+    assert settings.checkpoint.dir == Path.cwd() / "elsewhere"
     assert settings.source.dump() == {"files": {"path": str(tmp_path / "clicks.jsonl")}}
-    assert load_settings(path, ("source.files.path=*.csv",)).source.dump() == {"files": {"path": "*.csv"}}
+    assert load_settings(path, ("source.files.path=*.csv",)).source.dump() == {
+        "files": {"path": str(Path.cwd() / "*.csv")}
+    }
     assert load_settings(path).checkpoint.dir == tmp_path / "state"
     assert load_settings(path, ("checkpoint.dir=/there",)).checkpoint.dir == Path("/there")
+
+
+@pytest.mark.parametrize(
+    ("best", "expected"),
+    [
+        ("{metric: acuracy}", "'acuracy' is not published: did you mean 'accuracy'?"),
+        ("{window: 500}", "500 is none of validate.prequential.windows"),
+    ],
+)
+def test_a_best_checkpoint_is_one_of_a_published_score(write: Any, best: str, expected: str) -> None:
+    (problem,) = problems(write(SMALL + f"checkpoint: {{best: {best}}}\n"))
+    assert expected in problem
 
 
 def test_the_fingerprint_tells_what_is_learned_from_and_nothing_else(write: Any, tmp_path: Path) -> None:
