@@ -86,9 +86,6 @@ class Reading(Protocol):
     def assign(self, positions: Positions) -> None:
         """Read these partitions, from these positions, and no others."""
 
-    def only(self, partition: str) -> None:
-        """Fetch records of this partition alone, of those that are assigned, until another is named."""
-
     def poll(self, timeout_s: float) -> list[Fetched]:
         """Return the next records; an empty list where there are none in time.
 
@@ -148,11 +145,6 @@ class PythonReading:
         for name, partition in partitions.items():
             self._consumer.seek(partition, positions[name])
 
-    def only(self, partition: str) -> None:
-        one = _partition(partition)
-        self._consumer.pause(*(self._consumer.assignment() - {one}))
-        self._consumer.resume(one)
-
     def poll(self, timeout_s: float) -> list[Fetched]:
         try:
             with _refusals():
@@ -185,6 +177,7 @@ class PythonReading:
         return None if position is None or end is None else (position, end)
 
     def close(self) -> None:
+        self._consumer.unsubscribe()  # ends a poll that spins over records of a partition
         self._consumer.close(autocommit=False, timeout_ms=1000)
 
 

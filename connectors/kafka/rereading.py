@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from daemon.values import Positions, RecordBatch
 
 _POLL_S = 0.5
 _PATIENCE_S = 60.0  # without anything coming, before giving up
+_HANGS_S = 30.0  # in one poll, before breaking it off from outside
 _RETRY_S = 0.5
 
 log = structlog.get_logger()
@@ -26,17 +28,14 @@ log = structlog.get_logger()
 class Rereading:
     """A connection for ranges. What was fetched beyond a range is kept for the next one of its partition."""
 
-    def __init__(
-        self, settings: KafkaSettings, book: Book, positions: Positions, connect: Callable[[], Reading]
-    ) -> None:
-        """`positions`: where the ranges will most likely begin."""
+    def __init__(self, settings: KafkaSettings, book: Book, connect: Callable[[], Reading]) -> None:
         self._settings = settings
         self._book = book
-        self._at = dict(positions)  # where fetching goes on
-        self._begins: Positions = {}  # where that begins which was fetched and not handed out
         self._connect = connect
         self._reading: Reading | None = None
+        self._assigned: tuple[str, int] | None = None  # the partition that is fetched, and from where
         self._fetched: dict[str, list[Fetched]] = {}  # in order, not handed out yet
+        self._begins: Positions = {}  # where that begins
 
     def read(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
         """Yield the records from `start` up to `end`. Raises SourceError where they are gone, or do not come."""
@@ -108,24 +107,28 @@ class Rereading:
 
     def _poll(self, partition: str, position: int, end: int) -> None:
         reading = self._reading
-        if reading is None or self._at.get(partition) != position:
-            reading = self._point(partition, position, end)
-        reading.only(partition)
-        for fetched in reading.poll(_POLL_S):
-            self._fetched.setdefault(fetched.partition, []).append(fetched)
-            self._at[fetched.partition] = int(fetched.offsets[-1]) + 1
-
-    def _point(self, partition: str, position: int, end: int) -> Reading:
-        """Have the connection read from a position, and the other partitions from where they are."""
-        reading = self._reading
         if reading is None:
             reading = self._reading = self._connect()
-        last = reading.ends([partition])[partition]
-        if end > last:
-            raise self._gone(partition, position, end, f"the partition ends at {last}")
-        self._at[partition] = position
-        reading.assign(self._at)
-        return reading
+            self._assigned = None
+        if self._assigned != (partition, position):
+            last = reading.ends([partition])[partition]
+            if end > last:
+                raise self._gone(partition, position, end, f"the partition ends at {last}")
+            # One at a time: kafka-python 3.0.12 may never return what it has of a partition that was paused.
+            reading.assign({partition: position})
+            self._assigned = partition, position
+        for fetched in self._watched_poll(reading):
+            self._fetched[partition].append(fetched)
+            self._assigned = partition, int(fetched.offsets[-1]) + 1
+
+    def _watched_poll(self, reading: Reading) -> list[Fetched]:
+        watch = threading.Timer(_HANGS_S, reading.close)
+        watch.daemon = True
+        watch.start()
+        try:
+            return reading.poll(_POLL_S)
+        finally:
+            watch.cancel()
 
     def _gone(self, partition: str, position: int, end: int, why: str) -> SourceError:
         return SourceError(

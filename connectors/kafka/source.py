@@ -66,6 +66,7 @@ class KafkaSource:
         self._book = Book(positions, notes)
         self._positions = self._book.starts | positions
         self._upkeep = Upkeep(self._settings, self._book, self._ask)
+        self._upkeep.commit(positions)  # a kill may have come between the checkpoint and showing it
 
     def read(self, timeout_s: float) -> RecordBatch | None:
         fetching = self._watched()
@@ -86,7 +87,7 @@ class KafkaSource:
                 "started. The state directory is not whole: start afresh in another one."
             )
         if self._rereading is None:
-            self._rereading = Rereading(self._settings, self._book, self._positions, self._connect)
+            self._rereading = Rereading(self._settings, self._book, self._connect)
         yield from self._rereading.read(partition, start, end)
         self._positions[partition] = end
 
