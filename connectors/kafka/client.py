@@ -138,6 +138,8 @@ class PythonReading:
                 check_crcs=True,
                 metrics_enabled=False,
             )
+        # kafka-python 3.0.12 does not pass that setting on: a topic that is deleted would come into being again.
+        self._consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
 
     def assign(self, positions: Positions) -> None:
         partitions = _named(positions)

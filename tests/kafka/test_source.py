@@ -1,0 +1,425 @@
+"""The source on a real broker: where it starts, what it makes of gaps, and what it does when records are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import NewPartitions
+from kafka.errors import TopicAlreadyExistsError
+from kafka_broker import Broker, LocalBroker
+
+from connectors.kafka.client import PythonReading
+from connectors.kafka.source import KafkaSource
+from connectors.settings import KafkaSettings
+from daemon.errors import SourceError
+from daemon.values import Note, Positions, RecordBatch, RecordFormat
+
+JSON = RecordFormat("json")
+PATIENCE_S = 30.0
+
+# kafka-python leaves the sockets that could not connect to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _sockets_of_this_test_alone() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+@contextlib.contextmanager
+def opened(
+    broker: Broker,
+    positions: Positions | None = None,
+    notes: Sequence[Note] = (),
+    *,
+    reading: Callable[[KafkaSettings], Any] = PythonReading,
+    hangs_s: float = 60.0,
+    **settings: Any,
+) -> Iterator[KafkaSource]:
+    given = KafkaSettings(bootstrap_servers=broker.bootstrap, group=None, discover_every_s=0.2, **settings)
+    source = KafkaSource(given, JSON, reading=reading, hangs_s=hangs_s)
+    source.open(positions or {}, notes)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def take(source: KafkaSource, records: int) -> list[RecordBatch]:
+    """Read until there are so many records."""
+    batches: list[RecordBatch] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while sum(map(len, batches)) < records:
+        assert time.monotonic() < deadline, f"{sum(map(len, batches))} of {records} records came"
+        batch = source.read(0.1)
+        if batch is not None:
+            batches.append(batch)
+    assert sum(map(len, batches)) == records
+    return batches
+
+
+def wait(source: KafkaSource, happened: Callable[[], bool]) -> None:
+    """Read, and find nothing, until something has happened."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline
+        assert source.read(0.05) is None
+
+
+def values(batches: list[RecordBatch]) -> list[object]:
+    return [value for batch in batches for value in batch.values]
+
+
+def notes(batches: list[RecordBatch]) -> list[Note]:
+    return [batch.note for batch in batches if batch.note is not None]
+
+
+def after(batches: list[RecordBatch]) -> Positions:
+    return {batch.partition: int(batch.ends[-1]) for batch in batches}
+
+
+def numbers(first: int, last: int) -> list[bytes]:
+    return [b"%d" % number for number in range(first, last)]
+
+
+def delete_before(broker: Broker, topic: str, offset: int) -> None:
+    """Delete the records before an offset, as retention does."""
+    with contextlib.closing(broker.admin()) as admin:
+        admin.delete_records({TopicPartition(topic, 0): offset})
+
+
+def at_times(broker: Broker, topic: str) -> None:
+    """Write ten records, ten seconds apart from each other, the last one now."""
+    producer = broker.producer()
+    now_ms = int(time.time() * 1000)
+    for number in range(10):
+        producer.send(topic, b"%d" % number, partition=0, timestamp_ms=now_ms - 10_000 * (9 - number))
+    producer.close()
+
+
+@pytest.mark.parametrize(("start", "first"), [("earliest", 0), ("-45s", 5), ("-1h", 0), ("1970-01-01T00:00:00Z", 0)])
+def test_starts_where_the_settings_say(broker: Broker, start: str, first: int) -> None:
+    topic = broker.topic()
+    at_times(broker, topic)
+    with opened(broker, topic=topic, start=start) as source:
+        batches = take(source, 10 - first)
+    assert values(batches) == numbers(first, 10)
+    assert batches[0].start == first
+
+
+def test_starts_at_given_offsets_and_elsewhere_at_the_earliest(broker: Broker) -> None:
+    topic = broker.topic(2)
+    for partition in range(2):
+        broker.produce(topic, numbers(0, 10), partition)
+    with opened(broker, topic=topic, start={f"{topic}/1": 7}) as source:
+        batches = take(source, 13)
+    assert {batch.partition: batch.start for batch in reversed(batches)} == {f"{topic}/0": 0, f"{topic}/1": 7}
+
+
+@pytest.mark.parametrize("start", ["latest", "2100-01-01"])
+def test_what_was_latest_at_the_first_start_stays_so(broker: Broker, start: str) -> None:
+    topic = broker.topic(2)
+    broker.produce(topic, numbers(0, 10))
+    broker.produce(topic, numbers(0, 3), 1)
+    with opened(broker, topic=topic, start=start) as source:
+        wait(source, lambda: source.connected)
+        broker.produce(topic, numbers(10, 15))
+        batches = take(source, 5)
+    assert values(batches) == numbers(10, 15)
+    broker.produce(topic, numbers(15, 20))
+    broker.produce(topic, numbers(3, 5), 1)
+    with opened(broker, {}, notes(batches), topic=topic, start=start) as source:  # killed before a checkpoint
+        again = take(source, 12)
+    assert values([batch for batch in again if batch.partition.endswith("/0")]) == numbers(10, 20)
+    assert values([batch for batch in again if batch.partition.endswith("/1")]) == numbers(3, 5)
+
+
+def test_several_topics_and_a_pattern_read_the_same(broker: Broker) -> None:
+    prefix = broker.topic()
+    topics = [broker.topic(2, name=f"{prefix}.{word}") for word in ("clicks", "views")]
+    for topic in topics:
+        broker.produce(topic, numbers(0, 5), 1)
+    for given in ({"topic": topics}, {"pattern": rf"{prefix}\..*"}):
+        with opened(broker, **given) as source:
+            batches = take(source, 10)
+        assert set(after(batches)) == {f"{topic}/1" for topic in topics}
+
+
+def test_new_partitions_and_topics_are_found_and_read_from_their_beginning(broker: Broker) -> None:
+    prefix = broker.topic()
+    topic = broker.topic(name=f"{prefix}.a")
+    with opened(broker, pattern=rf"{prefix}\..*", start="latest") as source:
+        wait(source, lambda: source.connected)
+        with contextlib.closing(broker.admin()) as admin:
+            admin.create_partitions({topic: NewPartitions(2)})
+        broker.produce(topic, numbers(0, 3), 1)
+        other = broker.topic(name=f"{prefix}.b")
+        broker.produce(other, numbers(3, 5))
+        batches = take(source, 5)
+    assert after(batches) == {f"{topic}/1": 3, f"{other}/0": 2}
+    assert all(batch.start == 0 for batch in batches)
+    assert {name for note in notes(batches) for name in note["starts"]} == {f"{topic}/0", f"{topic}/1", f"{other}/0"}
+
+
+def test_keys_headers_timestamps_and_what_is_no_sample(broker: Broker) -> None:
+    topic = broker.topic()
+    now_ms = int(time.time() * 1000)
+    broker.produce(topic, [b"a"], key=b"k", headers=[("h", b"1"), ("h", b"2")], timestamp_ms=now_ms)
+    broker.produce(topic, [None], key=b"gone")
+    broker.produce(topic, [b"x" * 2000])
+    with opened(broker, topic=topic, max_record_bytes=1024) as source:
+        batches = take(source, 3)
+    keys = [key for batch in batches for key in batch.keys or ()]
+    headers = [list(header) for batch in batches for header in batch.headers or ()]
+    assert keys == [b"k", b"gone", None]
+    assert headers[0] == [("h", b"1"), ("h", b"2")]
+    assert batches[0].timestamps_s is not None
+    assert batches[0].timestamps_s[0] == now_ms / 1000
+    reasons = [batch.defects[index].reason for batch in batches for index in sorted(batch.defects or ())]  # type: ignore[index]
+    assert reasons == ["tombstone", "oversized"]
+    assert len(values(batches)[2]) == 1024  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_compression(broker: Broker, codec: str) -> None:
+    topic = broker.topic()
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "compression.type": codec, "linger.ms": 100})
+    for value in numbers(0, 5000):
+        producer.produce(topic, value, partition=0)
+    producer.flush()
+    with opened(broker, {f"{topic}/0": 1234}, [start_note(topic)], topic=topic) as source:
+        batches = take(source, 5000 - 1234)
+    assert values(batches) == numbers(1234, 5000)
+
+
+def start_note(topic: str, partition: int = 0) -> Note:
+    return {"starts": {f"{topic}/{partition}": 0}, "topics": {}, "lost": {}}
+
+
+def test_ranges_join_over_the_gaps_that_compaction_leaves(broker: Broker) -> None:
+    configs = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
+    topic = broker.topic(configs=configs)
+    rng = np.random.default_rng(2)
+    keys = rng.integers(0, 60, 1200)
+    producer = broker.producer()
+    for number, key in enumerate(keys):
+        producer.send(topic, b"%d" % number, key=b"%d" % key, partition=0)
+        if number % 300 == 299:
+            producer.flush()
+            time.sleep(0.15)  # so that there are segments to be cleaned
+    producer.close()
+    left = until_compacted(broker, topic, 1200)
+    with opened(broker, topic=topic) as source:
+        batches = take(source, len(left))
+    ends = np.concatenate([batch.ends for batch in batches])
+    assert (ends - 1).tolist() == left
+    assert batches[0].start == 0
+    assert all(batch.start == before.ends[-1] for before, batch in pairwise(batches))
+    name = batches[0].partition
+    cuts = sorted({0, *rng.choice(ends, 12).tolist(), int(ends[-1])})
+    with opened(broker, {}, notes(batches), topic=topic) as source:
+        again = [batch for a, b in pairwise(cuts) for batch in source.read_range(name, a, b)]
+    assert values(again) == values(batches)
+    assert np.concatenate([batch.ends for batch in again]).tolist() == ends.tolist()
+
+
+def until_compacted(broker: Broker, topic: str, before: int) -> list[int]:
+    """Wait until the cleaner has been there and finds no more, and return the offsets that are left."""
+    deadline = time.monotonic() + PATIENCE_S
+    left = offsets(broker, topic)
+    while True:
+        assert time.monotonic() < deadline, "the cleaner does not come"
+        if len(left) > before // 2:
+            broker.produce(topic, [b"end"], key=b"end")  # begins a new segment, so that the last one can be cleaned
+        time.sleep(1.5)
+        known, left = left, offsets(broker, topic)
+        if known == left:
+            return left
+
+
+def offsets(broker: Broker, topic: str) -> list[int]:
+    """Return the offsets of all records, as another consumer finds them."""
+    partition = TopicPartition(topic, 0)
+    found: list[int] = []
+    with contextlib.closing(KafkaConsumer(bootstrap_servers=broker.bootstrap, enable_auto_commit=False)) as consumer:
+        consumer.assign([partition])
+        consumer.seek_to_beginning()
+        while consumer.position(partition) < consumer.end_offsets([partition])[partition]:
+            found += [record.offset for records in consumer.poll(500).values() for record in records]
+    return found
+
+
+def test_records_that_retention_took_stop_the_daemon_with_their_offsets(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 100))
+    with opened(broker, topic=topic) as source:
+        batches = take(source, 100)
+    delete_before(broker, topic, 60)
+    with (
+        opened(broker, {f"{topic}/0": 40}, notes(batches), topic=topic) as source,
+        pytest.raises(SourceError, match=rf"{topic}/0: the records at offsets 40 to 59 \(20 offsets\) were deleted"),
+    ):
+        take(source, 1)
+    with (
+        opened(broker, {f"{topic}/0": 40}, notes(batches), topic=topic) as source,
+        pytest.raises(SourceError, match="offsets 45 to 69 again, and they are gone"),
+    ):
+        list(source.read_range(f"{topic}/0", 45, 70))
+    with opened(broker, {f"{topic}/0": 60}, notes(batches), topic=topic) as source:
+        assert values(take(source, 40)) == numbers(60, 100)
+
+
+def test_records_that_retention_took_are_skipped_on_request_and_the_gap_is_a_record(broker: Broker) -> None:
+    topic = broker.topic()
+    name = f"{topic}/0"
+    broker.produce(topic, numbers(0, 100))
+    with opened(broker, topic=topic) as source:
+        first = take(source, 100)
+    delete_before(broker, topic, 60)
+    with opened(broker, {name: 40}, notes(first), topic=topic, on_data_loss="skip") as source:
+        batches = take(source, 41)
+    gap = batches[0]
+    assert (gap.start, gap.ends.tolist()) == (40, [60])
+    assert gap.defects is not None
+    assert gap.defects[0].reason == "lost"
+    assert "offsets 40 to 59" in gap.defects[0].detail
+    assert values(batches[1:]) == numbers(60, 100)
+    known = [*notes(first), *notes(batches)]
+    with opened(broker, {name: 40}, known, topic=topic, on_data_loss="skip") as source:
+        again = list(source.read_range(name, 40, 80))
+        rest = take(source, 20)
+    assert [batch.start for batch in again] == [40, 60]
+    assert again[0].defects == gap.defects
+    assert values([*again[1:], *rest]) == numbers(60, 100)
+
+
+def test_a_topic_that_was_deleted_or_made_again_is_not_taken_for_the_same(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 10))
+    with opened(broker, topic=topic) as source:
+        batches = take(source, 10)
+        with contextlib.closing(broker.admin()) as admin:
+            admin.delete_topics([topic])
+        with pytest.raises(SourceError, match=f"the topic {topic} was deleted"):
+            take(source, 1)
+    with contextlib.closing(broker.admin()) as admin:
+        assert topic not in admin.list_topics()
+    made_again(broker, topic)
+    broker.produce(topic, numbers(100, 120))
+    with (
+        opened(broker, after(batches), notes(batches), topic=topic) as source,
+        pytest.raises(SourceError, match=f"the topic {topic} was deleted and made again"),
+    ):
+        take(source, 1)
+
+
+def made_again(broker: Broker, topic: str) -> None:
+    """Create a topic that is just being deleted."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            broker.topic(name=topic)
+            break
+        except TopicAlreadyExistsError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_a_topic_that_is_missing_is_not_created(broker: Broker) -> None:
+    with (
+        opened(broker, topic="no-such-topic") as source,
+        pytest.raises(SourceError, match="there is no topic no-such-topic"),
+    ):
+        take(source, 1)
+    with contextlib.closing(broker.admin()) as admin:
+        assert "no-such-topic" not in admin.list_topics()
+
+
+def test_a_state_of_another_source_is_refused(broker: Broker) -> None:
+    with (
+        pytest.raises(SourceError, match="file-0: the state holds a position"),
+        opened(broker, {"file-0": 3}, topic="t"),
+    ):
+        pass
+
+
+def test_goes_on_after_an_outage(mortal_broker: LocalBroker) -> None:
+    topic = mortal_broker.topic(3)
+    for partition in range(3):
+        mortal_broker.produce(topic, numbers(0, 500), partition)
+    with opened(mortal_broker, topic=topic) as source:
+        batches = take(source, 1500)
+        mortal_broker.kill()
+        wait(source, lambda: not source.connected)
+        mortal_broker.start()
+        for partition in range(3):
+            mortal_broker.produce(topic, numbers(500, 600), partition)
+        batches += take(source, 300)
+        wait(source, lambda: source.connected)
+    for partition in range(3):
+        assert values([b for b in batches if b.partition == f"{topic}/{partition}"]) == numbers(0, 600)
+
+
+def test_waits_for_a_broker_that_is_not_there_yet(mortal_broker: LocalBroker) -> None:
+    topic = mortal_broker.topic()
+    mortal_broker.produce(topic, numbers(0, 10))
+    mortal_broker.kill()
+    with opened(mortal_broker, topic=topic) as source:
+        for _ in range(10):
+            assert source.read(0.05) is None
+        assert not source.connected
+        mortal_broker.start()
+        assert values(take(source, 10)) == numbers(0, 10)
+
+
+def test_a_network_that_stalls_holds_up_neither_reads_nor_the_end(mortal_broker: LocalBroker) -> None:
+    topic = mortal_broker.topic()
+    mortal_broker.produce(topic, numbers(0, 10))
+    with opened(mortal_broker, topic=topic) as source:
+        take(source, 10)
+        mortal_broker.suspend()
+        try:
+            started = time.monotonic()
+            for _ in range(10):
+                assert source.read(0.1) is None
+            assert time.monotonic() - started < PATIENCE_S
+        finally:
+            mortal_broker.go_on()
+        mortal_broker.produce(topic, numbers(10, 20))
+        assert values(take(source, 10)) == numbers(10, 20)
+
+
+class Hanging(PythonReading):
+    """A client whose poll never comes back: the first one does so in the middle of the stream."""
+
+    hung = 0
+
+    def poll(self, timeout_s: float) -> Any:
+        found = super().poll(timeout_s)
+        if found and Hanging.hung == 0:
+            Hanging.hung += 1
+            while True:
+                time.sleep(0.1)
+        return found
+
+
+def test_a_poll_that_hangs_is_given_up_and_nothing_is_missed(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 3000))
+    Hanging.hung = 0
+    with opened(broker, topic=topic, reading=Hanging, hangs_s=1.5) as source:
+        assert values(take(source, 3000)) == numbers(0, 3000)
+    assert Hanging.hung == 1
