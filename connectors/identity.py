@@ -60,17 +60,18 @@ def find(identity: Identity, path: str, position: int | None, others: list[str])
 
     `position`: an offset in it, behind a line, that it must still reach. Renamed files are looked for in the same
     directory and among `others`. Other inodes count only where the content tells enough: a directory that
-    was restored or copied.
+    was restored or copied. Where no other is in the file's old directory, the settings have moved on with a copy:
+    that comes first, since the original would be read beside it.
     """
+    copies = [name for name in others if Path(name).name == Path(path).name]
+    if all(Path(name).parent != Path(path).parent for name in others):
+        for name in copies:
+            if _is_copy(identity, name, position):
+                return name
     for name in _with_inode(identity.inode, path, others):
         if _is(identity, name, position or 0):
             return name
-    if identity.head_bytes == 0:
-        return None
-    for name in [path, *(name for name in others if Path(name).name == Path(path).name)]:
-        if _is(identity, name, position or 0) and (position is None or _ends_line(name, position)):
-            return name
-    return None
+    return next((name for name in [path, *copies] if _is_copy(identity, name, position)), None)
 
 
 def renamed_to(identity: Identity, path: str) -> str | None:
@@ -106,6 +107,13 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
             return sorted((entry for entry in entries if entry.is_file()), key=lambda entry: entry.name)
     except OSError:
         return []
+
+
+def _is_copy(identity: Identity, path: str, position: int | None) -> bool:
+    """Whether a file of another inode may be taken for this one, as far as it was read."""
+    if identity.head_bytes == 0:
+        return False
+    return _is(identity, path, position or 0) and (position is None or _ends_line(path, position))
 
 
 def _inode(path: str) -> int | None:

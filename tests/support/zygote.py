@@ -10,6 +10,7 @@ Reads JSON lines on standard input and answers each with one on standard output:
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,15 @@ def _become(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    running: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
             answer = {"status": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
+            running.remove(request["wait"])
         else:
             answer = {"pid": start(request)}
+            running.add(answer["pid"])
         print(json.dumps(answer), flush=True)
+    for pid in running:  # a test that failed left it
+        os.kill(pid, signal.SIGKILL)
