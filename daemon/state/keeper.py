@@ -72,7 +72,7 @@ class Keeper:
         marks = checkpoint.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.items():
             place, mark = marks.get(name, (None, None))
-            output.open(mark if place == output.place else None)
+            output.open(mark if place == self._place(output) else None)
         if checkpoint is not None:
             self._announce_checkpoint(checkpoint.manifest)  # its line came after its own marks
         entries = self.journal.read(self.progress.calls)
@@ -142,7 +142,7 @@ class Keeper:
         started = time.perf_counter()
         self._remember_commit()
         try:
-            marks = {name: (output.place, output.mark()) for name, output in self.outputs.items()}
+            marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.items()}
         except StoreError as error:
             self._take_results([Written(self._manifest(), 0.0, 0, error)])
             return
@@ -153,6 +153,11 @@ class Keeper:
         except OSError as error:  # the old segment serves as well: calls are found by their numbers
             log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
         self.monitor.checkpoint_begun(time.perf_counter() - started)
+
+    def _place(self, output: Output) -> str:
+        """Return where an output goes: as seen from the state directory if it is in there, since that may move."""
+        path = Path(output.place)
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def _start_segment(self) -> None:
         fingerprint = self.settings_record["fingerprint"]

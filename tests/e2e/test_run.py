@@ -52,7 +52,9 @@ def test_the_history_has_a_line_for_each_score(whole: tuple[Path, Result]) -> No
     assert scores[-2]["metrics"] == result.json()["scores"]
     assert scores[-2]["baselines"] == result.json()["baselines"]
     checkpoints = history(folder / "state", "checkpoint")
-    assert [line["samples"] for line in checkpoints] == [0, 500, 1000, 1500]
+    counts = [line["samples"] for line in checkpoints]  # one is put off while the one before it is being written
+    assert counts == sorted(set(counts))
+    assert (counts[0], counts[-1]) == (0, RECORDS)
     assert checkpoints[-1]["digest"] == result.json()["digest"]
 
 
@@ -75,13 +77,15 @@ def test_checkpoints_are_listed_shown_verified_and_pinned(zygote: Zygote, whole:
     assert shown["digest"] in succeeded(zygote.run(folder, "checkpoints", "show", "state")).stdout
 
     rows = json.loads(succeeded(zygote.run(folder, "checkpoints", "ls", "state", "--json")).stdout)
-    assert [row["samples_trained"] for row in rows] == [1500, 1000, 500]
+    counts = [row["samples_trained"] for row in rows]
+    assert counts == sorted(set(counts), reverse=True)
+    assert counts[0] == RECORDS
     assert rows[0]["digest"] == shown["digest"]
-    assert succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.count("\n") == 3
+    assert succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.count("\n") == len(rows)
 
-    assert "3 checkpoints verify" in succeeded(zygote.run(folder, "checkpoints", "verify", "state")).stdout
-    succeeded(zygote.run(folder, "checkpoints", "pin", "state", str(rows[2]["sequence"])))
-    assert "pinned" in succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.splitlines()[2]
+    assert f"{len(rows)} checkpoints verify" in succeeded(zygote.run(folder, "checkpoints", "verify", "state")).stdout
+    succeeded(zygote.run(folder, "checkpoints", "pin", "state", str(rows[-1]["sequence"])))
+    assert "pinned" in succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.splitlines()[-1]
 
 
 def test_what_is_not_there_is_said_plainly(zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path) -> None:

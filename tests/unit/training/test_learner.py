@@ -121,7 +121,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     single = np.array([step(x[i : i + 1], y[i : i + 1]).numpy().item() for i in range(len(x))])
     ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
-    fused = Updates(*_in_order(build(), ours), [], outputs=1, clip_norm=None, rows=1, xla=True)
+    fused = Updates(*_in_order(build(), ours), [], outputs=1, clip_norm=None, xla=True)
     weight = np.ones((2500, 1), np.float32)
     many = [
         fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, 2500)[0].ravel() for i in range(0, len(x), 2500)
