@@ -27,11 +27,21 @@ def parse(text: str) -> dict[str, tuple[str, int]]:
         action, _, passing = rest.partition("@")
         if action not in _ACTIONS:
             raise ValueError(f"failpoint {item!r}: the action is one of {', '.join(_ACTIONS)}")
+        if passing and not passing.isdecimal():
+            raise ValueError(f"failpoint {item!r}: behind the @ comes the number of the passing")
         plan[name.strip()] = (action, int(passing or 1))
     return plan
 
 
-_plan: dict[str, tuple[str, int]] = parse(os.environ.get(VARIABLE, ""))
+def _of_environment() -> dict[str, tuple[str, int]]:
+    try:
+        return parse(os.environ.get(VARIABLE, ""))
+    except ValueError as error:
+        os.write(2, f"learnd: {VARIABLE}: {error}\n".encode())
+        raise SystemExit(78) from error
+
+
+_plan: dict[str, tuple[str, int]] = _of_environment()
 _passed: Counter[str] = Counter()
 
 

@@ -40,17 +40,16 @@ def fill(disk: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "failpoints",
-    ["checkpoint.write=enospc@3", "checkpoint.manifest.before=eio@2", "history.sync=eio@2", "history.write=enospc@3"],
-)
-def test_training_outlasts_a_checkpoint_that_fails(
-    zygote: Zygote, digest: str, tmp_path: Path, failpoints: str
-) -> None:
-    folder = prepare(tmp_path / "run")
-    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failpoints))
+def test_training_outlasts_checkpoints_that_fail(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", checkpoint={"every": {"samples": 100}})
+    failing = "checkpoint.write=enospc@3,checkpoint.manifest.before=eio@4,history.sync=eio@6,history.write=enospc@4"
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failing))
     assert result.json()["digest"] == digest
-    assert "training goes on" in result.stderr
+    for failpoint in ("checkpoint.write", "checkpoint.manifest.before"):
+        assert f"(failpoint {failpoint})" in result.stderr
+    assert "scores.jsonl: history cannot be synced" in result.stderr
+    assert "output_not_written" in result.stderr
+    assert result.stderr.count("training goes on; a restart would repeat more") == 3
     assert "Traceback" not in result.stderr
     assert [line["samples"] for line in history(folder / "state")] == [500, 500, 1000, 1000, 1500, 1500]
 

@@ -127,7 +127,7 @@ def test_http_tells_what_the_daemon_does(zygote: Zygote, tmp_path: Path) -> None
     expected = {
         "update_seconds_bucket", "loss", "gradient_norm", "trainable_parameters", "holdout_score", "anchor_score",
         "forgetting_score", "checkpoint_seconds_count", "checkpoint_stall_seconds_count", "checkpoint_bytes",
-        "checkpoint_timestamp_seconds", "queue_samples", "retraces_total", "model_info", "source_lag_bytes",
+        "checkpoint_timestamp_seconds", "queue_samples", "retraces_total", "model_info",
     }  # fmt: skip
     assert expected <= set(seen)
     assert seen["process_resident_memory_bytes"][()] > 0

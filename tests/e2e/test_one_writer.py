@@ -23,23 +23,29 @@ def test_a_second_daemon_is_refused_and_told_who_holds_the_directory(
     assert succeeded(first.wait()).json()["digest"] == digest
 
 
-@pytest.mark.parametrize(
-    "failpoint", ["loop.updated=stop@40", "checkpoint.fence.before=stop@2", "checkpoint.rename.before=stop@2"]
-)
-def test_a_daemon_that_was_overtaken_never_publishes(zygote: Zygote, tmp_path: Path, failpoint: str) -> None:
+@pytest.fixture(scope="module")
+def expected(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run over a stream with some bad records."""
     stream = records()
     for index in range(0, len(stream), 60):
         stream[index] = {**stream[index], "a": None}
-    expected = prepare(tmp_path / "whole", json_lines(stream))
-    succeeded(zygote.run(expected, "run", "learnd.yaml"))
+    folder = prepare(tmp_path_factory.mktemp("expected") / "run", json_lines(stream))
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    return folder
 
-    folder = prepare(tmp_path / "run", json_lines(stream))
+
+@pytest.mark.parametrize(
+    "failpoint", ["loop.updated=stop@40", "checkpoint.fence.before=stop@2", "checkpoint.rename.before=stop@2"]
+)
+def test_a_daemon_that_was_overtaken_never_publishes(
+    zygote: Zygote, expected: Path, tmp_path: Path, failpoint: str
+) -> None:
+    folder = prepare(tmp_path / "run", (expected / "stream.jsonl").read_bytes())
     old = zygote.start(folder, "run", "learnd.yaml", failpoints=failpoint)
     old.wait_until_stopped()
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--take-over"))
     old.signal(signal.SIGCONT)
-    message = refused(old.wait(), 74)
-    assert "another daemon took over" in message
+    assert "another daemon took over" in refused(old.wait(), 74)
     assert summary(folder / "state") == summary(expected / "state")
     assert history(folder / "state") == history(expected / "state")
     assert dead_letters(folder / "state") == dead_letters(expected / "state")

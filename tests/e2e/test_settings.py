@@ -75,6 +75,13 @@ def test_validating_never_imports_tensorflow(tmp_path: Path) -> None:
     assert not {"tensorflow", "keras"} & imported
 
 
+def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    result = python(folder, "-c", "import os; os.environ['LEARND_FAILPOINTS'] = 'x=boom'; import daemon.failpoints")
+    assert result.returncode == 78
+    assert result.stderr.startswith("learnd: LEARND_FAILPOINTS: failpoint 'x=boom': the action is one of kill")
+
+
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
