@@ -7,6 +7,7 @@ any error the connection is closed and made anew: a client may spin for ever in 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from kafka.errors import (
     CorruptRecordError,
     KafkaConfigurationError,
     KafkaError,
+    KafkaTimeoutError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
     UnsupportedCodecError,
@@ -33,7 +35,7 @@ from connectors.settings import KafkaSettings
 from daemon.values import Int64, Positions
 
 POLL_RECORDS = 1000
-_CONNECT_MS = 10_000
+_CONNECT_MS = 5_000
 _REQUEST_MS = 15_000
 _MOST_BYTES = 16 << 20  # of a fetch
 _FETCH_WAIT_MS = 50  # how long a partition's new records may wait for a fetch of others that is on its way
@@ -46,6 +48,7 @@ _REFUSALS = (
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
+_TLS_REFUSAL = re.compile(r"SSL: \w*(CERTIFICATE|ALERT)")  # a certificate that one of the two does not accept
 
 
 class RefusedError(Exception):
@@ -214,13 +217,23 @@ class PythonAsking:
 
 
 class _refusals:  # noqa: N801  (used as a statement)
-    """Turns the errors of kafka-python that no waiting mends into RefusedError."""
+    """Turns the errors of kafka-python that no waiting mends into RefusedError.
 
-    def __enter__(self) -> None: ...
+    While it connects for the first time, it tries again after any of them, and in the end tells of the time alone.
+    """
+
+    def __enter__(self) -> None:
+        _trouble.refusal = None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, _REFUSALS):
+        if isinstance(error, KafkaTimeoutError) and _trouble.refusal is not None:
+            error = _trouble.refusal
+        if error is not None and _is_refusal(error):
             raise RefusedError(f"{type(error).__name__.removesuffix('Error')}: {error}") from error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, _REFUSALS) or _TLS_REFUSAL.search(str(error)) is not None
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python is untyped
@@ -239,9 +252,13 @@ class _LastTrouble(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text = ""
+        self.refusal: BaseException | None = None  # the last error among its complaints that no waiting mends
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = record.getMessage()
+        for part in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(part, BaseException) and _is_refusal(part):
+                self.refusal = part
 
 
 _trouble = _LastTrouble()

@@ -1,6 +1,8 @@
 """The zygote, and the modules of tests/support."""
 
+import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,17 @@ from processes import Zygote, shared_zygote
 @pytest.fixture(scope="session")
 def zygote() -> Zygote:
     return shared_zygote()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Overlook that kafka-python leaves sockets that could not connect to the garbage collector."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
+@pytest.fixture(autouse=True)
+def _sockets_of_this_test_alone() -> Iterator[None]:
+    yield
+    gc.collect()

@@ -39,10 +39,11 @@ SERVER = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{others}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{others}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -101,17 +102,30 @@ class LocalBroker(Broker):
 
     own = True
 
-    def __init__(self, libs: Path) -> None:
-        port, controller = _free_ports(2)
+    def __init__(
+        self, libs: Path, listeners: Mapping[str, str] | None = None, extra: str = "", scram: Sequence[str] = ()
+    ) -> None:
+        """`listeners` are further ones, {name: protocol}; `extra` goes into the settings, `scram` are users."""
+        listeners = listeners or {}
+        port, controller, *ports = _free_ports(2 + len(listeners))
         super().__init__(f"127.0.0.1:{port}")
+        self.listeners = {name: f"127.0.0.1:{other}" for name, other in zip(listeners, ports, strict=True)}
         self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
         self._java = ["java", "-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
         self._settings = self._folder / "server.properties"
-        self._settings.write_text(SERVER.format(port=port, controller=controller, data=self._folder / "data"))
+        text = SERVER.format(
+            port=port,
+            controller=controller,
+            data=self._folder / "data",
+            others="".join(f",{name}://{address}" for name, address in self.listeners.items()),
+            protocols="".join(f",{name}:{protocol}" for name, protocol in listeners.items()),
+        )
+        self._settings.write_text(text + extra)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._settings)]
+        tool += [part for user in scram for part in ("--add-scram", user)]
         subprocess.run([*self._java, *tool], check=True, capture_output=True)
 
     def start(self) -> LocalBroker:
@@ -206,9 +220,9 @@ def shared_broker() -> Broker:
     raise UnavailableError(f"no Kafka broker for tests: KAFKA_BOOTSTRAP_SERVERS is not set; {'; '.join(reasons)}")
 
 
-def own_broker() -> LocalBroker:
-    """Return a broker of one's own, which may be killed. Raises UnavailableError."""
-    return LocalBroker(_jars()).start()
+def own_broker(**options: Any) -> LocalBroker:
+    """Return a broker of one's own, which may be killed, with options of LocalBroker. Raises UnavailableError."""
+    return LocalBroker(_jars(), **options).start()
 
 
 def required(make: Any) -> Any:

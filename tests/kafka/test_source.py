@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -25,18 +24,6 @@ from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 PATIENCE_S = 30.0
-
-# kafka-python leaves the sockets that could not connect to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _sockets_of_this_test_alone() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @contextlib.contextmanager

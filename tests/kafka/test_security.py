@@ -1,0 +1,154 @@
+"""Each way to encrypt and to authenticate, on a broker set up for it, with right and wrong credentials."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka_broker import LocalBroker, own_broker, required
+
+from connectors.kafka.source import KafkaSource
+from connectors.settings import KafkaSettings
+from daemon.errors import SourceError
+from daemon.values import RecordFormat
+
+PATIENCE_S = 40.0
+LISTENERS = {"SASL": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "TLS": "SSL"}
+MODULES = "org.apache.kafka.common.security"
+EXTRA = """
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+{sasl}
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.both
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.tls.ssl.client.auth=required
+"""
+SASL = """
+listener.name.{listener}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_ali="open sesame";
+listener.name.{listener}.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+listener.name.{listener}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+listener.name.{listener}.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+listener.name.{listener}.oauthbearer.sasl.server.callback.handler.class={modules}.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler
+"""  # noqa: E501  (a settings file has no continuation lines here)
+
+
+@dataclass
+class Secured:
+    broker: LocalBroker
+    topic: str
+    folder: Path  # ca.pem, other.pem, client.pem, client.key, expired.pem, expired.key
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def authority(folder: Path, name: str) -> None:
+    subject = ["-subj", f"/CN={name}", "-days", "2", "-nodes"]
+    openssl(folder, "req", "-x509", "-newkey", "rsa:2048", *subject, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def certificate(folder: Path, name: str, *names: str) -> None:
+    """Make a key and a certificate of the authority `ca`, for these host names."""
+    request = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key"]
+    openssl(folder, "req", *request, "-out", f"{name}.csr")
+    (folder / "names").write_text(f"subjectAltName={','.join(names)}\n" if names else "")
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    folder = tmp_path_factory.mktemp("secured")
+    authority(folder, "ca")
+    authority(folder, "other")
+    certificate(folder, "broker", "IP:127.0.0.1")
+    certificate(folder, "client")
+    (folder / "broker.both").write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
+    sasl = "".join(SASL.format(listener=name, modules=MODULES) for name in ("sasl", "sasltls"))
+    users = [f"SCRAM-SHA-{bits}=[name=ali,password=open sesame]" for bits in (256, 512)]
+    extra = EXTRA.format(sasl=sasl, folder=folder)
+    broker: LocalBroker = required(lambda: own_broker(listeners=LISTENERS, extra=extra, scram=users))
+    topic = broker.topic()
+    broker.produce(topic, [b"1", b"2", b"3"])
+    yield Secured(broker, topic, folder)
+    broker.stop()
+
+
+def read(secured: Secured, listener: str, **settings: Any) -> list[object]:
+    """Return the values of the topic, read by way of a listener. Raises what the source raises."""
+    servers = secured.broker.listeners[listener]
+    given = KafkaSettings.model_validate(
+        {"bootstrap_servers": servers, "topic": secured.topic, "group": None, **settings}
+    )
+    source = KafkaSource(given, RecordFormat("json"))
+    source.open({}, [])
+    found: list[object] = []
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while len(found) < 3 and time.monotonic() < deadline:
+            batch = source.read(0.1)
+            found += batch.values if batch is not None else []
+    finally:
+        source.close()
+    return found
+
+
+def password(mechanism: str, secret: str = "open sesame") -> dict[str, Any]:
+    return {"mechanism": mechanism, "username": "ali", "password": secret}
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_names_and_passwords(secured: Secured, mechanism: str) -> None:
+    assert read(secured, "SASL", sasl=password(mechanism)) == [b"1", b"2", b"3"]
+    with pytest.raises(SourceError, match="the broker refuses") as caught:
+        read(secured, "SASL", sasl=password(mechanism, "open barley"))
+    assert "barley" not in str(caught.value)
+
+
+def token(claims: Mapping[str, Any]) -> str:
+    parts = [{"alg": "none"}, claims]
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def test_tokens_from_a_file(secured: Secured, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    now = int(time.time())
+    path.write_text(token({"sub": "ali", "iat": now, "exp": now + 3600}))
+    sasl = {"mechanism": "OAUTHBEARER", "token_path": str(path)}
+    assert read(secured, "SASL", sasl=sasl) == [b"1", b"2", b"3"]
+    path.write_text(token({"sub": "ali", "iat": now - 7200, "exp": now - 3600}))
+    with pytest.raises(SourceError, match="the broker refuses"):
+        read(secured, "SASL", sasl=sasl)
+
+
+def test_encryption_with_a_password(secured: Secured) -> None:
+    tls = {"ca": str(secured.folder / "ca.pem")}
+    assert read(secured, "SASLTLS", tls=tls, sasl=password("PLAIN")) == [b"1", b"2", b"3"]
+
+
+def test_a_certificate_of_its_own(secured: Secured) -> None:
+    own = {name: str(secured.folder / file) for name, file in (("certificate", "client.pem"), ("key", "client.key"))}
+    assert read(secured, "TLS", tls={"ca": str(secured.folder / "ca.pem"), **own}) == [b"1", b"2", b"3"]
+
+
+def test_certificates_that_are_not_accepted(secured: Secured) -> None:
+    tls = {"ca": str(secured.folder / "ca.pem")}
+    other = {"certificate": str(secured.folder / "other.pem"), "key": str(secured.folder / "other.key")}
+    port = secured.broker.listeners["SASLTLS"].rpartition(":")[2]
+    with pytest.raises(SourceError, match=r"the broker refuses.*certificate verify failed"):
+        read(secured, "SASLTLS", tls={"ca": str(secured.folder / "other.pem")}, sasl=password("PLAIN"))
+    with pytest.raises(SourceError, match=r"the broker refuses.*mismatch"):
+        read(secured, "SASLTLS", bootstrap_servers=f"localhost:{port}", tls=tls, sasl=password("PLAIN"))
+    with pytest.raises(SourceError, match=r"the broker refuses.*CERTIFICATE"):
+        read(secured, "TLS", tls=tls)
+    with pytest.raises(SourceError, match="the broker refuses"):
+        read(secured, "TLS", tls={**tls, **other})
