@@ -14,7 +14,7 @@ from bare import data
 from daemon_bench import FEATURES, settings, stream
 from report import Row
 
-TURNS = 7
+TURNS = 5
 
 
 def rows() -> list[Row]:
