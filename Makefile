@@ -20,7 +20,7 @@ demo: .venv/runtime  ## Install, and train on a live stream while you watch
 	@$(BIN)/learnd demo
 
 test: lint types layers  ## Everything that CI runs
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/dev  ## Style and likely mistakes
 	$(BIN)/ruff check $(CODE)
