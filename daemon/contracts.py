@@ -155,6 +155,25 @@ class Learner(Protocol):
     def restore(self, arrays: Arrays, facts: Facts) -> None: ...
 
 
+class Adaptable(Learner, Protocol):
+    """A learner that reactions can change, between two updates. What they change is part of its state."""
+
+    def boost(self, factor: float, over: int) -> None:
+        """Multiply the learning rate by `factor`, which falls back to 1 linearly over so many samples."""
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply the learning rate by `factor` for good."""
+
+    def reset_moments(self) -> None:
+        """Forget what the optimizer has gathered of earlier gradients."""
+
+    def next_phase(self) -> bool:
+        """Begin the next phase of the training; False, and nothing changes, where there is none."""
+
+    def refit_standardization(self) -> None:
+        """Let the running statistics of the inputs learn anew, quickly."""
+
+
 class Monitor(Protocol):
     """Who watches the loop: metrics, health, a progress display. Must never raise, nor change what is trained."""
 
