@@ -5,14 +5,8 @@ from __future__ import annotations
 import statistics
 
 from bare import data
-from daemon_bench import FEATURES, settings, stream
-from report import Row
-
-from daemon.app import compose
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.monitor import Monitor
-from daemon.state.lock import StateLock
+from daemon_bench import FEATURES, composed, settings, stream
+from report import Row, timed
 
 SAMPLES, TURNS = 400_000, 5
 MILLION = {"hidden": [1000, 990], "standardize": False}
@@ -23,18 +17,13 @@ def rows() -> list[Row]:
     shares = []
     with stream(x, y) as folder:
         for _ in range(TURNS):
-            metrics = Metrics()
-            monitor = Monitor(metrics, Health(), None, total_known=False)
             chosen = settings(folder, model=MILLION, train={"batch_size": 32})
-            lock = StateLock(chosen.checkpoint.dir)
-            lock.acquire()
-            loop = compose(chosen, lock, monitor)
-            loop.run(lambda: False)
+            with composed(chosen) as (loop, metrics):
+                rate = timed(lambda: loop.run(lambda: False), SAMPLES)
+                parameters = loop.learner.trainable_parameters
             stalled = metrics.registry.get_sample_value("learnd_checkpoint_stall_seconds_sum") or 0.0
             commits = metrics.registry.get_sample_value("learnd_checkpoint_stall_seconds_count") or 0.0
-            shares.append((stalled / monitor.seconds, stalled / commits, monitor.samples / monitor.seconds))
-            parameters = loop.learner.trainable_parameters
-            lock.release()
+            shares.append((stalled * rate / SAMPLES, stalled / commits, rate))
     share, each, rate = (statistics.median(column) for column in zip(*shares, strict=True))
     what = f"share of time that checkpoints stop the loop, every 50,000 samples, {parameters:,} parameters, B = 32"
     spread = f"{min(shares)[0]:.2%} to {max(shares)[0]:.2%}"

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bare import data, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from daemon.app import Options, run
+from daemon.app import Options, compose, run
+from daemon.loop import Loop
+from daemon.operate.health import Health
+from daemon.operate.metrics import Metrics
+from daemon.operate.monitor import Monitor
 from daemon.operate.reports import Summary
 from daemon.settings import Settings
+from daemon.state.lock import StateLock
 
 FEATURES, SAMPLES, FEW = 8, 400_000, 30_000
 
@@ -70,6 +75,16 @@ def settings(folder: Path, **sections: Any) -> Settings:
 
 def train(folder: Path, **sections: Any) -> Summary:
     return run(settings(folder, **sections), lambda: False, Options(http=False, display=False))
+
+
+@contextmanager
+def composed(chosen: Settings) -> Iterator[tuple[Loop, Metrics]]:
+    """Build the daemon without what stands around it, to look at it while it runs."""
+    metrics, lock = Metrics(), StateLock(chosen.checkpoint.dir)
+    lock.acquire()
+    with closing(compose(chosen, lock, Monitor(metrics, Health(), None, total_known=False))) as loop:
+        yield loop, metrics
+    lock.release()
 
 
 def speed(folder: Path, **sections: Any) -> float:
