@@ -97,7 +97,7 @@ def _run(
     metrics: Metrics,
     monitor: Monitor,
 ) -> Summary:
-    _finish_under_earlier_settings(settings, stop, lock, monitor)
+    settings = _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
     with closing(loop):
@@ -175,23 +175,28 @@ def _settings_record(settings: Settings) -> Facts:
 
 def _finish_under_earlier_settings(
     settings: Settings, stop: Callable[[], bool], lock: StateLock, monitor: Monitor
-) -> None:
+) -> Settings:
     """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
 
     So a change of the settings takes effect between two calls, whether the daemon before was stopped or killed.
+    Return the settings to go on with: those given, but for what cannot change inside a process.
     """
     root = settings.checkpoint.dir
     record = read_settings_record(root)
     if record is None or record["fingerprint"] == fingerprint(settings):
-        return
+        return settings
     newest = CheckpointStore(root, lock.may_publish).newest()
     if not Journal(root / "journal").read(newest.manifest["calls"] if newest else 0):
-        return
+        return settings
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
     here = {"checkpoint": settings.checkpoint, "source": earlier.source.with_access_of(settings.source)}
     with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
         loop.settle(stop)
+    threads = earlier.train.threads
+    if threads != settings.train.threads:
+        log.warning("threads_unchanged", threads=threads, consequence="train.threads holds after the next clean stop")
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"threads": threads})})
 
 
 def _reader(

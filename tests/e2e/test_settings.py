@@ -143,3 +143,16 @@ def test_settings_that_change_after_a_kill_hold_from_the_next_call_on(
     assert (given["updates"] < given["samples_trained"]) == ("batch_size" in change)
     assert len(dead_letters(folder / "state")) == sum(given["samples_rejected"].values()) == 80
     assert np.count_nonzero(counted) + given["samples_held_out"] + 80 == 4000
+
+
+def test_threads_that_change_after_a_kill_hold_after_the_next_clean_stop(zygote: Zygote, tmp_path: Path) -> None:
+    folder = SCENARIOS["one sample an update"].prepare(tmp_path / "run")
+    write_stream(folder)
+    killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.updated=kill@30"))
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.threads=2"))
+    assert "threads_unchanged" in result.stderr
+    assert (
+        "threads_unchanged"
+        not in succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.threads=2")).stderr
+    )
+    assert seen(folder / "state").max() == 1
