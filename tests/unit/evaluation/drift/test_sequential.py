@@ -1,0 +1,109 @@
+"""Detectors on errors: when they find what, each drift once, and the same after a restore."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon.errors import SettingsError, StateMismatchError
+from daemon.evaluation.drift.sequential import SequentialWatch
+from daemon.evaluation.drift.settings import SEQUENTIAL, DriftWatch
+
+DETECTORS = [*SEQUENTIAL, "adwin warned of by hddm_w"]
+
+
+def watch(detector: str, **settings: Any) -> SequentialWatch:
+    name, _, warn = detector.partition(" warned of by ")
+    whole = {"watch": "error", "detector": name, **({"warn": warn} if warn else {}), **settings}
+    return SequentialWatch(DriftWatch.model_validate(whole))
+
+
+def bernoulli(*parts: tuple[int, float], seed: int = 1) -> Any:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.random(length) < rate for length, rate in parts]).astype(np.float64)
+
+
+def scanned(looking: SequentialWatch, errors: Any, cuts: Sequence[int] = (), before: int = 0) -> list[Any]:
+    found = []
+    for start, end in zip([0, *cuts], [*cuts, len(errors)], strict=True):
+        found += looking.scan(errors[start:end], before + 1 + np.arange(start, end))
+    return found
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_what_is_found_depends_on_no_cut(detector: str) -> None:
+    errors = bernoulli((700, 0.2), (500, 0.6), (400, 0.2))
+    whole = scanned(watch(detector), errors)
+    assert whole
+    assert scanned(watch(detector), errors, range(1, len(errors))) == whole
+    assert scanned(watch(detector), errors, [3, 699, 700, 1000]) == whole
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("at", [0, 350, 790, 1300])
+def test_one_that_was_restored_goes_on_as_if_it_had_never_stopped(detector: str, at: int) -> None:
+    errors = bernoulli((700, 0.2), (500, 0.6), (400, 0.2))
+    first = watch(detector)
+    found = scanned(first, errors[:at])
+    arrays, facts = first.state()
+    second = watch(detector)
+    second.restore(arrays, json.loads(json.dumps(facts, allow_nan=False)))
+    found += scanned(second, errors[at:], before=at)
+    assert found == scanned(watch(detector), errors)
+    whole = watch(detector)
+    scanned(whole, errors)
+    assert second.state()[1] == whole.state()[1]
+
+
+def test_adwin_finds_a_rise_within_two_hundred_errors_and_once() -> None:
+    delays = []
+    for seed in range(20):
+        (drift,) = scanned(watch("adwin"), bernoulli((5000, 0.2), (1500, 0.4), seed=seed))
+        count, level, data = drift
+        assert level == "confirmed"
+        assert data["mean_before"] == pytest.approx(0.2, abs=0.03)
+        assert data["mean_after"] > 0.3
+        delays.append(count - 5000)
+    assert np.median(delays) <= 200
+
+
+@pytest.mark.parametrize("detector", ["adwin", "hddm_w", "page_hinkley", "ddm"])
+def test_a_model_that_gets_better_is_no_drift(detector: str) -> None:
+    found = scanned(watch(detector), bernoulli((3000, 0.5), (3000, 0.1)))
+    assert [drift for drift in found if drift[1] == "confirmed" and drift[0] > 3000] == []
+
+
+def test_a_stationary_stream_has_no_drift() -> None:
+    assert scanned(watch("adwin"), bernoulli((50_000, 0.2))) == []
+
+
+def test_a_warning_comes_first_and_once() -> None:
+    found = scanned(watch("adwin warned of by hddm_w", quiet=4000), bernoulli((3000, 0.1), (1500, 0.4)))
+    levels = [level for count, level, _ in found if count > 3000]
+    assert levels in (["warning", "confirmed"], ["confirmed"])
+    assert levels.count("confirmed") == 1
+
+
+def test_the_same_drift_is_reported_once_however_often_it_is_found() -> None:
+    rising = bernoulli((3000, 0.05), (400, 0.3), (400, 0.6), (400, 0.95))
+    assert len(scanned(watch("adwin", quiet=5000), rising)) == 1
+    assert len(scanned(watch("adwin", quiet=1), rising)) > 1
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    errors = bernoulli((1000, 0.2), (1000, 0.6))
+    holes = np.insert(errors, [10, 500, 1200], np.nan)
+    assert len(scanned(watch("adwin"), holes)) == len(scanned(watch("adwin"), errors)) == 1
+
+
+def test_an_argument_that_river_does_not_take_is_refused() -> None:
+    with pytest.raises(SettingsError, match="does not take"):
+        watch("adwin", arguments={"delts": 0.1})
+
+
+def test_the_state_of_another_detector_is_refused() -> None:
+    arrays, facts = watch("ddm").state()
+    with pytest.raises(StateMismatchError, match="Nothing was changed"):
+        watch("adwin").restore(arrays, facts)
