@@ -26,6 +26,11 @@ Float64: TypeAlias = NDArray[np.float64]
 Int64: TypeAlias = NDArray[np.int64]
 
 
+def finite(arrays: Arrays) -> bool:
+    """Whether there is no NaN and no infinity in any of them."""
+    return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
     """Why a record cannot be a sample. `reason` is one of a small, fixed set of words: it labels a metric."""
@@ -153,6 +158,15 @@ class JournalEntry:
     @classmethod
     def of(cls, number: int, call: Call) -> JournalEntry:
         return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.notes)
+
+
+class Skip(IntEnum):
+    """Why an update left every variable untouched. The names, in lower case, label a metric."""
+
+    NONE = 0
+    NON_FINITE = 1  # loss, gradients or layer statistics
+    LOSS = 2  # far above what is usual
+    GRADIENT_NORM = 3
 
 
 @dataclass(frozen=True, slots=True)

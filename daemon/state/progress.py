@@ -25,6 +25,7 @@ class Progress:
     positions: Positions = field(default_factory=dict)
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions, taken back
 
     def add(self, call: Call, report: Report) -> None:
         """Count a call that has run."""
@@ -42,6 +43,25 @@ class Progress:
         self.updates_skipped += skipped
         self.samples_trained += (call.updates - skipped) * int(call.x.shape[1])
 
+    def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
+        """Set aside what was trained since `then`, the `facts` of that time: the model is that of then.
+
+        Return the partition, start and end of each range. Positions and the count of `samples` go on.
+        """
+        trained = self.samples_trained - then["samples_trained"]
+        self.rejected.update({"rolled_back": trained} if trained else {})
+        self.samples_trained -= trained
+        self.updates = then["updates"]
+        spans = []
+        for partition, end in self.positions.items():
+            ranges = self.set_aside.setdefault(partition, [])
+            start = then["positions"].get(partition, self.starts[partition])
+            start = max(start, ranges[-1][1]) if ranges else start
+            if start < end:
+                ranges.append([start, end])
+                spans.append((partition, start, end))
+        return spans
+
     def stream_facts(self) -> Facts:
         """Return what depends on the stream alone: part of the digest."""
         return {
@@ -55,7 +75,13 @@ class Progress:
 
     def ranges(self) -> dict[str, list[list[int]]]:
         """Return the records that made the model: per partition the ranges of positions, the end not part of them."""
-        return {partition: [[self.starts[partition], end]] for partition, end in self.positions.items()}
+        return {partition: self._ranges_of(partition, end) for partition, end in self.positions.items()}
+
+    def _ranges_of(self, partition: str, end: int) -> list[list[int]]:
+        holes = self.set_aside.get(partition, [])
+        starts = [self.starts[partition], *(hole_end for _, hole_end in holes)]
+        ends = [*(hole_start for hole_start, _ in holes), end]
+        return [[start, stop] for start, stop in zip(starts, ends, strict=True) if start < stop]
 
     def facts(self) -> Facts:
         return {
@@ -65,6 +91,9 @@ class Progress:
             "samples": self.samples,
             "starts": dict(self.starts),
             "notes": [dict(note) for note in self.notes],
+            "set_aside": {
+                partition: [list(range_) for range_ in ranges] for partition, ranges in self.set_aside.items()
+            },
         }
 
     @classmethod
@@ -82,4 +111,5 @@ class Progress:
             positions=dict(facts["positions"]),
             starts=dict(facts["starts"]),
             notes=list(facts["notes"]),
+            set_aside={partition: list(ranges) for partition, ranges in facts.get("set_aside", {}).items()},
         )

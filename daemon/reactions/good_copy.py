@@ -1,0 +1,68 @@
+"""The last good copy of the model, to roll back to.
+
+Checkpoints are made by the clock, too, so that which of them is the last one depends on the machine. This copy is
+taken at fixed counts of samples, is part of the checkpointed state, and so is a function of the stream.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from daemon.contracts import Adaptable
+from daemon.reactions.settings import RollBackAction
+from daemon.values import Arrays, Facts, finite
+
+_LOOKS = 8  # whose errors an error is compared with
+_PREFIX = "good."
+
+
+class GoodCopy:
+    """A copy of the learner, and how far the stream was then; and the errors that say whether a model is good."""
+
+    def __init__(self, action: RollBackAction) -> None:
+        self.action = action
+        self.progress: Facts | None = None  # of the copy
+        self.rollbacks = 0
+        self._since_copy = 0  # rollbacks
+        self._arrays: Arrays = {}
+        self._facts: Facts = {}
+        self._errors: list[float] = []
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the model went back as often as it may."""
+        return self.rollbacks >= self.action.most
+
+    def look(self, learner: Adaptable, error: float | None, progress: Facts) -> bool:
+        """Return whether the model is good, given the mean error since the last look; take a copy if it is."""
+        arrays, facts = learner.state()
+        good = finite(arrays) and self._passes(error)
+        if good:
+            self._arrays, self._facts, self.progress, self._since_copy = arrays, facts, progress, 0
+        if error is not None:
+            self._errors = [*self._errors, error][-_LOOKS:]
+        return good
+
+    def roll_back(self, learner: Adaptable) -> None:
+        """Give the learner its good copy back, at a lower learning rate. Each time in a row lowers it further."""
+        self.rollbacks += 1
+        self._since_copy += 1
+        learner.restore(self._arrays, self._facts)
+        learner.slow_down(self.action.times**self._since_copy)
+
+    def state(self) -> tuple[Arrays, Facts]:
+        arrays = {_PREFIX + name: array.copy() for name, array in self._arrays.items()}
+        facts = {"learner": self._facts, "progress": self.progress, "errors": list(self._errors)}
+        return arrays, {**facts, "rollbacks": self.rollbacks, "since_copy": self._since_copy}
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        self._arrays = {name.removeprefix(_PREFIX): a for name, a in arrays.items() if name.startswith(_PREFIX)}
+        self._facts, self.progress, self._errors = facts["learner"], facts["progress"], list(facts["errors"])
+        self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]
+
+    def _passes(self, error: float | None) -> bool:
+        """Whether an error is in the range of those before: a burst of wrong labels is not."""
+        if error is None:
+            return not self._errors
+        usual = median(self._errors) if self._errors else error
+        return error <= max(2 * usual, usual + 0.02)

@@ -1,0 +1,57 @@
+"""What became of reactions: the mean error before each, and after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daemon.evaluation.counters import running_sum
+from daemon.values import Arrays, Event, Facts, Float64
+
+SAMPLES = 1_000  # before and after, whose mean error is told
+
+
+class Ledger:
+    """Keeps the latest errors, and tells of each reaction how the error was around it."""
+
+    def __init__(self) -> None:
+        self._errors: Float64 = np.zeros(0)
+        self._open: list[Facts] = []
+
+    def add(self, errors: Float64, samples: int) -> list[Event]:
+        """Take in the errors of samples, NaN where there is none, before which there were `samples`.
+
+        Return what became of the reactions that are long enough ago.
+        """
+        known = np.concatenate((self._errors, errors))
+        self._errors = known[-SAMPLES:]
+        done = [entry for entry in self._open if samples + len(errors) >= entry["at"] + SAMPLES]
+        self._open = [entry for entry in self._open if entry not in done]
+        return [
+            _outcome(entry, known[: len(known) - (samples + len(errors) - entry["at"] - SAMPLES)]) for entry in done
+        ]
+
+    def reacted(self, rule: int, on: str, samples: int) -> float | None:
+        """Open an account of a reaction. Return the mean error before it; None without any."""
+        before = _mean(self._errors)
+        self._open.append({"rule": rule, "on": on, "at": samples, "before": before})
+        return before
+
+    def state(self) -> tuple[Arrays, Facts]:
+        return {"errors": self._errors.copy()}, {"open": [dict(entry) for entry in self._open]}
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        self._errors, self._open = np.array(arrays["errors"]), [dict(entry) for entry in facts["open"]]
+
+
+def _outcome(entry: Facts, errors: Float64) -> Event:
+    """Return what became of a reaction, from the errors up to the end of its account."""
+    data: dict[str, Any] = {"rule": entry["rule"], "on": entry["on"], "reacted_at": entry["at"]}
+    around = {"error_before": entry["before"], "error_after": _mean(errors[-SAMPLES:])}
+    return Event("reaction.outcome", entry["at"] + SAMPLES, data | around)
+
+
+def _mean(errors: Float64) -> float | None:
+    known = errors[np.isfinite(errors)]
+    return float(running_sum(np.zeros(()), known)[-1] / len(known)) if len(known) else None

@@ -1,0 +1,128 @@
+"""What happens beside drift: skipped updates in a row, an error that no longer falls, a score that drops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.reactions.settings import Reaction
+from daemon.values import Event, Facts, Float64, Int64
+
+_SETS = ("holdout", "anchor")
+_RISING = ("accuracy", "r2")
+_FALLING = ("rmse", "mae", "log_loss")
+
+
+class SkipsInARow:
+    """An event when so many updates in a row were skipped: once a run, for each length that a rule asks for."""
+
+    def __init__(self, kind: str, rules: Iterable[Reaction]) -> None:
+        self._kind = kind
+        self._lengths = {rule.in_a_row for rule in rules if rule.on == kind}
+        self.run = 0
+
+    def scan(self, skipped: NDArray[np.bool_], counts: Int64) -> list[Event]:
+        """Take in updates; `counts` are the samples up to each."""
+        if not skipped.any():
+            self.run = 0
+            return []
+        events = []
+        for skip, count in zip(skipped.tolist(), counts.tolist(), strict=True):
+            self.run = self.run + 1 if skip else 0
+            if self.run in self._lengths:
+                events.append(Event(self._kind, count, {"in_a_row": self.run}))
+        return events
+
+
+class Plateau:
+    """An event when the mean error of a window is no longer below the best before, so many windows in a row."""
+
+    def __init__(self, rule: Reaction, index: int) -> None:
+        self._rule, self._index = rule, index
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, as after a change of phase."""
+        self._sum, self._seen, self._best, self._waited = 0.0, 0, None, 0
+
+    _sum: float
+    _seen: int
+    _best: float | None
+    _waited: int
+
+    def scan(self, errors: Float64, counts: Int64) -> list[Event]:
+        """Take in the errors of samples, NaN where there is none; `counts` are the samples up to each."""
+        events, start = [], 0
+        while start < len(errors):
+            taken = errors[start : start + self._rule.samples - self._seen]
+            for error in taken[np.isfinite(taken)].tolist():  # one after the other: the sum depends on no cut
+                self._sum += error
+            self._seen += len(taken)
+            start += len(taken)
+            if self._seen == self._rule.samples:
+                events += self._window_full(int(counts[start - 1]))
+        return events
+
+    def _window_full(self, count: int) -> list[Event]:
+        mean = self._sum / self._seen
+        self._sum, self._seen = 0.0, 0
+        if self._best is None or mean < self._best * (1 - self._rule.by):
+            self._best, self._waited = mean, 0
+            return []
+        self._waited += 1
+        if self._waited < self._rule.in_a_row:
+            return []
+        self._waited = 0
+        return [Event("score.plateau", count, {"rule": self._index, "error": mean, "best": self._best})]
+
+    def facts(self) -> Facts:
+        return {"sum": self._sum, "seen": self._seen, "best": self._best, "waited": self._waited}
+
+    def restore(self, facts: Facts) -> None:
+        self._sum, self._seen, self._best, self._waited = (facts[key] for key in ("sum", "seen", "best", "waited"))
+
+
+class Drop:
+    """An event when a score of the holdout or the anchor file falls so far below the best since the last drop."""
+
+    def __init__(self, rule: Reaction, index: int) -> None:
+        self._rule, self._index = rule, index
+        self._best: dict[str, float] = {}
+
+    def scan(self, scores: Sequence[Event]) -> list[Event]:
+        """Take in the scores that were published."""
+        events = []
+        for score in scores:
+            name = score.data["set"]
+            if name not in _SETS or (found := _main_score(score.data["metrics"])) is None:
+                continue
+            metric, value, fell = *found, 0.0
+            best = self._best.get(name)
+            if best is not None:
+                fell = _fall(metric, best, value)
+            if fell > self._rule.by:
+                del self._best[name]
+                data = {"rule": self._index, "set": name, "metric": metric, "score": value, "best": best}
+                events.append(Event("score.drop", score.samples, data))
+            elif best is None or fell < 0:
+                self._best[name] = value
+        return events
+
+    def facts(self) -> Facts:
+        return dict(self._best)
+
+    def restore(self, facts: Facts) -> None:
+        self._best = dict(facts)
+
+
+def _main_score(metrics: Facts) -> tuple[str, float] | None:
+    return next(((name, metrics[name]) for name in (*_RISING, *_FALLING) if name in metrics), None)
+
+
+def _fall(metric: str, best: float, value: float) -> float:
+    """Return how far a score fell: as it is where more is better, else by how many times the error has grown."""
+    if metric in _RISING:
+        return best - value
+    return value / best - 1 if best > 0 else float(value > 0)

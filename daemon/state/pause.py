@@ -1,0 +1,37 @@
+"""A pause that a reaction has begun: a file in the state directory, which ends it by being removed.
+
+So it outlives the process, and an operator ends it without knowing which process that is.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import structlog
+
+from daemon.errors import StoreError
+
+log = structlog.get_logger()
+
+
+class Pause:
+    """Whether training is to wait. The file says since when, and why."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "paused"
+
+    def begin(self, reason: str) -> None:
+        """Wait from here on. Raises StoreError where the file cannot be written."""
+        try:
+            self._path.write_text(f"{reason}\n", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}. Training is not paused.") from error
+        log.warning("paused", reason=reason, action=f"remove {self._path} to go on")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return False at once where there is no pause, True after `timeout_s` where there is one."""
+        if not self._path.exists():
+            return False
+        time.sleep(timeout_s)
+        return True

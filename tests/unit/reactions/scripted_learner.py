@@ -1,0 +1,63 @@
+"""A learner whose predictions the features hold, so that a test writes the errors that it wants."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.values import Arrays, Call, Facts, Float32, Report, Skip
+
+
+class ScriptedLearner:
+    """A `contracts.Adaptable`. Columns of x: the prediction, and whether the update is skipped (1), or far off (2).
+
+    Its weight tells the order of samples, and of what was done to it.
+    """
+
+    trainable_parameters = 1
+
+    def __init__(self) -> None:
+        self.info: dict[str, str] = {}
+        self.weight = 0
+        self.seen = 0
+        self.done: list[list[object]] = []  # what was done to it, and behind how many samples
+
+    def update(self, call: Call) -> Report:
+        skipped = call.x[:, :, 1].max(axis=1).astype(np.uint8)
+        for batch, skip in zip(call.x, skipped.tolist(), strict=True):
+            self.seen += len(batch)
+            if skip == Skip.NONE:
+                self.weight = (self.weight * 31 + int(1 + batch[:, 0].sum())) % (1 << 61)
+        loss = np.where(skipped == Skip.NON_FINITE, np.nan, 1).astype(np.float32)
+        return Report(call.x[:, :, :1], loss, loss, skipped)
+
+    def predict(self, x: NDArray[np.float32]) -> Float32:
+        return np.full((len(x), 1), 0.5, np.float32)
+
+    def metric_results(self) -> dict[str, float]:
+        return {}
+
+    def boost(self, factor: float, over: int) -> None:
+        self._do("boost", factor, over)
+
+    def slow_down(self, factor: float) -> None:
+        self._do("slow_down", factor)
+
+    def reset_moments(self) -> None:
+        self._do("reset_moments")
+
+    def refit_standardization(self) -> None:
+        self._do("refit_standardization")
+
+    def next_phase(self) -> bool:
+        self._do("next_phase")
+        return False
+
+    def _do(self, name: str, *arguments: float) -> None:
+        self.done.append([name, self.seen, *arguments])
+        self.weight = self.weight * 37 % (1 << 61)
+
+    def state(self) -> tuple[Arrays, Facts]:
+        return {"weight": np.array([self.weight, self.seen])}, {"done": [list(entry) for entry in self.done]}
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        self.weight, self.seen = arrays["weight"].tolist()
+        self.done = [list(entry) for entry in facts["done"]]

@@ -1,0 +1,233 @@
+"""Rules on a learner that follows a script: at which sample they act, once, and the same however calls are cut."""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from scripted_learner import ScriptedLearner
+
+from daemon.errors import DataError
+from daemon.evaluation.drift.settings import DriftWatch
+from daemon.evaluation.drift.watch import Drift
+from daemon.reactions.reactions import Reactions
+from daemon.reactions.settings import Reaction
+from daemon.state.progress import Progress
+from daemon.stream.settings import SamplesSettings
+from daemon.values import Call, Event, Rejection, Span
+
+SPEC = SamplesSettings.model_validate({"features": {"p": "float", "skip": "float"}, "label": "y"}).spec("binary")
+WATCHES = [
+    DriftWatch.model_validate({"watch": "error", "detector": "adwin", "warn": "hddm_w", "quiet": 1500}),
+    DriftWatch.model_validate({"watch": "features", "detector": "psi", "reference": 1000, "window": 300}),
+]
+RATE = {"on": "drift.confirmed", "signal": "error", "do": [{"learning_rate": {"times": 3, "over": 500}}]}
+
+
+class Stream:
+    """Errors and skips by sample; labels are 0, so that a prediction of 1 is an error."""
+
+    def __init__(self, errors: Any, skips: Any = None) -> None:
+        skips = np.zeros(len(errors)) if skips is None else skips
+        self.x = np.stack([errors, skips], axis=1).astype(np.float32)
+
+    def call(self, start: int, end: int, batch: int = 1) -> Call:
+        x = self.x[start:end].reshape(-1, batch, 2)
+        y = np.zeros((*x.shape[:2], 1), np.float32)
+        span = Span("p", start, end)
+        return Call((span,), x, y, np.ones(x.shape[:2], np.float32), False, self.x[:0], y[:0, 0], end - start)
+
+
+class Run:
+    """A life of the reactions, without the rest of the daemon."""
+
+    def __init__(self, rules: Sequence[Any], watches: Sequence[DriftWatch] = WATCHES) -> None:
+        self.learner, self.progress = ScriptedLearner(), Progress()
+        self.drift = Drift(watches, SPEC)
+        made = [rule if isinstance(rule, Reaction) else Reaction.model_validate(rule) for rule in rules]
+        self.reactions = Reactions(made, self.learner, self.drift, SPEC.task)
+        self.events: list[Event] = []
+        self.set_aside: list[Rejection] = []
+
+    def feed(self, stream: Stream, cuts: Sequence[int], batch: int = 1, scores: Sequence[Event] = ()) -> "Run":
+        ends = sorted({*cuts, *(n for n in range(0, cuts[-1], *self.reactions.periods or (1 << 60,)) if n > cuts[0])})
+        for start, end in pairwise(ends):
+            call = stream.call(start, end, batch)
+            self.progress.add(call, self.reactions.update(call))
+            due = [score for score in scores if start < score.samples <= end]
+            events, set_aside = self.reactions.finish(call, due, self.progress)
+            self.events += events
+            self.set_aside += set_aside
+        return self
+
+    def saved(self, rules: Sequence[Any]) -> "Run":
+        """Return another life that goes on from the state of this one, by way of JSON."""
+        other = Run(rules)
+        states = {"drift": self.drift.state(), "reactions": self.reactions.state(), "learner": self.learner.state()}
+        for name, (arrays, facts) in states.items():
+            getattr(other, name).restore(arrays, json.loads(json.dumps(facts, allow_nan=False)))
+        other.progress = Progress.of(json.loads(json.dumps(self.progress.facts())))
+        return other
+
+    def of_kind(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event.kind == kind]
+
+    @property
+    def outcome(self) -> Any:
+        told = [(event.kind, event.samples, json.dumps(event.data)) for event in self.events]
+        return self.learner.weight, self.learner.done, told, self.set_aside, self.progress.stream_facts()
+
+
+def errors(*parts: tuple[int, float], seed: int = 2) -> Any:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.random(length) < rate for length, rate in parts]).astype(np.float64)
+
+
+DRIFTING = Stream(errors((2500, 0.05), (3500, 0.5)))
+RULES = [
+    {**RATE, "cooldown": 1000},
+    {"on": "drift.warning", "do": ["reset_moments", "log"], "cooldown": 700},
+    {"on": "drift.confirmed", "signal": "features", "do": ["refit_standardization", "checkpoint"]},
+    {"on": "score.plateau", "window": 400, "after": 2, "do": ["next_phase"], "cooldown": 900},
+    {"on": "loss.spike", "do": ["log"], "cooldown": 100},
+    {"on": "update.non_finite", "after": 5, "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 9}}]},
+]
+
+
+def troubled(seed: int = 5) -> Stream:
+    rng = np.random.default_rng(seed)
+    skips = np.zeros(6000)
+    skips[rng.integers(0, 6000, 40)] = 2
+    skips[3210:3230] = 1
+    skips[4500:4540] = 1
+    return Stream(errors((2500, 0.05), (3500, 0.5)), skips)
+
+
+def test_the_learning_rate_rises_right_behind_the_sample_that_confirms_the_drift() -> None:
+    run = Run([RATE]).feed(DRIFTING, [0, 6000])
+    confirmed = next(e for e in run.of_kind("drift") if e.data["level"] == "confirmed" and e.data["signal"] == "error")
+    assert 2500 < confirmed.samples < 2700
+    assert run.learner.done == [["boost", confirmed.samples, 3, 500]]
+    assert run.learner.seen == 6000
+
+
+def test_a_reaction_is_an_entry_with_its_cause_and_later_with_what_became_of_it() -> None:
+    run = Run([RATE]).feed(DRIFTING, [0, 6000])
+    (reaction,) = run.of_kind("reaction")
+    (outcome,) = run.of_kind("reaction.outcome")
+    assert reaction.data["cause"]["detector"] == "adwin"
+    assert reaction.data["actions"] == {"learning_rate": "done"}
+    before = float(DRIFTING.x[reaction.samples - 1000 : reaction.samples, 0].mean())
+    after = float(DRIFTING.x[reaction.samples : reaction.samples + 1000, 0].mean())
+    assert outcome.samples == reaction.samples + 1000
+    assert reaction.data["error_before"] == outcome.data["error_before"] == pytest.approx(before)
+    assert outcome.data["error_after"] == pytest.approx(after)
+
+
+def test_a_rule_rests_for_its_cooldown() -> None:
+    stream = Stream(errors((2500, 0.05), (3000, 0.5), (3000, 0.95)))
+    watch = [DriftWatch.model_validate({"watch": "error", "detector": "adwin", "quiet": 1})]
+    often = Run([{**RATE, "cooldown": 0}], watch).feed(stream, [0, 8500])
+    once = Run([{**RATE, "cooldown": 8000}], watch).feed(stream, [0, 8500])
+    assert len(often.of_kind("drift")) == len(once.of_kind("drift")) >= 2
+    assert len(often.learner.done) == len(often.of_kind("drift"))
+    assert len(once.learner.done) == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(cuts=st.sets(st.integers(1, 5999), max_size=25), batch=st.sampled_from([1, 3, 8]))
+def test_how_updates_are_grouped_into_calls_changes_nothing(cuts: set[int], batch: int) -> None:
+    stream, end = troubled(), 6000 // batch * batch
+    whole = Run(RULES).feed(stream, [0, end], batch) if batch == 1 else Run(RULES[:-1]).feed(stream, [0, end], batch)
+    assert len(whole.learner.done) >= 3
+    places = sorted({cut // batch * batch for cut in cuts} | {0, end})
+    other = Run(RULES if batch == 1 else RULES[:-1]).feed(stream, places, batch)
+    assert other.outcome == whole.outcome
+
+
+@pytest.mark.parametrize("at", [1, 900, 2620, 3215, 4000, 4531, 5999])
+def test_what_was_restored_goes_on_the_same(at: int) -> None:
+    stream = troubled()
+    whole = Run(RULES).feed(stream, [0, 6000])
+    first = Run(RULES).feed(stream, [0, at])
+    second = first.saved(RULES).feed(stream, [at, 6000])
+    second.events = first.events + second.events
+    second.set_aside = first.set_aside + second.set_aside
+    assert second.outcome == whole.outcome
+
+
+def test_after_many_skips_in_a_row_the_model_goes_back_and_what_it_lost_is_set_aside() -> None:
+    skips = np.zeros(5000)
+    skips[2300:2400] = 1
+    stream = Stream(np.zeros(5000), skips)
+    rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 3}}]}
+    run = Run([rule], []).feed(stream, [0, 5000])
+    (rollback,) = run.of_kind("rollback")
+    assert rollback.samples == 3000
+    assert rollback.data["samples_taken_back"] == 900
+    assert [(letter.start, letter.end, letter.defect.reason) for letter in run.set_aside] == [
+        (2000, 3000, "rolled_back")
+    ]
+    assert run.progress.ranges() == {"p": [[0, 2000], [3000, 5000]]}
+    assert (run.progress.samples_trained, run.progress.rejected["rolled_back"]) == (4000, 900)
+    assert run.learner.done == [["slow_down", 2000, 0.5]]
+    assert run.progress.positions == {"p": 5000}
+
+
+def test_each_return_to_the_same_copy_slows_further_down_and_the_last_one_stops() -> None:
+    stream = Stream(np.zeros(3000), np.where(np.arange(3000) > 1500, 1, 0))
+    stream.x[1995:2005, 1] = 0
+
+    def life(most: int) -> Run:
+        back = {"roll_back": {"every": 1000, "most": most}}
+        rule = {"on": "update.non_finite", "after": 10, "do": [back], "cooldown": 0}
+        return Run([rule], []).feed(stream, [0, 3000])
+
+    once, twice = life(1), life(2)
+    with pytest.raises(DataError, match=r"roll_back\.most"):
+        once.reactions.check()
+    assert len(once.of_kind("rollback")) == 1
+    twice.reactions.check()
+    assert twice.learner.done == [["slow_down", 1000, 0.25]]
+    assert [(letter.start, letter.end) for letter in twice.set_aside] == [(1000, 2000), (2000, 3000)]
+
+
+def score(samples: int, accuracy: float, name: str = "anchor") -> Event:
+    return Event("score", samples, {"set": name, "metrics": {"accuracy": accuracy}})
+
+
+def test_a_score_that_drops_is_measured_from_its_best() -> None:
+    rule = {"on": "score.drop", "margin": 0.1, "do": ["reset_moments"], "cooldown": 0}
+    scores = [score(1000, 0.8), score(2000, 0.9), score(3000, 0.81), score(4000, 0.79), score(5000, 0.7)]
+    run = Run([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
+    assert [event.samples for event in run.of_kind("score.drop")] == [4000]
+
+
+def test_a_plateau_is_so_many_windows_without_progress() -> None:
+    rule = {"on": "score.plateau", "window": 500, "after": 2, "margin": 0.5, "do": ["next_phase"], "cooldown": 0}
+    stream = Stream(errors((500, 0.8), (500, 0.2), (2000, 0.2)))
+    run = Run([rule], []).feed(stream, [0, 3000])
+    assert [event.samples for event in run.of_kind("score.plateau")] == [2000, 3000]
+    assert run.of_kind("reaction")[0].data["actions"] == {"next_phase": "nothing"}
+
+
+def test_a_pause_and_a_checkpoint_are_asked_of_the_loop() -> None:
+    run = Run([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
+    assert [wish.action for wish in run.reactions.take_wishes()] == ["checkpoint", "pause"]
+    assert run.reactions.take_wishes() == []
+
+
+def test_other_rules_than_before_begin_anew_on_what_was_seen() -> None:
+    first = Run(RULES).feed(DRIFTING, [0, 2000])
+    run = first.saved([RATE]).feed(DRIFTING, [2000, 6000])
+    assert [name for name, *_ in run.learner.done if name != "next_phase"] == ["boost"]
+    assert run.of_kind("score.plateau") == []
