@@ -120,7 +120,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     root = settings.checkpoint.dir
     source = open_source(settings)
     decoder = SampleDecoder(settings.samples, spec, _holdout_rule(settings))
-    learner = Learner(settings.model, settings.train, spec)
+    learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
     evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
     reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
     dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))
@@ -295,6 +295,7 @@ def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
         samples_held_out=progress.samples_held_out,
         updates=progress.updates,
         updates_skipped=progress.updates_skipped,
+        updates_skipped_by_reason=dict(sorted(progress.skipped.items())),
         scores=loop.evaluation.scores() | loop.learner.metric_results(),
         baselines=loop.evaluation.baselines(),
         seconds=seconds,

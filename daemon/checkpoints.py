@@ -118,7 +118,8 @@ def learner_of(root: Path, sequence: int | None = None) -> Learner:
     from daemon.training.learner import Learner
 
     settings = Settings.model_validate(record["settings"])
-    learner = Learner(settings.model, settings.train, settings.samples.spec(settings.model.task))
+    spec = settings.samples.spec(settings.model.task)
+    learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
     learner.restore(*learner_part(checkpoint))
     return learner
 

@@ -18,7 +18,8 @@ from daemon.section import Section
 from daemon.settings_problems import did_you_mean
 from daemon.state.settings import CheckpointSettings
 from daemon.stream.settings import SamplesSettings
-from daemon.training.settings import ModelSettings, TrainSettings
+from daemon.training.layer_choice import problem_with_phases
+from daemon.training.settings import GuardSettings, ModelSettings, PhasesSettings, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,12 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     """How the model is updated."""
 
+    guard: GuardSettings = GuardSettings()
+    """Which updates are skipped."""
+
+    phases: PhasesSettings = ()
+    """Which layers train, one phase after the other. Without any, all train as the model was built."""
+
     validation: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     """How the model is measured while it learns."""
 
@@ -107,6 +114,14 @@ class Settings(Section):
     shutdown_timeout_s: PositiveFloat = 25.0
     """How long a stop may take, in seconds: to finish the call and to write a checkpoint. Below the 30 that
     Kubernetes waits before it kills."""
+
+    @model_validator(mode="after")
+    def _phases_have_their_layers(self) -> Self:
+        if self.phases and (
+            problem := problem_with_phases(self.phases, self.model, self.samples.spec(self.model.task))
+        ):
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _best_is_published(self) -> Self:

@@ -174,6 +174,7 @@ def fingerprint(settings: Settings) -> str:
         "model": settings.model,
         "samples": settings.samples,
         "train": settings.train,
+        "guard": settings.guard,
         "validate": settings.validation,
     }
     plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}

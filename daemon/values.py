@@ -176,7 +176,12 @@ class Report:
     outputs: Float32  # (K, B, C) probabilities, or values for a regression
     loss: Float32  # (K,)
     gradient_norm: Float32  # (K,)
-    skipped: NDArray[np.bool_]  # (K,) updates that left every variable untouched
+    skipped: NDArray[np.uint8]  # (K,) of Skip: 0 where the update changed variables
+
+    def skips(self) -> dict[str, int]:
+        """Return how many updates were skipped, by reason."""
+        counts = np.bincount(self.skipped, minlength=len(Skip))
+        return {reason.name.lower(): int(counts[reason]) for reason in Skip if reason and counts[reason]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from daemon.operate.health import STATES
-from daemon.values import Event
+from daemon.values import Event, Skip
 
 MOST_PARTITIONS = 100
 OTHER_PARTITIONS = "other"
@@ -43,9 +43,10 @@ class Metrics:
         self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
         self._held_out = counter("samples_held_out_total", "Samples kept for the holdout, never trained on.")
         self._updates = counter("updates_total", "Optimizer steps taken.")
-        self._not_finite = counter("updates_skipped_total", "Updates that changed no variable.", "reason").labels(
-            "non_finite"
-        )
+        self._skipped = counter("updates_skipped_total", "Updates that changed no variable.", "reason")
+        for reason in Skip:
+            if reason:
+                self._skipped.labels(reason.name.lower())
         self._update_seconds = histogram(
             "update_seconds",
             "Seconds an update, one observation a compiled call: its time over its updates.",
@@ -96,17 +97,18 @@ class Metrics:
         seconds: float,
         loss: float,
         gradient_norm: float,
-        skipped: int = 0,
+        skipped: Mapping[str, int] | None = None,
     ) -> None:
-        """A call of K updates returned after `seconds`; `skipped` of them met a loss or gradient that is not finite.
+        """A call of K updates returned after `seconds`; `skipped` tells of how many that changed nothing, by reason.
 
         `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped;
         NaN, where all were, leaves the last value standing.
         """
         self._trained.inc(samples)
-        self._updates.inc(updates - skipped)
-        if skipped:
-            self._not_finite.inc(skipped)
+        skipped = skipped or {}
+        self._updates.inc(updates - sum(skipped.values()))
+        for reason, count in skipped.items():
+            self._skipped.labels(reason).inc(count)
         if updates:
             self._update_seconds.observe(seconds / updates)
         if math.isfinite(loss):

@@ -12,7 +12,7 @@ import numpy as np
 from daemon.operate.health import Health
 from daemon.operate.metrics import Metrics
 from daemon.operate.progress import Progress, Snapshot
-from daemon.values import Call, Event, Facts, Report
+from daemon.values import Call, Event, Facts, Report, Skip
 
 _SHOW_EVERY_S = 0.25
 _SLOW_EVERY_S = 1.0
@@ -100,7 +100,7 @@ class Monitor:
             self._display.update(self._snapshot(self._views))
 
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
-        good = ~report.skipped
+        good = report.skipped == Skip.NONE
         trained = int(good.sum()) * int(call.x.shape[1])
         self._seen.samples += call.samples
         loss, norm = _mean(report.loss[good]), _mean(report.gradient_norm[good])
@@ -112,7 +112,7 @@ class Monitor:
             seconds=seconds,
             loss=loss,
             gradient_norm=norm,
-            skipped=int(report.skipped.sum()),
+            skipped=report.skips(),
         )
         if len(call.held_x):
             self._metrics.held_out(len(call.held_x))

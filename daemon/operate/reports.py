@@ -29,6 +29,7 @@ class Summary:
     samples_held_out: int
     updates: int
     updates_skipped: int
+    updates_skipped_by_reason: Mapping[str, int]
     scores: _Scores
     baselines: Mapping[str, _Scores]
     seconds: float
@@ -53,7 +54,8 @@ class Summary:
         """Return the summary for people: a few aligned lines, and the scores beside their baselines."""
         rejected = sum(self.samples_rejected.values())
         by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.samples_rejected.items()))
-        skipped = f", {self.updates_skipped:,} skipped" if self.updates_skipped else ""
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.updates_skipped_by_reason.items())
+        skipped = f", {self.updates_skipped:,} skipped ({reasons})" if self.updates_skipped else ""
         rows = {
             "trained": f"{self.samples_trained:,} samples in {self.updates:,} updates{skipped}",
             "rejected": f"{rejected:,}" + (f" ({by_reason})" if rejected else ""),

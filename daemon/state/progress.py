@@ -20,7 +20,7 @@ class Progress:
     samples_trained: int = 0
     samples_held_out: int = 0
     updates: int = 0
-    updates_skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     positions: Positions = field(default_factory=dict)
     starts: Positions = field(default_factory=dict)
@@ -37,10 +37,11 @@ class Progress:
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
-        skipped = int(report.skipped.sum())
+        skips = report.skips()
+        skipped = sum(skips.values())
         self.samples += call.samples
         self.updates += call.updates - skipped
-        self.updates_skipped += skipped
+        self.skipped.update(skips)
         self.samples_trained += (call.updates - skipped) * int(call.x.shape[1])
 
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
@@ -61,6 +62,10 @@ class Progress:
                 ranges.append([start, end])
                 spans.append((partition, start, end))
         return spans
+
+    @property
+    def updates_skipped(self) -> int:
+        return sum(self.skipped.values())
 
     def stream_facts(self) -> Facts:
         """Return what depends on the stream alone: part of the digest."""
@@ -89,6 +94,7 @@ class Progress:
             "calls": self.calls,
             "records": self.records,
             "samples": self.samples,
+            "skipped": dict(sorted(self.skipped.items())),
             "starts": dict(self.starts),
             "notes": [dict(note) for note in self.notes],
             "set_aside": {
@@ -106,7 +112,7 @@ class Progress:
             samples_trained=facts["samples_trained"],
             samples_held_out=facts["samples_held_out"],
             updates=facts["updates"],
-            updates_skipped=facts["updates_skipped"],
+            skipped=Counter(facts["skipped"]),
             rejected=Counter(facts["samples_rejected"]),
             positions=dict(facts["positions"]),
             starts=dict(facts["starts"]),

@@ -6,46 +6,62 @@ variable afterwards, and an update that is not finite is undone from a copy take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from daemon.training.parts import Parts
 from daemon.values import Float32
 
 
 class TrainOnBatch:
     """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
 
-    def __init__(
-        self, model: Any, optimizer: Any, loss: Any, metrics: Sequence[Any], infer: Callable[[Any], Any]
-    ) -> None:
-        model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
+    def __init__(self, parts: Parts, times: Mapping[int, float]) -> None:
+        """`times` scales the steps of variables, by their ids."""
+        parts.model.compile(optimizer=parts.optimizer, loss=parts.loss, jit_compile=False)
         self.traces = 0
-        self._model = model
-        self._optimizer = optimizer
-        self._metrics = metrics
-        self._infer = infer
+        self._model, self._optimizer = parts.model, parts.optimizer
+        self._metrics, self._guard = parts.metrics, parts.guard
+        self._infer = parts.infer
+        self._times = times
 
-    def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Float32, Float32]:
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Float32, Float32]:
         outputs, figures = [], []
         for k in range(updates):
+            self._optimizer.learning_rate.assign(rates[k])
             outputs.append(self._infer(x[k]).numpy())
             figures.append(self._update(x[k], y[k], weight[k]))
-            if figures[-1][-1]:
+            if figures[-1][-1] == 0:
                 for metric in self._metrics:
                     metric.update_state(y[k], outputs[-1], weight[k])
+        self._optimizer.learning_rate.assign(rates[updates])
         return np.array(outputs, np.float32), np.array(figures, np.float32)
 
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]
         before = [np.array(variable.value.numpy()) for variable in variables]
         loss = float(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True)["loss"])
-        good = np.isfinite(loss) and all(_finite(variable) for variable in variables)
-        if not good:
+        verdict = self._verdict(loss, all(_finite(variable) for variable in variables))
+        if verdict != 0:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
-        return loss, float("nan"), float(good)
+        elif self._times:
+            for variable, value in zip(variables, before, strict=True):
+                if (times := self._times.get(id(variable))) is not None:
+                    variable.assign(value + np.float32(times) * (variable.value - value))
+        return loss, float("nan"), verdict
+
+    def _verdict(self, loss: float, finite: bool) -> float:
+        """Return 0 for a good update, as the compiled step does. The guard gets no norm: 0 enters no statistics."""
+        if not (finite and np.isfinite(loss)):
+            return float("nan")
+        if self._guard is None:
+            return 0.0
+        verdict = float(sum(self._guard.flags(loss, 0.0)))
+        self._guard.learn(loss, 0.0, finite=True)
+        return verdict
 
 
 def _finite(variable: Any) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 
 from daemon.training.runtime import keras, tf
 
+_SURE = 10  # samples, from which on a value of ten standard deviations is a stray
+_REFIT, _REFIT_HORIZON = 2000, 125  # samples
+
 
 @keras.saving.register_keras_serializable("learnd")
 class RunningStandardization(keras.layers.Layer):
@@ -15,7 +18,10 @@ class RunningStandardization(keras.layers.Layer):
     sample at a time or a batch at once (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). They take in a
     sample before it is scaled, as an unsupervised step may, so the very first one maps to zero and the n-th to
     at most sqrt(n). Up to `horizon` samples weigh the same; behind it older ones fade with that time constant.
-    Scaled values are limited to ±`limit`, so that a stray record cannot throw the layers behind.
+    Scaled values are limited to ±`limit`, so that a stray record cannot throw the layers behind. It enters the
+    statistics at that limit, too (behind the first few samples): a single one does not blind the layer for a
+    feature, while of many the limit follows.
+    A frozen layer keeps its statistics.
 
     Input and output: (batch, features).
     """
@@ -32,9 +38,14 @@ class RunningStandardization(keras.layers.Layer):
             name="variance", shape=shape, initializer="zeros", trainable=False, dtype="float32"
         )
         self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False, dtype="int32")
+        self.refit = self.add_weight(name="refit", shape=(), initializer="zeros", trainable=False, dtype="int32")
+
+    def start_refit(self) -> None:
+        """Forget, within the next `_REFIT` samples, what came before: by a factor of e every `_REFIT_HORIZON`."""
+        self.refit.assign(_REFIT)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if training:
+        if training and self.trainable:
             self._learn(inputs)
         scale = tf.math.rsqrt(tf.maximum(self.variance.value, 1e-12))
         scaled = (inputs - self.mean.value) * scale
@@ -42,8 +53,10 @@ class RunningStandardization(keras.layers.Layer):
 
     def _learn(self, inputs: Any) -> None:
         """Merge the batch into the statistics. The count stays below the horizon plus a batch."""
+        inputs = self._without_strays(inputs)
         rows = tf.shape(inputs)[0]
-        count = tf.minimum(self.count.value, self.horizon) + rows
+        horizon = tf.where(self.refit.value > 0, _REFIT_HORIZON, self.horizon)
+        count = tf.minimum(self.count.value, horizon) + rows
         share = tf.cast(rows, tf.float32) / tf.cast(count, tf.float32)
         batch_mean = tf.reduce_mean(inputs, axis=0)
         batch_variance = tf.reduce_mean(tf.square(inputs - batch_mean), axis=0)
@@ -53,6 +66,13 @@ class RunningStandardization(keras.layers.Layer):
         )
         self.mean.assign(self.mean.value + share * delta)
         self.count.assign(count)
+        self.refit.assign(tf.maximum(self.refit.value - rows, 0))
+
+    def _without_strays(self, inputs: Any) -> Any:
+        """Bring what lies beyond the limit to it, of features that have varied."""
+        varied = tf.logical_and(self.count.value >= _SURE, self.variance.value > 0)
+        reach = tf.where(varied, self.limit * tf.sqrt(self.variance.value), float("inf"))
+        return tf.clip_by_value(inputs, self.mean.value - reach, self.mean.value + reach)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -13,6 +13,7 @@ import numpy as np
 
 from daemon.errors import ModelError
 from daemon.training import layers
+from daemon.training.layer_choice import category_name
 from daemon.training.runtime import keras
 from daemon.training.settings import ModelSettings
 from daemon.values import ColumnKind, SampleSpec, TaskKind
@@ -65,16 +66,11 @@ def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
         parts.append(layers.RunningStandardization(name="standardize")(part) if settings.standardize else part)
     for index, column in enumerate(spec.columns):
         if column.kind is ColumnKind.CATEGORY:
-            name = _layer_name(index, column.name)
+            name = category_name(index, column.name)
             category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
             embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
             parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
-
-
-def _layer_name(index: int, column: str) -> str:
-    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in column)
-    return f"category_{index}_{plain}"
 
 
 def _call_build_function(name: str, spec: SampleSpec) -> Any:

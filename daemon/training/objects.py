@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from daemon.errors import SettingsError
 from daemon.training.runtime import keras
-from daemon.training.settings import KerasObject, TrainSettings
+from daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from daemon.values import TaskKind
 
 DEFAULT_LEARNING_RATE = 0.1
@@ -38,6 +39,28 @@ def _optimizer(settings: TrainSettings, model: Any) -> Any:
     if getattr(model, "optimizer", None) is not None:
         return keras.optimizers.deserialize(keras.optimizers.serialize(model.optimizer))
     return keras.optimizers.SGD(DEFAULT_LEARNING_RATE, global_clipnorm=DEFAULT_CLIP_NORM)
+
+
+def take_learning_rate(optimizer: Any) -> tuple[Any, Any]:
+    """Return the optimizer with a learning rate that is a variable, and what it had: a number, or a Keras schedule."""
+    config = optimizer.get_config()
+    given = config["learning_rate"]
+    if not isinstance(given, dict):
+        return optimizer, float(given)
+    plain = type(optimizer).from_config({**config, "learning_rate": 1.0})
+    return plain, keras.optimizers.schedules.deserialize(given)
+
+
+def create_learning_rate(number: int, phase: PhaseSettings, default: Any) -> Any:
+    """Return the learning rate of a phase: a number, or a Keras schedule. Raises SettingsError."""
+    given = phase.learning_rate
+    if isinstance(given, dict):
+        return _create(f"phases.{number}.learning_rate", given, keras.optimizers.schedules, _schedule)
+    return default if given is None else float(given)
+
+
+def _schedule(given: dict[str, Any]) -> Any:
+    return keras.optimizers.schedules.deserialize({"module": "keras.optimizers.schedules", **given})
 
 
 def take_global_clip_norm(optimizer: Any) -> float | None:
@@ -74,7 +97,7 @@ def _accuracy_of(metric: KerasObject, task: TaskKind) -> KerasObject:
     return "sparse_categorical_accuracy" if task is TaskKind.CLASSES else "binary_accuracy"
 
 
-def _create(place: str, given: KerasObject | Any, module: Any) -> Any:
+def _create(place: str, given: KerasObject | Any, module: Any, get: Callable[[Any], Any] | None = None) -> Any:
     value = copy.deepcopy(given)  # Keras puts the objects that it makes into the configuration it was given
     try:
         if isinstance(value, str):
@@ -82,7 +105,7 @@ def _create(place: str, given: KerasObject | Any, module: Any) -> Any:
         if isinstance(value, dict) and "class_name" not in value:
             ((name, arguments),) = value.items()
             value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
-        return module.get(value)
+        return (get or module.get)(value)
     except Exception as error:
         verdict = "is not taken by Keras" if _is_known(given, module) else "is not known to Keras"
         problem = f"{place}: {given!r} {verdict}{_suggestion(given, module)}: {error}. Nothing was trained."

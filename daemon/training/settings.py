@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from daemon.section import Section
 
@@ -85,3 +86,91 @@ class TrainSettings(Section):
 
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads inside one TensorFlow operation. More help large layers only; the last bits depend on the number."""
+
+
+class GuardSettings(Section):
+    """Which updates are skipped for being far outside of what is usual. What is not finite is skipped in any case."""
+
+    sigma: Annotated[float, Field(gt=0, le=100)] | None = 6.0
+    """An update is skipped where its loss or the norm of its gradients lies more than so many standard deviations
+    above the recent mean, in logarithms of the recent maximum (see the page on exactness). `null` turns it off."""
+
+    warm_up: Annotated[int, Field(ge=2)] = 20
+    """Updates before it acts, at the start and after a change of phase."""
+
+
+class LayerType(Section):
+    """Layers by their class."""
+
+    type: str
+    """The name of a Keras layer class: `Dense`, `Conv2D`."""
+
+
+LayerItem = Annotated[str, Field(min_length=1)] | PositiveInt | LayerType
+LayerChoice = LayerItem | list[LayerItem]
+
+
+class SamplesEnd(Section):
+    """A phase that ends after a number of samples."""
+
+    samples: PositiveInt
+    """Samples that go through updates in the phase; it ends with the update that reaches them."""
+
+
+class GroupSettings(Section):
+    """Layers that train at a learning rate of their own."""
+
+    layers: LayerChoice
+    """Which, in the forms of `unfreeze`."""
+
+    times: PositiveFloat
+    """What the learning rate is multiplied by for them."""
+
+
+class PhaseSettings(Section):
+    """Which layers train, until when, and at which learning rates."""
+
+    unfreeze: LayerChoice | None = None
+    """The layers that train, all others being frozen. A text is a pattern of names (`output`, `block_5*`,
+    `base/conv_?`, `*` for all), a number counts layers with weights from the end, `{type: Dense}` names a class; or a
+    list of these. Default: the layers train as the model was built."""
+
+    freeze: LayerChoice | None = None
+    """The layers that do not train, in the same forms."""
+
+    until: SamplesEnd | Literal["plateau", "drift", "command"] | None = None
+    """When the next phase begins: after `{samples: N}` in this one, at a plateau of the score, at a confirmed drift,
+    or when it is told to. The last phase has no end."""
+
+    learning_rate: PositiveFloat | dict[str, Any] | None = None
+    """The learning rate of the phase: a number, or a Keras schedule, `{name: {argument: value}}`, which counts the
+    samples of the phase. Default: that of the optimizer."""
+
+    groups: list[GroupSettings] = []
+    """Layers that train faster or slower than that."""
+
+    warm_up: NonNegativeInt = 1000
+    """Samples over which the learning rate rises from 0 when the phase follows another one: layers that train for
+    the first time have no moments yet."""
+
+    batch_normalization: Literal["inference", "training"] = "inference"
+    """Whether BatchNormalization layers stay as they are, statistics, scale and shift, or train where chosen."""
+
+    def choices(self) -> list[tuple[str, LayerChoice]]:
+        """Return what names layers, each with its key."""
+        own = [("unfreeze", self.unfreeze), ("freeze", self.freeze)]
+        groups = [(f"groups.{number}.layers", group.layers) for number, group in enumerate(self.groups)]
+        return [(key, choice) for key, choice in [*own, *groups] if choice is not None]
+
+
+def check_ends(phases: Sequence[PhaseSettings]) -> Sequence[PhaseSettings]:
+    """Raise ValueError where a phase has no end, or the last one has one."""
+    for number, phase in enumerate(phases, 1):
+        if phase.until is None and number < len(phases):
+            raise ValueError(f"phase {number} of {len(phases)} has no `until`, so that the next one never begins")
+        if phase.until is not None and number == len(phases):
+            raise ValueError("the last phase has an `until`, and no phase follows")
+    return phases
+
+
+PhasesSettings = Annotated[tuple[PhaseSettings, ...], AfterValidator(check_ends)]

@@ -2,22 +2,26 @@
 
 The loop has a trip count given at run time, so that one compiled shape serves any number of updates up to its
 bucket, and the bits do not depend on how the updates were grouped into calls. An update whose loss, gradients or
-layer statistics are not finite leaves every variable as it was.
+layer statistics are not finite, or which the guard finds far outside of what is usual, leaves every variable as it was.
 
-Three things here are written for XLA on a processor, each measured at one sample an update:
+Four things here are written for XLA on a processor, each measured at one sample an update:
 
 - Sums of squares go through a dot product. XLA sums the elements of a vector one by one, which for the gradients
   of a small network takes as long as the whole update; its dot product is vectorised.
 - The verdict is the result of a dot product too. XLA fuses a cheap scalar into every kernel that reads it, and
   would compute the verdict again for each element of each variable.
 - A skipped update is a `where` for each variable, not a branch: XLA fuses it into the kernel that writes the variable.
+- The learning rate of an update, like the guard's limits, is a variable that the update before has written: what is
+  carried by the loop is read by the kernels, what is computed inside of it may be computed by each of them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from daemon.training.parts import Parts
+from daemon.training.phases import may_train
 from daemon.training.runtime import keras, tf
 
 # What a layer does differently while training, it does by the `training` argument of its call. These only pass the
@@ -44,58 +48,55 @@ class Updates:
     """The compiled loop over the updates of a call, for one set of trainable variables."""
 
     def __init__(
-        self,
-        model: Any,
-        loss: Any,
-        optimizer: Any,
-        metrics: Sequence[Any],
-        *,
-        outputs: int,
-        clip_norm: float | None,
-        xla: bool,
-        signature: Sequence[Any] | None = None,
+        self, parts: Parts, times: Mapping[int, float], *, xla: bool, signature: Sequence[Any] | None = None
     ) -> None:
-        """Gradients are scaled down to the global norm `clip_norm`.
+        """`times` scales the steps of variables, by their ids.
 
-        A `signature` of x, y, weight and updates leaves B open: compiled once, whatever sizes come in which order.
+        A `signature` of all arguments leaves B open: compiled once, whatever sizes come in which order.
         """
-        self._model = model
-        self._loss = loss
-        self._optimizer = optimizer
-        self._metrics = list(metrics)
-        self._outputs = outputs
-        self._own_prediction = predicts_differently(model)
-        self._as_probabilities = link(loss)
-        self._clip_norm = clip_norm
+        self._model, self._optimizer, self._loss = parts.model, parts.optimizer, parts.loss
+        self._metrics, self._guard = parts.metrics, parts.guard
+        self._clip_norm, self._outputs = parts.clip_norm, parts.outputs
+        self._times = times
+        frozen = {id(weight) for weight in may_train(self._model)}
+        self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
+        self._own_prediction = predicts_differently(self._model)
+        self._as_probabilities = link(self._loss)
         self.traces = 0
         self._function = tf.function(self._loop, jit_compile=xla, input_signature=signature)
         self._compiled: dict[tuple[int, ...], Any] = {}
 
-    def __call__(self, x: Any, y: Any, weight: Any, updates: int) -> tuple[Any, Any]:
-        """Run the first `updates` of (K, B, ...) samples: outputs (K, B, C), and (K, 3) of loss, norm and verdict."""
-        run = self._of_shape(x, y, weight)
-        outputs, figures = run(tf.constant(x), tf.constant(y), tf.constant(weight), tf.constant(updates))
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Any, Any]:
+        """Run the first `updates` of (K, B, ...) samples: outputs (K, B, C), and (K, 3) of loss, norm and verdict.
+
+        `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
+        `guard.reasons_of` reads.
+        """
+        run = self._of_shape(x, y, weight, rates)
+        outputs, figures = run(*map(tf.constant, (x, y, weight, rates, updates)))
         return outputs.numpy(), figures.numpy()
 
-    def captured(self, x: Any, y: Any, weight: Any) -> list[Any]:
+    def captured(self, x: Any, y: Any, weight: Any, rates: Any) -> list[Any]:
         """Return the handles of the variables that a call of these shapes reads or writes."""
-        inputs = self._of_shape(x, y, weight).captured_inputs
+        inputs = self._of_shape(x, y, weight, rates).captured_inputs
         return [handle for handle in inputs if handle.dtype == tf.resource]
 
-    def _of_shape(self, x: Any, y: Any, weight: Any) -> Any:
+    def _of_shape(self, x: Any, y: Any, weight: Any, rates: Any) -> Any:
         """Return what runs calls of these shapes. To have TensorFlow find it anew takes 0.3 ms a call."""
         if x.shape not in self._compiled:
-            self._compiled[x.shape] = self._function.get_concrete_function(x, y, weight, tf.constant(0))
+            self._compiled[x.shape] = self._function.get_concrete_function(x, y, weight, rates, tf.constant(0))
         return self._compiled[x.shape]
 
-    def _loop(self, x: Any, y: Any, weight: Any, updates: Any) -> tuple[Any, Any]:
+    def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any]:
         self.traces += 1
         size = x.shape[0]
         outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
+        self._optimizer.learning_rate.assign(rates[0])
 
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
             output, figure = self._update(x[k], y[k], weight[k])
+            self._optimizer.learning_rate.assign(rates[k + 1])
             return k + 1, outputs.write(k, output), figures.write(k, figure)
 
         _, outputs, figures = tf.while_loop(
@@ -108,20 +109,28 @@ class Updates:
         prediction = self._model(x, training=False) if self._own_prediction else None
         loss, gradients, output = self._gradients(x, y, weight)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
-        good = self._verdict(loss, norm)
+        verdict = self._verdict(loss, norm)
+        if self._guard is not None:
+            self._guard.learn(loss, norm, tf.math.is_finite(verdict))
         self._optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
         output = tf.cast(output if prediction is None else prediction, tf.float32)
         for metric in self._metrics:
             metric.update_state(y, self._as_probabilities(output), weight)
+        good = verdict == 0
         for variable, value in before:
-            variable.assign(tf.where(good, variable.value, value))
-        return output, tf.stack([loss, norm, tf.cast(good, tf.float32)])
+            variable.assign(tf.where(good, self._stepped(variable, value), value))
+        return output, tf.stack([loss, norm, verdict])
+
+    def _stepped(self, variable: Any, before: Any) -> Any:
+        """Return the value after the update. The step of a group is scaled as a whole: right for any optimizer."""
+        times = self._times.get(id(variable))
+        return variable.value if times is None else before + times * (variable.value - before)
 
     def _changing(self) -> list[Any]:
         return [
             *self._model.trainable_variables,
-            *[variable for variable in self._model.variables if not variable.trainable],
-            *self._optimizer.variables,
+            *self._statistics,
+            *[variable for variable in self._optimizer.variables if variable is not self._optimizer.learning_rate],
             *[variable for metric in self._metrics for variable in metric.variables],
         ]
 
@@ -137,14 +146,15 @@ class Updates:
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], output
 
     def _verdict(self, loss: Any, norm: Any) -> Any:
-        """Whether the update may change the variables. Statistics that the forward pass has written count too."""
+        """Return 0 where the update may change the variables. Statistics that the forward pass wrote count too."""
         written = [
             tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
-            for variable in self._model.variables
-            if not variable.trainable and tf.as_dtype(variable.dtype).is_floating
+            for variable in self._statistics
+            if tf.as_dtype(variable.dtype).is_floating
         ]
-        zeros = tf.stack([loss * 0, norm * 0, *written])  # what is not finite times 0 is not 0
-        return tf.tensordot(zeros, tf.ones_like(zeros), 1) == 0
+        flags = [] if self._guard is None else self._guard.flags(loss, norm)
+        parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # what is not finite times 0 is not 0
+        return tf.tensordot(parts, tf.ones_like(parts), 1)
 
     def _clipped(self, gradients: list[Any], norm: Any) -> list[Any]:
         if self._clip_norm is None:

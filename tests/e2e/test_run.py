@@ -29,6 +29,7 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
         "samples_held_out",
         "updates",
         "updates_skipped",
+        "updates_skipped_by_reason",
         "scores",
         "baselines",
         "seconds",

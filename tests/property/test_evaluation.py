@@ -92,7 +92,7 @@ def call_of(stream: Stream, start: int, end: int, batch: int) -> tuple[Call, Rep
     )
     zeros = np.zeros(shape[0], np.float32)
     outputs = stream.outputs[start:end].reshape(*shape, -1)
-    return call, Report(outputs, zeros, zeros, np.zeros(shape[0], np.bool_))
+    return call, Report(outputs, zeros, zeros, np.zeros(shape[0], np.uint8))
 
 
 def evaluation_of(task: Task) -> Evaluation:

@@ -61,7 +61,7 @@ class AddingLearner:
             self.seen += batch[:, 0].tolist()
         updates, rows = call.x.shape[:2]
         loss = np.ones(updates, np.float32)
-        return Report(np.full((updates, rows, 1), 0.5, np.float32), loss, loss, np.zeros(updates, np.bool_))
+        return Report(np.full((updates, rows, 1), 0.5, np.float32), loss, loss, np.zeros(updates, np.uint8))
 
     def predict(self, x: NDArray[Any]) -> Float32:
         return np.full((len(x), 1), 0.5, np.float32)

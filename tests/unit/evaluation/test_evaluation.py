@@ -31,7 +31,7 @@ def call(outputs: Any, labels: Any, held: Any = ()) -> tuple[Call, Report]:
     x, weight = np.zeros((count, 1, 2), np.float32), np.ones((count, 1), np.float32)
     zeros = np.zeros(count, np.float32)
     consumed = Call((), x, labels, weight, False, held_x, held_y, count + len(held))
-    return consumed, Report(outputs, zeros, zeros, np.zeros(count, np.bool_))
+    return consumed, Report(outputs, zeros, zeros, np.zeros(count, np.uint8))
 
 
 def first_feature(x: Float32) -> Float32:
@@ -139,7 +139,7 @@ def test_a_call_of_no_update_takes_the_held_out_samples_and_publishes_nothing(sh
         records=3,
     )
     nothing = np.zeros(0, np.float32)
-    report = Report(np.zeros((*shape, 1), np.float32), nothing, nothing, np.zeros(0, np.bool_))
+    report = Report(np.zeros((*shape, 1), np.float32), nothing, nothing, np.zeros(0, np.uint8))
     assert found.update(empty, report, first_feature) == []
     events = found.update(*call([0.9, 0.9], [1, 1]), first_feature)
     assert [event.data["scored"] for event in events if event.data["set"] == "holdout"] == [3]

@@ -27,7 +27,7 @@ def scored(under_test: Evaluation, wrong: int) -> Event:
 
     x, y = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1, 1), np.float32)
     call = Call((), x, y, np.ones((2, 1), np.float32), False, x[:0, 0], y[:0, 0], 2)
-    report = Report(x, x[:, 0, 0], x[:, 0, 0], np.zeros(2, np.bool_))
+    report = Report(x, x[:, 0, 0], x[:, 0, 0], np.zeros(2, np.uint8))
     (event,) = [event for event in under_test.update(call, report, predict) if event.data["set"] == "anchor"]
     return event
 

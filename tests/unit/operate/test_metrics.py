@@ -13,11 +13,14 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_a_call_counts_samples_updates_and_skipped_ones() -> None:
     metrics = Metrics()
-    metrics.update_done(updates=8, samples=7, seconds=0.04, loss=0.5, gradient_norm=2.0, skipped=1)
-    metrics.update_done(updates=1, samples=0, seconds=0.01, loss=float("nan"), gradient_norm=float("nan"), skipped=1)
+    nan = {"non_finite": 1}
+    metrics.update_done(updates=8, samples=7, seconds=0.04, loss=0.5, gradient_norm=2.0, skipped={"loss": 1})
+    metrics.update_done(updates=1, samples=0, seconds=0.01, loss=float("nan"), gradient_norm=float("nan"), skipped=nan)
     assert value(metrics, "samples_trained_total") == 7
     assert value(metrics, "updates_total") == 7
-    assert value(metrics, "updates_skipped_total", reason="non_finite") == 2
+    assert value(metrics, "updates_skipped_total", reason="non_finite") == 1
+    assert value(metrics, "updates_skipped_total", reason="loss") == 1
+    assert value(metrics, "updates_skipped_total", reason="gradient_norm") == 0
     assert value(metrics, "update_seconds_count") == 2
     assert value(metrics, "update_seconds_sum") == 0.04 / 8 + 0.01
     assert (value(metrics, "loss"), value(metrics, "gradient_norm")) == (0.5, 2.0)

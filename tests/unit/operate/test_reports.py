@@ -15,6 +15,7 @@ SUMMARY = Summary(
     samples_held_out=20,
     updates=990,
     updates_skipped=10,
+    updates_skipped_by_reason={"loss": 3, "non_finite": 7},
     scores={"accuracy": 0.9, "auc": None},
     baselines={"no_change": {"accuracy": 0.85}, "majority": {"accuracy": 0.6}},
     seconds=2.0,
@@ -33,6 +34,7 @@ def test_the_keys_are_those_that_scripts_rely_on(tmp_path: Path) -> None:
         "samples_held_out",
         "updates",
         "updates_skipped",
+        "updates_skipped_by_reason",
         "scores",
         "baselines",
         "seconds",
@@ -49,7 +51,7 @@ def test_writing_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Pat
 
 def test_people_see_the_scores_beside_the_baselines() -> None:
     text = SUMMARY.text()
-    assert "1,000 samples in 990 updates, 10 skipped" in text
+    assert "1,000 samples in 990 updates, 10 skipped (loss 3, non_finite 7)" in text
     assert "3 (bad_json 2, missing 1)" in text
     rows = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
     assert rows["accuracy"] == ["0.9000", "0.8500", "0.6000"]

@@ -12,10 +12,11 @@ import pytest
 from daemon.errors import ModelError, SettingsError, StateMismatchError
 from daemon.state.digest import digest
 from daemon.training.learner import Learner
+from daemon.training.parts import Parts
 from daemon.training.runtime import configure, keras, tf
 from daemon.training.settings import ModelSettings, TrainSettings
 from daemon.training.step import Updates
-from daemon.values import Arrays, Call, Column, ColumnKind, Report, SampleSpec, Task, TaskKind
+from daemon.values import Arrays, Call, Column, ColumnKind, Report, SampleSpec, Skip, Task, TaskKind
 
 BINARY = Task(TaskKind.BINARY, 1, 1)
 NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
@@ -121,17 +122,16 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     single = np.array([step(x[i : i + 1], y[i : i + 1]).numpy().item() for i in range(len(x))])
     ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
-    fused = Updates(*_in_order(build(), ours), [], outputs=1, clip_norm=None, xla=True)
-    weight = np.ones((2500, 1), np.float32)
+    model, optimizer = build()
+    parts = Parts(model, optimizer, ours, [], None, None, outputs=1, widths=(), infer=model, kept=dict)
+    fused = Updates(parts, {}, xla=True)
+    weight, rates = np.ones((2500, 1), np.float32), np.full(2501, 1e-3, np.float32)
     many = [
-        fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, 2500)[0].ravel() for i in range(0, len(x), 2500)
+        fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, rates, 2500)[0].ravel()
+        for i in range(0, len(x), 2500)
     ]
     assert np.abs(np.concatenate(many) - single).max() < 1e-4
     assert np.abs(single).max() > 10  # it has learned something
-
-
-def _in_order(built: tuple[Any, Any], loss: Any) -> tuple[Any, Any, Any]:
-    return built[0], loss, built[1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
@@ -143,10 +143,10 @@ def test_an_update_that_is_not_finite_leaves_every_variable_as_it_was(bad: float
     one.update(call(0, 3, 2, 4))
     before = bits(one.state()[0])
     report = one.update(call(6, 1, 2, 4, x=x))
-    assert report.skipped.tolist() == [True]
+    assert report.skipped.tolist() == [Skip.NON_FINITE]
     assert bits(one.state()[0]) == before
     report = one.update(call(8, 2, 2, 4))
-    assert report.skipped.tolist() == [False, False]
+    assert report.skipped.tolist() == [Skip.NONE, Skip.NONE]
     assert all(np.isfinite(array).all() for array in one.state()[0].values())
 
 
@@ -203,10 +203,10 @@ def test_a_learning_rate_that_the_settings_change_holds_after_a_restore() -> Non
     changed = learner(optimizer={"sgd": {"learning_rate": 0.25}})
     changed.restore(arrays, facts)
     assert changed.learning_rate == 0.25
-    arrays["optimizer/0001/sgd/learning_rate"] = np.array(0.125, np.float32)  # as a reaction may have left it
-    same = learner(optimizer={"sgd": {"learning_rate": 0.5}})
-    same.restore(arrays, facts)
-    assert same.learning_rate == 0.125
+    slowed = learner(optimizer={"sgd": {"learning_rate": 0.5}})
+    slowed.slow_down(0.25)
+    changed.restore(*slowed.state())
+    assert changed.learning_rate == 0.0625
 
 
 def test_weights_scale_the_loss_and_zero_weighs_nothing() -> None:

@@ -1,0 +1,131 @@
+"""The compiled calls of a phase: of full batches, with XLA where the model compiles, and of partial ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import structlog
+
+from daemon.errors import ModelError
+from daemon.training.by_batch import TrainOnBatch
+from daemon.training.parts import Parts
+from daemon.training.runtime import tf
+from daemon.training.settings import TrainSettings
+from daemon.training.step import Updates
+from daemon.values import Float32
+
+log = structlog.get_logger()
+
+_SMALL_CALL = 32
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_RAISED = re.compile(r"\w*(Error|Exception): ")
+_DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedError)
+
+
+class Step(Protocol):
+    """A compiled call. Its results are those of `Updates`."""
+
+    traces: int
+
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Float32, Float32]: ...
+
+
+class Calls:
+    """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
+
+    def __init__(self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float]) -> None:
+        """`times` scales the steps of variables, by their ids. Raises ModelError."""
+        self._parts = parts
+        self._train = train
+        self._max_updates = max_updates
+        self._times = times
+        self._partial: Step | None = None
+        self.xla = False
+        self.full = TrainOnBatch(parts, times) if train.step == "train_on_batch" else self._compiled()
+
+    @property
+    def partial(self) -> Step:
+        """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
+        if self._train.step == "train_on_batch":
+            return self.full
+        if self._partial is None:
+            shapes: list[tuple[int | None, ...]] = [*[(1, None, *last) for last in self._parts.widths], (2,)]
+            signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
+            self._partial = Updates(self._parts, self._times, xla=False, signature=signature)
+        return self._partial
+
+    @property
+    def traces(self) -> int:
+        return self.full.traces + (self._partial.traces if self._partial else 0)
+
+    def size(self, updates: int) -> int:
+        """Return the length of the compiled call that runs so many updates.
+
+        Never 1: XLA drops the loop then, and rounds otherwise in what is left.
+        """
+        most = self._max_updates
+        return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
+
+    def use_graph_mode(self) -> None:
+        """Compile without XLA."""
+        self.full, self.xla = self._in_graph_mode(), False
+
+    def _compiled(self) -> Step:
+        if self._train.xla is False:
+            return self._in_graph_mode()
+        try:
+            full = self._warmed_up(Updates(self._parts, self._times, xla=True))
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except _DOES_NOT_COMPILE as error:
+            if self._train.xla:
+                raise ModelError(
+                    f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
+                    "  Nothing was trained. Leave train.xla out to run it in graph mode."
+                ) from error
+            full = self._in_graph_mode()
+            log.warning(
+                "graph_mode", reason=_reason(error), consequence="slower updates; the last bits differ from XLA's"
+            )
+        else:
+            self.xla = True
+        return full
+
+    def _in_graph_mode(self) -> Step:
+        try:
+            return self._warmed_up(Updates(self._parts, self._times, xla=False))
+        except _DOES_NOT_COMPILE as error:
+            raise ModelError(
+                f"model: an update of it does not compile: {_reason(error)}\n"
+                "  Nothing was trained. Mend the model, or the loss if it is one of yours."
+            ) from error
+
+    def _warmed_up(self, step: Updates) -> Step:
+        """Compile now, by calls of no updates, which change no variable but the learning rate, set by each call."""
+        for size in sorted({self.size(1), self.size(self._max_updates)}):
+            shapes = [(size, self._train.batch_size, *last) for last in self._parts.widths]
+            x, y, weight, rates = (np.zeros(shape, np.float32) for shape in [*shapes, (size + 1,)])
+            step(x, y, weight, rates, 0)
+        self._check_captured(step.captured(x, y, weight, rates))
+        return step
+
+    def _check_captured(self, handles: list[Any]) -> None:
+        """Raise ModelError where an update depends on a variable that no checkpoint would hold."""
+        kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
+        if stray := [handle for handle in handles if id(handle) not in kept]:
+            raise ModelError(
+                f"model: its updates use {len(stray)} variables that are not the model's, so that no checkpoint would "
+                "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
+                "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
+            )
+
+
+def _reason(error: Exception, most: int = 3) -> str:
+    """Return what went wrong: in TensorFlow's message, what is behind the frames of the function that it traced."""
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line]
+    raised = [index for index, line in enumerate(told) if _RAISED.match(line)]
+    return " ".join(told[raised[-1] :][:most] if raised else told[:1])

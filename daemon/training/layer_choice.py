@@ -1,0 +1,100 @@
+"""Which layers a phase of the settings means. No TensorFlow here: `learnd validate` stays quick."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
+from daemon.values import ColumnKind, SampleSpec
+
+_NOT_COUNTED = ("BatchNormalization", "RunningStandardization")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerName:
+    """A layer with weights: its path from the model down (`base/block_1/conv`) and its class."""
+
+    path: str
+    type: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+def chosen(choice: LayerChoice, layers: Sequence[LayerName]) -> set[int]:
+    """Return the indices of the layers that are meant. Raises LookupError where one is meant that is not there.
+
+    A number counts from the end, layers of which only statistics learn left out; those among them come along.
+    """
+    items = choice if isinstance(choice, list) else [choice]
+    return set().union(*(_matches(item, layers) for item in items))
+
+
+def _matches(item: str | int | LayerType, layers: Sequence[LayerName]) -> set[int]:
+    if isinstance(item, int):
+        counted = [index for index, layer in enumerate(layers) if layer.type not in _NOT_COUNTED]
+        if item > len(counted):
+            raise LookupError(f"there are no {item} layers that can train, but {len(counted)}: {_listed(layers)}")
+        return set(range(counted[-item], len(layers)))
+    if isinstance(item, LayerType):
+        found = {index for index, layer in enumerate(layers) if layer.type == item.type}
+        word, told, known = item.type, f"no layer is of the type {item.type!r}", {layer.type for layer in layers}
+    else:
+        found = {
+            index
+            for index, layer in enumerate(layers)
+            if fnmatchcase(layer.path, item) or fnmatchcase(layer.name, item)
+        }
+        word, told, known = item, f"no layer is called {item!r}", {layer.name for layer in layers}
+    if not found:
+        close = difflib.get_close_matches(word, sorted(known), 1)
+        suggestion = f" (did you mean {close[0]}?)" if close else ""
+        raise LookupError(f"{told}{suggestion}; the layers with weights are {_listed(layers)}")
+    return found
+
+
+def problem_with_phases(phases: Sequence[PhaseSettings], model: ModelSettings, spec: SampleSpec) -> str | None:
+    """Return what is wrong with the layers that the phases name, where settings alone tell it: for presets."""
+    if model.build is not None or model.load is not None:
+        return None
+    layers = _preset_layers(model, spec)
+    for number, phase in enumerate(phases):
+        for key, choice in phase.choices():
+            try:
+                chosen(choice, layers)
+            except LookupError as error:
+                return f"phases.{number}.{key}: {error.args[0]}"
+    return None
+
+
+def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
+    """Return the layers with weights that `models.create_model` gives a preset."""
+    kinds = [column.kind for column in spec.columns]
+    standardized = [LayerName("standardize", "RunningStandardization")]
+    embedded = [
+        LayerName(category_name(index, column.name), "Embedding")
+        for index, column in enumerate(spec.columns)
+        if column.kind is ColumnKind.CATEGORY
+    ]
+    hidden = [] if model.preset == "linear" else model.hidden
+    return [
+        *(standardized if model.standardize and ColumnKind.NUMBER in kinds else []),
+        *embedded,
+        *[LayerName(f"hidden_{number}", "Dense") for number in range(len(hidden))],
+        LayerName("output", "Dense"),
+    ]
+
+
+def category_name(index: int, column: str) -> str:
+    """Return the name of the layer that embeds the category of a column."""
+    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in column)
+    return f"category_{index}_{plain}"
+
+
+def _listed(layers: Sequence[LayerName], most: int = 30) -> str:
+    named = [f"{layer.path} ({layer.type})" for layer in layers]
+    return ", ".join(named[:most]) + (", ..." if len(named) > most else "")

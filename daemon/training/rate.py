@@ -1,0 +1,109 @@
+"""The learning rate of each update: what the settings give, times the factors that hold at its sample.
+
+Everything here is a function of the count of samples, worked out before a call for each of its updates, so that it
+does not depend on how updates are grouped into calls. The compiled loop only passes the rates on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.training.runtime import tf
+from daemon.values import Facts, Float32, Float64
+
+Schedule: TypeAlias = Callable[[Any], Any]  # a Keras schedule: from a count to a rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Ramp:
+    """A factor that changes linearly from `first` to 1, over so many samples from `start` on."""
+
+    first: float
+    start: int
+    over: int
+
+    def at(self, samples: NDArray[np.int64]) -> Float64:
+        left = np.clip((self.start + self.over - samples) / self.over, 0, 1)
+        factors: Float64 = 1 + (self.first - 1) * left
+        return factors
+
+
+class LearningRate:
+    """The base rate, or the schedule of samples since the phase began, times boost, slow-down and warm-up."""
+
+    def __init__(self, base: float | Schedule) -> None:
+        self.samples = 0  # through updates, the skipped ones included
+        self.phase_start = 0
+        self._base = base
+        self._slow_down = 1.0
+        self._ramps: dict[str, _Ramp] = {}
+        self._compiled: Any = None
+
+    def of(self, updates: int, rows: int, size: int) -> Float32:
+        """Return (size + 1,) rates: those of the next updates of `rows` samples, and of the one behind them."""
+        rates = np.zeros(size + 1, np.float32)
+        counts = self.samples + rows * np.arange(updates + 1, dtype=np.int64)
+        factors = self._factors(counts)
+        rates[: updates + 1] = factors * (self._base if isinstance(self._base, float) else self._at(counts, size))
+        return rates
+
+    def begin_phase(self, base: float | Schedule, warm_up: int) -> None:
+        """Take over another base. A schedule counts from here; the rate rises from 0 over `warm_up` samples."""
+        self.use(base)
+        self.phase_start = self.samples
+        self._ramps = {name: ramp for name, ramp in self._ramps.items() if name != "warm_up"}
+        if warm_up:
+            self._ramps["warm_up"] = _Ramp(1 / warm_up, self.samples, warm_up)
+
+    def use(self, base: float | Schedule) -> None:
+        self._base, self._compiled = base, None
+
+    def boost(self, factor: float, over: int) -> None:
+        """Multiply the rate by `factor`, which falls back to 1 over so many samples. One boost replaces another."""
+        self._ramps["boost"] = _Ramp(factor, self.samples, over)
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply the rate by `factor` from here on."""
+        self._slow_down *= factor
+
+    def facts(self) -> Facts:
+        ramps = {name: [ramp.first, ramp.start, ramp.over] for name, ramp in self._ramps.items()}
+        return {
+            "samples": self.samples,
+            "phase_start": self.phase_start,
+            "slow_down": self._slow_down,
+            "ramps": ramps,
+        }
+
+    def restore(self, facts: Facts) -> None:
+        self.samples, self.phase_start = facts["samples"], facts["phase_start"]
+        self._slow_down = facts["slow_down"]
+        self._ramps = {name: _Ramp(*ramp) for name, ramp in facts["ramps"].items()}
+
+    def _factors(self, counts: NDArray[np.int64]) -> Float64:
+        factors = np.full(len(counts), self._slow_down)
+        for ramp in self._ramps.values():
+            factors *= ramp.at(counts)
+        return factors
+
+    def _at(self, counts: NDArray[np.int64], size: int) -> Float32:
+        """Return the schedule at each of the counts, by a compiled loop, as long as that of the updates."""
+        assert callable(self._base), "a number needs no counts"
+        if self._compiled is None:
+            self._compiled = tf.function(partial(_each, self._base), jit_compile=True)
+        padded = np.resize(counts - self.phase_start, size + 1)
+        rates: Float32 = self._compiled(padded, tf.constant(len(counts))).numpy()[: len(counts)]
+        return rates
+
+
+def _each(schedule: Schedule, counts: Any, size: Any) -> Any:
+    rates = tf.TensorArray(tf.float32, size=counts.shape[0], element_shape=())
+    for k in tf.range(size):
+        rates = rates.write(k, tf.cast(schedule(counts[k]), tf.float32))
+    return rates.stack()
