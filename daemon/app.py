@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from daemon.append_file import take_from_others
-from daemon.contracts import DeadLetters, Decoder, Output, Source
+from daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
 from daemon.errors import SettingsError, SourceError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -26,7 +26,7 @@ from daemon.operate.metrics import Metrics
 from daemon.operate.monitor import Monitor, Views
 from daemon.operate.progress import Progress as Display
 from daemon.operate.reports import Summary
-from daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
+from daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
 from daemon.settings import Settings
 from daemon.settings_file import as_file, fingerprint
 from daemon.state.journal import Journal
@@ -123,9 +123,15 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
     evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
     reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
-    dead_letters: DeadLetters = resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))
+    dead_letters: list[DeadLetters] = [resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))]
     history = History(_history_path(settings))
-    outputs: dict[str, Output] = {"dead_letters": dead_letters, "history": history}
+    outputs: dict[str, Output] = {"dead_letters": dead_letters[0], "history": history}
+    if (kafka := settings.dead_letters.kafka) is not None:
+        dead_letters.append(resolve(DEAD_LETTER_TOPIC)(kafka, settings.source.settings))
+        outputs["dead_letter_topic"] = dead_letters[-1]
+    predictions: Predictions | None = None
+    if (kafka := settings.predictions.kafka) is not None:
+        outputs["predictions"] = predictions = resolve(PREDICTION_TOPIC)(kafka, settings.source.settings)
     store = CheckpointStore(root, lock.may_publish)
     journal = Journal(root / "journal")
     writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))
@@ -146,7 +152,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     )
     window = min(settings.validation.prequential.windows, default=1000)
     monitor.watch(_views(evaluation, learner, reader, source, window))
-    return Loop(reader, learner, evaluation, dead_letters, history, keeper, writer, monitor)
+    return Loop(reader, learner, evaluation, dead_letters, predictions, history, keeper, writer, monitor)
 
 
 def _dead_letter_path(settings: Settings) -> Path:
@@ -190,7 +196,12 @@ def _finish_under_earlier_settings(
         return settings
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
-    here = {"checkpoint": settings.checkpoint, "source": earlier.source.with_access_of(settings.source)}
+    here = {
+        "checkpoint": settings.checkpoint,
+        "source": earlier.source.with_access_of(settings.source),
+        "dead_letters": earlier.dead_letters.model_copy(update={"kafka": settings.dead_letters.kafka}),
+        "predictions": settings.predictions,
+    }
     with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
         loop.settle(stop)
     threads = earlier.train.threads
@@ -211,7 +222,13 @@ def _reader(
     return Reader(
         source,
         decoder,
-        partial(Batcher, train.batch_size, spec.width, spec.task.label_columns),
+        partial(
+            Batcher,
+            train.batch_size,
+            spec.width,
+            spec.task.label_columns,
+            origins=settings.predictions.kafka is not None,
+        ),
         batch_size=train.batch_size,
         max_updates=max_updates,
         max_wait_s=train.max_wait_ms / 1000 if source.live else None,

@@ -67,10 +67,34 @@ def replay(
 
 
 @app.command()
+def record(
+    settings_path: SettingsPath,
+    recording: Annotated[Path, typer.Option("--to", metavar="FILE", help="A .jsonl, .jsonl.zst or .parquet file.")],
+    start: Annotated[
+        str | None, typer.Option("--start", help="Where to begin: as source.kafka.start, which it overrides.")
+    ] = None,
+    end: Annotated[
+        str, typer.Option("--end", help="Where to end: latest, an age, a time, or {TOPIC/PARTITION: OFFSET}.")
+    ] = "latest",
+    overrides: Overrides = None,
+) -> None:
+    """Write a topic of Kafka, or a range of it, to a file that `replay` takes."""
+    from daemon.recordings import record as record_topics
+
+    extra = [] if start is None else [f"source.kafka.start={start}"]
+    settings = _load(settings_path, [*(overrides or []), *extra], None)
+    with StopSignal(settings.shutdown_timeout_s) as stop:
+        print(record_topics(settings, recording, end, stop), file=sys.stderr)
+
+
+@app.command()
 def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
+    from daemon.stream.decoding import SampleDecoder
+
     settings = _load(settings_path, overrides, state)
     spec = settings.samples.spec(settings.model.task)
+    SampleDecoder(settings.samples, spec)
     print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
 
 

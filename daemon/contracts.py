@@ -27,7 +27,8 @@ class Source(Protocol):
 
     A *note* is a fact about the outside that the source needs to find records again (the third file is
     `clicks-3.jsonl`, with this identity). It rides on the first batch that depends on it, is journaled
-    with the call that consumes that batch, kept in every later checkpoint, and handed back to `open`, in order.
+    with the call that consumes that batch, kept in every later checkpoint, and handed back to `open`, in order. What
+    it holds is for the source alone, but for `skipped_records`: how many it leaves out on request.
 
     Must never: skip or reorder records within a partition; return a record that a note still unsent is needed
     to find again; hand out a record that it could not read again after a kill (a pipe is written to disk first);
@@ -93,7 +94,8 @@ class Decoder(Protocol):
 class Output(Protocol):
     """An append-only output that a checkpoint covers: dead letters, the history.
 
-    Must never lose what was written before a mark that `sync` made durable, nor hold anything twice after a resume.
+    Must never lose what was written before a mark that `sync` made durable. After a resume it must not hold anything
+    twice where its place can be cut back; in a topic, what came after the last checkpoint comes once more.
     """
 
     def open(self, mark: int | None) -> None:
@@ -119,6 +121,13 @@ class DeadLetters(Output, Protocol):
     """Where rejected records go."""
 
     def write(self, rejections: Iterable[Rejection]) -> None: ...
+
+
+class Predictions(Output, Protocol):
+    """Where predictions go: those that were made before the update on their sample."""
+
+    def write(self, call: Call, report: Report, updates: int) -> None:
+        """Write those of a call, which has its `origins`, on a model that has had so many updates before it."""
 
 
 class Stateful(Protocol):

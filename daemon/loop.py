@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from daemon.contracts import DeadLetters, Learner, Monitor
+from daemon.contracts import DeadLetters, Learner, Monitor, Predictions
 from daemon.errors import LearndError, StoppedError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -30,7 +30,8 @@ class Loop:
     reader: Reader
     learner: Learner
     evaluation: Evaluation
-    dead_letters: DeadLetters
+    dead_letters: Sequence[DeadLetters]
+    predictions: Predictions | None
     history: History
     keeper: Keeper
     writer: CheckpointWriter
@@ -71,9 +72,9 @@ class Loop:
             self.keeper.finish()
 
     def close(self) -> None:
-        """Release the files; called once, whatever happened before."""
-        self.dead_letters.close()
-        self.history.close()
+        """Release the outputs; called once, whatever happened before."""
+        for output in self.keeper.outputs.values():
+            output.close()
 
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
         """Wait for the next call; None at the end of the stream, or when it is time to stop.
@@ -97,8 +98,11 @@ class Loop:
         started = time.perf_counter()
         report = self.learner.update(call)
         failpoint("loop.updated")
+        if self.predictions is not None:
+            self.predictions.write(call, report, self.keeper.progress.updates)
         self.keeper.progress.add(call, report)
-        self.dead_letters.write(call.rejections)
+        for dead_letters in self.dead_letters:
+            dead_letters.write(call.rejections)
         events = self.evaluation.update(call, report, self.learner.predict)
         if events:
             events += self._learner_scores()

@@ -18,11 +18,16 @@ class Entry:
 
 SOURCES: Mapping[str, Entry] = {
     "files": Entry("connectors.settings:FilesSettings", "connectors.files:FilesSource"),
-    "kafka": Entry("connectors.settings:KafkaSettings", "connectors.kafka.source:KafkaSource"),
+    "kafka": Entry("connectors.kafka.settings:KafkaSettings", "connectors.kafka.source:KafkaSource"),
+    "recording": Entry("connectors.settings:RecordingSettings", "connectors.recording:RecordingSource"),
     "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
 }
 
 DEAD_LETTER_FILE = "connectors.dead_letters:DeadLetterFile"
+DEAD_LETTER_TOPIC = "connectors.kafka.publishing:DeadLetterTopic"
+RECORDER = "connectors.kafka.recording:Recorder"
+IS_RECORDING = "connectors.recordings:is_recording"
+PREDICTION_TOPIC = "connectors.kafka.publishing:PredictionTopic"
 
 
 def resolve(reference: str) -> Any:

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from daemon.errors import SourceError, StoreError
+from daemon.registry import IS_RECORDING, resolve
 from daemon.settings import Settings, SourceChoice
 
 
@@ -16,10 +17,26 @@ def replay_settings(settings: Settings, recording: Path, state: Path | None) -> 
     """
     if not recording.exists():
         raise SourceError(f"{recording}: there is no such file, so that there is nothing to replay; correct --from")
-    source = SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
+    source = _source(settings, recording)
     checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
-    dead_letters = settings.dead_letters.model_copy(update={"file": None})  # a live daemon may write to it
-    return settings.model_copy(update={"source": source, "checkpoint": checkpoint, "dead_letters": dead_letters})
+    dead_letters = settings.dead_letters.model_copy(update={"file": None, "kafka": None})  # a live daemon's own
+    return settings.model_copy(
+        update={
+            "source": source,
+            "checkpoint": checkpoint,
+            "dead_letters": dead_letters,
+            "predictions": settings.predictions.model_copy(update={"kafka": None}),
+        }
+    )
+
+
+def _source(settings: Settings, recording: Path) -> SourceChoice:
+    """Return what reads the file: records with their positions, or records alone."""
+    if not resolve(IS_RECORDING)(recording):
+        return SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
+    live = settings.source.settings
+    taken = {name: getattr(live, name) for name in ("max_record_bytes", "registry") if hasattr(live, name)}
+    return SourceChoice.parse({"recording": {"path": str(recording), **taken}})
 
 
 def _fresh(beside: Path, given: Path | None) -> Path:

@@ -9,7 +9,8 @@ from typing import Any, Self
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from connectors.settings import DeadLetterSettings
+from connectors.settings import DeadLetterSettings, PredictionSettings
+from connectors.source_settings import SourceSettings
 from daemon.evaluation.metrics import ALL_METRICS
 from daemon.evaluation.settings import ValidateSettings
 from daemon.operate.settings import HttpSettings, LogSettings
@@ -27,7 +28,7 @@ class SourceChoice:
     """One of the sources in the registry, and its settings: `{files: {path: clicks.jsonl}}`."""
 
     name: str
-    settings: Section
+    settings: SourceSettings
 
     @classmethod
     def parse(cls, value: Any) -> SourceChoice:
@@ -105,6 +106,9 @@ class Settings(Section):
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     """What becomes of records that cannot train."""
 
+    predictions: PredictionSettings = PredictionSettings()
+    """Where predictions go."""
+
     http: HttpSettings = HttpSettings()
     """Metrics, health and status over HTTP."""
 
@@ -121,6 +125,20 @@ class Settings(Section):
             problem := problem_with_phases(self.phases, self.model, self.samples.spec(self.model.task))
         ):
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _source_holds_the_format(self) -> Self:
+        if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_have_brokers(self) -> Self:
+        for name in ("dead_letters", "predictions"):
+            output = getattr(self, name).kafka
+            if output is not None and output.connection(self.source.settings) is None:
+                raise ValueError(f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka")
         return self
 
     @model_validator(mode="after")

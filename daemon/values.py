@@ -54,6 +54,7 @@ class RecordBatch:
     ends: Int64  # (n,) the position after each record; strictly increasing, all > start
     values: Sequence[bytes] | Sequence[Mapping[str, Any]]  # n of them
     columns: tuple[str, ...] | None = None  # the names of the fields of a CSV row
+    schemas: Mapping[int, tuple[str, ...]] | None = None  # of Avro values that name theirs: what it builds on, itself
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Sequence[tuple[str, bytes]]] | None = None
     timestamps_s: Float64 | None = None  # (n,) seconds since 1970
@@ -100,6 +101,7 @@ class Block:
     event_time_s: Float64 | None  # (m,) seconds since 1970
     rejections: tuple[Rejection, ...] = ()
     note: Note | None = None
+    keys: Sequence[bytes | None] | None = None  # n of them, as the source has them
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -112,6 +114,16 @@ class Span:
     partition: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where some samples come from: n of them, in order, of one partition."""
+
+    partition: str
+    starts: Int64  # (n,) the position of the record of each
+    ends: Int64  # (n,) the position after it
+    keys: Sequence[bytes | None] | None  # n of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,7 @@ class Call:
     rejections: tuple[Rejection, ...] = ()
     event_time_s: float | None = None  # of the newest trained sample
     notes: tuple[Note, ...] = ()
+    origins: tuple[Origin, ...] | None = None  # of all trained samples; None where nobody asks for them
 
     @property
     def updates(self) -> int:
@@ -240,5 +253,7 @@ class SampleSpec:
 class RecordFormat:
     """How a stream of bytes is cut into records."""
 
-    name: str  # json, csv or parquet
+    name: str  # json, csv, parquet, avro or tf_example
     delimiter: str = ","  # of CSV
+    columns: tuple[str, ...] | None = None  # of CSV without a header
+    schema: bool = False  # whether the settings have a schema for it

@@ -13,18 +13,18 @@ import numpy as np
 from connectors.kafka.client import Fetched, Topic
 from connectors.kafka.starts import join_name
 from daemon.errors import SourceError
-from daemon.values import Defect, Note, Positions, RecordBatch
+from daemon.values import Defect, Float64, Int64, Note, Positions, RecordBatch
 
-_KEPT_BYTES = 1024  # of a value that is too long
-_TOMBSTONE = Defect("tombstone", "the value is null")
 _AFRESH = "start afresh in another state directory (--state)"
 
 
 class Book:
     """Notes that were journaled, and those that are still to be. For any thread.
 
-    A note has up to three parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, and `lost`
-    {partition: [from, to]}, a gap that was skipped, which the stream holds as one rejected record.
+    A note has up to five parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, `lost`
+    {partition: [from, to]}, a gap that was skipped, which the stream holds as one rejected record, and `schemas`
+    {partition: [[from, to, numbers]]}, the Avro schemas that could not be found for records that end there, and
+    `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`.
     """
 
     def __init__(self, positions: Positions, notes: Sequence[Note]) -> None:
@@ -32,13 +32,19 @@ class Book:
         self._lock = threading.Lock()
         self._topics: dict[str, str] = {}
         self._lost: dict[str, dict[int, int]] = {}
-        self._news: dict[str, dict[str, Any]] = {}
+        self._skips: dict[str, list[tuple[int, int, float]]] = {}
+        self._missed: dict[str, list[tuple[int, int, frozenset[int]]]] = {}
+        self._news: dict[str, Any] = {}
         self.starts: Positions = {}
         for note in notes:
             self.starts.update(note["starts"])
             self._topics.update(note["topics"])
             for name, (first, end) in note["lost"].items():
                 self._lost.setdefault(name, {})[first] = end
+            for name, missed in note.get("schemas", {}).items():
+                self._missed.setdefault(name, []).extend((low, high, frozenset(ids)) for low, high, ids in missed)
+            for name, skips in note.get("skipped", {}).items():
+                self._skips.setdefault(name, []).extend((first, end, share) for first, end, share in skips)
         unknown = sorted(set(positions) - set(self.starts))
         if unknown:
             raise SourceError(
@@ -93,6 +99,47 @@ class Book:
         index = bisect_right(begins, position)
         return begins[index] if index < len(begins) else None
 
+    def skip(self, partition: str, first: int, end: int, share: float) -> None:
+        """Remember that of these offsets a share alone is read, none of them where it is 0."""
+        with self._lock:
+            self._skips.setdefault(partition, []).append((first, end, share))
+            self._news.setdefault("skipped", {}).setdefault(partition, []).append([first, end, share])
+            records = round((end - first) * (1 - share))
+            self._news["skipped_records"] = self._news.get("skipped_records", 0) + records
+
+    def skips(self, partition: str, position: int) -> bool:
+        """Whether records at this position are left out, all of them or some."""
+        return any(first <= position < end for first, end, _ in self._skips.get(partition, ()))
+
+    def jump(self, partition: str, position: int) -> int:
+        """Return where to read on from a position: behind a range of which nothing is kept."""
+        for first, end, share in self._skips.get(partition, ()):
+            if share == 0 and first <= position < end:
+                position = end
+        return position
+
+    def kept(self, fetched: Fetched) -> Fetched | None:
+        """Return what is kept of records; None where that is nothing."""
+        offsets = fetched.offsets
+        kept = np.ones(len(offsets), np.bool_)
+        for first, end, share in self._skips.get(fetched.partition, ()):
+            if first <= offsets[-1] and offsets[0] < end:
+                kept &= (offsets < first) | (offsets >= end) | (_draws(offsets) < share)
+        if kept.all():
+            return fetched
+        return fetched.rows(kept) if kept.any() else None
+
+    def miss_schemas(self, partition: str, first_end: int, last_end: int, numbers: Sequence[int]) -> None:
+        """Remember that the registry did not know these schemas when it was asked for records that end there."""
+        with self._lock:
+            self._missed.setdefault(partition, []).append((first_end, last_end, frozenset(numbers)))
+            missed = self._news.setdefault("schemas", {}).setdefault(partition, [])
+            missed.append([first_end, last_end, list(numbers)])
+
+    def missed_schema(self, partition: str, end: int, number: int) -> bool:
+        """Whether the schema of the record that ends there could not be found."""
+        return any(low <= end <= high and number in ids for low, high, ids in self._missed.get(partition, ()))
+
     def noted(self, batch: RecordBatch) -> RecordBatch:
         """Return the batch with everything that is still to be noted: it is about to be handed out."""
         with self._lock:
@@ -100,7 +147,7 @@ class Book:
                 return batch
             news, self._news = self._news, {}
         lost = batch.note["lost"] if batch.note is not None else {}
-        return replace(batch, note={"starts": news.get("starts", {}), "topics": news.get("topics", {}), "lost": lost})
+        return replace(batch, note={"starts": {}, "topics": {}, **news, "lost": lost})
 
 
 def gap(partition: str, first: int, end: int) -> RecordBatch:
@@ -109,26 +156,10 @@ def gap(partition: str, first: int, end: int) -> RecordBatch:
     return RecordBatch(partition, first, np.array([end], np.int64), [b""], defects={0: Defect("lost", what)})
 
 
-def to_batch(fetched: Fetched, start: int, max_record_bytes: int) -> RecordBatch:
-    """Return fetched records as a batch from position `start`: the gaps before records belong to their spans."""
-    values = [b"" if value is None else value for value in fetched.values]
-    defects = {index: _TOMBSTONE for index, value in enumerate(fetched.values) if value is None}
-    if max(map(len, values)) > max_record_bytes:
-        for index in [index for index, value in enumerate(values) if len(value) > max_record_bytes]:
-            what = f"a value of {len(values[index])} bytes is over the limit of {max_record_bytes} bytes"
-            defects[index] = Defect("oversized", what)
-            values[index] = values[index][:_KEPT_BYTES]
-    timed = bool((fetched.timestamps_ms >= 0).all())
-    return RecordBatch(
-        fetched.partition,
-        start,
-        fetched.offsets + 1,
-        values,
-        keys=fetched.keys,
-        headers=fetched.headers,
-        timestamps_s=fetched.timestamps_ms / 1000 if timed else None,
-        defects=defects or None,
-    )
+def _draws(offsets: Int64) -> Float64:
+    """Return a number from 0 to 1 for each offset, spread evenly and always the same (Knuth, TAOCP 3, 6.4)."""
+    scattered = offsets.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (scattered >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def partitions_of(topics: Mapping[str, Topic]) -> list[str]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from connectors.kafka.book import Book, partitions_of, to_batch
-from connectors.kafka.client import CorruptError, Fetched, Reading, RefusedError, last_trouble
+from connectors.kafka.book import Book, partitions_of
+from connectors.kafka.client import CorruptError, Fetched, Reading, RefusedError
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
+from connectors.kafka.trouble import TROUBLE
 from connectors.kafka.upkeep import Upkeep, refused
-from connectors.settings import KafkaSettings
+from connectors.kafka.values import Values
 from daemon.errors import SourceError
 from daemon.values import Positions, RecordBatch
 
@@ -43,16 +45,19 @@ class Fetching:
         self,
         settings: KafkaSettings,
         book: Book,
+        values: Values,
         upkeep: Upkeep,
         connect: Callable[[], Reading],
         positions: Positions,
     ) -> None:
         self._settings = settings
         self._book = book
+        self._values = values
         self._upkeep = upkeep
         self._connect = connect
         self._reading: Reading | None = None
         self._next = dict(positions)  # after what is in the queue
+        self._fetched: Positions = {}  # after what was fetched; that may have been left out
         self._ended = False
         self.found: queue.Queue[RecordBatch | SourceError] = queue.Queue(_BATCHES_AHEAD)
         self.assigned = False
@@ -114,6 +119,7 @@ class Fetching:
                 if now - looked_s >= _LOOK_EVERY_S:
                     looked_s = now
                     self._look(reading, names)
+                    self._catch_up(reading, names)
                 if now - record_s >= _IDLE_S:
                     record_s = now
                     self._check_idle(reading, names)
@@ -130,12 +136,15 @@ class Fetching:
         return self._upkeep.outages
 
     def _add(self, fetched: Fetched) -> None:
-        start = self._next[fetched.partition]
+        name, start = fetched.partition, self._next[fetched.partition]
         first = int(fetched.offsets[0])
-        assert first >= start, f"{fetched.partition}: the client went back from {start} to {first}"
-        batch = to_batch(fetched, start, self._settings.max_record_bytes)
-        self._next[fetched.partition] = int(batch.ends[-1])
-        self._put(batch)
+        assert first >= start, f"{name}: the client went back from {start} to {first}"
+        kept = self._book.kept(fetched)
+        if kept is not None:
+            batch = self._values.batch(kept, start)
+            self._next[name] = int(batch.ends[-1])
+            self._put(batch)
+        self._fetched[name] = int(fetched.offsets[-1]) + 1
 
     def _put(self, item: RecordBatch | SourceError) -> None:
         while not self._ended:
@@ -153,12 +162,13 @@ class Fetching:
         self._begin(reading, [name for name in names if name not in self._next])
         beginnings, ends = reading.beginnings(names), reading.ends(names)
         for name in names:
-            position = self._next[name]
+            position = self._book.jump(name, self._next[name])
             if position < beginnings[name]:
-                self._lose(name, position, beginnings[name])
+                self._lose(name, self._next[name], beginnings[name])
             elif position > ends[name]:
                 raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
-        reading.assign({name: self._next[name] for name in names})
+        self._fetched = {name: self._book.jump(name, self._next[name]) for name in names}
+        reading.assign(self._fetched)
         self.ends.update(ends)
         self.assigned = True
 
@@ -197,6 +207,25 @@ class Fetching:
         self._put(self._book.lose(name, position, beginning))
         self._next[name] = beginning
 
+    def _catch_up(self, reading: Reading, names: Sequence[str]) -> None:
+        """Where a partition is too far behind, leave out what the settings say, up to where it ends now."""
+        rule = self._settings.when_behind
+        behind = [
+            name
+            for name in names
+            if rule is not None
+            and self.ends[name] - self._fetched[name] > rule.records
+            and not self._book.skips(name, self._fetched[name])
+        ]
+        if rule is None or not behind:
+            return
+        for name in behind:
+            first, end = self._fetched[name], self.ends[name]
+            self._book.skip(name, first, end, rule.share if rule.do == "thin" else 0.0)
+            log.warning("kafka.behind", partition=name, records=end - first, first=first, last=end - 1, done=rule.do)
+        if rule.do == "skip":
+            self._assign(reading, names)
+
     # Trouble
 
     def _look(self, reading: Reading, names: Sequence[str]) -> None:
@@ -212,7 +241,7 @@ class Fetching:
                 raise StuckError(f"{name}: no record has come for {_IDLE_S:g} s, though there are some")
 
     def _report(self, error: Exception) -> None:
-        reason = last_trouble() if not str(error) else str(error)
+        reason = TROUBLE.text if not str(error) else str(error)
         log.warning("kafka.trouble", error=type(error).__name__, reason=reason, consequence="connecting anew")
 
     def _final(self, error: Exception) -> SourceError | None:

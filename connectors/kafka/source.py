@@ -11,12 +11,14 @@ from typing import Literal
 import structlog
 
 from connectors.kafka.book import Book
-from connectors.kafka.client import Asking, PythonAsking, PythonReading, Reading
+from connectors.kafka.client import Asking, Reading
 from connectors.kafka.fetching import Fetching
+from connectors.kafka.python_client import PythonAsking, PythonReading
 from connectors.kafka.rereading import Rereading
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.upkeep import Upkeep
-from connectors.settings import KafkaSettings
-from daemon.errors import SettingsError, SourceError
+from connectors.kafka.values import Values
+from daemon.errors import SourceError
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _HANGS_S = 60.0  # without a sign of life; each call of a client ends within half of that by itself
@@ -49,10 +51,8 @@ class KafkaSource:
         asking: Callable[[KafkaSettings], Asking] = PythonAsking,
         hangs_s: float = _HANGS_S,
     ) -> None:
-        """Raises SettingsError where records of this format cannot be in a topic."""
-        if fmt.name != "json":
-            raise SettingsError([f"samples.format: {fmt.name} cannot be read from Kafka; its values have to be json"])
         self._settings = settings
+        self._format = fmt
         self._connect = lambda: reading(settings)
         self._ask = lambda: asking(settings)
         self._hangs_s = hangs_s
@@ -87,7 +87,7 @@ class KafkaSource:
                 "started. The state directory is not whole: start afresh in another one."
             )
         if self._rereading is None:
-            self._rereading = Rereading(self._settings, self._book, self._connect)
+            self._rereading = Rereading(self._settings, self._book, self._values(), self._connect)
         yield from self._rereading.read(partition, start, end)
         self._positions[partition] = end
 
@@ -134,9 +134,13 @@ class KafkaSource:
                 self._rereading = None
             assert self._upkeep is not None, "open comes first"
             positions = dict(self._positions)
-            fetching = Fetching(self._settings, self._book, self._upkeep, self._connect, positions)
+            fetching = Fetching(self._settings, self._book, self._values(), self._upkeep, self._connect, positions)
             self._fetching = fetching
         return fetching
+
+    def _values(self) -> Values:
+        settings = self._settings
+        return Values(self._format, settings.max_record_bytes, settings.registry, self._book)
 
     def _raise_for_upkeep(self) -> None:
         if self._upkeep is not None and self._upkeep.error is not None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from connectors.kafka.book import Book
-from connectors.kafka.client import Asking, RefusedError, Topic, last_trouble
-from connectors.settings import KafkaSettings
+from connectors.kafka.client import Asking, RefusedError, Topic
+from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.trouble import TROUBLE
 from daemon.errors import SourceError
 from daemon.values import Positions
 
@@ -135,7 +136,7 @@ class Upkeep:
 
     def _lost(self, error: Exception, *, first: bool) -> None:
         if first:
-            reason = last_trouble() or str(error)
+            reason = TROUBLE.text or str(error)
             log.warning("kafka.disconnected", reason=reason, consequence="waiting; nothing is lost")
             self.outages += 1
         self.connected = False

@@ -41,6 +41,9 @@ class Metrics:
 
         self._trained = counter("samples_trained_total", "Samples that have trained the model.")
         self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
+        self._records_skipped = counter(
+            "records_skipped_total", "Records that were left out on request, since training was too far behind."
+        )
         self._held_out = counter("samples_held_out_total", "Samples kept for the holdout, never trained on.")
         self._updates = counter("updates_total", "Optimizer steps taken.")
         self._skipped = counter("updates_skipped_total", "Updates that changed no variable.", "reason")
@@ -123,6 +126,10 @@ class Metrics:
     def rejected(self, reason: str, records: int = 1) -> None:
         """Records became dead letters. `reason` is that of a `Defect`: one of a small, fixed set."""
         self._rejected.labels(reason).inc(records)
+
+    def records_skipped(self, records: int) -> None:
+        """The source has left out so many records."""
+        self._records_skipped.inc(records)
 
     def held_out(self, samples: int) -> None:
         """Samples went to the holdout."""

@@ -116,6 +116,8 @@ class Monitor:
         )
         if len(call.held_x):
             self._metrics.held_out(len(call.held_x))
+        for note in call.notes:
+            self._metrics.records_skipped(note.get("skipped_records", 0))
         for rejection in call.rejections:
             self._seen.rejected += 1
             self._metrics.rejected(rejection.defect.reason)

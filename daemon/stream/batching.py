@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.values import Block, Call, Float32, Int64, Kind, Note, Rejection, Span
+from daemon.values import Block, Call, Float32, Int64, Kind, Note, Origin, Rejection, Span
 
 _MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
 
@@ -59,6 +59,7 @@ class _Parts:
     held_y: list[Float32] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     records: int = 0
     event_time_s: float | None = None
 
@@ -66,8 +67,10 @@ class _Parts:
 class Batcher:
     """Holds blocks until they are taken as calls. Not thread-safe."""
 
-    def __init__(self, batch_size: int, width: int, label_columns: int) -> None:
+    def __init__(self, batch_size: int, width: int, label_columns: int, *, origins: bool = False) -> None:
+        """`origins`: whether calls are to tell where each sample comes from."""
         self._batch_size = batch_size
+        self._origins = origins
         self._no_x = np.zeros((0, width), np.float32)
         self._no_y = np.zeros((0, label_columns), np.float32)
         self._blocks: deque[_Pending] = deque()
@@ -164,6 +167,8 @@ class Batcher:
         if block.event_time_s is not None and trained_end > pending.trained:
             newest = float(block.event_time_s[rows].max())
             parts.event_time_s = newest if parts.event_time_s is None else max(newest, parts.event_time_s)
+        if self._origins and trained_end > pending.trained:
+            parts.origins.append(_origin(block, pending.train_records[pending.trained : trained_end]))
         self.waiting -= trained_end - pending.trained
         pending.row, pending.trained = rows_end, trained_end
 
@@ -191,7 +196,14 @@ class Batcher:
             rejections=tuple(parts.rejections),
             event_time_s=parts.event_time_s,
             notes=tuple(parts.notes),
+            origins=tuple(parts.origins) if self._origins else None,
         )
+
+
+def _origin(block: Block, records: Int64) -> Origin:
+    keys = None if block.keys is None else [block.keys[index] for index in records.tolist()]
+    starts = np.where(records > 0, block.ends[records - 1], block.start)
+    return Origin(block.partition, starts, block.ends[records], keys)
 
 
 def updates_until(samples: int, batch_size: int, periods: Sequence[int]) -> int:

@@ -31,9 +31,12 @@ from daemon.stream.columns import (
 from daemon.stream.defects import Reason, defect, shown
 from daemon.stream.fields import Field, Path, merged, split_path
 from daemon.stream.holdout import HoldoutRule
+from daemon.stream.messages import AvroDecoder, ExampleDecoder, MessageParser
 from daemon.stream.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from daemon.stream.settings import FeatureSettings, SamplesSettings
 from daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind
+
+_FLAT_FORMATS = frozenset({"csv", "tf_example"})  # a dot in a field's name is only that
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class SampleDecoder:
             event_time_s=event_time_s,
             rejections=tuple(_rejection(batch, index, found) for index, found in sorted(defects.items())),
             note=batch.note,
+            keys=batch.keys,
         )
 
 
@@ -184,7 +188,7 @@ def _payload(value: bytes | Mapping[str, Any]) -> bytes:
 
 
 def _path(settings: SamplesSettings, name: str) -> Path:
-    return (name,) if settings.format == "csv" else split_path(name)
+    return (name,) if settings.format in _FLAT_FORMATS else split_path(name)
 
 
 def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None) -> Parser:
@@ -197,7 +201,12 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None) ->
         return JsonParser(fields, forbid_extra=forbid_extra)
     if settings.format == "csv":
         return CsvParser(fields, settings.delimiter, forbid_extra=forbid_extra)
-    return MappingParser(fields, forbid_extra=forbid_extra)
+    mappings = MappingParser(fields, forbid_extra=forbid_extra)
+    if settings.format == "avro":
+        return MessageParser(AvroDecoder(settings.schema_file), mappings)
+    if settings.format == "tf_example":
+        return MessageParser(ExampleDecoder(fields), mappings)
+    return mappings
 
 
 def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:

@@ -16,6 +16,10 @@ class Reason(StrEnum):
     BAD_ENCODING = "bad_encoding"  # not UTF-8
     BAD_JSON = "bad_json"  # not JSON, cut off, followed by something, or nested too deep
     BAD_CSV = "bad_csv"  # a quote that is not closed
+    BAD_AVRO = "bad_avro"  # bytes that are no value of their schema
+    BAD_EXAMPLE = "bad_example"  # bytes that are no tf.train.Example
+    UNKNOWN_SCHEMA = "unknown_schema"  # the registry knows no Avro schema of that number
+    SCHEMA_MISMATCH = "schema_mismatch"  # written by a schema that does not resolve to the one it is to be read by
     NOT_AN_OBJECT = "not_an_object"  # JSON, but a list or a bare value
     WRONG_COLUMN_COUNT = "wrong_column_count"  # a CSV row with more or fewer cells than the header
     MISSING = "missing"  # a field that is needed is not there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, model_validator
@@ -142,8 +143,16 @@ EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_
 class SamplesSettings(Section):
     """How records become samples."""
 
-    format: Literal["json", "csv", "parquet"] = "json"
-    """`json`: an object a line or message. `csv`: rows under a header. `parquet`: rows of Parquet files."""
+    format: Literal["json", "csv", "parquet", "avro", "tf_example"] = "json"
+    """`json`: an object a line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
+    Parquet files. `avro` and `tf_example` (`tf.train.Example`): messages."""
+
+    schema_file: FilePath | None = None
+    """Of Avro: a file with the schema that values are read by. Without a registry it is also the one that they were
+    written by."""
+
+    columns: Annotated[list[Path], Field(min_length=1)] | None = None
+    """Of CSV in messages: the names of the columns, since there is no header."""
 
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
     """What separates the cells of CSV: one character."""
@@ -166,8 +175,19 @@ class SamplesSettings(Section):
     extra_fields: Literal["ignore", "reject"] = "ignore"
     """What becomes of a record with fields that are not named here."""
 
+    @model_validator(mode="after")
+    def _keys_of_the_format(self) -> Self:
+        if self.schema_file is not None and self.format != "avro":
+            raise ValueError(f"schema_file: for Avro alone, but format is {self.format}")
+        if self.columns is not None and self.format != "csv":
+            raise ValueError(f"columns: for CSV alone, but format is {self.format}")
+        if self.columns is not None and len(set(self.columns)) < len(self.columns):
+            raise ValueError("columns: each name once")
+        return self
+
     def record_format(self) -> RecordFormat:
-        return RecordFormat(self.format, self.delimiter)
+        columns = None if self.columns is None else tuple(self.columns)
+        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError where the label does not fit it."""

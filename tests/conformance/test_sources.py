@@ -23,9 +23,10 @@ import zstandard
 from kafka_broker import Broker, required, shared_broker
 
 from connectors.files import FilesSource
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.source import KafkaSource
 from connectors.scripted import Moment, ScriptedSource
-from connectors.settings import FilesSettings, KafkaSettings, StdinSettings
+from connectors.settings import FilesSettings, StdinSettings
 from connectors.stdio import StdinSource
 from daemon.contracts import Source
 from daemon.errors import SourceError

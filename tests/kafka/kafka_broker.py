@@ -235,10 +235,15 @@ def required(make: Any) -> Any:
         pytest.skip(str(error))
 
 
+def cache_folder() -> Path:
+    """Return where what Maven fetched is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learnd-tests"
+
+
 @functools.cache
 def _jars() -> Path:
     """Return the folder of Kafka's jars, fetched by Maven where they are not there yet. Raises UnavailableError."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learnd-tests"
+    cache = cache_folder()
     libs = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:16]}"
     if shutil.which("java") is None:
         raise UnavailableError("there is no java")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from kafka_broker import LocalBroker, own_broker, required
 
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.source import KafkaSource
-from connectors.settings import KafkaSettings
 from daemon.errors import SourceError
 from daemon.values import RecordFormat
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,71 +14,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
 from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker, LocalBroker
+from kafka_sources import PATIENCE_S, after, notes, numbers, opened, take, values, wait
 
-from connectors.kafka.client import PythonReading
-from connectors.kafka.source import KafkaSource
-from connectors.settings import KafkaSettings
+from connectors.kafka.python_client import PythonReading
 from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
-
-JSON = RecordFormat("json")
-PATIENCE_S = 30.0
-
-
-@contextlib.contextmanager
-def opened(
-    broker: Broker,
-    positions: Positions | None = None,
-    notes: Sequence[Note] = (),
-    *,
-    reading: Callable[[KafkaSettings], Any] = PythonReading,
-    hangs_s: float = 60.0,
-    **settings: Any,
-) -> Iterator[KafkaSource]:
-    given = KafkaSettings(bootstrap_servers=broker.bootstrap, group=None, discover_every_s=0.2, **settings)
-    source = KafkaSource(given, JSON, reading=reading, hangs_s=hangs_s)
-    source.open(positions or {}, notes)
-    try:
-        yield source
-    finally:
-        source.close()
-
-
-def take(source: KafkaSource, records: int) -> list[RecordBatch]:
-    """Read until there are so many records."""
-    batches: list[RecordBatch] = []
-    deadline = time.monotonic() + PATIENCE_S
-    while sum(map(len, batches)) < records:
-        assert time.monotonic() < deadline, f"{sum(map(len, batches))} of {records} records came"
-        batch = source.read(0.1)
-        if batch is not None:
-            batches.append(batch)
-    assert sum(map(len, batches)) == records
-    return batches
-
-
-def wait(source: KafkaSource, happened: Callable[[], bool]) -> None:
-    """Read, and find nothing, until something has happened."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline
-        assert source.read(0.05) is None
-
-
-def values(batches: list[RecordBatch]) -> list[object]:
-    return [value for batch in batches for value in batch.values]
-
-
-def notes(batches: list[RecordBatch]) -> list[Note]:
-    return [batch.note for batch in batches if batch.note is not None]
-
-
-def after(batches: list[RecordBatch]) -> Positions:
-    return {batch.partition: int(batch.ends[-1]) for batch in batches}
-
-
-def numbers(first: int, last: int) -> list[bytes]:
-    return [b"%d" % number for number in range(first, last)]
+from daemon.values import Note
 
 
 def delete_before(broker: Broker, topic: str, offset: int) -> None:

@@ -129,7 +129,7 @@ class Run:
             settings_record={"fingerprint": "", "settings": {}},
             announce=lambda event: history.write([event], 0.0),
         )
-        self._loop = Loop(reader, self.learner, evaluation, letters, history, self.keeper, writer, monitor)
+        self._loop = Loop(reader, self.learner, evaluation, [letters], None, history, self.keeper, writer, monitor)
 
     def __call__(self) -> "Run":
         self._lock.acquire()

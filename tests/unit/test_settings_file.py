@@ -119,9 +119,9 @@ def test_sections_that_do_not_fit_each_other_are_found_at_their_line(write: Any)
     ("source", "expected"),
     [
         ("{flies: {path: x}}", "unknown source 'flies': did you mean 'files'?"),
-        ("{kinesis: {}}", "unknown source 'kinesis'; there are files, kafka, stdin"),
-        ("{files: {path: x}, stdin: {}}", "name one source: files, kafka, stdin"),
-        ("[]", "name one source: files, kafka, stdin"),
+        ("{kinesis: {}}", "unknown source 'kinesis'; there are files, kafka, recording, stdin"),
+        ("{files: {path: x}, stdin: {}}", "name one source: files, kafka, recording, stdin"),
+        ("[]", "name one source: files, kafka, recording, stdin"),
     ],
 )
 def test_a_source_is_one_of_the_registry(write: Any, source: str, expected: str) -> None:
@@ -315,6 +315,7 @@ def test_the_schema_knows_every_section_and_source() -> None:
     assert [next(iter(one["properties"])) for one in described["properties"]["source"]["oneOf"]] == [
         "files",
         "kafka",
+        "recording",
         "stdin",
     ]
     assert all(field.description for field in Settings.model_fields.values())

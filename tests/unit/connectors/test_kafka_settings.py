@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.kafka.client import _connection
+from connectors.kafka.python_client import connection_options
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
-from connectors.settings import KafkaSettings
 from daemon.settings import Settings, SourceChoice
 from daemon.settings_file import as_file, load_settings
 
@@ -82,7 +82,7 @@ def settings_with_secret(folder: Path) -> Settings:
 
 def test_a_secret_from_a_file_reaches_the_client_and_nothing_else(tmp_path: Path) -> None:
     settings = settings_with_secret(tmp_path)
-    options = _connection(settings.source.settings)  # type: ignore[arg-type]
+    options = connection_options(settings.source.settings)  # type: ignore[arg-type]
     assert options["security_protocol"] == "SASL_SSL"
     assert options["sasl_plain_password"] == "open sesame"
     assert options["ssl_cafile"] == str(tmp_path / "ca.pem")
@@ -94,6 +94,6 @@ def test_settings_that_were_kept_without_their_secrets_are_reached_with_the_pres
     settings = settings_with_secret(tmp_path)
     kept = Settings.model_validate(as_file(settings)).source
     source = kept.with_access_of(settings.source)
-    assert _connection(source.settings)["sasl_plain_password"] == "open sesame"  # type: ignore[arg-type]
+    assert connection_options(source.settings)["sasl_plain_password"] == "open sesame"  # type: ignore[arg-type]
     files = SourceChoice.parse({"files": {"path": "a"}})
     assert files.with_access_of(settings.source) == files

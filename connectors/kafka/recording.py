@@ -1,0 +1,157 @@
+"""Writes a range of topics to a recording: each partition from where it is asked to start up to where it is to end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from connectors.kafka.book import partitions_of
+from connectors.kafka.client import Asking, Fetched, OutOfRangeError, Reading, RefusedError, Topic, watched
+from connectors.kafka.fetching import resolve
+from connectors.kafka.python_client import PythonAsking, PythonReading
+from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.starts import Offsets, parse_start
+from connectors.kafka.trouble import TROUBLE
+from connectors.kafka.upkeep import refused
+from connectors.recordings import FORMATS, Header, Writer, writer
+from daemon.errors import SettingsError, SourceError, StoreError
+from daemon.values import Positions
+
+_POLL_S = 0.2
+_PATIENCE_S = 60.0  # without anything coming, before giving up
+_RETRY_S = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Recorder:
+    """Records topics: committed records alone, in the order in which they come."""
+
+    settings: KafkaSettings
+    reading: Callable[[KafkaSettings], Reading] = PythonReading
+    asking: Callable[[KafkaSettings], Asking] = PythonAsking
+    records: int = field(default=0, init=False)
+    _header: Header = field(default_factory=lambda: Header(topics={}, starts={}, ends={}), init=False)
+    _positions: Positions = field(default_factory=dict, init=False)
+
+    def record(self, path: Path, end: str | dict[str, int], stop: Callable[[], bool], show: Callable[[], None]) -> bool:
+        """Write the recording, and return whether it is whole: not where it was stopped, which leaves no file.
+
+        Raises SourceError where the records do not come, StoreError where the file cannot be written.
+        """
+        form = next((form for form in FORMATS if path.name.endswith(form)), None)
+        if form is None:
+            raise SettingsError([f"{path}: the name of a recording ends in one of {', '.join(FORMATS)}"])
+        self._trying(lambda reading: self._choose(reading, end))
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = writer(unfinished, form, self._header)
+            self._trying(lambda reading: self._copy(reading, file, stop, show))
+            file.close()
+            if stop():
+                unfinished.unlink()
+                return False
+            unfinished.replace(path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror or error}. Give another --to.") from error
+        return True
+
+    @property
+    def share(self) -> float:
+        """How much of it is recorded, 0 to 1."""
+        total = sum(self._header.ends.values()) - sum(self._header.starts.values())
+        return (sum(self._positions.values()) - sum(self._header.starts.values())) / total if total else 1.0
+
+    def _choose(self, reading: Reading, end: str | dict[str, int]) -> None:
+        """Find out what is to be recorded."""
+        ids = self._topics()
+        names, now_s = partitions_of(ids), time.time()
+        last = reading.ends(names)
+        starts = resolve(reading, names, parse_start(self.settings.start), now_s)
+        rule = parse_start(end)
+        chosen = last | dict(rule.offsets) if isinstance(rule, Offsets) else resolve(reading, names, rule, now_s)
+        ends = {name: max(starts[name], min(chosen[name], last[name])) for name in names}
+        self._header = Header(topics={name: topic.id for name, topic in ids.items()}, starts=starts, ends=ends)
+        self._positions = dict(starts)
+
+    def _copy(self, reading: Reading, file: Writer, stop: Callable[[], bool], show: Callable[[], None]) -> None:
+        """Write what is still missing."""
+        ends, awaited_s = self._header.ends, time.monotonic()
+        reading.assign({name: position for name, position in self._positions.items() if position < ends[name]})
+        while not stop() and any(self._positions[name] < end for name, end in ends.items()):
+            with watched(reading):
+                polled = reading.poll(_POLL_S)
+            for fetched in polled:
+                self._write(fetched, file)
+                awaited_s = time.monotonic()
+            for name, end in ends.items():  # what ends a partition may be marks of transactions
+                reached = reading.reached(name) if self._positions[name] < end and not polled else None
+                if reached is not None and reached[0] >= end:
+                    self._positions[name] = end
+            if time.monotonic() - awaited_s > _PATIENCE_S:
+                raise TimeoutError("no record came")
+            show()
+
+    def _write(self, fetched: Fetched, file: Writer) -> None:
+        end = self._header.ends[fetched.partition]
+        wanted = fetched.rows(fetched.offsets < end)
+        if len(wanted.offsets):
+            try:
+                file.write(wanted)
+            except OSError as error:
+                raise StoreError(f"the recording cannot be written: {error.strerror or error}. Make room.") from error
+            self.records += len(wanted.offsets)
+        self._positions[fetched.partition] = min(int(fetched.offsets[-1]) + 1, end)
+
+    def _trying(self, do: Callable[[Reading], None]) -> None:
+        """Do something with a connection; again with a new one where that is of use."""
+        failed_s, positions = time.monotonic(), dict(self._positions)
+        while True:
+            reading = None
+            try:
+                reading = self.reading(self.settings)
+                do(reading)
+            except RefusedError as error:
+                raise refused(self.settings, error) from error
+            except OutOfRangeError as error:
+                raise SourceError(f"records were deleted before they were recorded: {error}. Begin later.") from error
+            except (SourceError, StoreError):
+                raise
+            except Exception as error:  # whatever a client throws, it is built anew
+                if positions != self._positions:
+                    failed_s, positions = time.monotonic(), dict(self._positions)
+                if time.monotonic() - failed_s > _PATIENCE_S:
+                    raise SourceError(
+                        f"{', '.join(self.settings.servers)} cannot be read: {error or TROUBLE.text}. Nothing was "
+                        "recorded; try again."
+                    ) from error
+                log.warning("kafka.trouble", reason=str(error) or TROUBLE.text, consequence="connecting anew")
+                time.sleep(_RETRY_S)
+            else:
+                return
+            finally:
+                if reading is not None:
+                    reading.close()
+
+    def _topics(self) -> dict[str, Topic]:
+        asking = self.asking(self.settings)
+        try:
+            if self.settings.pattern is None:
+                found = asking.topics(self.settings.topics)
+            else:
+                pattern = re.compile(self.settings.pattern)
+                found = {name: topic for name, topic in asking.topics(None).items() if pattern.fullmatch(name)}
+        finally:
+            asking.close()
+        missing = [name for name in self.settings.topics if name not in found]
+        if missing or not found:
+            wanted = ", ".join(missing) or f"that matches {self.settings.pattern}"
+            raise SourceError(f"there is no topic {wanted} on {', '.join(self.settings.servers)}; nothing was recorded")
+        return found

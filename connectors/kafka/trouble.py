@@ -1,0 +1,13 @@
+"""What a client complained about last: often the reason for an error that itself tells of the time alone."""
+
+from __future__ import annotations
+
+
+class Trouble:
+    """Filled by the clients, from any thread."""
+
+    text = ""
+    refusal: BaseException | None = None  # the last among them that no waiting mends
+
+
+TROUBLE = Trouble()

@@ -1,0 +1,147 @@
+"""Reads a recording as the topics that it was made of were read: the same partitions, the same positions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from connectors.kafka.book import Book, gap
+from connectors.kafka.client import Fetched, Topic
+from connectors.kafka.ranges import Ranges, first_up_to, gone
+from connectors.kafka.registry import RegistryAwayError
+from connectors.kafka.values import Values
+from connectors.recordings import Header, read_header, read_recording
+from connectors.settings import RecordingSettings
+from daemon.errors import SourceError
+from daemon.values import Note, Positions, RecordBatch, RecordFormat
+
+
+class RecordingSource:
+    """A `contracts.Source` over a recording. It takes the live source's notes: a journal can be repeated from it."""
+
+    live = False
+    connected = True
+    lag_unit: Literal["records", "bytes"] = "records"
+
+    def __init__(self, settings: RecordingSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
+        self._settings = settings
+        self._format = fmt
+        self._book = Book({}, [])
+        self._values = self._make_values()
+        self._positions: Positions = {}
+        self._header = Header(topics={}, starts={}, ends={})
+        self._records: Iterator[Fetched] | None = None
+        self._held: Fetched | None = None  # read, not handed out yet
+        self._ranges: _RecordedRanges | None = None
+        self.exhausted = False
+
+    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        header = read_header(self._settings.path)
+        if header is None:
+            raise SourceError(
+                f"{self._settings.path} cannot be read as a recording of learnd: it is not there, damaged, or another "
+                "kind of file. Correct source.recording.path; plain files are read by source.files."
+            )
+        self._header = header
+        self._book = Book(positions, notes)
+        self._values = self._make_values()
+        self._book.know({name: Topic(id, 0) for name, id in header.topics.items()})  # noqa: A001
+        self._book.start_at({name: start for name, start in header.starts.items() if name not in self._book.starts})
+        self._positions = self._book.starts | positions
+        for name, position in self._positions.items():
+            start = header.starts.get(name)
+            if start is None or start > position:
+                where = "holds nothing of it" if start is None else f"begins at offset {start}"
+                raise SourceError(
+                    f"{name}: the state goes on at offset {position}, but the recording {self._settings.path} {where}. "
+                    "Give a recording that reaches back as far, or another state directory (--state)."
+                )
+
+    def read(self, timeout_s: float) -> RecordBatch | None:
+        fetched = self._next()
+        if fetched is None:
+            self.exhausted = True
+            return None
+        name = fetched.partition
+        position = self._positions[name]
+        if (end := self._book.gap_at(name, position)) is not None:
+            batch = gap(name, position, end)
+        else:
+            before = self._book.next_gap(name, position)
+            if before is not None and before <= fetched.offsets[-1]:
+                fetched = fetched.rows(fetched.offsets < before)
+            try:
+                batch = self._values.batch(fetched, position)
+            except RegistryAwayError:
+                time.sleep(timeout_s)
+                return None
+        self._positions[name] = int(batch.ends[-1])
+        return self._book.noted(batch)
+
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+        if partition not in self._header.starts:
+            raise SourceError(f"{partition}: the recording {self._settings.path} holds nothing of it")
+        if self._ranges is None:
+            self._ranges = _RecordedRanges(self._settings.path, self._book, self._values)
+        yield from self._ranges.read(partition, start, end)
+        self._positions[partition] = end
+
+    def lag(self) -> Mapping[str, int]:
+        left = {name: end - self._positions[name] for name, end in self._header.ends.items()}
+        return {} if self.exhausted else {name: records for name, records in left.items() if records > 0}
+
+    def commit(self, saved: Positions, needed: Positions) -> None:
+        """Do nothing: a recording stays as it is."""
+
+    def close(self) -> None:
+        self._records = self._ranges = None
+
+    def _make_values(self) -> Values:
+        return Values(self._format, self._settings.max_record_bytes, self._settings.registry, self._book)
+
+    def _next(self) -> Fetched | None:
+        """Return what comes next, from the positions on; None at the end."""
+        if self._records is None:
+            self._records = _whole(self._settings.path)
+        while True:
+            held = self._held or next(self._records, None)
+            if held is None:
+                return None
+            left = held.offsets >= self._positions[held.partition]
+            self._held = self._book.kept(held.rows(left)) if left.any() else None
+            if self._held is not None:
+                return self._held
+
+
+class _RecordedRanges(Ranges):
+    """Reads the file once, in its order. What it comes by of other partitions is kept until its turn comes."""
+
+    def __init__(self, path: Path, book: Book, values: Values) -> None:
+        super().__init__(book, values)
+        self._records = _whole(path)
+        self._waiting: dict[str, list[Fetched]] = {}
+
+    def _next(self, partition: str, position: int, end: int) -> Fetched:
+        waiting = self._waiting.setdefault(partition, [])
+        while not waiting or waiting[0].offsets[-1] < position:
+            if waiting:
+                waiting.pop(0)
+                continue
+            fetched = next(self._records, None)
+            if fetched is None:
+                raise gone(partition, position, end, "the recording ends before them")
+            self._waiting.setdefault(fetched.partition, []).append(fetched)
+        waiting[0] = waiting[0].rows(waiting[0].offsets >= position)
+        return first_up_to(waiting, partition, position, end)
+
+
+def _whole(path: Path) -> Iterator[Fetched]:
+    """Yield the records of a recording. Raises SourceError where it is damaged."""
+    try:
+        yield from read_recording(path)
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"{path}: the recording is damaged: {error}. What came before is trained; record the topic anew."
+        ) from error
