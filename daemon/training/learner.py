@@ -105,7 +105,7 @@ class Learner:
             else:
                 reports.append(self._run(self._calls.full, call, done, end, self._calls.size(end - done)))
             done = end
-            if self._updates_left(1) == 0:
+            if self._updates_left(1) <= 0:
                 self._go_on("samples")
         return _joined(reports)
 

@@ -60,7 +60,10 @@ def create_learning_rate(number: int, phase: PhaseSettings, default: Any) -> Any
 
 
 def _schedule(given: dict[str, Any]) -> Any:
-    return keras.optimizers.schedules.deserialize({"module": "keras.optimizers.schedules", **given})
+    schedule = keras.optimizers.schedules.deserialize({"module": "keras.optimizers.schedules", **given})
+    if not callable(schedule):
+        raise ValueError("it is none of keras.optimizers.schedules")
+    return schedule
 
 
 def take_global_clip_norm(optimizer: Any) -> float | None:

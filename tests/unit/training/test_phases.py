@@ -1,0 +1,279 @@
+"""Phases: what trains, from which sample on, at which rates, however calls are cut and wherever it is restored."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from learners import MIXED, NUMBERS, X, bits, call, learner
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.errors import ModelError, SettingsError, StateMismatchError
+from daemon.training.layer_choice import problem_with_phases
+from daemon.training.learner import Learner
+from daemon.training.phases import Phases
+from daemon.training.runtime import keras
+from daemon.training.settings import ModelSettings, PhaseSettings, PhasesSettings
+from daemon.values import Skip
+
+MODELS = """
+import keras
+from daemon.training.layers import RunningStandardization
+
+def base():
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(6, activation="relu", name="low")(inputs)
+    hidden = keras.layers.BatchNormalization(name="norm")(hidden)
+    hidden = keras.layers.Dropout(0.2)(hidden)
+    return keras.Model(inputs, keras.layers.Dense(5, activation="relu", name="high")(hidden), name="base")
+
+def build():
+    inputs = keras.Input((4,))
+    hidden = base()(RunningStandardization(name="standardize")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="head")(hidden))
+
+def frozen():
+    model = build()
+    model.get_layer("base").trainable = False
+    return model
+"""
+THREE: list[dict[str, Any]] = [
+    {"unfreeze": "head", "until": {"samples": 30}},
+    {"unfreeze": 2, "until": {"samples": 25}, "groups": [{"layers": "base/*", "times": 0.1}], "warm_up": 12},
+    {"unfreeze": "*", "learning_rate": 0.003, "batch_normalization": "training"},
+]
+BUILT = {"build": "phase_models:build"}
+
+
+@pytest.fixture(autouse=True)
+def phase_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "phase_models.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "phase_models", raising=False)
+
+
+def built(phases: list[dict[str, Any]], build: str = "build", **train: Any) -> Learner:
+    train = {"optimizer": {"adam": {"learning_rate": 0.01}}, "xla": False, **train}
+    return learner(NUMBERS, {"build": f"phase_models:{build}"}, phases=phases, **train)
+
+
+def weights(one: Learner, part: str = "model") -> dict[str, Any]:
+    return {name.partition("/")[2][5:]: value for name, value in one.state()[0].items() if name.startswith(part)}
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {name.rpartition("/")[0] or name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def test_each_phase_trains_its_layers_and_no_others() -> None:
+    one, seen = built(THREE, batch_size=5), []
+    for start, updates in ((0, 6), (30, 5), (55, 4)):
+        before, parameters = weights(one), one.trainable_parameters
+        one.update(call(start, updates, 5, 4))
+        seen.append((changed(before, weights(one)) - {"standardize"}, parameters))
+    assert [layers - {"base/norm/moving"} for layers, _ in seen] == [
+        {"head", *_seed(seen[0][0])},
+        {"head", "high", *_seed(seen[1][0])},
+        {"head", "high", "low", "norm", *_seed(seen[2][0])},
+    ]
+    assert [parameters for _, parameters in seen] == [6, 6 + 35, 6 + 35 + 30 + 12]
+
+
+def _seed(layers: set[str]) -> set[str]:
+    return {layer for layer in layers if "seed" in layer}
+
+
+def test_moments_of_layers_that_trained_before_are_kept() -> None:
+    one = built([THREE[0], {"unfreeze": "high"}])
+    one.update(call(0, 30, 1, 4))
+    before = weights(one, "optimizer")
+    one.update(call(30, 10, 1, 4))
+    after = weights(one, "optimizer")
+    head = [name for name in before if "head" in name]
+    assert len(head) == 4
+    for name in head:
+        np.testing.assert_array_equal(after[name], before[name])
+    assert any("high" in name for name in changed(before, after) | {n for n in before if (before[n] != after[n]).any()})
+
+
+@pytest.mark.parametrize("train", [{"xla": True}, {"xla": False}, {"step": "train_on_batch"}])
+def test_phases_begin_at_their_sample_however_calls_are_cut_and_restored(train: dict[str, Any]) -> None:
+    results, events = set(), []
+    for cuts, restores in (([26], False), ([4, 10, 12], True)):
+        one, done = built(THREE, batch_size=3, **train), 0
+        for updates in cuts:
+            one.update(call(3 * done, updates, 3, 4))
+            done += updates
+            if restores:
+                other = built(THREE, batch_size=3, **train)
+                other.restore(*one.state())
+                events += one.take_events()
+                one = other
+        one.update(call(3 * done, 1, 2, 4, partial=True))
+        results.add(bits(one))
+        if not restores:
+            expected = one.take_events()
+    assert len(results) == 1
+    assert events == expected
+    assert [(event.samples, event.data["number"], event.data["cause"]) for event in events] == [
+        (30, 1, "samples"),
+        (57, 2, "samples"),
+    ]
+
+
+def test_a_partial_batch_may_end_a_phase() -> None:
+    one = built([{"unfreeze": "head", "until": {"samples": 8}}, {}], batch_size=5)
+    one.update(call(0, 1, 5, 4))
+    assert one.phase == 0
+    one.update(call(5, 1, 3, 4, partial=True))
+    assert one.phase == 1
+
+
+def test_it_goes_on_when_it_is_asked_to() -> None:
+    one = built([{"unfreeze": "head", "until": "plateau"}, {"unfreeze": 2, "until": "command"}, {}])
+    ends = []
+    for _ in range(3):
+        ends.append(one.phase_ends_on)
+        one.update(call(0, 5, 1, 4))
+        one.next_phase()
+    assert ends == ["plateau", "command", None]
+    assert not one.next_phase()
+    assert [event.data["cause"] for event in one.take_events()] == ["asked", "asked"]
+    assert one.take_events() == []
+
+
+@pytest.mark.parametrize("step", ["fused", "train_on_batch"])
+def test_a_group_takes_steps_of_its_own_size(step: str) -> None:
+    sgd = {"sgd": {"learning_rate": 0.1, "momentum": 0.9}}
+    groups = [{"layers": "*", "times": 0.5}, {"layers": ["low", {"type": "BatchNormalization"}], "times": 0.01}]
+    plain, grouped = built([{}], optimizer=sgd, step=step), built([{"groups": groups}], optimizer=sgd, step=step)
+    before = weights(plain)
+    for one in (plain, grouped):
+        one.update(call(0, 1, 1, 4))
+    for name in before:
+        times = 0.01 if "low" in name else 0.5 if "kernel" in name or "bias" in name else 1
+        step_of_plain, step_of_group = (weights(one)[name] - before[name] for one in (plain, grouped))
+        np.testing.assert_allclose(step_of_group, times * step_of_plain, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(("mode", "moves"), [("inference", False), ("training", True)])
+def test_batch_normalization_stays_as_it_is_unless_told_otherwise(mode: str, moves: bool) -> None:
+    one = built([{"unfreeze": "*", "batch_normalization": mode}], batch_size=4)
+    before = weights(one)
+    one.update(call(0, 5, 4, 4))
+    after = weights(one)
+    moved = [name for name in before if "norm/" in name and not np.array_equal(before[name], after[name])]
+    assert len(moved) == (4 if moves else 0)
+
+
+def test_layers_that_were_built_frozen_train_where_a_phase_says_so() -> None:
+    as_built = built([{}], "frozen")
+    assert as_built.trainable_parameters == 6
+    one = built([{"until": {"samples": 5}}, {"unfreeze": "base/*"}], "frozen")
+    before = weights(one)
+    one.update(call(0, 5, 1, 4))
+    assert one.trainable_parameters == 30 + 35
+    one.update(call(5, 5, 1, 4))
+    assert {"low", "high"} <= changed(before, weights(one))
+
+
+def test_freeze_leaves_the_others_as_they_were_built() -> None:
+    one = built([{"freeze": ["low", {"type": "RunningStandardization"}]}])
+    before = weights(one)
+    one.update(call(0, 5, 1, 4))
+    assert not {"low", "standardize"} & changed(before, weights(one))
+    assert one.trainable_parameters == 6 + 35
+
+
+@pytest.mark.parametrize(
+    ("phase", "told"),
+    [
+        (
+            {"unfreeze": "hed"},
+            r"phases\.0\.unfreeze: no layer is called 'hed' \(did you mean head\?\).*base/low \(Dense",
+        ),
+        ({"unfreeze": {"type": "Conv2D"}}, "no layer is of the type 'Conv2D'"),
+        ({"unfreeze": 4}, "there are no 4 layers"),
+        ({"freeze": "*"}, "no layer trains"),
+        ({"unfreeze": "norm"}, "no layer trains"),
+        ({"groups": [{"layers": "heads", "times": 2}]}, r"groups\.0\.layers"),
+    ],
+)
+def test_what_cannot_train_is_said_before_anything_trains(phase: dict[str, Any], told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        built([phase])
+
+
+def test_a_schedule_that_keras_does_not_know_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"phases\.0\.learning_rate.*did you mean exponential_decay"):
+        built([{"learning_rate": {"exponential_decai": {}}}])
+
+
+def test_a_phase_may_have_a_schedule() -> None:
+    decay = {"exponential_decay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}}
+    one = built([{"learning_rate": 0.5, "until": {"samples": 7}}, {"learning_rate": decay, "warm_up": 0}])
+    one.update(call(0, 27, 1, 4))
+    assert one.learning_rate == pytest.approx(0.025)
+
+
+def test_a_stray_in_a_phase_leaves_the_frozen_and_the_others_as_they_were() -> None:
+    one = built(THREE)
+    one.update(call(0, 32, 1, 4))
+    before = bits(one)
+    x = X.copy()
+    x[32] = np.nan
+    assert one.update(call(32, 1, 1, 4, x=x)).skipped.tolist() == [Skip.NON_FINITE]
+    facts = one.state()[1]
+    facts["rate"]["samples"] -= 1
+    assert bits(one) != before  # the sample counts
+    one._rate.samples -= 1
+    one._set_learning_rate()
+    assert bits(one) == before  # and nothing else does
+
+
+def test_a_checkpoint_of_a_phase_that_is_gone_is_refused() -> None:
+    one = built(THREE)
+    one.update(call(0, 32, 1, 4))
+    with pytest.raises(StateMismatchError, match="phases: it is in phase 1, and the settings have 1"):
+        built([{"unfreeze": "*", "batch_normalization": "training"}]).restore(*one.state())
+
+
+@pytest.mark.parametrize("preset", ["mlp", "linear"])
+def test_the_layers_of_a_preset_are_known_without_building_it(preset: str) -> None:
+    settings = ModelSettings(preset=preset, hidden=[4, 3], dropout=0.1)
+    told = problem_with_phases([PhaseSettings(unfreeze="nothing")], settings, MIXED)
+    with pytest.raises(ModelError) as caught:
+        Phases([PhaseSettings(unfreeze="nothing")], learner(model=settings.model_dump(exclude_none=True)).model)
+    assert told is not None
+    assert _layers(told) == _layers(str(caught.value).replace(". Nothing was trained.", ""))
+
+
+def _layers(told: str) -> set[str]:
+    return set(told.partition("the layers with weights are ")[2].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        ([{}, {}], "phase 1 of 2 has no `until`"),
+        ([{"until": "drift"}], "the last phase has an `until`"),
+        ([{"until": "later"}], "plateau"),
+        ([{"unfreeze": 0}], "greater than 0"),
+        ([{"warm_up": -1}], "greater than or equal to 0"),
+        ([{"groups": [{"layers": 1, "times": 0}]}], "greater than 0"),
+    ],
+)
+def test_phases_that_make_no_sense_are_refused(phases: list[dict[str, Any]], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        TypeAdapter(PhasesSettings).validate_python(phases)
+
+
+def test_a_saved_model_with_frozen_layers_is_a_start(tmp_path: Path) -> None:
+    made = built([{}], "frozen")
+    made.export(tmp_path / "base.keras")
+    keras.utils.clear_session()
+    phases = [{"unfreeze": "head", "until": {"samples": 5}}, {"unfreeze": "*"}]
+    one = learner(NUMBERS, {"load": "base.keras"}, phases=phases, optimizer="adam", xla=False)
+    one.update(call(0, 10, 1, 4))
+    assert one.trainable_parameters == 6 + 35 + 30
