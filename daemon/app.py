@@ -17,6 +17,7 @@ import structlog
 from daemon.append_file import take_from_others
 from daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
 from daemon.errors import SettingsError, SourceError
+from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.loop import Loop
@@ -26,12 +27,15 @@ from daemon.operate.metrics import Metrics
 from daemon.operate.monitor import Monitor, Views
 from daemon.operate.progress import Progress as Display
 from daemon.operate.reports import Summary
+from daemon.reactions.reactions import Reactions
+from daemon.reactions.settings import phase_rules
 from daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
 from daemon.settings import Settings
 from daemon.settings_file import as_file, fingerprint
 from daemon.state.journal import Journal
 from daemon.state.keeper import Keeper, read_settings_record
 from daemon.state.lock import StateLock
+from daemon.state.pause import Pause
 from daemon.state.store import CheckpointStore
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.batching import Batcher
@@ -122,7 +126,11 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     decoder = SampleDecoder(settings.samples, spec, _holdout_rule(settings))
     learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
     evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
-    reader = _reader(settings, spec, source, decoder, learner.max_updates, evaluation.periods)
+    drift = Drift(settings.watches, spec)
+    of_phases = phase_rules([phase.until for phase in settings.phases])
+    reactions = Reactions(settings.rules, learner, drift, spec.task, of_phases)
+    periods = [*evaluation.periods, *reactions.periods]
+    reader = _reader(settings, spec, source, decoder, learner.max_updates, periods)
     dead_letters: list[DeadLetters] = [resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))]
     history = History(_history_path(settings))
     outputs: dict[str, Output] = {"dead_letters": dead_letters[0], "history": history}
@@ -136,9 +144,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     journal = Journal(root / "journal")
     writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))
     keeper = Keeper(
-        parts={"learner": learner, "evaluation": evaluation},
+        parts={"learner": learner, "evaluation": evaluation, "drift": drift, "reactions": reactions},
         outputs=outputs,
-        describe=partial(_describe, settings, evaluation),
+        describe=partial(_describe, settings, evaluation, reactions),
         source=source,
         store=store,
         journal=journal,
@@ -152,7 +160,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     )
     window = min(settings.validation.prequential.windows, default=1000)
     monitor.watch(_views(evaluation, learner, reader, source, window))
-    return Loop(reader, learner, evaluation, dead_letters, predictions, history, keeper, writer, monitor)
+    return Loop(
+        reader, learner, evaluation, reactions, dead_letters, predictions, history, keeper, writer, Pause(root), monitor
+    )
 
 
 def _dead_letter_path(settings: Settings) -> Path:
@@ -267,11 +277,12 @@ def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None
     return x, y, weight
 
 
-def _describe(settings: Settings, evaluation: Evaluation) -> Facts:
+def _describe(settings: Settings, evaluation: Evaluation, reactions: Reactions) -> Facts:
     """Return what a checkpoint's manifest says beside the state."""
     windows = settings.validation.prequential.windows
     return {
         "settings": fingerprint(settings),
+        "good": reactions.good,
         "scores": evaluation.scores(),
         "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
     }
@@ -285,6 +296,8 @@ def _views(evaluation: Evaluation, learner: Learner, reader: Reader, source: Sou
         window_baselines=evaluation.window_baselines,
         window=window,
         learning_rate=lambda: learner.learning_rate,
+        phase=lambda: learner.phase,
+        trainable_parameters=lambda: learner.trainable_parameters,
         traces=lambda: learner.traces,
         lag=lambda: reader.lag,
         lag_unit=source.lag_unit,

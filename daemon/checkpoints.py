@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from daemon.training.learner import Learner
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
+_GOOD = {True: "good", False: "not good", None: "not known to be good"}
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def listing(root: Path) -> list[dict[str, Any]]:
         try:
             manifest = store.manifest(path)
             row = {key: manifest[key] for key in ("sequence", "samples_trained", "digest", "scores", "created_s")}
-            rows.append({"name": path.name, "pinned": is_pinned(path), **row})
+            rows.append({"name": path.name, "pinned": is_pinned(path), "good": manifest.get("good"), **row})
         except BrokenCheckpointError as error:
             rows.append({"name": path.name, "pinned": is_pinned(path), "error": str(error)})
     return rows
@@ -42,7 +43,7 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
             continue
         made = datetime.fromtimestamp(row["created_s"], UTC).isoformat(timespec="seconds")
         scores = "  ".join(f"{name} {value:.4f}" for name, value in list(row["scores"].items())[:2])
-        mark = "  pinned" if row["pinned"] else ""
+        mark = f"  {_GOOD[row['good']]}" + ("  pinned" if row["pinned"] else "")
         lines.append(
             f"{row['name']}  {made}  {row['samples_trained']:>12,} samples  {row['digest'][:12]}  {scores}{mark}"
         )
@@ -52,7 +53,8 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
 def newest_manifest(root: Path) -> Facts:
     """Return the description of the newest checkpoint that verifies. Changes nothing. Raises StoreError."""
     manifest = _newest(root).manifest
-    return {**{key: manifest[key] for key in _SHOWN}, "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
+    beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
+    return {**{key: manifest[key] for key in _SHOWN}, **beside}
 
 
 def manifest_text(manifest: Facts) -> str:
@@ -60,6 +62,7 @@ def manifest_text(manifest: Facts) -> str:
     made = datetime.fromtimestamp(manifest["created_s"], UTC).isoformat(timespec="seconds")
     lines = [
         f"checkpoint   {manifest['sequence']} of {made}, after {manifest['parent']}",
+        f"state        {_GOOD[manifest['good']]}",
         f"trained      {manifest['samples_trained']:,} samples",
         f"digest       {manifest['digest']}",
     ]

@@ -179,6 +179,13 @@ class Adaptable(Learner, Protocol):
     def next_phase(self) -> bool:
         """Begin the next phase of the training; False, and nothing changes, where there is none."""
 
+    @property
+    def phase_ends_on(self) -> str | None:
+        """What ends the phase: `samples`, which the learner counts itself, `plateau`, `drift` or `command`."""
+
+    def take_events(self) -> list[Event]:
+        """Return the phases that began since this was last asked, by the samples that it has counted itself."""
+
     def refit_standardization(self) -> None:
         """Let the running statistics of the inputs learn anew, quickly."""
 
@@ -195,8 +202,8 @@ class Monitor(Protocol):
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
         """A call has run, in `seconds`."""
 
-    def scored(self, events: Sequence[Event]) -> None:
-        """Scores were published."""
+    def happened(self, events: Sequence[Event]) -> None:
+        """Scores were published, drifts found, reactions made."""
 
     def checkpoint_begun(self, stall_seconds: float) -> None:
         """The loop stood still that long for the copy of the state."""

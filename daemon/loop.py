@@ -13,10 +13,12 @@ from daemon.errors import LearndError, StoppedError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.failpoints import failpoint
+from daemon.reactions.reactions import Reactions
 from daemon.state.keeper import Keeper
+from daemon.state.pause import Pause
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.reader import Reader
-from daemon.values import Call, Event
+from daemon.values import Call, Event, Rejection
 
 log = structlog.get_logger()
 
@@ -30,11 +32,13 @@ class Loop:
     reader: Reader
     learner: Learner
     evaluation: Evaluation
+    reactions: Reactions
     dead_letters: Sequence[DeadLetters]
     predictions: Predictions | None
     history: History
     keeper: Keeper
     writer: CheckpointWriter
+    pause: Pause
     monitor: Monitor
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -46,6 +50,7 @@ class Loop:
             while (call := self.next_call(stop)) is not None:
                 self.keeper.append_to_journal(call, stop)  # before training, so that a resume repeats it
                 self.train(call)
+                self.grant_wishes()
                 self.keeper.save_if_due()
             self.monitor.state("finishing")
             self.keeper.finish()
@@ -61,8 +66,10 @@ class Loop:
         for entry in entries:
             if stop():
                 raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
+            self.reactions.wishes.clear()  # granted already, but perhaps for those of the last call
             self.train(self.reader.repeat(entry))
         self.keeper.go_live()
+        self.grant_wishes()
         log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
 
     def settle(self, stop: Callable[[], bool]) -> None:
@@ -79,12 +86,14 @@ class Loop:
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
         """Wait for the next call; None at the end of the stream, or when it is time to stop.
 
-        Raises what the source raised, after a checkpoint of everything before it.
+        Raises what the source raised, or that the model went back too often, after a checkpoint of everything before.
         """
         while not stop() and not self.reader.exhausted:
             self.monitor.alive()
             try:
-                call = self.reader.call(self.keeper.progress.samples, _IDLE_S)
+                self.reactions.check()
+                paused = self.pause.wait(_IDLE_S)
+                call = None if paused else self.reader.call(self.keeper.progress.samples, _IDLE_S)
             except LearndError:
                 self.keeper.finish()
                 raise
@@ -96,7 +105,7 @@ class Loop:
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, and score its predictions."""
         started = time.perf_counter()
-        report = self.learner.update(call)
+        report = self.reactions.update(call)
         failpoint("loop.updated")
         if self.predictions is not None:
             self.predictions.write(call, report, self.keeper.progress.updates)
@@ -104,12 +113,25 @@ class Loop:
         for dead_letters in self.dead_letters:
             dead_letters.write(call.rejections)
         events = self.evaluation.update(call, report, self.learner.predict)
+        events += self._learner_scores() if events else []
+        events, set_aside = self.reactions.finish(call, events, self.keeper.progress)
         if events:
-            events += self._learner_scores()
+            self._set_aside(set_aside)
             self.history.write(events, time.time())
-            self.monitor.scored(events)
+            self.monitor.happened(events)
         self.monitor.call_done(call, report, time.perf_counter() - started)
         failpoint("loop.call.after")
+
+    def grant_wishes(self) -> None:
+        """Do what reactions have asked for outside of the model."""
+        for wish in self.reactions.take_wishes():
+            self.keeper.pin_next()
+            if wish.action == "pause":
+                self.pause.begin(wish.reason)
+
+    def _set_aside(self, rejections: Sequence[Rejection]) -> None:
+        for dead_letters in self.dead_letters:
+            dead_letters.write(rejections)
 
     def _learner_scores(self) -> list[Event]:
         """Return the scores that the learner keeps itself, where the settings ask for some."""

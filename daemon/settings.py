@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -11,9 +12,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from connectors.settings import DeadLetterSettings, PredictionSettings
 from connectors.source_settings import SourceSettings
+from daemon.evaluation.drift.settings import DEFAULT_WATCHES, DriftWatch
 from daemon.evaluation.metrics import ALL_METRICS
 from daemon.evaluation.settings import ValidateSettings
 from daemon.operate.settings import HttpSettings, LogSettings
+from daemon.reactions.settings import DEFAULT_REACTIONS, Reaction, fights
 from daemon.registry import SOURCES, resolve
 from daemon.section import Section
 from daemon.settings_problems import did_you_mean
@@ -100,6 +103,14 @@ class Settings(Section):
     validation: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     """How the model is measured while it learns."""
 
+    drift: tuple[DriftWatch, ...] | None = None
+    """Which drifts are looked for: a list. Unless given, a rise of the error by `adwin` and other features by `psi`, as
+    the page on drift says; `[]` for none."""
+
+    reactions: tuple[Reaction, ...] | None = None
+    """What is done by itself on a drift, a score or a skipped update: a list of rules. Unless given, those of the page
+    on drift; `[]` for none."""
+
     checkpoint: CheckpointSettings = CheckpointSettings()
     """Where the state lives and how often it is saved."""
 
@@ -120,14 +131,6 @@ class Settings(Section):
     Kubernetes waits before it kills."""
 
     @model_validator(mode="after")
-    def _phases_have_their_layers(self) -> Self:
-        if self.phases and (
-            problem := problem_with_phases(self.phases, self.model, self.samples.spec(self.model.task))
-        ):
-            raise ValueError(problem)
-        return self
-
-    @model_validator(mode="after")
     def _source_holds_the_format(self) -> Self:
         if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
             raise ValueError(problem)
@@ -139,6 +142,58 @@ class Settings(Section):
             output = getattr(self, name).kafka
             if output is not None and output.connection(self.source.settings) is None:
                 raise ValueError(f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka")
+        return self
+
+    @property
+    def watches(self) -> tuple[DriftWatch, ...]:
+        """What is watched for drift, the usual unless given."""
+        return DEFAULT_WATCHES if self.drift is None else self.drift
+
+    @property
+    def rules(self) -> tuple[Reaction, ...]:
+        """The rules of the reactions, the usual ones unless given."""
+        return DEFAULT_REACTIONS if self.reactions is None else self.reactions
+
+    @model_validator(mode="after")
+    def _reactions_have_their_parts(self) -> Self:
+        """A rule that never acts is a mistake, and so are two that undo each other. The usual ones may never act."""
+        problems = [
+            f"drift.{index}: {watch.detector} counts errors of 0 or 1, and those of a {self.model.task} task are not"
+            for index, watch in enumerate(self.watches)
+            if {watch.detector, watch.warn} & {"hddm_w", "ddm"} and self.model.task in {"regression", "multi_label"}
+        ]
+        if self.reactions is not None:
+            problems += [
+                f"reactions.{index}: {problem}"
+                for index, rule in enumerate(self.reactions)
+                for problem in self._missing_parts(rule)
+            ]
+            problems += fights(self.reactions)
+        if "drift" in [phase.until for phase in self.phases] and "error" not in [watch.watch for watch in self.watches]:
+            problems.append("phases: one ends on a drift of the error, and nothing under drift watches it")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _missing_parts(self, rule: Reaction) -> Iterator[str]:
+        if rule.on.startswith("drift."):
+            watches = [watch for watch in self.watches if rule.signal in {None, watch.watch}]
+            if not any(watch.warns or rule.on == "drift.confirmed" for watch in watches):
+                yield f"nothing under drift ever reports {rule.on}{f' of {rule.signal}' if rule.signal else ''}"
+        if rule.on == "score.drop" and self.validation.holdout is None and self.validation.anchor is None:
+            yield "score.drop is of the holdout or the anchor file, and validate has neither"
+        if "next_phase" in rule.actions and len(self.phases) < 2:
+            yield "next_phase has no phase to go on to: phases has fewer than two"
+        own_layers = self.model.build is not None or self.model.load is not None
+        if "refit_standardization" in rule.actions and not (self.model.standardize or own_layers):
+            yield "refit_standardization has nothing to refit: model.standardize is false"
+
+    @model_validator(mode="after")
+    def _phases_have_their_layers(self) -> Self:
+        if self.phases and (
+            problem := problem_with_phases(self.phases, self.model, self.samples.spec(self.model.task))
+        ):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

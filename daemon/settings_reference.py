@@ -54,6 +54,8 @@ class _Page:
                     yield from self._section(f"{key}.{name}", inner, self._resolve(inner)["description"])
             elif "properties" in self._resolve(given):
                 yield from self._section(key, given, _description(given, self._resolve(given)))
+            elif (item := next(self._items(given), None)) is not None:
+                yield from self._section(f"{key}.N", item, _description(given, {}))
             else:
                 loose[key] = given
         yield from ("## Others", "", *_HEAD, *(row for key in loose for row in self._rows(key, loose[key])), "")
@@ -73,12 +75,19 @@ class _Page:
         described = _description(given, self._resolve(given))
         yield f"| `{key}` | {self._type(given)} | {_default(given, required=required)} | {_cell(described)} |"
         for branch in self._branches(given):
-            inner, prefix = branch, key
+            inner, prefix = next(((item, f"{key}.N") for item in self._items(branch)), (branch, key))
             if isinstance(branch.get("additionalProperties"), Mapping):
                 inner, prefix = branch["additionalProperties"], f"{key}.NAME"
                 inner = next((part for part in self._branches(inner) if "properties" in part), {})
             for name, value in inner.get("properties", {}).items():
                 yield from self._rows(f"{prefix}.{name}", value, required=name in inner.get("required", ()))
+
+    def _items(self, given: _Schema) -> Iterator[_Schema]:
+        """Yield what the items of a list are, where they are mappings of keys of their own."""
+        for branch in self._branches(given):
+            for item in self._branches(branch["items"]) if branch.get("items") else ():
+                if "properties" in item:
+                    yield item
 
     def _type(self, given: _Schema) -> str:
         branches = self._branches(given)

@@ -59,6 +59,7 @@ class Metrics:
         self._gradient_norm = gauge("gradient_norm", "Mean global norm of the gradients in the latest call.")
         self._learning_rate = gauge("learning_rate", "Learning rate of the latest update.")
         self._trainable = gauge("trainable_parameters", "Numbers in the model that are being trained.")
+        self._phase = gauge("phase", "Number of the phase of the training, from 0.")
         self._prequential = gauge(
             "prequential_score", "Score of the predictions made before each update.", "metric", "window"
         )
@@ -68,6 +69,9 @@ class Metrics:
         self._holdout = gauge("holdout_score", "Score on the share of the stream held out.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
         self._forgetting = gauge("forgetting_score", "How far the anchor score is below the best it ever was.")
+        self._drifts = counter("drift_total", "Drifts that were found, each once.", "signal", "level")
+        self._reactions = counter("reactions_total", "Actions of reactions.", "action", "outcome")
+        self._rollbacks = counter("rollbacks_total", "Returns to the last good copy of the model.", "reason")
         self._checkpoint_seconds = histogram("checkpoint_seconds", "Seconds to write a checkpoint.", _WRITE_BUCKETS)
         self._stall_seconds = histogram(
             "checkpoint_stall_seconds", "Seconds that a checkpoint stopped the training.", _STALL_BUCKETS
@@ -123,6 +127,11 @@ class Metrics:
         """The optimizer's learning rate is now this."""
         self._learning_rate.set(rate)
 
+    def phase(self, number: int, trainable_parameters: int) -> None:
+        """The training is in this phase now, in which so many numbers train."""
+        self._phase.set(number)
+        self._trainable.set(trainable_parameters)
+
     def rejected(self, reason: str, records: int = 1) -> None:
         """Records became dead letters. `reason` is that of a `Defect`: one of a small, fixed set."""
         self._rejected.labels(reason).inc(records)
@@ -134,6 +143,18 @@ class Metrics:
     def held_out(self, samples: int) -> None:
         """Samples went to the holdout."""
         self._held_out.inc(samples)
+
+    def happened(self, event: Event) -> None:
+        """A line of the history: scores, a drift, a reaction, a rollback."""
+        if event.kind == "score":
+            self.scored(event)
+        elif event.kind == "drift":
+            self._drifts.labels(event.data["signal"], event.data["level"]).inc()
+        elif event.kind == "reaction":
+            for action, outcome in event.data["actions"].items():
+                self._reactions.labels(action, outcome).inc()
+        elif event.kind == "rollback":
+            self._rollbacks.labels(event.data["reason"]).inc()
 
     def scored(self, event: Event) -> None:
         """Scores were published: an event of the kind `score`, with those of the baselines over the same samples."""

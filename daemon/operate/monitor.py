@@ -29,6 +29,8 @@ class Views:
     window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
     window: int
     learning_rate: Callable[[], float]
+    phase: Callable[[], int]
+    trainable_parameters: Callable[[], int]
     traces: Callable[[], int]
     lag: Callable[[], Mapping[str, int]]
     lag_unit: Literal["records", "bytes"]
@@ -124,9 +126,9 @@ class Monitor:
         if call.event_time_s is not None:
             self._metrics.fresh(time.time() - call.event_time_s)
 
-    def scored(self, events: Sequence[Event]) -> None:
+    def happened(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._metrics.scored(event)
+            self._metrics.happened(event)
 
     def checkpoint_begun(self, stall_seconds: float) -> None:
         self._metrics.checkpoint_stalled(stall_seconds)
@@ -159,6 +161,7 @@ class Monitor:
             self._seen.rate = (self._seen.samples - samples) / (now - then)
         self._seen.recent = (now, self._seen.samples)
         self._metrics.learning_rate(views.learning_rate())
+        self._metrics.phase(views.phase(), views.trainable_parameters())
         self._metrics.queued(views.queued())
         self._metrics.retraced(views.traces() - self._seen.traces)
         self._seen.traces = views.traces()

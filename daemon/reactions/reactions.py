@@ -25,7 +25,7 @@ from daemon.evaluation.drift.signals import Signals
 from daemon.evaluation.drift.watch import Drift
 from daemon.reactions.good_copy import GoodCopy
 from daemon.reactions.ledger import Ledger
-from daemon.reactions.settings import Action, Reaction
+from daemon.reactions.settings import PHASE_ENDS, Action, Reaction
 from daemon.reactions.triggers import Drop, Plateau, SkipsInARow
 from daemon.state.progress import Progress
 from daemon.values import Arrays, Call, Defect, Event, Facts, Rejection, Report, Skip, Task
@@ -44,8 +44,17 @@ class Wish:
 class Reactions:
     """Updates the learner, and reacts to what the updates show. All methods belong to the loop's thread."""
 
-    def __init__(self, rules: Sequence[Reaction], learner: Adaptable, drift: Drift, task: Task) -> None:
-        self._rules = tuple(rules)
+    def __init__(
+        self,
+        rules: Sequence[Reaction],
+        learner: Adaptable,
+        drift: Drift,
+        task: Task,
+        phase_rules: Sequence[Reaction] = (),
+    ) -> None:
+        """`phase_rules` act only where they end the phase that the learner is in."""
+        self._of_phases = len(rules)  # the index of the first of them
+        rules = self._rules = (*rules, *phase_rules)
         self._learner = learner
         self._drift = drift
         self._task = task
@@ -58,6 +67,8 @@ class Reactions:
         self._looked = np.zeros(2)  # sum and count of the errors since the last look
         self._good = True
         self._samples = 0
+        self._learner_lags = 0  # samples: since the model went back, it counts fewer than went through updates
+        self._phases: list[tuple[int, str | None]] = []  # in the updates now watched: from which sample on, its end
         self._due: list[tuple[int, Event]] = []  # rules that will act, and why
         self._due_back: tuple[int, Event] | None = None
         self._reacted = [-(1 << 62)] * len(self._rules)  # at which sample each rule did last
@@ -93,12 +104,16 @@ class Reactions:
         reports, rest = [], call
         while True:
             before = self._learner.state() if self._acts_at_once and rest.updates > 1 else None
+            self._phases = [(0, self._learner.phase_ends_on)]
             report = self._learner.update(rest)
+            begun = self._note_phases()
             watched = self._watch(rest, report)
             if watched < rest.updates:
                 assert before is not None, "a rule acts before the last update"
                 self._learner.restore(*before)
                 report = self._learner.update(_part(rest, 0, watched))
+                begun = self._note_phases()
+            self._events += begun
             reports.append(report)
             self._act()
             if watched == rest.updates:
@@ -110,18 +125,16 @@ class Reactions:
 
         Return all events of the call in the order of the samples, and what was set aside because the model went back.
         """
-        events, self._events = self._events, []
         for drop in self._drops:
             found = drop.scan(scores)
-            events += found
+            self._events += found
             self._take_up(found)
+        self._act()
         set_aside: list[Rejection] = []
         if self._good_copy is not None and self._at_multiple_of(self._good_copy.action.every, call.samples):
-            self._events = []
             set_aside = self._look(self._good_copy, progress)
-            events += self._events
-            self._events = []
-        return sorted([*events, *scores], key=lambda event: event.samples), set_aside
+        events, self._events = [*self._events, *scores], []
+        return sorted(events, key=lambda event: event.samples), set_aside
 
     def state(self) -> tuple[Arrays, Facts]:
         ledger, ledger_facts = self._ledger.state()
@@ -129,6 +142,7 @@ class Reactions:
         facts: Facts = {
             "rules": self._dumped(),
             "samples": self._samples,
+            "learner_lags": self._learner_lags,
             "due": [[index, _plain(event)] for index, event in self._due],
             "due_back": [self._due_back[0], _plain(self._due_back[1])] if self._due_back else None,
             "reacted": list(self._reacted),
@@ -146,7 +160,7 @@ class Reactions:
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
         """Go on from `state`. Where the rules have changed since then, they begin anew."""
-        self._samples = facts["samples"]
+        self._samples, self._learner_lags = facts["samples"], facts["learner_lags"]
         self._ledger.restore({"errors": arrays["ledger.errors"]}, facts["ledger"])
         self._good = facts["good"]
         for skips, run in zip(self._skips, facts["skips"], strict=True):
@@ -229,6 +243,13 @@ class Reactions:
         """Whether one lies in the last `samples`."""
         return (self._samples - samples) // period < self._samples // period
 
+    def _note_phases(self) -> list[Event]:
+        """Note and return the phases that the learner began by itself, at the samples of the stream."""
+        begun = [replace(event, samples=event.samples + self._learner_lags) for event in self._learner.take_events()]
+        self._phases += [(event.samples, "samples") for event in begun[:-1]]
+        self._phases += [(event.samples, self._learner.phase_ends_on) for event in begun[-1:]]
+        return begun
+
     # Reacting.
 
     def _called_by(self, event: Event) -> list[int]:
@@ -236,8 +257,15 @@ class Reactions:
         return [
             index
             for index, rule in enumerate(self._rules)
-            if _matches(rule, index, event) and event.samples - self._reacted[index] >= rule.cooldown
+            if _matches(rule, index, event)
+            and event.samples - self._reacted[index] >= rule.cooldown
+            and (index < self._of_phases or self._phase_ends_on(event))
         ]
+
+    def _phase_ends_on(self, event: Event) -> bool:
+        on = f"drift.{event.data['level']}" if event.kind == "drift" else event.kind
+        ends = next(ends for start, ends in reversed(self._phases) if start < event.samples)
+        return PHASE_ENDS[on] == ends
 
     def _take_up(self, events: Sequence[Event]) -> None:
         """Note which rules are to act on these events."""
@@ -308,6 +336,7 @@ class Reactions:
         trained = progress.samples_trained
         copy.roll_back(self._learner)
         spans = progress.take_back(then)
+        self._learner_lags += progress.samples - then["samples"]
         taken_back = trained - progress.samples_trained
         data = {
             "reason": reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -163,12 +164,29 @@ class Reaction(Section):
 OF_THE_MODEL = ("learning_rate", "reset_moments", "next_phase", "refit_standardization")
 """The actions that change the model between two updates."""
 
+_FASTER = Action.model_validate({"learning_rate": {"times": 5, "over": 500}})
+
 DEFAULT_REACTIONS = (
-    Reaction(on="drift.confirmed", signal="error", do=(Action.model_validate({"learning_rate": {"times": 3}}),)),
+    Reaction(on="drift.warning", signal="error", do=(_FASTER,), cooldown=1_000),
+    Reaction(on="drift.confirmed", signal="error", do=(_FASTER,), cooldown=1_000),
     Reaction(on="drift.confirmed", signal="features", do=(Action.model_validate("refit_standardization"),)),
     Reaction(on="update.non_finite", do=(Action.model_validate("roll_back"),)),
-    Reaction(on="score.drop", margin=0.2, do=(Action.model_validate("roll_back"),)),
+    Reaction(on="score.drop", margin=0.3, do=(Action.model_validate("roll_back"),)),
 )
+
+
+PHASE_ENDS = {"score.plateau": "plateau", "drift.confirmed": "drift"}
+"""What ends a phase of the training, by its occasion."""
+
+
+def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
+    """Return the rules that begin the next phase where one ends on a plateau, or on a drift of the error."""
+    action = (Action.model_validate("next_phase"),)
+    rules = {
+        "plateau": Reaction(on="score.plateau", do=action, cooldown=0),
+        "drift": Reaction(on="drift.confirmed", signal="error", do=action, cooldown=0),
+    }
+    return tuple(rule for end, rule in rules.items() if end in ends)
 
 
 def fights(rules: tuple[Reaction, ...]) -> list[str]:

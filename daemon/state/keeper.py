@@ -29,7 +29,7 @@ from daemon.state.progress import Progress
 from daemon.state.settings import CheckpointEvery
 from daemon.state.store import Checkpoint, CheckpointStore
 from daemon.state.writer import CheckpointWriter, Snapshot, Written
-from daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note
+from daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note, finite
 
 log = structlog.get_logger()
 
@@ -57,6 +57,7 @@ class Keeper:
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
+    _pin: bool = field(default=False, init=False)  # save as soon as may be, and for good
     _saved_calls: int = field(default=0, init=False)  # at the last commit
     _saved_samples: int = field(default=0, init=False)
     _saved_at_s: float = field(default_factory=time.monotonic, init=False)
@@ -102,9 +103,15 @@ class Keeper:
 
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
 
+    def pin_next(self) -> None:
+        """Save as soon as no checkpoint is being written, and keep that one for good."""
+        self._pin = True
+
     def save_if_due(self) -> None:
         """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""
         self._take_results(self.writer.results())
+        if self._pin and not self.writer.busy:
+            self._commit()
         if (self.progress.calls == self._saved_calls and self._failed is None) or self.writer.busy:
             return
         due = self.progress.samples - self._saved_samples >= self.every.samples
@@ -114,7 +121,7 @@ class Keeper:
     def finish(self) -> None:
         """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
         self._take_results(self.writer.results(wait=True))
-        if self.progress.calls != self._saved_calls or self._failed is not None:
+        if self.progress.calls != self._saved_calls or self._failed is not None or self._pin:
             self._commit()
             self._take_results(self.writer.results(wait=True))
             if self._failed is not None:
@@ -132,6 +139,8 @@ class Keeper:
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         for name, part in self.parts.items():
+            if name not in checkpoint.facts:
+                continue  # it was made before there was this part
             part.restore(_under(f"{name}/", checkpoint.arrays), checkpoint.facts[name])
         self.progress = Progress.of(checkpoint.facts["progress"])
         self.newest = checkpoint.manifest
@@ -147,6 +156,7 @@ class Keeper:
             self._take_results([Written(self._manifest(), 0.0, 0, error)])
             return
         self.writer.submit(self._snapshot(marks))
+        self._pin = False
         self._sequence += 1
         try:
             self._start_segment()
@@ -197,6 +207,7 @@ class Keeper:
             "samples_trained": self.progress.samples_trained,
             "positions": dict(self.progress.positions),
             "ranges": self.progress.ranges(),
+            "pin": self._pin,
             **self.describe(),
         }
 
@@ -251,7 +262,8 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
 
 
 def _seal(arrays: Arrays, stream_facts: Facts, manifest: Facts) -> Facts:
-    """Add to a manifest what takes long to compute: the digest, and what the variables are."""
+    """Add to a manifest what takes long to compute: the digest, what the variables are, and whether all are finite."""
     variables = _under("learner/", arrays)
     described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(variables.items())]
-    return {**manifest, "digest": digest(variables, stream_facts), "variables": described}
+    good = manifest.get("good", True) and finite(variables)
+    return {**manifest, "digest": digest(variables, stream_facts), "variables": described, "good": good}

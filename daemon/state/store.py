@@ -54,7 +54,7 @@ class CheckpointStore:
         self._may_publish = may_publish
 
     def write(self, arrays: Arrays, facts: Facts, manifest: Facts, fence: Callable[[], None]) -> int:
-        """Write a checkpoint and return its size in bytes. `manifest` names its `sequence` and `epoch`.
+        """Write a checkpoint and return its size in bytes. `manifest` has its `sequence`, `epoch` and whether to `pin`.
 
         Raises OSError, or what `fence` raises; the checkpoints before it are untouched by either.
         """
@@ -66,6 +66,8 @@ class CheckpointStore:
         beside.mkdir()
         try:
             size = _write_files(beside, arrays, facts, manifest)
+            if manifest.get("pin"):
+                pin(beside)
             failpoint("checkpoint.fence.before")
             fence()
             failpoint("checkpoint.rename.before")

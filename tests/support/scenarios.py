@@ -84,7 +84,7 @@ def seen(state: Path) -> Any:
     """Return how often each id has trained, by the newest checkpoint's own variables."""
     newest = max((state / "checkpoints").iterdir())
     arrays = load_file(newest / "arrays.safetensors")
-    (name,) = [name for name in arrays if name.endswith("/seen")]
+    (name,) = [name for name in arrays if name.startswith("learner/") and name.endswith("/seen")]
     return arrays[name]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
 from daemon.errors import DataError, SourceError, StoreError
+from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.evaluation.settings import ValidateSettings
@@ -20,9 +21,11 @@ from daemon.loop import Loop
 from daemon.operate.health import Health
 from daemon.operate.metrics import Metrics
 from daemon.operate.monitor import Monitor
+from daemon.reactions.reactions import Reactions
 from daemon.state.journal import Journal
 from daemon.state.keeper import Keeper
 from daemon.state.lock import StateLock
+from daemon.state.pause import Pause
 from daemon.state.settings import CheckpointEvery, CheckpointSettings
 from daemon.state.store import CheckpointStore
 from daemon.state.writer import CheckpointWriter
@@ -31,7 +34,7 @@ from daemon.stream.decoding import SampleDecoder
 from daemon.stream.reader import Reader
 from daemon.stream.reject_rate import RejectRate
 from daemon.stream.settings import SamplesSettings
-from daemon.values import Arrays, Call, Facts, Float32, RecordBatch, Report
+from daemon.values import Arrays, Call, Event, Facts, Float32, RecordBatch, Report
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
@@ -46,6 +49,7 @@ class AddingLearner:
     """A `contracts.Learner` whose weight tells the order of the batches that made it."""
 
     trainable_parameters = 1
+    phase_ends_on = None
 
     def __init__(self, dies_at: float | None = None) -> None:
         self.info = {"model": "sums"}
@@ -68,6 +72,9 @@ class AddingLearner:
 
     def metric_results(self) -> dict[str, float]:
         return {}
+
+    def take_events(self) -> list[Event]:
+        return []
 
     def state(self) -> tuple[Arrays, Facts]:
         return {"weight": np.array(self.weight), "seen": np.array(self.seen)}, {}
@@ -129,7 +136,11 @@ class Run:
             settings_record={"fingerprint": "", "settings": {}},
             announce=lambda event: history.write([event], 0.0),
         )
-        self._loop = Loop(reader, self.learner, evaluation, [letters], None, history, self.keeper, writer, monitor)
+        reactions = Reactions((), self.learner, Drift((), SPEC), SPEC.task)
+        self._loop = Loop(
+            *(reader, self.learner, evaluation, reactions, [letters], None, history),
+            *(self.keeper, writer, Pause(root), monitor),
+        )
 
     def __call__(self) -> "Run":
         self._lock.acquire()

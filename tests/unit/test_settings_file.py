@@ -87,7 +87,7 @@ train:
   seed: 1.5
 checkpoint: {keep: 1, seed: 1}
 http: {listen: nowhere}
-drift: []
+replay: []
 """
     assert problems(write(text), ("train.batch_sze=3", "train.step=fast")) == [
         "FILE:1: model.preset: must be linear or mlp, not 'mpl'",
@@ -104,7 +104,7 @@ drift: []
         "FILE:15: checkpoint.keep: must be at least 2, not 1",
         "FILE:15: unknown key checkpoint.seed: did you mean train.seed?",
         "FILE:16: http.listen: 'nowhere' is not an address: write host:port, such as 127.0.0.1:9464",
-        f"FILE:17: unknown key drift; there are {', '.join(schema()['properties'])}",
+        f"FILE:17: unknown key replay; there are {', '.join(schema()['properties'])}",
         "--set train.step: train.step: must be fused or train_on_batch, not 'fast'",
         "--set train.batch_sze: unknown key train.batch_sze: did you mean 'batch_size'?",
     ]

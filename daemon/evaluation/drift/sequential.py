@@ -45,7 +45,7 @@ class Rise:
         self._detector = make_detector(name, arguments)
         self._recent: Float64 = np.zeros(0)
         self._seen = 0
-        self._sum = np.zeros(())
+        self._sum = 0.0
 
     def scan(self, values: Float64) -> tuple[list[tuple[int, Facts]], list[int]]:
         """Take in values. Return the index of each rise and the means around it, and the indices of warnings."""
@@ -62,13 +62,14 @@ class Rise:
         return rises, warnings
 
     def state(self) -> tuple[Arrays, Facts]:
-        return {"recent": self._recent.copy(), "sum": self._sum.copy()}, {
+        return {"recent": self._recent.copy()}, {
             "seen": self._seen,
+            "sum": self._sum,
             "detector": freeze(self._detector),
         }
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
-        self._recent, self._sum, self._seen = arrays["recent"], arrays["sum"], facts["seen"]
+        self._recent, self._sum, self._seen = arrays["recent"], facts["sum"], facts["seen"]
         self._detector = thaw(make_detector(self._name, self._arguments), facts["detector"])
 
     def _detections(self, values: Float64, warnings: list[int]) -> list[int]:
@@ -89,16 +90,16 @@ class Rise:
         recent = float(running_sum(np.zeros(()), self._recent)[-1])
         older = self._seen - len(self._recent)
         after = recent / max(1, len(self._recent))
-        return (float(self._sum) - recent) / older if older else after, after
+        return (self._sum - recent) / older if older else after, after
 
     def _remember(self, values: Float64) -> None:
         if len(values):
-            self._sum = running_sum(self._sum, values)[-1].copy()
+            self._sum = float(running_sum(np.array(self._sum), values)[-1])
             self._seen += len(values)
             self._recent = np.concatenate((self._recent, values))[-_RECENT:]
 
     def _forget(self) -> None:
-        self._recent, self._seen, self._sum = np.zeros(0), 0, np.zeros(())
+        self._recent, self._seen, self._sum = np.zeros(0), 0, 0.0
 
 
 class SequentialWatch:

@@ -47,7 +47,7 @@ class DriftWatch(Section):
     renew: bool = True
     """Take a new reference after each confirmed drift. Otherwise the first one stays for good."""
 
-    window: PositiveInt = 1_000
+    window: PositiveInt = 500
     """Samples that are compared with the reference, window after window."""
 
     warning: Threshold | None = None
@@ -102,6 +102,6 @@ class DriftWatch(Section):
 
 
 DEFAULT_WATCHES = (
-    DriftWatch(watch="error", detector="adwin"),
+    DriftWatch(watch="error", detector="adwin", warn="adwin", warn_arguments={"delta": 0.05, "clock": 8}),
     DriftWatch(watch="features", detector="psi"),
 )

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.values import Arrays, Call, Facts, Float32, Report, Skip
+from daemon.values import Arrays, Call, Event, Facts, Float32, Report, Skip
 
 
 class ScriptedLearner:
@@ -13,6 +13,7 @@ class ScriptedLearner:
     """
 
     trainable_parameters = 1
+    phase_ends_on: str | None = None
 
     def __init__(self) -> None:
         self.info: dict[str, str] = {}
@@ -50,6 +51,9 @@ class ScriptedLearner:
     def next_phase(self) -> bool:
         self._do("next_phase")
         return False
+
+    def take_events(self) -> list[Event]:
+        return []
 
     def _do(self, name: str, *arguments: float) -> None:
         self.done.append([name, self.seen, *arguments])

@@ -1,0 +1,105 @@
+"""Killed anywhere, with every kind of drift detection and reaction on, the model comes out the same to the last bit."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from processes import Zygote, dead_letters, history, kill_after, killed, succeeded, summary
+from reacting import RECORDS, prepare
+from scenarios import passing, seen
+
+KINDS = ("score", "drift", "reaction", "reaction.outcome", "rollback", "score.plateau", "score.drop")
+FAILPOINTS = ["loop.updated", "loop.call.after", "checkpoint.write", "history.write", "checkpoint.after"]
+SCENARIOS = {"one sample an update": ("fragile", 1, True), "three, with dropout": ("fragile_with_dropout", 3, False)}
+
+
+@pytest.fixture(scope="module", params=SCENARIOS)
+def whole(request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A scenario, and the state directory of its uninterrupted run."""
+    scenario = SCENARIOS[request.param]
+    folder = made(tmp_path_factory.mktemp("whole") / "run", scenario)
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    return scenario, folder / "state"
+
+
+def made(folder: Path, scenario: tuple[str, int, bool]) -> Path:
+    model, batch, xla = scenario
+    return prepare(folder, model, batch, xla=xla)
+
+
+def assert_same(state: Path, expected: Path) -> None:
+    assert summary(state) == summary(expected)
+    for kind in KINDS:
+        assert history(state, kind) == history(expected, kind), kind
+    assert dead_letters(state) == dead_letters(expected)
+    np.testing.assert_array_equal(seen(state), seen(expected))
+
+
+def test_everything_comes_to_pass(whole: tuple[Any, Path]) -> None:
+    _, state = whole
+    levels = {(drift["signal"], drift["level"]) for drift in history(state, "drift")}
+    assert {("error", "confirmed"), ("features", "confirmed")} <= levels
+    actions = {action for reaction in history(state, "reaction") for action in reaction["actions"]}
+    assert {"learning_rate", "reset_moments", "refit_standardization", "checkpoint", "roll_back"} <= actions
+    told = summary(state)
+    rejected = sum(told["samples_rejected"].values())
+    skipped = told["updates_skipped"] * (1 if told["updates"] > RECORDS / 2 else 3)
+    assert told["samples_trained"] + told["samples_held_out"] + rejected + skipped == pytest.approx(RECORDS, abs=3)
+    assert told["samples_rejected"]["rolled_back"] > 0
+    counted = seen(state)
+    assert counted.max() == 1
+    assert int(counted.sum()) == told["samples_trained"]
+
+
+def test_killed_at_failpoints(whole: tuple[Any, Path], zygote: Zygote, tmp_path: Path) -> None:
+    scenario, expected = whole
+    folder = made(tmp_path / "run", scenario)
+    rng = random.Random(3)
+    for failpoint in FAILPOINTS:
+        killed(zygote.run(folder, "run", "learnd.yaml", failpoints=f"{failpoint}=kill@{passing(rng, failpoint)}"))
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    assert_same(folder / "state", expected)
+
+
+def test_killed_at_random_instants(whole: tuple[Any, Path], zygote: Zygote, tmp_path: Path) -> None:
+    scenario, expected = whole
+    folder = made(tmp_path / "run", scenario)
+    rng = random.Random(5)
+    for _ in range(3):
+        kill_after(zygote.start(folder, "run", "learnd.yaml"), folder / "state", rng.uniform(0, 0.25))
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    assert_same(folder / "state", expected)
+
+
+@pytest.mark.parametrize("updates", [1, 7, 4096])
+def test_how_many_updates_make_a_call_changes_nothing(
+    whole: tuple[Any, Path], zygote: Zygote, tmp_path: Path, updates: int
+) -> None:
+    scenario, expected = whole
+    folder = made(tmp_path / "run", scenario)
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", f"train.max_updates_per_call={updates}"))
+    assert_same(folder / "state", expected)
+
+
+def test_what_a_reaction_asked_for_is_pinned(whole: tuple[Any, Path]) -> None:
+    _, state = whole
+    assert list((state / "checkpoints").glob("*/pinned"))
+
+
+def test_a_pause_outlives_a_kill_and_ends_with_its_file(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", "fragile", 1, xla=False)
+    rules = '[{"on": "drift.confirmed", "signal": "error", "do": ["pause"]}]'
+    state = folder / "state"
+    first = zygote.start(folder, "run", "learnd.yaml", "--set", f"reactions={rules}")
+    first.wait_for((state / "paused").exists, "to pause")
+    first.kill()
+    second = zygote.start(folder, "run", "learnd.yaml", "--json", "--set", f"reactions={rules}")
+    second.wait_for(lambda: "consuming" in second.stderr, "to consume")
+    assert second.state() in "SR"
+    (state / "paused").unlink()
+    result = succeeded(second.wait())
+    assert json.loads(result.stdout)["samples_trained"] > RECORDS * 0.8
+    assert len(history(state, "reaction")) >= 1
