@@ -1,0 +1,62 @@
+"""Fine-tuned in phases, with strays that the guard keeps out, and killed in each phase: the same to the last bit."""
+
+from pathlib import Path
+
+import numpy as np
+import phased
+import pytest
+from processes import Zygote, history, killed, succeeded, summary
+from scenarios import seen
+
+KILLS = [
+    "loop.updated=kill@1", "journal.append.after=kill@9", "loop.call.after=kill@12", "checkpoint.rename.before=kill@2",
+    "loop.updated=kill@15", "checkpoint.rename.after=kill@3", "journal.append.before=kill@11", "loop.updated=kill@8",
+    "checkpoint.write=kill@4",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["graph mode", "XLA"])
+def whole(
+    request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bool, Path]:
+    """Whether it runs with XLA, and the state directory of the uninterrupted run."""
+    folder = phased.prepare(tmp_path_factory.mktemp("whole") / "run", xla=request.param)
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    return request.param, folder / "state"
+
+
+def assert_same(state: Path, expected: Path) -> None:
+    assert summary(state) == summary(expected)
+    assert history(state) == history(expected)
+    np.testing.assert_array_equal(seen(state), seen(expected))
+
+
+def test_strays_are_kept_out_and_each_phase_comes(whole: tuple[bool, Path]) -> None:
+    _, state = whole
+    told = summary(state)
+    assert set(told["updates_skipped_by_reason"]) == {"loss", "non_finite"}
+    assert min(told["updates_skipped_by_reason"].values()) > 10
+    assert phased.phase_of(state) == 2
+    assert seen(state).max() == 1
+    assert int(seen(state).sum()) == told["samples_trained"]
+
+
+def test_killed_in_each_phase(whole: tuple[bool, Path], zygote: Zygote, tmp_path: Path) -> None:
+    xla, expected = whole
+    folder, resumed_in = phased.prepare(tmp_path / "run", xla=xla), set()
+    for failpoint in KILLS[:: 2 if xla else 1]:
+        killed(zygote.run(folder, "run", "learnd.yaml", failpoints=failpoint))
+        resumed_in.add(phased.phase_of(folder / "state"))
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    assert resumed_in >= {0, 1, 2}
+    assert_same(folder / "state", expected)
+
+
+@pytest.mark.parametrize("longest", [1, 300])
+def test_the_length_of_calls_is_no_matter(
+    whole: tuple[bool, Path], zygote: Zygote, tmp_path: Path, longest: int
+) -> None:
+    xla, expected = whole
+    folder = phased.prepare(tmp_path / "run", longest=longest, xla=xla)
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    assert_same(folder / "state", expected)

@@ -1,0 +1,64 @@
+"""A model that is fine-tuned in three phases on a stream with strays, with the guard on."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+RECORDS = 4200
+BATCH = 3
+ENDS = [800, 1700]  # samples, of the first two phases: neither is a multiple of the batch
+
+_SETTINGS = """
+model: {{build: "witness_models:noisy"}}
+source: {{files: {{path: stream.jsonl}}}}
+samples:
+  features: {{id: float, a: float, b: float}}
+  label: y
+  weight: weight
+train: {{batch_size: {batch}, max_updates_per_call: {longest}, xla: {xla}}}
+phases:
+  - {{unfreeze: 1, until: {{samples: 800}}}}
+  - unfreeze: 2
+    until: {{samples: 900}}
+    warm_up: 300
+    learning_rate: {{exponential_decay: {{initial_learning_rate: 0.02, decay_steps: 500, decay_rate: 0.5}}}}
+    groups: [{{layers: {{type: Dense}}, times: 0.5}}]
+  - {{unfreeze: "*", batch_normalization: training, learning_rate: 0.005}}
+validate:
+  prequential: {{windows: [200], every: 500}}
+  holdout: {{share: 0.05, size: 50, every: 700}}
+drift: []
+reactions: []
+checkpoint: {{dir: state, every: {{samples: 240, seconds: 1000}}, keep: 3}}
+http: {{listen: null}}
+"""
+
+
+def prepare(folder: Path, *, longest: int = 16, xla: bool = False) -> Path:
+    """Write stream and settings into a new folder; the state comes beside them."""
+    folder.mkdir()
+    write_stream(folder)
+    text = _SETTINGS.format(batch=BATCH, longest=longest, xla=str(xla).lower())
+    (folder / "learnd.yaml").write_text(text)
+    return folder
+
+
+def write_stream(folder: Path) -> None:
+    """Write records whose ids count up; every two-hundredth has a weight that would throw the model, every ninetieth
+    one so large that its loss is not finite.
+    """
+    rng = random.Random(11)
+    lines = []
+    for number in range(RECORDS):
+        a, b = rng.gauss(0, 1), rng.gauss(5, 3)
+        weight = 1e12 if number % 200 == 150 else 3e38 if number % 90 == 89 else 1.0
+        record: dict[str, Any] = {"id": number, "a": a, "b": b, "y": int(a * b > 0), "weight": weight}
+        lines.append(json.dumps(record))
+    (folder / "stream.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def phase_of(state: Path) -> int | None:
+    """Return the phase of the newest checkpoint; None where there is none yet."""
+    newest = max((state / "checkpoints").glob("[0-9]*"), default=None)
+    return None if newest is None else int(json.loads((newest / "facts.json").read_text())["learner"]["phase"])
