@@ -62,7 +62,7 @@ def create_learning_rate(number: int, phase: PhaseSettings, default: Any) -> Any
 def _schedule(given: dict[str, Any]) -> Any:
     schedule = keras.optimizers.schedules.deserialize({"module": "keras.optimizers.schedules", **given})
     if not callable(schedule):
-        raise ValueError("it is none of keras.optimizers.schedules")
+        raise TypeError("it is none of keras.optimizers.schedules")
     return schedule
 
 
