@@ -235,6 +235,7 @@ class Column:
     name: str
     kind: ColumnKind
     size: int = 0  # of a category: how many indices there are
+    values: tuple[str, ...] = ()  # of a category whose values are listed: in the order of their indices
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,8 @@ def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
     if feature.hash is not None:
         yield Column(name, ColumnKind.CATEGORY, feature.hash)
     elif feature.values is not None:
-        yield Column(name, ColumnKind.CATEGORY, len(feature.values) + (feature.unknown == "other"))
+        size = len(feature.values) + (feature.unknown == "other")
+        yield Column(name, ColumnKind.CATEGORY, size, tuple(map(str, feature.values)))
     elif feature.vector is not None:
         yield from (Column(f"{name}.{index}", ColumnKind.NUMBER) for index in range(feature.vector))
     elif feature.timestamp is not None:

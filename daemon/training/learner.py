@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -250,6 +252,7 @@ class Learner:
             "phase": self._phase,
             "xla": self._calls.xla,
             "columns": self._columns(),
+            "label": list(self._spec.task.names),
         }
         return arrays, facts
 
@@ -262,7 +265,9 @@ class Learner:
         variables = self._variables()
         problems = _mismatches(variables, arrays)
         if facts["columns"] != self._columns():
-            problems.append("samples.features: other features, or the same in another order")
+            problems.append("samples.features: other features or values of them, or the same in another order")
+        if facts["label"] != list(self._spec.task.names):
+            problems.append("samples.label: other classes or values, or the same in another order")
         if facts["phase"] >= len(self._phases):
             problems.append(f"phases: it is in phase {facts['phase']}, and the settings have {len(self._phases)}")
         if problems:
@@ -288,7 +293,9 @@ class Learner:
             log.info("learning_rate_changed", before=before, now=self.learning_rate)
 
     def _columns(self) -> list[list[Any]]:
-        return [[column.name, int(column.kind), column.size] for column in self._spec.columns]
+        return [
+            [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
+        ]
 
     def _go_on_in(self, xla: bool) -> None:
         """Compile as the model was compiled before: XLA and graph mode round differently.
@@ -355,6 +362,11 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
 def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:
     bytes_an_update = 4 * spec.width * train.batch_size
     return max(1, min(train.max_updates_per_call, _CALL_BYTES // bytes_an_update))
+
+
+def _fingerprint(values: Sequence[str]) -> str | None:
+    """Return what tells listed values in their order from others, short where there are many; None without any."""
+    return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest() if values else None
 
 
 def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -460,6 +460,17 @@ def test_features_in_another_order_are_another_model() -> None:
     arrays, facts = learner(NUMBERS).state()
     with pytest.raises(StateMismatchError, match="another order"):
         learner(SampleSpec(NUMBERS.columns[::-1], BINARY)).restore(arrays, facts)
+
+
+def test_values_in_another_order_are_another_model() -> None:
+    site = Column("site", ColumnKind.CATEGORY, 3, ("a", "b"))
+    sites = SampleSpec((site,), Task(TaskKind.CLASSES, 2, 1, ("low", "high")))
+    arrays, facts = learner(sites).state()
+    turned = replace(site, values=("b", "a"))
+    with pytest.raises(StateMismatchError, match=r"samples\.features: other features or values"):
+        learner(SampleSpec((turned,), sites.task)).restore(arrays, facts)
+    with pytest.raises(StateMismatchError, match=r"samples\.label: other classes"):
+        learner(SampleSpec((site,), replace(sites.task, names=("high", "low")))).restore(arrays, facts)
 
 
 @pytest.mark.parametrize("train", [{}, {"step": "train_on_batch"}])
