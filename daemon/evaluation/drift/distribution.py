@@ -118,8 +118,9 @@ def kolmogorov_smirnov(reference: Float32, rows: Float32) -> Float64:
 
 def _counts(edges: Float32, rows: Float32) -> Int64:
     """Return how many rows lie in each bin, (edges + 1, columns)."""
-    columns = np.ascontiguousarray(rows.T)
-    above = [np.count_nonzero(columns > edge[:, None], axis=1) for edge in edges]
-    beyond = np.array([np.full(rows.shape[1], len(rows)), *above, np.zeros(rows.shape[1], np.int64)])
+    above = np.packbits(np.ascontiguousarray(rows.T) > edges[:, :, None], axis=2)  # eight comparisons a byte
+    counts = np.bitwise_count(above).sum(axis=2, dtype=np.int64)
+    ends = np.full((1, rows.shape[1]), len(rows)), np.zeros((1, rows.shape[1]), np.int64)
+    beyond = np.concatenate((ends[0], counts, ends[1]))
     within: Int64 = beyond[:-1] - beyond[1:]
     return within
