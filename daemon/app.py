@@ -178,6 +178,33 @@ def open_source(settings: Settings) -> Source:
     return _source(settings.source.name, settings.source.settings, settings)
 
 
+def check_references(settings: Settings) -> None:
+    """Raise SettingsError where a watch asks for a longer reference than the recorded stream has records.
+
+    What cannot be read is none of this check's business, and no more is read than the longest reference.
+    """
+    references = [watch.reference for watch in settings.drift or () if "reference" in watch.model_fields_set]
+    if not references or settings.source.name != "files":
+        return
+    source, records = open_source(settings), 0
+    try:
+        source.open({}, [])
+        while not (source.live or source.exhausted) and records < max(references):
+            records += len(batch) if (batch := source.read(1.0)) is not None else 0
+    except SourceError:
+        return
+    finally:
+        source.close()
+    problems = [
+        f"drift.{index}.reference: {watch.reference:,} samples, and the stream has {records:,} records: no drift would "
+        "ever be found; give a shorter one"
+        for index, watch in enumerate(settings.drift or ())
+        if watch.reference > records and not source.live and "reference" in watch.model_fields_set
+    ]
+    if problems:
+        raise SettingsError(problems)
+
+
 def _source(name: str, source_settings: Any, settings: Settings) -> Source:
     factory = resolve(SOURCES[name].factory)
     source: Source = factory(source_settings, settings.samples.record_format(), settings.checkpoint.dir)

@@ -90,11 +90,15 @@ def record(
 @app.command()
 def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
+    from daemon.app import check_references
+    from daemon.evaluation.drift.watch import Drift
     from daemon.stream.decoding import SampleDecoder
 
     settings = _load(settings_path, overrides, state)
     spec = settings.samples.spec(settings.model.task)
     SampleDecoder(settings.samples, spec)
+    Drift(settings.watches, spec)
+    check_references(settings)
     print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
 
 

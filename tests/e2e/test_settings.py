@@ -156,3 +156,19 @@ def test_threads_that_change_after_a_kill_hold_after_the_next_clean_stop(zygote:
         not in succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.threads=2")).stderr
     )
     assert seen(folder / "state").max() == 1
+
+
+def test_a_reference_longer_than_the_stream_and_what_river_does_not_take_are_mistakes(
+    tmp_path: Path, zygote: Zygote
+) -> None:
+    for number, (watch, words) in enumerate(
+        (
+            ({"watch": "features", "detector": "psi", "reference": 2000}, "2,000 samples, and the stream has 1,500"),
+            ({"watch": "features", "detector": "psi", "columns": ["d"]}, "none of the features"),
+            ({"watch": "error", "detector": "adwin", "arguments": {"delts": 1}}, "does not take"),
+        )
+    ):
+        folder = prepare(tmp_path / str(number), drift=[watch])
+        assert words in refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
+    folder = prepare(tmp_path / "fits", drift=[{"watch": "features", "detector": "psi", "reference": 1500}])
+    succeeded(zygote.run(folder, "validate", "learnd.yaml"))

@@ -1,0 +1,102 @@
+"""Rules and watches that mean nothing, or fight, are refused with their place."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from daemon.errors import SettingsError
+from daemon.settings import Settings
+from daemon.settings_file import fingerprint, load_settings
+
+BASE: dict[str, Any] = {
+    "source": {"files": {"path": "stream.jsonl"}},
+    "samples": {"features": {"a": "float", "b": "float"}, "label": "y"},
+}
+RATE = {"learning_rate": {"times": 3, "over": 500}}
+
+
+def problems(folder: Path, **sections: Any) -> str:
+    path = folder / "learnd.yaml"
+    path.write_text(yaml.safe_dump({**BASE, **sections}))
+    with pytest.raises(SettingsError) as raised:
+        load_settings(path, environ={})
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"on": "drift.confirmed", "do": []}, "at least 1"),
+        ({"on": "drift.confirmed", "do": ["shout"]}, "shout"),
+        ({"on": "drift.confirmed", "do": [{"log": {}, "pause": {}}]}, "one action an entry"),
+        ({"on": "drift.confirmed", "do": [{"learning_rate": {"times": 0}}]}, "greater than 0"),
+        ({"on": "drift.confirmed", "do": [RATE, RATE]}, "twice"),
+        ({"on": "drift.confirmed", "do": [RATE, "roll_back"]}, "roll_back takes back"),
+        ({"on": "drift.confirmed", "do": ["next_phase"]}, "fewer than two"),
+        ({"on": "drift.confirmed", "signal": "labels", "do": ["log"]}, "nothing under drift ever reports"),
+        ({"on": "drift.confirmed", "after": 3, "do": ["log"]}, "after means nothing on drift.confirmed"),
+        ({"on": "score.drop", "do": ["roll_back"]}, "validate has neither"),
+        ({"on": "score.drop", "signal": "error", "do": ["log"]}, "signal means nothing"),
+        ({"on": "update.non_finite", "margin": 0.1, "do": ["log"]}, "margin means nothing"),
+    ],
+)
+def test_a_rule_without_its_part_is_refused(tmp_path: Path, rule: dict[str, Any], words: str) -> None:
+    assert words in problems(tmp_path, reactions=[rule])
+
+
+def test_there_is_nothing_to_refit_without_standardisation(tmp_path: Path) -> None:
+    rule = {"on": "drift.confirmed", "do": ["refit_standardization"]}
+    assert "nothing to refit" in problems(tmp_path, reactions=[rule], model={"standardize": False})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"on": "drift.confirmed", "do": [RATE]}, {"on": "drift.confirmed", "signal": "error", "do": [RATE]}),
+        ({"on": "update.non_finite", "do": ["roll_back"]}, {"on": "update.non_finite", "do": ["reset_moments"]}),
+        (
+            {"on": "update.non_finite", "do": ["roll_back"]},
+            {"on": "loss.spike", "do": [{"roll_back": {"every": 5000}}]},
+        ),
+    ],
+)
+def test_two_rules_that_fight_are_refused(tmp_path: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert "reactions" in problems(tmp_path, reactions=[one, other])
+
+
+@pytest.mark.parametrize(
+    ("watch", "words"),
+    [
+        ({"watch": "error", "detector": "psi"}, "psi cannot watch error"),
+        ({"watch": "features", "detector": "adwin"}, "adwin cannot watch features"),
+        ({"watch": "loss", "detector": "adwin", "warn": "hddm_w"}, "watch error"),
+        ({"watch": "error", "detector": "adwin", "window": 10}, "no use for window"),
+        ({"watch": "features", "detector": "psi", "quiet": 10}, "no use for quiet"),
+        ({"watch": "features", "detector": "psi", "warning": 0.5, "confirmed": 0.2}, "above confirmed"),
+        ({"watch": "labels", "detector": "psi", "columns": ["a"]}, "columns are of features"),
+        ({"watch": "error", "detector": "adwin", "warn_arguments": {"delta": 0.1}}, "it names none"),
+    ],
+)
+def test_a_watch_that_means_nothing_is_refused(tmp_path: Path, watch: dict[str, Any], words: str) -> None:
+    assert words in problems(tmp_path, drift=[watch])
+
+
+def test_a_phase_that_ends_on_drift_needs_one_that_is_looked_for(tmp_path: Path) -> None:
+    phases = [{"unfreeze": "output", "until": "drift"}, {"unfreeze": "*"}]
+    assert "nothing under drift watches it" in problems(tmp_path, phases=phases, drift=[])
+
+
+def test_rules_are_part_of_what_a_model_depends_on() -> None:
+    usual = Settings.model_validate(BASE)
+    assert fingerprint(usual) != fingerprint(Settings.model_validate({**BASE, "reactions": []}))
+    assert fingerprint(usual) != fingerprint(Settings.model_validate({**BASE, "drift": []}))
+    assert fingerprint(usual) == fingerprint(Settings.model_validate(BASE))
+
+
+def test_what_a_file_says_comes_back_from_its_record() -> None:
+    rules = [{"on": "drift.confirmed", "do": [RATE, "log"]}, {"on": "update.non_finite", "do": ["roll_back"]}]
+    settings = Settings.model_validate({**BASE, "reactions": rules})
+    record = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert Settings.model_validate(record).reactions == settings.reactions
