@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -31,6 +31,7 @@ _NUMBERS = frozenset({float, int})
 _LISTS = frozenset({list})
 _JSON_NUMBERS = msgspec.json.Decoder(list[float])
 _NAN = math.nan
+_MOST_NAMED = 10  # of the listed values, where one that is not among them is rejected
 _NO_SIGN = 0.0  # makes 0 of -0, whose sign msgspec drops from "-0" and float() keeps
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 SCALAR = bool | int | float | str
@@ -260,7 +261,7 @@ class ListedReader(CategoryReader):
     def defect(self, name: str, value: Any) -> Defect:
         if canonical(value) is None:
             return super().defect(name, value)
-        known = ", ".join(list(self._indices)[:10])
+        known = ", ".join(islice(self._indices, _MOST_NAMED)) + (", …" if len(self._indices) > _MOST_NAMED else "")
         return defect(self._unknown, f"{name}: {shown(value)} is not one of {known}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import msgspec
@@ -64,7 +64,8 @@ class SampleDecoder:
         self._weighted = settings.weight is not None
         self._timed = settings.event_time is not None
         self._key = None if settings.key is None else _path(settings, settings.key)
-        self._parser = _parser(settings, self._uses, self._key)
+        self._key_name = settings.key or ""
+        self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
 
     def decode(self, batch: RecordBatch) -> Block:
         """Return the samples of a batch, and a rejection for each record that is none. Never raises on a record."""
@@ -74,10 +75,11 @@ class SampleDecoder:
         table = self._table(rows, len(parsed))
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
-        if not finite.all():
-            for row, found in self._unusable(rows, finite):
-                defects[int(parsed[row])] = found
-            usable = np.logical_and.reduce(finite, axis=1)
+        keyed = self._keyed(keys)
+        if not (finite.all() and keyed.all()):
+            found = dict(chain(self._without_key(rows, keyed), self._unusable(rows, finite)))
+            defects |= {int(parsed[row]): what for row, what in found.items()}
+            usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
         return self._block(batch, table, parsed, self._kinds(batch, parsed, keys, defects), defects)
@@ -104,6 +106,28 @@ class SampleDecoder:
         if self._key is not None:
             return list(map(canonical, rows.column(self._key, texts)))
         return None if batch.keys is None else [batch.keys[index] for index in parsed]
+
+    def _keyed(self, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
+        """Return whether each parsed row has the key that it needs: (1,) true where none needs one.
+
+        A record's own key may be missing: it then goes by its position. A field that is declared may not.
+        """
+        if self._key is None or keys is None:
+            return np.ones(1, np.bool_)
+        return np.fromiter((key is not None for key in keys), np.bool_, len(keys))
+
+    def _without_key(self, rows: Rows, keyed: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
+        """Yield each parsed row without its key, and whether the field is missing, or holds nothing that is one."""
+        if self._key is None:
+            return
+        values = rows.column(self._key, texts)
+        for row in np.flatnonzero(~keyed).tolist():
+            if not rows.has(row, self._key):
+                yield row, defect(Reason.MISSING, f"{self._key_name}: missing, and the holdout goes by it")
+            elif values[row] is None:
+                yield row, defect(Reason.NULL, f"{self._key_name}: null, and the holdout goes by it")
+            else:
+                yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
     def _kinds(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
@@ -191,10 +215,10 @@ def _path(settings: SamplesSettings, name: str) -> Path:
     return (name,) if settings.format in _FLAT_FORMATS else split_path(name)
 
 
-def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None) -> Parser:
+def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *, key_needed: bool) -> Parser:
     needed = [Field(use.name, use.path, use.reader.json_type, use.reader.default is not None) for use in uses]
     if key is not None:
-        needed.append(Field(settings.key or "", key, Any, optional=True))
+        needed.append(Field(settings.key or "", key, Any, optional=not key_needed))
     fields = merged(needed)
     forbid_extra = settings.extra_fields == "reject"
     if settings.format == "json":

@@ -16,7 +16,7 @@ from daemon.values import Int64
 class HoldoutRule:
     """Holds out about `share` of the records, by a hash of their key, or of their partition and position.
 
-    By key, all records of one key are held out together. A record without a key goes by its position.
+    By key, all records of one key are held out together. A record whose source gives it no key goes by its position.
     """
 
     def __init__(self, share: float, by: Literal["key", "position"]) -> None:

@@ -374,3 +374,48 @@ def test_keys_of_rejected_records_do_not_shift_the_others() -> None:
     kept = kinds != Kind.REJECT
     np.testing.assert_array_equal(kinds[kept], whole[kept])
     assert (~kept).sum() == 14
+
+
+BY_KEY = HoldoutRule(0.5, "key")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"a": 1, "y": 1, "user": "u1"}, None),
+        ({"a": 1, "y": 1, "user": 7}, None),
+        ({"a": 1, "y": 1}, "missing"),
+        ({"a": 1, "y": 1, "user": None}, "null"),
+        ({"a": 1, "y": 1, "user": ["u1"]}, "wrong_type"),
+        ({"a": 1e39, "y": 1, "user": None}, "overflow"),
+    ],
+)
+def test_a_holdout_by_key_takes_no_record_without_the_declared_key(record: dict[str, Any], reason: str | None) -> None:
+    good = {"a": 2, "y": 0, "user": "u2"}
+    for form, records in (("json", [good, record, good]), ("parquet", [good, record, good])):
+        block = decode(records, holdout=BY_KEY, key="user", format=form)
+        assert [rejection.defect.reason for rejection in block.rejections] == ([reason] if reason else [])
+        assert (block.kinds == Kind.REJECT).tolist() == [False, reason is not None, False]
+        assert len(block.x) == 3 - len(block.rejections)
+    if reason != "overflow":
+        assert not decode([good, record, good], holdout=HoldoutRule(0.5, "position"), key="user").rejections
+
+
+def test_a_csv_row_without_its_key_cannot_be_held_out_by_key() -> None:
+    rows = [b"1,1,u", b"2,0,"]
+    block = decode(rows, holdout=BY_KEY, key="user", format="csv", batch={"columns": ("a", "y", "user")})
+    assert [r.defect for r in block.rejections] == [Defect("null", "user: null, and the holdout goes by it")]
+    block = decode(rows, holdout=BY_KEY, key="usr", format="csv", batch={"columns": ("a", "y", "user")})
+    assert [r.defect.reason for r in block.rejections] == ["missing", "missing"]
+
+
+def test_a_record_that_its_source_gives_no_key_is_held_out_by_its_position() -> None:
+    block = decode([{"a": 1, "y": 1}] * 3, holdout=BY_KEY, batch={"keys": [b"k", None, b"k"]})
+    assert not block.rejections
+
+
+def test_a_list_of_allowed_values_that_is_cut_off_shows_it() -> None:
+    few = decode([{"a": 1, "y": "z"}], task="classes", label={"field": "y", "classes": ["p", "q"]})
+    many = decode([{"a": 1, "y": 99}], task="classes", label={"field": "y", "classes": 12})
+    assert few.rejections[0].defect.detail == "y: 'z' is not one of p, q"
+    assert many.rejections[0].defect.detail == "y: 99 is not one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …"
