@@ -113,11 +113,13 @@ def _run(
                 _write_summary(summary, settings.checkpoint.dir)
     monitor.state("stopped")
     assert summary is not None, "a run that ends without an error leaves a checkpoint"
+    log.info("stopped", samples=summary.samples, samples_trained=summary.samples_trained, digest=summary.digest)
     return summary
 
 
 def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     """Build the parts. Imports TensorFlow. Raises LearndError."""
+    log.info("loading", what="TensorFlow")
     from daemon.training.learner import Learner
 
     spec = settings.samples.spec(settings.model.task)
@@ -355,6 +357,8 @@ def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
         updates_skipped_by_reason=dict(sorted(progress.skipped.items())),
         scores=loop.evaluation.scores() | loop.learner.metric_results(),
         baselines=loop.evaluation.baselines(),
+        holdout_scores=loop.evaluation.holdout_scores(),
         seconds=seconds,
+        samples=monitor.samples,
         samples_per_second=monitor.samples / seconds,
     )

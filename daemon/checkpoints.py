@@ -91,7 +91,10 @@ def verify(root: Path) -> str:
 def pin_sequence(root: Path, sequence: int) -> Path:
     """Keep the checkpoint of that number for good. Raises StoreError where there is none."""
     path = _path_of(_store(root), root, sequence)
-    pin(path)
+    try:
+        pin(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be pinned: {error.strerror}. It is as it was.") from error
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -33,6 +34,21 @@ Overrides = Annotated[
 ]
 StateDir = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(metadata.version("learnd"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold what may stand before the verb."""
 
 
 @app.command()

@@ -202,6 +202,9 @@ class Monitor(Protocol):
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
         """A call has run, in `seconds`."""
 
+    def resumed(self, manifest: Facts, samples: int, rejected: int) -> None:
+        """A checkpoint was taken up, with so many samples through updates and so many rejected records before it."""
+
     def happened(self, events: Sequence[Event]) -> None:
         """Scores were published, drifts found, reactions made."""
 

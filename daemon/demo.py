@@ -35,8 +35,11 @@ def run_demo(directory: Path, rate: float) -> None:
         f"A stream of {len(feeder.lines):,} records at {rate:,.0f} a second into {directory / _STREAM}; its concept "
         f"changes in the middle.\nMetrics: http://{settings.http.listen}/metrics   State: {settings.checkpoint.dir}\n"
     )
-    with StopSignal(settings.shutdown_timeout_s) as stop, feeder:
-        summary = run(settings, stop, Options(records=len(feeder.lines)))
+    with StopSignal(settings.shutdown_timeout_s) as stop:
+        from daemon.training import learner  # noqa: F401  (loads TensorFlow: the stream begins once one can watch it)
+
+        with feeder:
+            summary = run(settings, stop, Options(records=len(feeder.lines)))
     print(summary.text())
     print(f"Again from the start: rm -r {directory}   On with your own data: learnd init YOUR.csv")
 

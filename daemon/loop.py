@@ -69,6 +69,7 @@ class Loop:
             self.reactions.wishes.clear()  # granted already, but perhaps for those of the last call
             self.train(self.reader.repeat(entry))
         self.keeper.go_live()
+        self.monitor.happened(self.evaluation.latest())
         self.grant_wishes()
         log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
 

@@ -107,6 +107,13 @@ class Evaluation:
         """Return the scores last published of the anchor set; empty before the first."""
         return self._latest_scores("anchor")
 
+    def latest(self) -> list[Event]:
+        """Return the scores as they stand: of the predictions up to now, and of each set as last published."""
+        if not self.samples:
+            return []
+        sets = (Event("score", self.samples, data) for data in self._latest.values())
+        return [*self._prequential_scores(), *sets]
+
     def state(self) -> tuple[Arrays, Facts]:
         """Return copies of all that later scores depend on."""
         best = None if math.isinf(self._best_anchor) else self._best_anchor
@@ -139,10 +146,13 @@ class Evaluation:
             end = min(call.samples, start + every - self.samples % every)
             self._prequential.add(outputs[start:end], labels[start:end])
             if self.samples % every == 0:
-                yield self._event("prequential", "all", self._prequential.overall)
-                for window in self._settings.prequential.windows:
-                    yield self._event("prequential", window, self._prequential.window(window))
+                yield from self._prequential_scores()
             start = end
+
+    def _prequential_scores(self) -> Iterator[Event]:
+        yield self._event("prequential", "all", self._prequential.overall)
+        for window in self._settings.prequential.windows:
+            yield self._event("prequential", window, self._prequential.window(window))
 
     def _score_set(self, name: str, x: NDArray[Any], y: Float32, predict: Predict) -> Event:
         guesses = self._prequential.guesses()

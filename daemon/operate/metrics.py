@@ -182,16 +182,22 @@ class Metrics:
         self._checkpoint_bytes.set(size_bytes)
         self._checkpoint_time.set(timestamp_s)
 
+    def resumed(self, *, timestamp_s: float) -> None:
+        """A checkpoint was taken up that was made then, in seconds since 1970."""
+        self._checkpoint_time.set(timestamp_s)
+
     def checkpoint_failed(self, reason: str) -> None:
         """A checkpoint could not be written: `enospc`, `eio`, or another small word."""
         self._checkpoint_failures.labels(reason).inc()
 
     def lag(self, lags: Mapping[str, int], unit: Literal["records", "bytes"] = "records") -> None:
-        """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`."""
+        """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`.
+
+        That one is always there: a dashboard is to show 0 where nothing is unread.
+        """
         names = sorted(lags)
         shown = {name: lags[name] for name in names[:MOST_PARTITIONS]}
-        if len(names) > MOST_PARTITIONS:
-            shown[OTHER_PARTITIONS] = sum(lags[name] for name in names[MOST_PARTITIONS:])
+        shown[OTHER_PARTITIONS] = sum(lags[name] for name in names[MOST_PARTITIONS:])
         metric, known = self._lags[unit]
         for name in known - set(shown):
             metric.remove(name)

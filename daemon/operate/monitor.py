@@ -40,9 +40,10 @@ class Views:
 
 @dataclass(slots=True)
 class _Seen:
-    """Running totals of this process."""
+    """Running totals: `samples` of this process, `earlier` of those before it."""
 
     samples: int = 0
+    earlier: int = 0
     rejected: int = 0
     traces: int = 0
     loss: float | None = None
@@ -82,6 +83,7 @@ class Monitor:
 
     def state(self, word: str) -> None:
         if word == "consuming":
+            self._seen.earlier += self._seen.samples
             self._seen.started_s, self._seen.samples = time.monotonic(), 0
         self._health.entered(word)
         self._metrics.entered(word)
@@ -126,6 +128,10 @@ class Monitor:
         if call.event_time_s is not None:
             self._metrics.fresh(time.time() - call.event_time_s)
 
+    def resumed(self, manifest: Facts, samples: int, rejected: int) -> None:
+        self._seen.checkpoint, self._seen.earlier, self._seen.rejected = manifest, samples, rejected
+        self._metrics.resumed(timestamp_s=manifest["created_s"])
+
     def happened(self, events: Sequence[Event]) -> None:
         for event in events:
             self._metrics.happened(event)
@@ -144,7 +150,7 @@ class Monitor:
         """Return what `/status` shows. Called from the HTTP thread: it reads what the loop last left."""
         checkpoint = self._seen.checkpoint or {}
         return {
-            "samples": self._seen.samples,
+            "samples": self._seen.earlier + self._seen.samples,
             "samples_per_second": round(self._seen.rate, 1),
             "rejected": self._seen.rejected,
             "loss": self._seen.loss,
@@ -173,7 +179,7 @@ class Monitor:
         metric = next((name for name in _MAIN_METRICS if name in scores), "accuracy")
         checkpoint = self._seen.checkpoint
         return Snapshot(
-            samples=self._seen.samples,
+            samples=self._seen.earlier + self._seen.samples,
             samples_per_second=self._seen.rate,
             loss=self._seen.loss,
             metric=metric,

@@ -20,7 +20,7 @@ class Summary:
     """What a run did. The fields are the keys of `summary.json` and of `--json`, which scripts rely on.
 
     Counts, scores and baselines are of the whole stream, from its first record, whatever was resumed in between;
-    `seconds` and `samples_per_second` are of this process.
+    `seconds`, `samples` and `samples_per_second` are of this process. `holdout_scores` are those last published.
     """
 
     digest: str
@@ -32,7 +32,9 @@ class Summary:
     updates_skipped_by_reason: Mapping[str, int]
     scores: _Scores
     baselines: Mapping[str, _Scores]
+    holdout_scores: _Scores
     seconds: float
+    samples: int
     samples_per_second: float
 
     def json(self) -> str:
@@ -60,10 +62,12 @@ class Summary:
             "trained": f"{self.samples_trained:,} samples in {self.updates:,} updates{skipped}",
             "rejected": f"{rejected:,}" + (f" ({by_reason})" if rejected else ""),
             "held out": f"{self.samples_held_out:,}",
-            "speed": f"{self.samples_per_second:,.0f} samples/s, {self.seconds:.1f} s",
+            "this run": f"{self.samples:,} samples in {self.seconds:.1f} s, {self.samples_per_second:,.0f} samples/s",
             "digest": self.digest,
         }
         lines = [f"{name:<12}{value}" for name, value in rows.items()]
+        held = [f"{metric} {_cell(score)}" for metric, score in self.holdout_scores.items()]
+        lines += [f"{'holdout':<12}{', '.join(held)}"] if held else []
         return "\n".join([*lines, "", *self._score_lines()]) + "\n"
 
     def _score_lines(self) -> list[str]:

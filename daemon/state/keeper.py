@@ -146,6 +146,7 @@ class Keeper:
         self.newest = checkpoint.manifest
         self._sequence = checkpoint.sequence
         self._remember_commit()
+        self.monitor.resumed(checkpoint.manifest, self.progress.samples, self.progress.rejected.total())
 
     def _commit(self) -> None:
         started = time.perf_counter()

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 import traceback
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,22 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
         model = function(spec) if inspect.signature(function).parameters else function()
     except ModelError:
         raise
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"model.build: {name} failed with {type(error).__name__}: {error}\n"
-            f"  at {frame.filename}:{frame.lineno}. Nothing was trained. Mend the function and start again."
+            f"  {_place(error, module_name)}Nothing was trained. Mend the function and start again."
         ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"model.build: {name} returned {type(model).__name__}; it must return a keras.Model")
     return model
+
+
+def _place(error: BaseException, module_name: str) -> str:
+    """Return where in the user's own module an error comes from, for the start of a sentence; empty where it is not."""
+    module = sys.modules.get(module_name)
+    own = getattr(module, "__file__", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+    return f"at {frames[-1].filename}:{frames[-1].lineno}. " if frames else ""
 
 
 def _build_function(module_name: str, function_name: str) -> Any:
@@ -108,10 +116,18 @@ def _build_function(module_name: str, function_name: str) -> Any:
         raise ModelError(
             f"model.build: {module.__file__} has no function {function_name!r}. Nothing was trained. Correct the name."
         )
-    return getattr(module, function_name)
+    function = getattr(module, function_name)
+    if not callable(function):
+        raise ModelError(
+            f"model.build: {function_name!r} in {module.__file__} is no function but {type(function).__name__}. "
+            "Nothing was trained. Name a function that returns a model."
+        )
+    return function
 
 
 def _load(path: Path) -> Any:
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ModelError(f"model.load: {path} is no .keras file, or a damaged one. Nothing was trained.")
     try:
         return keras.saving.load_model(path)
     except Exception as error:

@@ -1,5 +1,6 @@
 """A live stream: partial batches after a wait are in the journal, so that a killed daemon makes the same model."""
 
+import json
 import shutil
 import signal
 import socket
@@ -142,3 +143,20 @@ def test_a_port_that_is_taken(zygote: Zygote, tmp_path: Path) -> None:
         message = refused(zygote.run(folder, "run", "learnd.yaml", "--set", f"http.listen={address}"), 78)
     for part in (address, "in use", "another port", "http.listen=null"):
         assert part in message
+
+
+def test_a_resumed_daemon_shows_what_it_took_up(zygote: Zygote, tmp_path: Path) -> None:
+    scores = {"prequential": {"windows": [100], "every": 10_000}}  # none is due in this stream
+    folder = prepare(tmp_path / "run", json_lines(records(300)), validate=scores, http={"listen": "127.0.0.1:0"})
+    first = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
+    daemon = zygote.start(folder, "run", "learnd.yaml", "--set", "source.files.follow=true")
+    listening(daemon)
+    daemon.wait_for(lambda: get(daemon, "/readyz")[0] == 200, "to consume")
+    status = json.loads(get(daemon, "/status")[1])
+    assert (status["samples"], status["checkpoint"]["digest"]) == (300, first.json()["digest"])
+    assert counted(daemon, "checkpoint_timestamp_seconds") == pytest.approx(status["checkpoint"]["created_s"])
+    given = metrics(daemon)["learnd_prequential_score"]
+    assert given[("metric", "accuracy"), ("window", "all")] == pytest.approx(first.json()["scores"]["accuracy"])
+    assert metrics(daemon)["learnd_source_lag_bytes"] == {(("partition", "other"),): 0}
+    daemon.signal(signal.SIGTERM)
+    succeeded(daemon.wait())

@@ -32,7 +32,9 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
         "updates_skipped_by_reason",
         "scores",
         "baselines",
+        "holdout_scores",
         "seconds",
+        "samples",
         "samples_per_second",
     ]
     assert json.loads((folder / "state/summary.json").read_text()) == given
@@ -41,6 +43,7 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
     assert len(given["digest"]) == 64
     assert given["scores"]["accuracy"] > 0.75 > given["baselines"]["no_change"]["accuracy"]
     assert given["seconds"] > 0
+    assert given["samples"] == RECORDS
     assert given["samples_per_second"] == pytest.approx(RECORDS / given["seconds"])
 
 

@@ -31,6 +31,13 @@ def fails(spec):
     raise ValueError("no luck")
 
 
+def leaves():
+    raise SystemExit("bye")
+
+
+NUMBER = 3
+
+
 def text(spec):
     return "model"
 
@@ -88,6 +95,9 @@ def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
         (["model.build=nowhere:model"], ["model.build", "no module 'nowhere'", "current folder"]),
         (["model.build=builders:gone"], ["model.build", "builders.py has no function 'gone'"]),
         (["model.build=builders:fails"], ["model.build", "ValueError: no luck", "builders.py:5"]),
+        (["model.build=builders:leaves"], ["model.build", "SystemExit: bye"]),
+        (["model.build=builders:NUMBER"], ["model.build", "'NUMBER'", "is no function but int"]),
+        (["model.load=builders.py"], ["model.load", "is no .keras file"]),
         (["model.build=builders:text"], ["model.build", "must return a keras.Model"]),
         (["model.build=builders:wide"], ["output shape", "samples.label"]),
         (["model.load=stream.jsonl"], ["model.load", "stream.jsonl"]),

@@ -18,7 +18,9 @@ SUMMARY = Summary(
     updates_skipped_by_reason={"loss": 3, "non_finite": 7},
     scores={"accuracy": 0.9, "auc": None},
     baselines={"no_change": {"accuracy": 0.85}, "majority": {"accuracy": 0.6}},
+    holdout_scores={"accuracy": 0.88},
     seconds=2.0,
+    samples=400,
     samples_per_second=500.0,
 )
 
@@ -37,7 +39,9 @@ def test_the_keys_are_those_that_scripts_rely_on(tmp_path: Path) -> None:
         "updates_skipped_by_reason",
         "scores",
         "baselines",
+        "holdout_scores",
         "seconds",
+        "samples",
         "samples_per_second",
     }
 
@@ -53,7 +57,9 @@ def test_people_see_the_scores_beside_the_baselines() -> None:
     text = SUMMARY.text()
     assert "1,000 samples in 990 updates, 10 skipped (loss 3, non_finite 7)" in text
     assert "3 (bad_json 2, missing 1)" in text
+    assert "400 samples in 2.0 s, 500 samples/s" in text
     rows = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+    assert rows["holdout"] == ["accuracy", "0.8800"]
     assert rows["accuracy"] == ["0.9000", "0.8500", "0.6000"]
     assert rows["auc"] == ["-", "-", "-"]
 
