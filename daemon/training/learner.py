@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,15 @@ log = structlog.get_logger()
 _CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter calls than rows of ten numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Everything that the next updates depend on, to undo others with."""
+
+    values: Sequence[Any]  # of every variable
+    phase: int
+    rate: Facts
+
+
 class Learner:
     """Updates a model with calls, predicts with it, and gives and takes its whole state."""
 
@@ -67,6 +76,7 @@ class Learner:
         self._parts = self._gather(guard or GuardSettings())
         self._earlier_traces = 0
         self._events: list[Event] = []
+        self._copies: Any = None  # the compiled copy of every variable
         self._phases.begin(0)
         self._calls = self._compile()
         self._set_learning_rate()
@@ -241,6 +251,26 @@ class Learner:
 
     def _set_learning_rate(self) -> None:
         self._optimizer.learning_rate.assign(self._rate.of(0, 1, self._calls.size(1))[0])
+
+    # Undoing.
+
+    def remember(self) -> Memory:
+        """Return what `go_back` takes. The copies stay in TensorFlow, and are made by one call: 0.2 ms, not 5."""
+        if self._copies is None:
+            variables = list(self._variables().values())
+            copies = tf.function(lambda: [tf.raw_ops.DeepCopy(x=variable.value) for variable in variables])
+            self._copies = copies.get_concrete_function()
+        return Memory(self._copies(), self._phase, self._rate.facts())
+
+    def go_back(self, memory: Memory) -> None:
+        """Be as the learner was then, whatever was done since."""
+        if memory.phase != self._phase:
+            self._enter(memory.phase)
+            self._rate.use(self._base_rates[self._phase])
+        for variable, value in zip(self._variables().values(), memory.values, strict=True):
+            variable.assign(value)
+        self._rate.restore(memory.rate)
+        self._events.clear()
 
     # State.
 

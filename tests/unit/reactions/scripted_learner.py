@@ -59,6 +59,12 @@ class ScriptedLearner:
         self.done.append([name, self.seen, *arguments])
         self.weight = self.weight * 37 % (1 << 61)
 
+    def remember(self) -> tuple[Arrays, Facts]:
+        return self.state()
+
+    def go_back(self, memory: tuple[Arrays, Facts]) -> None:
+        self.restore(*memory)
+
     def state(self) -> tuple[Arrays, Facts]:
         return {"weight": np.array([self.weight, self.seen])}, {"done": [list(entry) for entry in self.done]}
 

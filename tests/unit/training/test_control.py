@@ -108,3 +108,20 @@ def test_there_is_no_phase_to_go_on_to_without_phases() -> None:
     assert not one.next_phase()
     assert (one.phase, one.phase_ends_on, one.take_events()) == (0, None, [])
     assert bits(one) == before
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_what_was_done_since_is_undone_to_the_bit(xla: bool) -> None:
+    phases = [{"unfreeze": "output", "until": {"samples": 60}}, {}]
+    one = learner(optimizer="adam", xla=xla, phases=phases)
+    for start in (0, 40):
+        one.update(call(start, 40, 1))
+        before, memory = bits(one), one.remember()
+        for _ in range(2):  # a memory serves more than once
+            one.update(call(start + 40, 32, 1))
+            one.boost(3, 100)
+            one.refit_standardization()
+            assert bits(one) != before
+            one.go_back(memory)
+            assert bits(one) == before
+    assert one.phase == 1
