@@ -10,7 +10,7 @@ import base64
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,7 +26,8 @@ from daemon.values import Positions
 FORMATS = (".jsonl", ".jsonl.zst", ".parquet")
 _KEY = "learnd_recording"
 _BEGINNING = b'{"learnd_recording":'
-_ROWS = 10_000
+_ROWS = 10_000  # written together
+_AT_ONCE = 1000  # read together
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,13 +178,13 @@ def _line_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
     decode = msgspec.json.Decoder(_Row).decode
     with _opened(path) as file:
         file.readline()
-        while lines := file.readlines(1 << 20):
+        while lines := list(islice(file, _AT_ONCE)):
             yield [_of_row(decode(line)) for line in lines]
 
 
 def _parquet_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS):
+        for batch in file.iter_batches(_AT_ONCE):
             yield [(row["partition"], _of_mapping(row)) for row in batch.to_pylist()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import structlog
 
-from connectors.kafka.client import Asking, Message, RefusedError, TooLargeError, Writing
-from connectors.kafka.python_client import PythonAsking, PythonWriting
-from connectors.kafka.settings import KafkaConnection, KafkaOutputSettings
+from connectors.kafka import clients
+from connectors.kafka.client import Message, RefusedError, TooLargeError, Writing
+from connectors.kafka.settings import KafkaOutputSettings
 from connectors.kafka.starts import split_name
 from connectors.kafka.trouble import TROUBLE
 from daemon.errors import StoreError
@@ -42,23 +42,13 @@ class TopicOutput:
     waiting than should be kept in memory, `append` waits as well.
     """
 
-    def __init__(
-        self,
-        name: str,
-        settings: KafkaOutputSettings,
-        source: Section,
-        *,
-        writing: Callable[[KafkaConnection, str], Writing] = PythonWriting,
-        asking: Callable[[KafkaConnection], Asking] = PythonAsking,
-    ) -> None:
+    def __init__(self, name: str, settings: KafkaOutputSettings, source: Section) -> None:
         """`source` are the settings whose connection it takes, unless it has its own."""
         connection = settings.connection(source)
         assert connection is not None, "the settings were checked"
         self._name = name
         self._topic = settings.topic
         self._connection = connection
-        self._connect: Callable[[], Writing] = partial(writing, connection, settings.topic)
-        self._ask: Callable[[], Asking] = partial(asking, connection)
         self._changed = threading.Condition()
         self._pending: deque[Message] = deque()
         self._pending_bytes = 0
@@ -168,7 +158,7 @@ class TopicOutput:
     def _connected(self) -> Writing:
         """Connect, once the topic is known to be there: it must not come into being by being written to."""
         if not self._found:
-            asking = self._ask()
+            asking = clients.asking(self._connection)
             try:
                 topics = asking.topics([self._topic])
             finally:
@@ -177,7 +167,7 @@ class TopicOutput:
                 raise StoreError(
                     f"there is no topic {self._topic}, and learnd creates none: create it, or correct the name"
                 )
-        writing = self._connect()
+        writing = clients.writing(self._connection, self._topic)
         with self._changed:
             self._found = True
             self._changed.notify_all()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import structlog
 
+from connectors.kafka import clients
 from connectors.kafka.book import partitions_of
-from connectors.kafka.client import Asking, Fetched, OutOfRangeError, Reading, RefusedError, Topic, watched
+from connectors.kafka.client import Fetched, OutOfRangeError, Reading, RefusedError, Topic, watched
 from connectors.kafka.fetching import resolve
-from connectors.kafka.python_client import PythonAsking, PythonReading
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Offsets, parse_start
 from connectors.kafka.trouble import TROUBLE
@@ -34,8 +34,6 @@ class Recorder:
     """Records topics: committed records alone, in the order in which they come."""
 
     settings: KafkaSettings
-    reading: Callable[[KafkaSettings], Reading] = PythonReading
-    asking: Callable[[KafkaSettings], Asking] = PythonAsking
     records: int = field(default=0, init=False)
     _header: Header = field(default_factory=lambda: Header(topics={}, starts={}, ends={}), init=False)
     _positions: Positions = field(default_factory=dict, init=False)
@@ -116,7 +114,7 @@ class Recorder:
         while True:
             reading = None
             try:
-                reading = self.reading(self.settings)
+                reading = clients.reading(self.settings)
                 do(reading)
             except RefusedError as error:
                 raise refused(self.settings, error) from error
@@ -141,7 +139,7 @@ class Recorder:
                     reading.close()
 
     def _topics(self) -> dict[str, Topic]:
-        asking = self.asking(self.settings)
+        asking = clients.asking(self.settings)
         try:
             if self.settings.pattern is None:
                 found = asking.topics(self.settings.topics)

@@ -10,10 +10,10 @@ from typing import Literal
 
 import structlog
 
+from connectors.kafka import clients
 from connectors.kafka.book import Book
-from connectors.kafka.client import Asking, Reading
+from connectors.kafka.client import Reading
 from connectors.kafka.fetching import Fetching
-from connectors.kafka.python_client import PythonAsking, PythonReading
 from connectors.kafka.rereading import Rereading
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.upkeep import Upkeep
@@ -47,14 +47,13 @@ class KafkaSource:
         fmt: RecordFormat,
         _state: Path | None = None,
         *,
-        reading: Callable[[KafkaSettings], Reading] = PythonReading,
-        asking: Callable[[KafkaSettings], Asking] = PythonAsking,
+        reading: Callable[[KafkaSettings], Reading] = clients.reading,
         hangs_s: float = _HANGS_S,
     ) -> None:
         self._settings = settings
         self._format = fmt
         self._connect = lambda: reading(settings)
-        self._ask = lambda: asking(settings)
+        self._ask = lambda: clients.asking(settings)
         self._hangs_s = hangs_s
         self._book = Book({}, [])
         self._positions: Positions = {}

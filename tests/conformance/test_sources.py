@@ -23,10 +23,13 @@ import zstandard
 from kafka_broker import Broker, required, shared_broker
 
 from connectors.files import FilesSource
+from connectors.kafka.client import Fetched
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.source import KafkaSource
+from connectors.recording import RecordingSource
+from connectors.recordings import Header, writer
 from connectors.scripted import Moment, ScriptedSource
-from connectors.settings import FilesSettings, StdinSettings
+from connectors.settings import FilesSettings, RecordingSettings, StdinSettings
 from connectors.stdio import StdinSource
 from daemon.contracts import Source
 from daemon.errors import SourceError
@@ -147,14 +150,18 @@ def scripted(_root: Path) -> Stream:
     return Stream(lambda: ScriptedSource(steps))
 
 
-def kafka(_root: Path) -> Stream:
+def kafka(_root: Path, client: str = "kafka-python") -> Stream:
     broker = required(shared_broker)
     topic = broker.topic()
     broker.produce(topic, json_lines().splitlines())
-    return topics(broker, topic)
+    return topics(broker, topic, client)
 
 
-def kafka_transactions(_root: Path) -> Stream:
+def kafka_confluent(root: Path) -> Stream:
+    return kafka(root, "confluent")
+
+
+def kafka_transactions(_root: Path, client: str = "kafka-python") -> Stream:
     """Records of transactions, some of them aborted: what marks their ends takes offsets, too."""
     broker: Broker = required(shared_broker)
     topic = broker.topic()
@@ -170,12 +177,33 @@ def kafka_transactions(_root: Path) -> Stream:
             producer.send(topic, b"no record", partition=0).get()
             producer.abort_transaction()
     producer.close()
-    return topics(broker, topic)
+    return topics(broker, topic, client)
 
 
-def topics(broker: Broker, topic: str) -> Stream:
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap, topic=topic, group=None)
+def kafka_transactions_confluent(root: Path) -> Stream:
+    return kafka_transactions(root, "confluent")
+
+
+def topics(broker: Broker, topic: str, client: str) -> Stream:
+    given = {"bootstrap_servers": broker.bootstrap, "topic": topic, "client": client, "group": None}
+    settings = KafkaSettings.model_validate(given)
     return Stream(lambda: KafkaSource(settings, JSON))
+
+
+def recorded(root: Path, name: str = "topic.jsonl.zst") -> Stream:
+    """Only every other offset has a record."""
+    header = Header(topics={"t": "id"}, starts={"t/0": 0}, ends={"t/0": 2 * N})
+    file = writer(root / name, name.removeprefix("topic"), header)
+    for first in range(0, N, 700):
+        ids = np.arange(first, min(first + 700, N))
+        values: list[bytes | None] = [b'{"id": %d}' % i for i in ids]
+        file.write(Fetched("t/0", 2 * ids + 1, values, [None] * len(ids), None, ids))
+    file.close()
+    return Stream(lambda: RecordingSource(RecordingSettings(path=root / name), JSON))
+
+
+def recorded_parquet(root: Path) -> Stream:
+    return recorded(root, "topic.parquet")
 
 
 SOURCES = [
@@ -191,7 +219,11 @@ SOURCES = [
     directory,
     stdin,
     kafka,
+    kafka_confluent,
     kafka_transactions,
+    kafka_transactions_confluent,
+    recorded,
+    recorded_parquet,
     scripted,
 ]
 

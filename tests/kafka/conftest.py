@@ -9,12 +9,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from kafka_sources import chosen
 from processes import Zygote, shared_zygote
 
 
 @pytest.fixture(scope="session")
 def zygote() -> Zygote:
     return shared_zygote()
+
+
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have sources opened with each of the clients."""
+    chosen["client"] = request.param
+    yield request.param
+    chosen["client"] = "kafka-python"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

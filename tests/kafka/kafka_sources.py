@@ -9,13 +9,15 @@ from typing import Any
 
 from kafka_broker import Broker
 
-from connectors.kafka.python_client import PythonReading
+from connectors.kafka import clients
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.source import KafkaSource
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 PATIENCE_S = 30.0
+
+chosen: dict[str, Any] = {"client": "kafka-python"}  # by the fixture `client`
 
 
 @contextlib.contextmanager
@@ -24,12 +26,13 @@ def opened(
     positions: Positions | None = None,
     notes: Sequence[Note] = (),
     *,
-    reading: Callable[[KafkaSettings], Any] = PythonReading,
+    reading: Callable[[KafkaSettings], Any] = clients.reading,
     hangs_s: float = 60.0,
     fmt: RecordFormat = JSON,
     **settings: Any,
 ) -> Iterator[KafkaSource]:
-    given = KafkaSettings(bootstrap_servers=broker.bootstrap, group=None, discover_every_s=0.2, **settings)
+    settings = {"client": chosen["client"], "group": None, "discover_every_s": 0.2, **settings}
+    given = KafkaSettings(bootstrap_servers=broker.bootstrap, **settings)
     source = KafkaSource(given, fmt, reading=reading, hangs_s=hangs_s)
     source.open(positions or {}, notes)
     try:

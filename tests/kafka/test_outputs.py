@@ -71,10 +71,11 @@ def finish(daemon: Daemon, folder: Path, records: int = RECORDS) -> None:
     succeeded(daemon.wait())
 
 
-def test_what_they_hold(broker: Broker, zygote: Zygote, tmp_path: Path) -> None:
+def test_what_they_hold(broker: Broker, zygote: Zygote, tmp_path: Path, client: str) -> None:
     topic, dead, scored = prepare(tmp_path, broker)
     feed(broker, topic)
-    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", "checkpoint.every.samples=2")
+    options = [f"source.kafka.client={client}", "checkpoint.every.samples=2"]
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", *(part for given in options for part in ("--set", given)))
     daemon.wait_for(lambda: trained(tmp_path) == RECORDS, "to train every record")
     finish(daemon, tmp_path)
 
@@ -134,13 +135,16 @@ def test_without_their_topic_the_daemon_does_not_start(broker: Broker, zygote: Z
         assert f"{output}: there is no topic no-such-topic" in message
 
 
-def test_a_letter_that_is_too_large_for_its_topic_is_shortened(broker: Broker, zygote: Zygote, tmp_path: Path) -> None:
+def test_a_letter_that_is_too_large_for_its_topic_is_shortened(
+    broker: Broker, zygote: Zygote, tmp_path: Path, client: str
+) -> None:
     topic, _, _ = prepare(tmp_path, broker)
     small = broker.topic(configs={**KEPT, "max.message.bytes": "3000"})
     large = random.Random(1).randbytes(5000)  # which does not pack
     broker.produce(topic, [large, b"short"])
     feed(broker, topic, last=300)
-    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", f"dead_letters.kafka.topic={small}")
+    options = [f"source.kafka.client={client}", f"dead_letters.kafka.topic={small}"]
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", *(part for given in options for part in ("--set", given)))
     finish(daemon, tmp_path, 300)
     letters = {letter.value: dict(letter.headers) for letter in messages(broker, small)}
     assert letters[large[:1024]]["__learnd.errors.shortened_from"] == b"5000"

@@ -14,11 +14,14 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
 from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker, LocalBroker
-from kafka_sources import PATIENCE_S, after, notes, numbers, opened, take, values, wait
+from kafka_sources import PATIENCE_S, after, chosen, notes, numbers, opened, take, values, wait
 
-from connectors.kafka.python_client import PythonReading
+from connectors.kafka import clients
+from connectors.kafka.settings import KafkaSettings
 from daemon.errors import SourceError
 from daemon.values import Note
+
+pytestmark = pytest.mark.usefixtures("client")
 
 
 def delete_before(broker: Broker, topic: str, offset: int) -> None:
@@ -328,13 +331,32 @@ def test_a_network_that_stalls_holds_up_neither_reads_nor_the_end(mortal_broker:
         assert values(take(source, 10)) == numbers(10, 20)
 
 
-class Hanging(PythonReading):
+def test_one_client_goes_on_where_the_other_stopped(broker: Broker) -> None:
+    others = {"kafka-python": "confluent", "confluent": "kafka-python"}
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 500))
+    with opened(broker, topic=topic, client=others[chosen["client"]]) as source:
+        batches = take(source, 500)
+    broker.produce(topic, numbers(500, 600))
+    with opened(broker, {f"{topic}/0": 250}, notes(batches), topic=topic) as source:
+        again = list(source.read_range(f"{topic}/0", 250, 400))
+        rest = take(source, 200)
+    assert values([*again, *rest]) == numbers(250, 600)
+
+
+class Hanging:
     """A client whose poll never comes back: the first one does so in the middle of the stream."""
 
     hung = 0
 
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._inner = clients.reading(settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
     def poll(self, timeout_s: float) -> Any:
-        found = super().poll(timeout_s)
+        found = self._inner.poll(timeout_s)
         if found and Hanging.hung == 0:
             Hanging.hung += 1
             while True:
