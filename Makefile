@@ -35,6 +35,9 @@ layers: .venv/dev  ## Which module may import which
 bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py
 
+quality: .venv/dev  ## Measure what drift detection and reactions are worth, into docs/benchmarks.md
+	$(BIN)/python tests/bench/run.py quality
+
 torture: .venv/dev  ## Two hundred kills
 	$(BIN)/python -m pytest -q -rA -o 'norecursedirs=.*' -o timeout=3600 tests/torture
 
@@ -64,4 +67,4 @@ clean:  ## Remove what make has made
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help demo test lint types layers bench torture docs lock clean
+.PHONY: help demo test lint types layers bench quality torture docs lock clean

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import Zygote, dead_letters, history, kill_after, killed, succeeded, summary
+from processes import Zygote, dead_letters, history, kill_after, killed, refused, succeeded, summary
 from reacting import RECORDS, prepare
 from scenarios import passing, seen
 
@@ -103,3 +103,46 @@ def test_a_pause_outlives_a_kill_and_ends_with_its_file(zygote: Zygote, tmp_path
     result = succeeded(second.wait())
     assert json.loads(result.stdout)["samples_trained"] > RECORDS * 0.8
     assert len(history(state, "reaction")) >= 1
+
+
+def test_a_model_that_would_go_back_too_often_stops_and_the_next_start_goes_on(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", "fragile", 1, xla=False)
+    rule = {"on": "update.non_finite", "after": 3, "do": [{"roll_back": {"every": 400, "most": 0}}]}
+    arguments = ("run", "learnd.yaml", "--json", "--set", f"reactions={json.dumps([rule])}")
+    assert "as often as roll_back.most allows" in refused(zygote.run(folder, *arguments), 65)
+    stopped_at = summary(folder / "state")["samples_trained"]
+    succeeded(zygote.run(folder, *arguments))
+    assert summary(folder / "state")["samples_trained"] > stopped_at
+
+
+def test_phases_end_on_a_drift_and_on_a_plateau_at_the_same_sample_however_it_is_killed(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    phases = [
+        {"unfreeze": 1, "until": {"samples": 301}, "warm_up": 0},
+        {"unfreeze": 1, "until": "drift"},
+        {"unfreeze": "*", "until": {"samples": 500}, "warm_up": 100},
+        {"unfreeze": 1, "until": "plateau"},
+        {"unfreeze": "*"},
+    ]
+    plateau = '[{"on": "score.plateau", "window": 100, "after": 1, "do": ["log"]}]'
+
+    def run(name: str, updates: int, *passings: int) -> Path:
+        folder = prepare(tmp_path / name, "fragile", 1, xla=False)
+        text = (folder / "learnd.yaml").read_text()
+        (folder / "learnd.yaml").write_text(f"{text}phases: {json.dumps(phases)}\n")
+        arguments = ["--set", f"reactions={plateau}", "--set", f"train.max_updates_per_call={updates}"]
+        for number in passings:
+            killed(zygote.run(folder, "run", "learnd.yaml", *arguments, failpoints=f"loop.updated=kill@{number}"))
+        succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", *arguments))
+        return folder / "state"
+
+    whole, others = run("whole", 64), [run("single", 1), run("killed", 50, 7, 30, 12)]
+    begun = history(whole, "phase")
+    assert [(phase["number"], phase["cause"]) for phase in begun][:3] == [(1, "samples"), (2, "asked"), (3, "samples")]
+    drift = next(line for line in history(whole, "drift") if (line["signal"], line["level"]) == ("error", "confirmed"))
+    assert [begun[0]["samples"], begun[1]["samples"]] == [301, drift["samples"]]
+    for other in others:
+        assert summary(other) == summary(whole)
+        for kind in (*KINDS, "phase"):
+            assert history(other, kind) == history(whole, kind), kind

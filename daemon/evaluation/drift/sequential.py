@@ -162,5 +162,5 @@ class SequentialWatch:
             return False
         if level == "confirmed":
             self._quiet_until = samples + self._settings.quiet
-        self._warned_until = samples + self._settings.quiet
+        self._warned_until = samples + self._settings.quiet // 4
         return True

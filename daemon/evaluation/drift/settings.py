@@ -38,8 +38,8 @@ class DriftWatch(Section):
     """Arguments of the one that warns."""
 
     quiet: PositiveInt = 2_000
-    """Samples after a confirmed drift of `error` or `loss` in which no other is reported: it is the same one. A warning
-    that nothing has confirmed for so long may be followed by another."""
+    """Samples after a confirmed drift of `error` or `loss` in which no other is reported: it is the same one. After
+    a warning, no other comes for a quarter of that."""
 
     reference: PositiveInt = 10_000
     """Samples of the reference, for `psi` and `ks`: the first ones, and after a confirmed drift those behind it."""

@@ -1,0 +1,157 @@
+"""What drift detection, reactions and the guard are worth: with the default settings against the same without them.
+
+One set of default settings for all streams, five seeds each; a figure is the mean over them, with the range behind it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from accuracy_bench import DATA
+from quality_streams import Stream, elec2, poisoned, rescaled, sea, stationary
+from report import Row
+
+from daemon.evaluation.drift.sequential import SequentialWatch
+from daemon.evaluation.drift.settings import DEFAULT_WATCHES, DriftWatch
+from daemon.evaluation.drift.watch import Drift
+from daemon.reactions.reactions import Reactions
+from daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
+from daemon.state.progress import Progress
+from daemon.stream.settings import SamplesSettings
+from daemon.training.learner import Learner
+from daemon.training.settings import ModelSettings, TrainSettings
+from daemon.values import Call, Float64, Span
+
+SEEDS = (1, 2, 3, 4, 5)
+_CALL = 1_000
+
+
+def errors(
+    stream: Stream,
+    seed: int,
+    rules: Sequence[Reaction] = DEFAULT_REACTIONS,
+    watches: Sequence[DriftWatch] = DEFAULT_WATCHES,
+) -> Float64:
+    """Return whether each prediction was wrong, made before the update on its sample, one sample an update."""
+    x, y = stream
+    fields = {f"x{column}": "float" for column in range(x.shape[1])}
+    spec = SamplesSettings.model_validate({"features": fields, "label": "y"}).spec("binary")
+    learner = Learner(ModelSettings(), TrainSettings(seed=seed, max_updates_per_call=_CALL), spec)
+    reactions = Reactions(rules, learner, Drift(watches, spec), spec.task)
+    progress, wrong = Progress(), []
+    for start in range(0, len(x), _CALL):
+        call = _call(x[start : start + _CALL], y[start : start + _CALL], start)
+        report = reactions.update(call)
+        progress.add(call, report)
+        reactions.finish(call, [], progress)
+        wrong.append((report.outputs[:, 0, 0] > 0.5) != (call.y[:, 0, 0] > 0.5))
+    return np.concatenate(wrong).astype(np.float64)
+
+
+def _call(x: Float64, y: Float64, start: int) -> Call:
+    weight = np.ones((len(x), 1), np.float32)
+    span = Span("file-0", start, start + len(x))
+    return Call((span,), x[:, None], y[:, None, None], weight, False, x[:0], y[:0, None], len(x))
+
+
+def abrupt() -> Row:
+    def after(wrong: Float64) -> float:
+        return float(np.mean([wrong[drift : drift + 2_000].mean() for drift in (10_000, 20_000, 30_000)]))
+
+    def pair(seed: int) -> tuple[float, float]:
+        stream = sea(seed)
+        return after(errors(stream, seed)), after(errors(stream, seed, ()))
+
+    what = "SEA, abrupt drifts every 10,000: error of the 2,000 samples after each, against no reactions"
+    return _ratio(what, "≤ 0.9 ×", pair, "error")
+
+
+def unchanged() -> Row:
+    def pair(seed: int) -> tuple[float, float]:
+        stream = stationary(seed)
+        return float(errors(stream, seed).mean()), float(errors(stream, seed, ()).mean())
+
+    return _ratio("a stationary stream of 100,000: error against no reactions", "≤ 1.01 ×", pair, "error")
+
+
+def other_units() -> list[Row]:
+    found = []
+    for name, rules in (("", DEFAULT_REACTIONS), (", without reactions", ())):
+
+        def pair(seed: int, rules: Sequence[Reaction] = rules) -> tuple[float, float]:
+            stream = rescaled(seed)
+            wrong, half = errors(stream, seed, rules), len(stream[0]) // 2
+            return 1 - float(wrong[half + 5_000 : half + 7_000].mean()), 1 - float(wrong[half - 2_000 : half].mean())
+
+        what = f"features in other units from half-way on: accuracy 5,000 samples later, against before{name}"
+        found.append(_ratio(what, "≥ 0.97 ×" if not name else "", pair, "accuracy"))
+    return found
+
+
+def detectors() -> list[Row]:
+    found = []
+    for name in ("adwin", "hddm_w"):
+        settings = DriftWatch.model_validate({"watch": "error", "detector": name, "quiet": 1})
+        delays = []
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            rising = np.concatenate((rng.random(5_000) < 0.2, rng.random(3_000) < 0.4)).astype(np.float64)
+            confirmed = [count for count, level, _ in _scan(settings, rising) if level == "confirmed" and count > 5_000]
+            delays.append(confirmed[0] - 5_000 if confirmed else 3_000)
+        steady = (np.random.default_rng(1).random(1_000_000) < 0.2).astype(np.float64)
+        alarms = sum(level == "confirmed" for _, level, _ in _scan(settings, steady))
+        figures = f"delay {statistics.median(delays):.0f}, false alarms {alarms}"
+        target = "delay ≤ 200, false alarms ≤ 2" if name == "adwin" else "only warns"
+        what = f"{name} on errors of rate .2, then .4: median delay; false alarms on a million of rate .2"
+        found.append(Row(what, target, figures, f"100 runs, delays {min(delays)} to {max(delays)}"))
+    return found
+
+
+def _scan(settings: DriftWatch, values: Float64) -> list[tuple[int, str, object]]:
+    return list(SequentialWatch(settings).scan(values, np.arange(1, len(values) + 1)))
+
+
+def spoilt() -> Row:
+    def pair(seed: int) -> tuple[float, float]:
+        clean, bad = poisoned(seed)
+        right = bad[1] == clean[1]
+        last = slice(len(right) - 20_000, None)
+        return (
+            1 - float(errors(bad, seed)[last][right[last]].mean()),
+            1 - float(errors(clean, seed)[last].mean()),
+        )
+
+    what = "1 % wrong labels in bursts, 0.1 % huge features: accuracy of the last 20,000, against the clean stream"
+    return _ratio(what, "≥ 0.98 ×", pair, "accuracy, wrong labels not counted")
+
+
+def electricity() -> Row:
+    if not DATA.exists():
+        raise SystemExit(f"{DATA} is missing: name Elec2 as CSV with ELEC2=FILE")
+    stream = elec2(DATA)
+
+    def pair(seed: int) -> tuple[float, float]:
+        return 1 - float(errors(stream, seed).mean()), 1 - float(errors(stream, seed, ()).mean())
+
+    return _ratio("Elec2: prequential accuracy against no reactions", "≥ 1 ×", pair, "accuracy")
+
+
+def _ratio(what: str, target: str, pair: Callable[[int], tuple[float, float]], unit: str) -> Row:
+    pairs = [pair(seed) for seed in SEEDS]
+    each = [one / other for one, other in pairs]
+    one, other = (statistics.mean(column) for column in zip(*pairs, strict=True))
+    measured = f"{one / other:.3f} × ({min(each):.3f} to {max(each):.3f})"
+    return Row(what, target, measured, f"{unit} {one:.4f} against {other:.4f}, seeds {SEEDS[0]} to {SEEDS[-1]}")
+
+
+def rows() -> list[Row]:
+    return [abrupt(), unchanged(), *other_units(), *detectors(), spoilt(), electricity()]
+
+
+if __name__ == "__main__":
+    import sys
+
+    for name in sys.argv[1:] or ["rows"]:
+        print(name, globals()[name](), flush=True)
