@@ -60,14 +60,32 @@ def accuracy() -> list[Row]:
     return accuracy_bench.rows()
 
 
+def drift() -> list[Row]:
+    import drift_bench
+
+    return drift_bench.rows()
+
+
 def quality() -> list[Row]:
     import quality_bench
 
     return quality_bench.rows()
 
 
+def guard() -> list[Row]:
+    import guard_bench
+
+    return guard_bench.rows()
+
+
+def phases() -> list[Row]:
+    import phases_bench
+
+    return phases_bench.rows()
+
+
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
-    function.__name__: function for function in (learner, daemon, checkpoints, memory, start, accuracy)
+    function.__name__: function for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases)
 }
 
 

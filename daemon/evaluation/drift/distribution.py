@@ -12,6 +12,8 @@ from daemon.evaluation.drift.settings import DriftWatch
 from daemon.values import Arrays, Facts, Float32, Float64, Int64
 
 _QUANTILES = np.linspace(0, 1, 11)
+_CHANCE_INDEX = 49.0  # chi-squared of 11 degrees of freedom exceeds it once in a million times
+_CHANCE_DISTANCE = float(np.sqrt(np.log(2e6) / 2))
 _LEAST_ROWS = 0.5  # of a bin that nothing fell into, so that the logarithm is defined
 
 
@@ -67,7 +69,7 @@ class DistributionWatch:
         return self._reports(distances)
 
     def _reports(self, distances: Float64) -> list[tuple[Level, Facts]]:
-        levels = np.searchsorted(self._settings.thresholds, distances, side="right")
+        levels = np.searchsorted(self._thresholds(), distances, side="right")
         risen = levels > self._levels
         self._levels = np.where(levels == 0, 0, np.maximum(levels, self._levels))
         reports: list[tuple[Level, Facts]] = []
@@ -78,6 +80,17 @@ class DistributionWatch:
         if (risen & (levels == 2)).any() and self._settings.renew:
             self._reference, self._levels = None, np.zeros_like(self._levels)
         return reports
+
+    def _thresholds(self) -> Float64:
+        """Return the distances of a warning and of a confirmed drift: none that chance alone reaches in a short window.
+
+        Chance is what comes up in one of a million windows: of the index by its chi-squared distribution (Yurdakul,
+        Naranjo, Journal of Risk Model Validation 2020), of the other one by Smirnov's.
+        """
+        rows = 1 / self._settings.reference + 1 / self._settings.window
+        chance = _CHANCE_INDEX * rows if self._settings.detector == "psi" else _CHANCE_DISTANCE * np.sqrt(rows)
+        thresholds: Float64 = np.maximum(self._settings.thresholds, chance)
+        return thresholds
 
     def _gathered(self) -> Float32:
         return np.concatenate([np.zeros((0, len(self._names)), np.float32), *self._rows])

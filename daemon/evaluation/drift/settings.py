@@ -51,7 +51,8 @@ class DriftWatch(Section):
     """Samples that are compared with the reference, window after window."""
 
     warning: Threshold | None = None
-    """From which distance on it is a warning. Default: 0.1."""
+    """From which distance on it is a warning. Default: 0.1. Of short windows, it takes at least what chance alone does
+    not reach once in a million windows."""
 
     confirmed: Threshold | None = None
     """From which distance on it is confirmed. Default: 0.25 for `psi`, 0.2 for `ks`."""

@@ -93,3 +93,14 @@ def test_two_sets_of_metrics_live_in_one_process() -> None:
     first.held_out(1)
     assert value(second, "samples_held_out_total") == 0
     assert b"process_resident_memory_bytes" in generate_latest(first.registry)
+
+
+def test_drifts_reactions_and_rollbacks_are_counted() -> None:
+    metrics = Metrics()
+    metrics.happened(Event("drift", 10, {"signal": "error", "level": "confirmed"}))
+    metrics.happened(Event("reaction", 10, {"actions": {"learning_rate": "done", "next_phase": "nothing"}}))
+    metrics.happened(Event("rollback", 10, {"reason": "update.non_finite"}))
+    metrics.happened(Event("reaction.outcome", 10, {}))
+    assert value(metrics, "drift_total", signal="error", level="confirmed") == 1
+    assert value(metrics, "reactions_total", action="next_phase", outcome="nothing") == 1
+    assert value(metrics, "rollbacks_total", reason="update.non_finite") == 1
