@@ -10,6 +10,7 @@ from learners import MIXED, NUMBERS, X, bits, call, learner
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import ModelError, SettingsError, StateMismatchError
+from daemon.settings import Settings
 from daemon.training.layer_choice import problem_with_phases
 from daemon.training.learner import Learner
 from daemon.training.phases import Phases
@@ -277,3 +278,17 @@ def test_a_saved_model_with_frozen_layers_is_a_start(tmp_path: Path) -> None:
     one = learner(NUMBERS, {"load": "base.keras"}, phases=phases, optimizer="adam", xla=False)
     one.update(call(0, 10, 1, 4))
     assert one.trainable_parameters == 6 + 35 + 30
+
+
+def test_the_settings_as_a_whole_know_the_layers_of_a_preset() -> None:
+    whole = {
+        "source": {"files": {"path": "stream.jsonl"}},
+        "samples": {"features": {"a": "float", "kind": {"hash": 10}}, "label": "y"},
+    }
+    for good in ("hidden_*", "category_1_kind", 3, {"type": "Embedding"}):
+        Settings.model_validate({**whole, "phases": [{"unfreeze": good}]})
+    with pytest.raises(
+        ValidationError, match=r"phases\.1\.freeze: no layer is called 'hiden_0' \(did you mean hidden_0"
+    ):
+        Settings.model_validate({**whole, "phases": [{"until": "command"}, {"freeze": "hiden_0"}]})
+    Settings.model_validate({**whole, "model": {"load": "base.keras"}, "phases": [{"unfreeze": "whatever"}]})
