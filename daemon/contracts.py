@@ -167,11 +167,8 @@ class Learner(Protocol):
 class Adaptable(Learner, Protocol):
     """A learner that reactions can change, between two updates. What they change is part of its state."""
 
-    def remember(self) -> Any:
-        """Return what `go_back` takes: as the learner is now. Quicker than `state`, and for this process alone."""
-
-    def go_back(self, memory: Any) -> None:
-        """Be as it was then."""
+    def undo(self) -> None:
+        """Take the last `update` back, once: be as before it."""
 
     def boost(self, factor: float, over: int) -> None:
         """Multiply the learning rate by `factor`, which falls back to 1 linearly over so many samples."""

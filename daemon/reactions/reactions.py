@@ -103,14 +103,12 @@ class Reactions:
             self._good_copy.look(self._learner, None, Progress().facts())
         reports, rest = [], call
         while True:
-            before = self._learner.remember() if self._acts_at_once and rest.updates > 1 else None
             self._phases = [(0, self._learner.phase_ends_on)]
             report = self._learner.update(rest)
             begun = self._note_phases()
             watched = self._watch(rest, report)
             if watched < rest.updates:
-                assert before is not None, "a rule acts before the last update"
-                self._learner.go_back(before)
+                self._learner.undo()
                 report = self._learner.update(_part(rest, 0, watched))
                 begun = self._note_phases()
             self._events += begun

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from daemon.training.parts import Parts
-from daemon.values import Float32
+from daemon.training.step import Results
 
 
 class TrainOnBatch:
@@ -27,8 +27,9 @@ class TrainOnBatch:
         self._infer = parts.infer
         self._times = times
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Float32, Float32]:
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
         outputs, figures = [], []
+        before = [(variable, np.array(variable.value.numpy())) for variable in self._written()]
         for k in range(updates):
             self._optimizer.learning_rate.assign(rates[k])
             outputs.append(self._infer(x[k]).numpy())
@@ -37,7 +38,12 @@ class TrainOnBatch:
                 for metric in self._metrics:
                     metric.update_state(y[k], outputs[-1], weight[k])
         self._optimizer.learning_rate.assign(rates[updates])
-        return np.array(outputs, np.float32), np.array(figures, np.float32)
+        return Results(np.array(outputs, np.float32), np.array(figures, np.float32), before)
+
+    def _written(self) -> list[Any]:
+        metrics = [variable for metric in self._metrics for variable in metric.variables]
+        guard = [] if self._guard is None else self._guard.variables
+        return [*self._model.variables, *self._optimizer.variables, *metrics, *guard]
 
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]

@@ -14,8 +14,7 @@ from daemon.training.by_batch import TrainOnBatch
 from daemon.training.parts import Parts
 from daemon.training.runtime import tf
 from daemon.training.settings import TrainSettings
-from daemon.training.step import Updates
-from daemon.values import Float32
+from daemon.training.step import Results, Updates
 
 log = structlog.get_logger()
 
@@ -30,7 +29,7 @@ class Step(Protocol):
 
     traces: int
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Float32, Float32]: ...
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results: ...
 
 
 class Calls:

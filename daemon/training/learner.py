@@ -40,12 +40,12 @@ _CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter cal
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Everything that the next updates depend on, to undo others with."""
+class _Before:
+    """What the learner was before an update: phase, rate, and what was written since, the latest last."""
 
-    values: Sequence[Any]  # of every variable
     phase: int
     rate: Facts
+    values: list[tuple[Any, Any]]
 
 
 class Learner:
@@ -76,7 +76,7 @@ class Learner:
         self._parts = self._gather(guard or GuardSettings())
         self._earlier_traces = 0
         self._events: list[Event] = []
-        self._copies: Any = None  # the compiled copy of every variable
+        self._before: _Before | None = None
         self._phases.begin(0)
         self._calls = self._compile()
         self._set_learning_rate()
@@ -109,6 +109,7 @@ class Learner:
         """
         if not call.updates:
             return self._nothing
+        self._before = _Before(self._phase, self._rate.facts(), [])
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than calls are now
             end = min(done + self.max_updates, done + self._updates_left(call.x.shape[1]), call.updates)
@@ -126,7 +127,21 @@ class Learner:
         x, y, weight = (_padded(array[start:end], size) for array in (call.x, call.y, call.weight))
         results = step(x, y, weight, self._rate.of(updates, rows, size), updates)
         self._rate.samples += updates * rows
-        return _report(*results, updates)
+        assert self._before is not None, "an update notes what it starts from"
+        self._before.values.extend(results.before)
+        return _report(results.outputs, results.figures, updates)
+
+    def undo(self) -> None:
+        """Take the last `update` back, once: be as before it."""
+        before = self._before
+        assert before is not None, "an update comes first"
+        if before.phase != self._phase:
+            self._enter(before.phase)
+            self._rate.use(self._base_rates[self._phase])
+        for variable, value in reversed(before.values):
+            variable.assign(value)
+        self._rate.restore(before.rate)
+        self._events.clear()
 
     @memory_error()
     def predict(self, x: NDArray[Any]) -> Float32:
@@ -251,26 +266,6 @@ class Learner:
 
     def _set_learning_rate(self) -> None:
         self._optimizer.learning_rate.assign(self._rate.of(0, 1, self._calls.size(1))[0])
-
-    # Undoing.
-
-    def remember(self) -> Memory:
-        """Return what `go_back` takes. The copies stay in TensorFlow, and are made by one call: 0.2 ms, not 5."""
-        if self._copies is None:
-            variables = list(self._variables().values())
-            copies = tf.function(lambda: [tf.raw_ops.DeepCopy(x=variable.value) for variable in variables])
-            self._copies = copies.get_concrete_function()
-        return Memory(self._copies(), self._phase, self._rate.facts())
-
-    def go_back(self, memory: Memory) -> None:
-        """Be as the learner was then, whatever was done since."""
-        if memory.phase != self._phase:
-            self._enter(memory.phase)
-            self._rate.use(self._base_rates[self._phase])
-        for variable, value in zip(self._variables().values(), memory.values, strict=True):
-            variable.assign(value)
-        self._rate.restore(memory.rate)
-        self._events.clear()
 
     # State.
 

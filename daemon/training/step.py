@@ -18,11 +18,12 @@ Four things here are written for XLA on a processor, each measured at one sample
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.training.parts import Parts
 from daemon.training.phases import may_train
 from daemon.training.runtime import keras, tf
+from daemon.values import Float32
 
 # What a layer does differently while training, it does by the `training` argument of its call. These only pass the
 # argument on, or, like the standardisation, predict in training as they would have just after.
@@ -42,6 +43,14 @@ def _differs(layer: Any) -> bool:
     if isinstance(layer, keras.layers.Dropout):
         return bool(layer.rate > 0)
     return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+class Results(NamedTuple):
+    """What a call of K updates gives: outputs (K, B, C), and (K, 3) of loss, norm and verdict; and what undoes it."""
+
+    outputs: Float32
+    figures: Float32
+    before: list[tuple[Any, Any]]  # each variable that it wrote, and its value from before
 
 
 class Updates:
@@ -66,15 +75,15 @@ class Updates:
         self._function = tf.function(self._loop, jit_compile=xla, input_signature=signature)
         self._compiled: dict[tuple[int, ...], Any] = {}
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> tuple[Any, Any]:
-        """Run the first `updates` of (K, B, ...) samples: outputs (K, B, C), and (K, 3) of loss, norm and verdict.
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
+        """Run the first `updates` of (K, B, ...) samples.
 
         `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
         `guard.reasons_of` reads.
         """
         run = self._of_shape(x, y, weight, rates)
-        outputs, figures = run(*map(tf.constant, (x, y, weight, rates, updates)))
-        return outputs.numpy(), figures.numpy()
+        outputs, figures, before = run(*map(tf.constant, (x, y, weight, rates, updates)))
+        return Results(outputs.numpy(), figures.numpy(), list(zip(self._written(), before, strict=True)))
 
     def captured(self, x: Any, y: Any, weight: Any, rates: Any) -> list[Any]:
         """Return the handles of the variables that a call of these shapes reads or writes."""
@@ -87,8 +96,9 @@ class Updates:
             self._compiled[x.shape] = self._function.get_concrete_function(x, y, weight, rates, tf.constant(0))
         return self._compiled[x.shape]
 
-    def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any]:
+    def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any, list[Any]]:
         self.traces += 1
+        before = [tf.identity(variable.value) for variable in self._written()]
         size = x.shape[0]
         outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
@@ -102,7 +112,7 @@ class Updates:
         _, outputs, figures = tf.while_loop(
             lambda k, *_: k < updates, body, (tf.constant(0), outputs, figures), parallel_iterations=1
         )
-        return self._as_probabilities(outputs.stack()), figures.stack()
+        return self._as_probabilities(outputs.stack()), figures.stack(), before
 
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
@@ -126,7 +136,13 @@ class Updates:
         times = self._times.get(id(variable))
         return variable.value if times is None else before + times * (variable.value - before)
 
+    def _written(self) -> list[Any]:
+        """Return every variable that a call writes."""
+        guard = [] if self._guard is None else self._guard.variables
+        return [*self._changing(), *guard, self._optimizer.learning_rate]
+
     def _changing(self) -> list[Any]:
+        """Return what an update changes, and leaves as it was where it is skipped."""
         return [
             *self._model.trainable_variables,
             *self._statistics,

@@ -96,7 +96,7 @@ class Rise:
             return False
         window = self._detector._helper  # noqa: SLF001  (River has no other way)
         before = window.__getstate__()
-        quiet = not any([window.update(value) for value in values])  # noqa: C419  (all of them, whatever they give)
+        quiet = not any(map(window.update, values))  # up to the first change: then none counts
         if not quiet:
             window.__setstate__(before)
         return quiet

@@ -22,6 +22,7 @@ class ScriptedLearner:
         self.done: list[list[object]] = []  # what was done to it, and behind how many samples
 
     def update(self, call: Call) -> Report:
+        self.before = self.state()
         skipped = call.x[:, :, 1].max(axis=1).astype(np.uint8)
         for batch, skip in zip(call.x, skipped.tolist(), strict=True):
             self.seen += len(batch)
@@ -59,11 +60,8 @@ class ScriptedLearner:
         self.done.append([name, self.seen, *arguments])
         self.weight = self.weight * 37 % (1 << 61)
 
-    def remember(self) -> tuple[Arrays, Facts]:
-        return self.state()
-
-    def go_back(self, memory: tuple[Arrays, Facts]) -> None:
-        self.restore(*memory)
+    def undo(self) -> None:
+        self.restore(*self.before)
 
     def state(self) -> tuple[Arrays, Facts]:
         return {"weight": np.array([self.weight, self.seen])}, {"done": [list(entry) for entry in self.done]}

@@ -110,18 +110,16 @@ def test_there_is_no_phase_to_go_on_to_without_phases() -> None:
     assert bits(one) == before
 
 
-@pytest.mark.parametrize("xla", [True, False])
-def test_what_was_done_since_is_undone_to_the_bit(xla: bool) -> None:
+@pytest.mark.parametrize("train", [{"xla": True}, {"xla": False}, {"step": "train_on_batch"}])
+def test_an_update_is_undone_to_the_bit(train: dict[str, object]) -> None:
     phases = [{"unfreeze": "output", "until": {"samples": 60}}, {}]
-    one = learner(optimizer="adam", xla=xla, phases=phases)
-    for start in (0, 40):
-        one.update(call(start, 40, 1))
-        before, memory = bits(one), one.remember()
-        for _ in range(2):  # a memory serves more than once
-            one.update(call(start + 40, 32, 1))
-            one.boost(3, 100)
-            one.refit_standardization()
+    one = learner(optimizer="adam", phases=phases, metrics=["accuracy"], **train)
+    for start, rows in ((0, 1), (40, 1), (80, 7)):
+        before = bits(one)
+        for _ in range(2):
+            one.update(call(start, 40 if rows == 1 else 1, rows, partial=rows > 1))
             assert bits(one) != before
-            one.go_back(memory)
+            one.undo()
             assert bits(one) == before
+        one.update(call(start, 40 if rows == 1 else 1, rows, partial=rows > 1))
     assert one.phase == 1
