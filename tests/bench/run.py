@@ -85,7 +85,8 @@ def phases() -> list[Row]:
 
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
-    function.__name__: function for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases)
+    function.__name__: function
+    for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases)
 }
 
 
