@@ -19,6 +19,9 @@ help:  ## Say what there is to make
 demo: .venv/runtime  ## Install, and train on a live stream while you watch
 	@$(BIN)/learnd demo
 
+demo-kafka: .venv/dev  ## Start a real Kafka broker (needs Java 17), and train on a topic while you watch
+	@$(BIN)/python examples/kafka/demo.py
+
 test: lint types layers  ## Everything that CI runs
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
@@ -67,4 +70,4 @@ clean:  ## Remove what make has made
 	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help demo test lint types layers bench quality torture docs lock clean
+.PHONY: help demo demo-kafka test lint types layers bench quality torture docs lock clean

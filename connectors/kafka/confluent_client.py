@@ -102,6 +102,7 @@ class ConfluentReading:
         )
         self._busy = threading.Lock()
         self._reached: Positions = {}
+        self._failed: Exception | None = None  # raised once what came before it was handed out
         try:
             self._consumer.list_topics(timeout=_CONNECT_S)
         except KafkaException as error:
@@ -115,6 +116,8 @@ class ConfluentReading:
         self._consumer.assign([_partition(name, offset) for name, offset in positions.items()])
 
     def poll(self, timeout_s: float) -> list[Fetched]:
+        if self._failed is not None:
+            raise self._failed
         with self._busy:
             messages: list[Any] = self._consumer.consume(POLL_RECORDS, timeout_s)
         self._complaints.check()
@@ -124,9 +127,11 @@ class ConfluentReading:
                 groups.setdefault((message.topic(), message.partition()), []).append(message)
             elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 self._reach(join_name(message.topic(), message.partition()), message.offset())
-            else:
-                self._fail(message.error(), groups)
+            else:  # what comes behind it must not be taken: it may follow a gap
+                self._failed = _translated(KafkaException(message.error()))
                 break
+        if self._failed is not None and not groups:
+            raise self._failed
         found = [_fetched(join_name(*partition), group) for partition, group in groups.items()]
         for some in found:
             self._reach(some.partition, int(some.offsets[-1]) + 1)
@@ -164,11 +169,6 @@ class ConfluentReading:
     def _reach(self, name: str, offset: int) -> None:
         """Remember how far it got: the end of a partition is behind its last record, and marks of transactions."""
         self._reached[name] = max(self._reached.get(name, 0), offset)
-
-    def _fail(self, error: KafkaError, groups: dict[tuple[str, int], list[Any]]) -> None:
-        """Raise for an error, unless records came before it: it comes again."""
-        if not groups:
-            raise _translated(KafkaException(error))
 
 
 class ConfluentAsking:
@@ -307,9 +307,8 @@ def connection_options(settings: KafkaConnection) -> dict[str, Any]:
 
 
 def _refuses(error: KafkaError) -> bool:
-    return error.code() in _REFUSALS or (
-        error.code() == KafkaError._SSL and _TLS_REFUSAL.search(error.str()) is not None  # noqa: SLF001
-    )
+    of_tls = error.code() == KafkaError._SSL or "SSL routines" in error.str()  # noqa: SLF001
+    return error.code() in _REFUSALS or (of_tls and _TLS_REFUSAL.search(error.str()) is not None)
 
 
 def _translated(error: KafkaException) -> Exception:

@@ -113,6 +113,7 @@ class Fetching:
                 if names != (wanted := partitions_of(self._upkeep.topics)):
                     names = wanted
                     self._assign(reading, names)
+                    self._catch_up(reading, names)
                 for fetched in reading.poll(_POLL_S):
                     self._add(fetched)
                     record_s = now

@@ -84,9 +84,19 @@ def phases() -> list[Row]:
     return phases_bench.rows()
 
 
+def kafka() -> list[Row]:
+    import kafka_bench
+
+    return kafka_bench.rows()
+
+
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     function.__name__: function
+<<<<<<< HEAD
     for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases)
+=======
+    for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases, kafka)
+>>>>>>> 491dfb6 (A lag policy whose gaps are in the journal; trouble with three brokers, cut connections, damaged batches, rights and certificates; make demo-kafka)
 }
 
 

@@ -40,7 +40,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{others}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{others}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
@@ -74,11 +74,13 @@ class Broker:
     def admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.bootstrap)
 
-    def topic(self, partitions: int = 1, configs: Mapping[str, str] | None = None, name: str | None = None) -> str:
+    def topic(
+        self, partitions: int = 1, configs: Mapping[str, str] | None = None, name: str | None = None, replicas: int = 1
+    ) -> str:
         """Create a topic and return its name: one of its own, unless given."""
         name = name or f"t-{uuid.uuid4().hex[:12]}"
         with contextlib.closing(self.admin()) as admin:
-            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(configs or {}))])
+            admin.create_topics([NewTopic(name, partitions, replicas, topic_configs=dict(configs or {}))])
             admin.wait_for_topics([name])
         return name
 
@@ -103,9 +105,15 @@ class LocalBroker(Broker):
     own = True
 
     def __init__(
-        self, libs: Path, listeners: Mapping[str, str] | None = None, extra: str = "", scram: Sequence[str] = ()
+        self,
+        libs: Path,
+        listeners: Mapping[str, str] | None = None,
+        extra: str = "",
+        scram: Sequence[str] = (),
+        advertised: Mapping[str, str] | None = None,
     ) -> None:
-        """`listeners` are further ones, {name: protocol}; `extra` goes into the settings, `scram` are users."""
+        """`listeners` are further ones, {name: protocol}, `advertised` the addresses of those that go by another one;
+        `extra` goes into the settings, `scram` are users."""
         listeners = listeners or {}
         port, controller, *ports = _free_ports(2 + len(listeners))
         super().__init__(f"127.0.0.1:{port}")
@@ -113,11 +121,15 @@ class LocalBroker(Broker):
         self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
         self._java = ["java", "-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
         self._settings = self._folder / "server.properties"
+        self.data = self._folder / "data"
         text = SERVER.format(
             port=port,
             controller=controller,
-            data=self._folder / "data",
+            data=self.data,
             others="".join(f",{name}://{address}" for name, address in self.listeners.items()),
+            advertised="".join(
+                f",{name}://{(advertised or {}).get(name, address)}" for name, address in self.listeners.items()
+            ),
             protocols="".join(f",{name}:{protocol}" for name, protocol in listeners.items()),
         )
         self._settings.write_text(text + extra)
@@ -130,6 +142,11 @@ class LocalBroker(Broker):
 
     def start(self) -> LocalBroker:
         """Start it, again after `kill`, and wait until it answers."""
+        self.launch()
+        self.await_answer()
+        return self
+
+    def launch(self) -> None:
         log = (self._folder / "broker.log").open("ab")
         with log:
             self._process = subprocess.Popen(
@@ -139,12 +156,18 @@ class LocalBroker(Broker):
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (one call of the system)
             )
+
+    def await_answer(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + _UP_WITHIN_S
         while not _answers(self.bootstrap):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self._folder / "broker.log").read_text()[-2000:])
             time.sleep(0.2)
-        return self
+
+    def end(self) -> None:
+        """Let it shut down cleanly: others take over what it leads."""
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -168,6 +191,46 @@ class LocalBroker(Broker):
             self._process.send_signal(number)
             self._process.wait()
             self._process = None
+
+
+class Node(LocalBroker):
+    """One of several brokers of a cluster."""
+
+    def __init__(self, libs: Path, number: int, ports: Sequence[int], controllers: Sequence[int], cluster: str) -> None:
+        Broker.__init__(self, f"127.0.0.1:{ports[number]}")
+        self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
+        self._java = ["java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
+        self._settings = self._folder / "server.properties"
+        self.data = self._folder / "data"
+        self._process = None
+        voters = ",".join(f"{index + 1}@127.0.0.1:{port}" for index, port in enumerate(controllers))
+        text = SERVER.format(
+            port=ports[number], controller=controllers[number], data=self.data, others="", advertised="", protocols=""
+        )
+        lines = [line for line in text.splitlines() if not line.startswith(("node.id", "controller.quorum"))]
+        lines += [f"node.id={number + 1}", f"controller.quorum.voters={voters}", "controlled.shutdown.enable=true"]
+        self._settings.write_text("\n".join(lines) + "\n")
+        atexit.register(self.stop)
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings)]
+        subprocess.run([*self._java, *tool], check=True, capture_output=True)
+
+
+class Cluster(Broker):
+    """Three brokers."""
+
+    def __init__(self, libs: Path) -> None:
+        ports = _free_ports(6)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.brokers = [Node(libs, number, ports[:3], ports[3:], cluster) for number in range(3)]
+        super().__init__(",".join(broker.bootstrap for broker in self.brokers))
+        for broker in self.brokers:
+            broker.launch()
+        for broker in self.brokers:
+            broker.await_answer()
+
+    def stop(self) -> None:
+        for broker in self.brokers:
+            broker.stop()
 
 
 class DockerBroker(Broker):
@@ -223,6 +286,11 @@ def shared_broker() -> Broker:
 def own_broker(**options: Any) -> LocalBroker:
     """Return a broker of one's own, which may be killed, with options of LocalBroker. Raises UnavailableError."""
     return LocalBroker(_jars(), **options).start()
+
+
+def own_cluster() -> Cluster:
+    """Return three brokers of one's own. Raises UnavailableError."""
+    return Cluster(_jars())
 
 
 def required(make: Any) -> Any:

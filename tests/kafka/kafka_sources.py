@@ -31,8 +31,8 @@ def opened(
     fmt: RecordFormat = JSON,
     **settings: Any,
 ) -> Iterator[KafkaSource]:
-    settings = {"client": chosen["client"], "group": None, "discover_every_s": 0.2, **settings}
-    given = KafkaSettings(bootstrap_servers=broker.bootstrap, **settings)
+    usual = {"bootstrap_servers": broker.bootstrap, **chosen, "group": None, "discover_every_s": 0.2}
+    given = KafkaSettings.model_validate({**usual, **settings})
     source = KafkaSource(given, fmt, reading=reading, hangs_s=hangs_s)
     source.open(positions or {}, notes)
     try:

@@ -132,7 +132,11 @@ def stop(daemon: Daemon) -> None:
 def test_killed_with_its_broker_it_trains_each_record_once(
     mortal_broker: LocalBroker, zygote: Zygote, tmp_path: Path
 ) -> None:
-    broker = mortal_broker
+    train_through_kills(mortal_broker, zygote, tmp_path, kills=KILLS, broker_kills=1)
+
+
+def train_through_kills(broker: LocalBroker, zygote: Zygote, tmp_path: Path, *, kills: int, broker_kills: int) -> None:
+    """Kill the daemon and the broker that often while producers write, and look at what came out."""
     topic = broker.topic(PARTITIONS)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -142,9 +146,10 @@ def test_killed_with_its_broker_it_trains_each_record_once(
     for feeder in feeders:
         feeder.start()
     rng = random.Random(4)
-    for number in range(KILLS):
+    with_broker = {kills * (number + 1) // (broker_kills + 1) for number in range(broker_kills)}
+    for number in range(kills):
         daemon = zygote.start(folder, "run", "learnd.yaml")
-        if number == KILLS // 2:
+        if number in with_broker:
             broker.kill()
             broker.start()
         killed(kill_after(daemon, folder / "state", rng.uniform(0.2, 1.5)))

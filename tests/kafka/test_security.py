@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka_broker import LocalBroker, own_broker, required
 from kafka_sources import chosen
 
@@ -33,6 +35,9 @@ ssl.keystore.location={folder}/broker.both
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 listener.name.tls.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+super.users=User:ANONYMOUS
 """
 SASL = """
 listener.name.{listener}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_ali="open sesame";
@@ -59,12 +64,12 @@ def authority(folder: Path, name: str) -> None:
     openssl(folder, "req", "-x509", "-newkey", "rsa:2048", *subject, "-keyout", f"{name}.key", "-out", f"{name}.pem")
 
 
-def certificate(folder: Path, name: str, *names: str) -> None:
+def certificate(folder: Path, name: str, *names: str, days: int = 2) -> None:
     """Make a key and a certificate of the authority `ca`, for these host names."""
     request = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key"]
     openssl(folder, "req", *request, "-out", f"{name}.csr")
     (folder / "names").write_text(f"subjectAltName={','.join(names)}\n" if names else "")
-    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days), "-extfile", "names"]
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
 
 
@@ -75,6 +80,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     authority(folder, "other")
     certificate(folder, "broker", "IP:127.0.0.1")
     certificate(folder, "client")
+    certificate(folder, "expired", days=0)
     (folder / "broker.both").write_text((folder / "broker.key").read_text() + (folder / "broker.pem").read_text())
     sasl = "".join(SASL.format(listener=name, modules=MODULES) for name in ("sasl", "sasltls"))
     users = [f"SCRAM-SHA-{bits}=[name=ali,password=open sesame]" for bits in (256, 512)]
@@ -103,6 +109,11 @@ def read(secured: Secured, listener: str, **settings: Any) -> list[object]:
     finally:
         source.close()
     return found
+
+
+def read_until(source: KafkaSource, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        source.read(0.1)
 
 
 def password(mechanism: str, secret: str = "open sesame") -> dict[str, Any]:
@@ -151,7 +162,34 @@ def test_certificates_that_are_not_accepted(secured: Secured) -> None:
         read(secured, "SASLTLS", tls={"ca": str(secured.folder / "other.pem")}, sasl=password("PLAIN"))
     with pytest.raises(SourceError, match=r"the broker refuses.*(mismatch|verify failed)"):
         read(secured, "SASLTLS", bootstrap_servers=f"localhost:{port}", tls=tls, sasl=password("PLAIN"))
-    with pytest.raises(SourceError, match=r"the broker refuses.*CERTIFICATE"):
+    with pytest.raises(SourceError, match=r"the broker refuses.*(?i:certificate)"):
         read(secured, "TLS", tls=tls)
     with pytest.raises(SourceError, match="the broker refuses"):
         read(secured, "TLS", tls={**tls, **other})
+
+
+def test_a_certificate_that_has_expired(secured: Secured) -> None:
+    own = {name: str(secured.folder / file) for name, file in (("certificate", "expired.pem"), ("key", "expired.key"))}
+    with pytest.raises(SourceError, match="the broker refuses"):
+        read(secured, "TLS", tls={"ca": str(secured.folder / "ca.pem"), **own})
+
+
+def test_a_right_that_is_withdrawn(secured: Secured) -> None:
+    broker, servers = secured.broker, secured.broker.listeners["SASL"]
+    topic = broker.topic()
+    broker.produce(topic, [b"1", b"2"])
+    given = {"bootstrap_servers": servers, "topic": topic, "group": None, "discover_every_s": 0.2, **chosen}
+    source = KafkaSource(KafkaSettings.model_validate({**given, "sasl": password("PLAIN")}), RecordFormat("json"))
+    source.open({}, [])
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while source.read(0.1) is None:
+            assert time.monotonic() < deadline
+        with contextlib.closing(broker.admin()) as admin:
+            denied = ResourcePattern(ResourceType.TOPIC, topic)
+            admin.create_acls([ACL("User:ali", "*", ACLOperation.READ, ACLPermissionType.DENY, denied)])
+        broker.produce(topic, [b"3", b"4"])
+        with pytest.raises(SourceError, match="the broker refuses"):
+            read_until(source, deadline)
+    finally:
+        source.close()

@@ -1,0 +1,75 @@
+"""What is left out on request where training is too far behind: the same again after a restart, and counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from kafka_broker import Broker
+from kafka_sources import after, notes, numbers, opened, take, values, wait
+
+from connectors.kafka.book import _draws
+
+pytestmark = pytest.mark.usefixtures("client")
+
+MANY = 4000
+THIN = {"records": 1000, "do": "thin", "share": 0.2}
+SKIP = {"records": 1000, "do": "skip"}
+
+
+def kept() -> list[bytes]:
+    return [b"%d" % number for number in np.flatnonzero(_draws(np.arange(MANY)) < 0.2)]
+
+
+def skipped(batches: list[Any]) -> int:
+    return sum(int(note.get("skipped_records", 0)) for note in notes(batches))
+
+
+def test_a_share_is_kept_evenly_and_the_same_one_again(broker: Broker) -> None:
+    topic = broker.topic()
+    name = f"{topic}/0"
+    broker.produce(topic, numbers(0, MANY))
+    expected = kept()
+    assert 0.17 * MANY < len(expected) < 0.23 * MANY
+    with opened(broker, topic=topic, when_behind=THIN) as source:
+        batches = take(source, len(expected))
+        broker.produce(topic, numbers(MANY, MANY + 10))
+        batches += take(source, 10)
+    assert values(batches) == expected + numbers(MANY, MANY + 10)
+    assert skipped(batches) == MANY * 0.8
+    half = int(batches[0].ends[len(batches[0]) // 2])
+    with opened(broker, {}, notes(batches), topic=topic) as source:
+        again = list(source.read_range(name, 0, half))
+        rest = take(source, len(expected) + 10 - sum(map(len, again)))
+    assert values([*again, *rest]) == values(batches)
+    ends = [end for batch in (*again, *rest) for end in batch.ends.tolist()]
+    assert ends == [end for batch in batches for end in batch.ends.tolist()]
+
+
+def test_it_goes_on_at_the_newest_and_a_restart_does_not_look_back(broker: Broker) -> None:
+    topic = broker.topic(2)
+    broker.produce(topic, numbers(0, MANY))
+    broker.produce(topic, numbers(0, 900), 1)
+    with opened(broker, topic=topic, when_behind=SKIP) as source:
+        batches = take(source, 900)
+        wait(source, lambda: source.connected)
+        broker.produce(topic, numbers(MANY, MANY + 20))
+        batches += take(source, 20)
+    assert values([batch for batch in batches if batch.partition == f"{topic}/0"]) == numbers(MANY, MANY + 20)
+    assert skipped(batches) == MANY
+    end = after(batches)[f"{topic}/0"]
+    with opened(broker, {}, notes(batches), topic=topic) as source:
+        again = list(source.read_range(f"{topic}/0", 0, end))
+        rest = take(source, 900)
+    assert values(again) == numbers(MANY, MANY + 20)
+    assert again[0].start == 0
+    assert len(rest) >= 1
+
+
+def test_without_the_wish_nothing_is_left_out(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, MANY))
+    with opened(broker, topic=topic) as source:
+        batches = take(source, MANY)
+    assert skipped(batches) == 0

@@ -1,0 +1,134 @@
+"""Networks that break, records that are damaged, brokers that come and go."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from kafka_broker import Cluster, LocalBroker, own_broker, own_cluster, required
+from kafka_sources import PATIENCE_S, numbers, opened, take, values
+from proxy import Proxy
+
+from connectors.kafka.source import KafkaSource
+from daemon.errors import SourceError
+from daemon.values import RecordBatch
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[tuple[LocalBroker, Proxy]]:
+    """A broker that can be reached through a proxy, too, and tells those who come that way to stay with it."""
+    proxy = Proxy()
+    listeners, advertised = {"PROXY": "PLAINTEXT"}, {"PROXY": proxy.address}
+    broker: LocalBroker = required(lambda: own_broker(listeners=listeners, advertised=advertised))
+    proxy.target = broker.listeners["PROXY"]
+    yield broker, proxy
+    proxy.close()
+    broker.stop()
+
+
+def fill(broker: LocalBroker, topic: str, first: int, last: int) -> None:
+    """Write records in many batches, none of them packed."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "batch.num.messages": 100, "linger.ms": 20})
+    for number in range(first, last):
+        producer.produce(topic, b"%d" % number, partition=0)
+    assert producer.flush(30) == 0
+
+
+def test_connections_that_are_cut_in_the_middle_of_a_fetch(proxied: tuple[LocalBroker, Proxy]) -> None:
+    broker, proxy = proxied
+    topic = broker.topic()
+    fill(broker, topic, 0, 6000)
+    cuts = proxy.cuts
+    with opened(broker, topic=topic, bootstrap_servers=proxy.address) as source:
+        proxy.cut_after(40_000)
+        batches = take(source, 6000)
+        proxy.cut_after(20_000)
+        fill(broker, topic, 6000, 9000)
+        batches += take(source, 3000)
+    assert values(batches) == numbers(0, 9000)
+    assert proxy.cuts == cuts + 2
+
+
+def test_a_damaged_batch_stops_it_and_nothing_behind_it_trains(proxied: tuple[LocalBroker, Proxy]) -> None:
+    broker, _ = proxied
+    topic = broker.topic()
+    fill(broker, topic, 0, 500)
+    fill(broker, topic, 500, 600)
+    (log,) = Path(broker.data, f"{topic}-0").glob("*.log")
+    with log.open("r+b") as file:
+        at = file.read().index(b"550")
+        file.seek(at)
+        file.write(b"055")
+    found: list[object] = []
+    with (
+        opened(broker, topic=topic) as source,
+        pytest.raises(SourceError, match="records cannot be read") as caught,
+    ):
+        read_on(source, found)
+    assert "What was trained is kept" in str(caught.value)
+    assert found == numbers(0, 500)
+
+
+def read_on(source: KafkaSource, found: list[object]) -> None:
+    while True:
+        batch = source.read(0.1)
+        found += batch.values if batch is not None else []
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    made: Cluster = required(own_cluster)
+    yield made
+    made.stop()
+
+
+@pytest.mark.timeout(240)
+def test_three_brokers_are_restarted_one_after_the_other(cluster: Cluster) -> None:
+    topic = cluster.topic(3, replicas=3)
+    stopped = threading.Event()
+    sent = 0
+
+    def feed() -> None:
+        nonlocal sent
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "enable.idempotence": True, "linger.ms": 5})
+        while not stopped.is_set():
+            for partition in range(3):
+                producer.produce(topic, b"%d" % sent, partition=partition)
+            sent += 1
+            producer.poll(0)
+            stopped.wait(0.005)
+        assert producer.flush(60) == 0
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    with opened(cluster, topic=topic) as source:
+        batches: list[RecordBatch] = []
+        for broker in cluster.brokers:
+            broker.end()
+            batches += read_some(source)
+            broker.start()
+            batches += read_some(source)
+        stopped.set()
+        feeder.join()
+        batches += take(source, 3 * sent - sum(map(len, batches)))
+    for partition in range(3):
+        assert values([batch for batch in batches if batch.partition == f"{topic}/{partition}"]) == numbers(0, sent)
+
+
+def read_some(source: KafkaSource) -> list[RecordBatch]:
+    """Read until something has come, and what is there with it."""
+    batches: list[RecordBatch] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while not batches:
+        assert time.monotonic() < deadline, "nothing comes any more"
+        while (batch := source.read(0.2)) is not None:
+            batches.append(batch)
+            if len(batches) > 50:
+                break
+    return batches
