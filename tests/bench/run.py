@@ -92,11 +92,7 @@ def kafka() -> list[Row]:
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     function.__name__: function
-<<<<<<< HEAD
-    for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases)
-=======
     for function in (learner, daemon, checkpoints, memory, start, drift, accuracy, guard, phases, kafka)
->>>>>>> 491dfb6 (A lag policy whose gaps are in the journal; trouble with three brokers, cut connections, damaged batches, rights and certificates; make demo-kafka)
 }
 
 
