@@ -41,6 +41,7 @@ class Proxy:
                 allowed = self._allowed(len(data))
                 client.sendall(data[:allowed])
                 if allowed < len(data):
+                    client.shutdown(socket.SHUT_RDWR)  # the other thread still waits for it: to close is not enough
                     return
 
     def _copy(self, client: socket.socket, target: socket.socket) -> None:
