@@ -9,6 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def not_utf8(data: bytes) -> str | None:
+    """Return why bytes are no UTF-8 text, and the way out; None where they are. A NUL is in no such text here."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        why = f"not UTF-8 at byte {error.start}"
+    else:
+        if b"\0" not in data:
+            return None
+        why = "not UTF-8: it holds NULs"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+        return f"{why}, but UTF-16, as it seems; convert the file: iconv -f UTF-16 -t UTF-8"
+    return f"{why}; convert the file, from Latin-1 for example: iconv -f ISO-8859-1 -t UTF-8"
+
+
 class LearndError(Exception):
     """The root of the tree: an error that a user can act on; shown without a traceback."""
 

@@ -12,9 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from daemon.errors import DataError
 from daemon.stream.columns import TRUE_OR_FALSE, TimeReader, number_from_text
 from daemon.stream.sniffing import Sniffed, sniff
+
+log = structlog.get_logger()
 
 _MOST_LISTED = 20  # different texts that are listed as a category; more of them are hashed
 _MOST_CLASSES = 100
@@ -57,6 +61,14 @@ def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
     cannot be read, and DataError where it holds no records or nothing in them can be a label.
     """
     sniffed = sniff(path, rows)
+    if sniffed.broken:
+        log.warning(
+            "records.unreadable",
+            file=str(path),
+            unreadable=sniffed.broken,
+            readable=len(sniffed.records),
+            consequence="they would be rejected, and nothing was inferred from them",
+        )
     is_csv = sniffed.format == "csv"
     fields = [_describe(name, values, is_csv=is_csv) for name, values in _columns(sniffed).items()]
     label = _label(fields)
@@ -200,8 +212,13 @@ def _label(fields: Sequence[FieldSeen]) -> FieldSeen | None:
             if field.name.rpartition(".")[2].lower() in names:
                 return field
     named = [field for field in able if _LABEL_PATTERN.fullmatch(field.name)]
-    others = [field for field in able if not field.constant and not _is_key(field)]
+    others = [field for field in able if not field.constant and not _is_key(field) and not _is_one_text(field)]
     return next(reversed(named or others), None)
+
+
+def _is_one_text(field: FieldSeen) -> bool:
+    """Whether there is nothing to tell apart: a class needs another one beside it."""
+    return field.kind == "text" and len(field.distinct) < 2
 
 
 def _render(guess: Guess) -> str:
@@ -317,6 +334,11 @@ def _task(label: FieldSeen) -> tuple[str, str]:
     if len(distinct) == 2:
         return "binary", f"{{field: {name}, values: [{', '.join(map(_yaml, sorted(distinct, key=str)))}]}}"
     if label.kind == "text":
+        if _is_one_text(label):
+            raise DataError(
+                f"the label {label.name} is always {_shown(distinct[0])} in the first records, so that there are no "
+                "two classes to tell apart and nothing was written; name a file in which it varies"
+            )
         if len(distinct) > _MOST_CLASSES:
             raise DataError(f"the field {label.name} holds {len(distinct)} different texts: too many classes to guess")
         return "classes", f"{{field: {name}, classes: [{', '.join(map(_yaml, sorted(distinct, key=str)))}]}}"
@@ -375,4 +397,5 @@ def _yaml(value: Any) -> str:
         value = int(value)
     if isinstance(value, str) and _PLAIN_YAML.fullmatch(value) and value.lower() not in _YAML_WORDS:
         return value
-    return json.dumps(value, default=str).replace("${", "$${")
+    text = value if isinstance(value, str) else ""
+    return json.dumps(value, default=str, ensure_ascii=not text.isprintable()).replace("${", "$${")

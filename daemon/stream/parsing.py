@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from daemon.errors import not_utf8
 from daemon.stream.columns import BOOLEAN, FromText, Values
 from daemon.stream.defects import Reason, defect, shown
 from daemon.stream.fields import Field, Path, RowType
@@ -112,6 +113,8 @@ def _json_defect(value: bytes, error: Exception) -> Defect:
         return defect(reason, text)
     if isinstance(error, RecursionError):
         return defect(Reason.BAD_JSON, "nested too deep")
+    if b"\0" in value[:2]:  # a character of ASCII in UTF-16
+        return defect(Reason.BAD_ENCODING, str(not_utf8(value)))
     return _encoding_defect(value) or defect(Reason.BAD_JSON, text)
 
 

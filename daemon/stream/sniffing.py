@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
-from daemon.errors import DataError, SourceError
+from daemon.errors import DataError, SourceError, not_utf8
 
 _DELIMITERS = ",;\t|"
 _MOST_LINE_BYTES = 1 << 20
@@ -43,7 +43,10 @@ def sniff(path: Path, rows: int) -> Sniffed:
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read ({error}), so nothing was written; name a readable file") from error
     if not found.records:
-        raise DataError(f"{path}: none of its first records could be read as {found.format}, so nothing was written")
+        why = (
+            f"none of its first records could be read as {found.format}" if found.broken else "there are no records yet"
+        )
+        raise DataError(f"{path}: {why}, so nothing was written; name a file with records")
     return found
 
 
@@ -81,22 +84,26 @@ class _Zstandard(io.RawIOBase):
         super().close()
 
 
-def _lines(file: IO[bytes] | gzip.GzipFile, path: Path, count: int) -> list[str]:
-    """Return the first lines that are not empty."""
-    lines: list[str] = []
+def _lines(file: IO[bytes] | gzip.GzipFile, path: Path, count: int) -> list[str | None]:
+    """Return the first lines that are not empty, None for one that is not UTF-8; the first one is."""
+    lines: list[str | None] = []
     while len(lines) < count and (line := file.readline(_MOST_LINE_BYTES)):
         if line.strip():
-            lines.append(line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r\n"))
+            why = not_utf8(line)
+            if why and not lines:
+                raise DataError(f"{path}: its first line is {why}. Nothing was written.")
+            lines.append(None if why else line.decode("utf-8-sig").rstrip("\r\n"))
     if not lines:
         raise DataError(f"{path}: the file is empty, so there is nothing to infer settings from; name one with records")
     return lines
 
 
-def _sniff_lines(lines: list[str], rows: int, *, is_csv: bool) -> Sniffed:
-    if not is_csv and lines[0].lstrip().startswith(("{", "[")):
-        objects = [record for line in lines[:rows] if isinstance(record := _json(line), dict)]
+def _sniff_lines(lines: list[str | None], rows: int, *, is_csv: bool) -> Sniffed:
+    first = lines[0] or ""
+    if not is_csv and first.lstrip().startswith(("{", "[")):
+        objects = [record for line in lines[:rows] if isinstance(record := _json(line or ""), dict)]
         return Sniffed("json", ",", objects, min(rows, len(lines)) - len(objects))
-    delimiter = max(_DELIMITERS, key=lines[0].count)
+    delimiter = max(_DELIMITERS, key=first.count)
     header, *table = _csv_rows(lines, delimiter)
     records = [dict(zip(header, row, strict=True)) for row in table if len(row) == len(header)]
     return Sniffed("csv", delimiter, records, len(table) - len(records))
@@ -109,10 +116,10 @@ def _json(line: str) -> Any:
         return None
 
 
-def _csv_rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
+def _csv_rows(lines: list[str | None], delimiter: str) -> Iterator[list[str]]:
     for line in lines:
         try:
-            yield next(csv.reader([line], delimiter=delimiter))
+            yield [] if line is None else next(csv.reader([line], delimiter=delimiter))
         except csv.Error:
             yield []  # counts as broken: it has not as many cells as the header
 

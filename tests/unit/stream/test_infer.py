@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from structlog.testing import capture_logs
 
 from daemon.errors import DataError, SourceError
 from daemon.settings import Settings
@@ -170,7 +171,11 @@ def test_the_path_is_relative_to_the_settings(tmp_path: Path) -> None:
     [
         ("empty.jsonl", b"", DataError, "empty"),
         ("blank.csv", b"\n\n", DataError, "empty"),
-        ("header.csv", b"a,b\n", DataError, "none of its first records"),
+        ("header.csv", b"a,b\n", DataError, "no records yet"),
+        ("latin.csv", "größe,y\n1,0\n".encode("latin-1"), DataError, "not UTF-8 at byte 2.*ISO-8859-1"),
+        ("utf16.csv", "a,y\n1,0\n".encode("utf-16"), DataError, "UTF-16, as it seems"),
+        ("utf16.jsonl", '{"a": 1}\n'.encode("utf-16-le"), DataError, "UTF-16, as it seems"),
+        ("one.jsonl", b'{"a": 1, "label": "x"}\n' * 3, DataError, "label is always x"),
         ("broken.jsonl", b"{\n{\n", DataError, "none of its first records"),
         ("cut.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:30], SourceError, "cannot be read"),
         ("no.jsonl.gz", b"not gzip", SourceError, "cannot be read"),
@@ -191,3 +196,21 @@ def test_a_file_that_gives_no_settings(
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         infer_settings(tmp_path / "none.jsonl")
+
+
+def test_records_that_cannot_be_read_are_mentioned(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1, "b": "x"}\n{"a": 2,\n{"b": "\xff"}\n')
+    with capture_logs() as lines:
+        text, settings = inferred(path)
+    assert [(line["event"], line["unreadable"], line["readable"]) for line in lines] == [("records.unreadable", 2, 1)]
+    assert "# 2 more could not be read" in text
+    assert settings.samples.label.field == "a"  # of b there is one text, and nothing to tell apart
+
+
+def test_letters_of_any_script_are_written_as_they_are(tmp_path: Path) -> None:
+    stream = [{"größe": index, "город": city, "odd\x85\u2028": 1, "y": index % 2} for index, city in enumerate("äßя")]
+    text, settings = inferred(write_lines(tmp_path / "a.jsonl", stream))
+    for word in ('"größe": float', '"город": {values: ["ä", "ß", "я"]}', '"odd\\u0085\\u2028": float'):
+        assert word in text
+    assert list(settings.samples.features) == ["größe", "город", "odd\x85\u2028"]
