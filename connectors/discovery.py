@@ -26,6 +26,11 @@ def matching(path: str) -> list[str]:
     return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
 
 
+def nothing_there(path: str) -> str:
+    """Say why a path stands for no file."""
+    return "no files in it yet" if Path(path).is_dir() else "no such file"
+
+
 def _visible(directory: str) -> list[str]:
     with os.scandir(directory) as entries:
         return sorted(entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file())

@@ -10,10 +10,11 @@ from typing import Literal
 
 import structlog
 
-from connectors.discovery import Listing, matching
+from connectors.discovery import Listing, matching, nothing_there
 from connectors.identity import Identity, find_copy
 from connectors.partition import FilePartition, ReplacedError, partition_name
 from connectors.settings import FilesSettings
+from connectors.source_settings import Glance
 from daemon.errors import SourceError
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
@@ -22,6 +23,23 @@ _QUIET_S = 5.0
 _OPEN_FILES = 64
 
 log = structlog.get_logger()
+
+
+def glance(settings: FilesSettings, fmt: RecordFormat) -> Glance:
+    """Look at the first file that holds a record."""
+    source = FilesSource(settings.model_copy(update={"follow": False}), fmt)
+    try:
+        if not matching(settings.path):
+            return Glance(settings.path, away=nothing_there(settings.path))
+        source.open({}, [])
+        batch = None
+        while batch is None and not source.exhausted:
+            batch = source.read(1.0)
+        return Glance(source.reading or settings.path, None if batch is None else batch.columns)
+    except (SourceError, OSError) as error:
+        return Glance(settings.path, problem=str(error))
+    finally:
+        source.close()
 
 
 class FilesSource:
@@ -51,11 +69,8 @@ class FilesSource:
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         self._restore(positions, notes)
         files = matching(self._settings.path)
-        if not files and not self._files and not self._settings.follow:
-            raise SourceError(
-                f"source.files.path {self._settings.path}: no such file, so that there is nothing to read. "
-                "Correct the path, or set source.files.follow to wait for it."
-            )
+        if not files:
+            self._find_nothing()
         self._discover(files)
 
     def read(self, timeout_s: float) -> RecordBatch | None:
@@ -85,6 +100,11 @@ class FilesSource:
             raise file.gone(start, "it is gone, or holds other content") from error
 
     @property
+    def reading(self) -> str | None:
+        """The file that is read now; None where none is."""
+        return self._ready[0].path if self._ready else None
+
+    @property
     def live(self) -> bool:
         return self._listing is not None
 
@@ -112,6 +132,19 @@ class FilesSource:
 
     # Restarting
 
+    def _find_nothing(self) -> None:
+        """There is no file under the path. Raises SourceError where there never was one, and none is waited for."""
+        why = nothing_there(self._settings.path)
+        if self._settings.follow:
+            log.info("files.waiting", path=self._settings.path, reason=why)
+        elif self._files:
+            log.warning("files.none", path=self._settings.path, reason=why, consequence="nothing more can be read")
+        else:
+            raise SourceError(
+                f"source.files.path {self._settings.path}: {why}, so that there is nothing to read. "
+                "Correct the path, or set source.files.follow to wait for it."
+            )
+
     def _restore(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Find the files again that the notes name; the last note about a file counts."""
         by_ordinal = {note["ordinal"]: note for note in notes}
@@ -127,12 +160,40 @@ class FilesSource:
             )
         matched = matching(self._settings.path)
         last_of_inode = {file.identity.key: file for file in self._files}
+        missed = []
         for file in self._files:
             replaced = last_of_inode[file.identity.key] is not file
             if not file.locate(matched):
+                missed.append(file)
                 self._miss(file, replaced)
             elif not replaced:
                 self._resume(file)
+        self._tell_what_is_other(missed, matched)
+
+    def _tell_what_is_other(self, missed: Sequence[FilePartition], matched: Sequence[str]) -> None:
+        """Warn where what comes next may be what has trained already: under a name known before, or on another path."""
+        there = {file.path for file in self._files if file not in missed}
+        last_of_name = {file.first_path: file for file in self._files}
+        replaced = [
+            file
+            for file in missed
+            if file is last_of_name[file.first_path] and file.first_path in matched and file.first_path not in there
+        ]
+        for file in replaced:
+            log.warning(
+                "files.replaced",
+                file=file.first_path,
+                consequence=f"the earlier file is gone, of which {file.amount} were read and stay in the model; the "
+                "one that is there now trains from its start",
+            )
+        if matched and self._files and not replaced and there.isdisjoint(matched):
+            last = self._files[-1]
+            log.warning(
+                "files.others",
+                path=self._settings.path,
+                consequence=f"none of the files there is one of those read so far, the last of which was "
+                f"{last.first_path} ({last.amount}); they train from their start",
+            )
 
     def _resume(self, file: FilePartition) -> None:
         status = Path(file.path).stat()

@@ -9,11 +9,16 @@ from typing import Any, Protocol
 
 from connectors.compression import BrokenStreamError, ByteStream, PlainStream
 from connectors.records import CsvSplitter, LineSplitter, Records
+from daemon.errors import not_utf8
 from daemon.values import Defect, RecordFormat
 
 BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
 _CHUNK_BYTES = 1 << 17
 _BOM = b"\xef\xbb\xbf"
+
+
+class NotTextError(Exception):
+    """Raised where the header of CSV is not UTF-8, with the reason: nobody could name its columns."""
 
 
 class UnreachableError(Exception):
@@ -198,5 +203,7 @@ class LineReader:
 
 
 def _fields(header: Any, delimiter: str) -> tuple[str, ...]:
-    text = header.decode("utf-8", "replace")
+    if why := not_utf8(header):
+        raise NotTextError(why)
+    text = header.decode()
     return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))

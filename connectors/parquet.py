@@ -89,6 +89,7 @@ class ParquetReader:
             self._file = pq.ParquetFile(self._handle, pre_buffer=False)
         except _DAMAGE as error:
             return self._broken_file("corrupt" if finished else "truncated", error)
+        self.columns = tuple(self._file.schema_arrow.names)
         if self.position > self.total:
             raise UnreachableError(self.total)
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from connectors.compression import is_compressed, open_stream
 from connectors.identity import HEAD_BYTES, Identity, find, renamed_to
-from connectors.lines import LineReader, RecordReader, UnreachableError
+from connectors.lines import LineReader, NotTextError, RecordReader, UnreachableError
 from connectors.parquet import ParquetReader
 from connectors.records import Records
 from daemon.errors import SourceError
@@ -91,6 +91,11 @@ class FilePartition:
     def known_complete(self) -> bool:
         """Whether a note says that the file had been read to its end, and the position is there."""
         return self._end is not None and self.position >= self._end[0]
+
+    @property
+    def amount(self) -> str:
+        """How much of the file was read."""
+        return f"{self.position:,} {'rows' if self._format.name == 'parquet' else 'bytes'}"
 
     @property
     def is_plain(self) -> bool:
@@ -249,6 +254,8 @@ class FilePartition:
                     return records
         except UnreachableError as error:
             raise self.gone(self.position, f"it ends at {error.reached}, so that its content was replaced") from error
+        except NotTextError as error:
+            raise SourceError(f"{self.first_path}: the header is {error}. Nothing of the file was read yet.") from error
         except OSError as error:
             raise self._unreadable(error) from error
 

@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from connectors.kafka.settings import KafkaOutputSettings, RegistrySettings
-from connectors.source_settings import MIB, MessageSettings, RecordLimit, SourceSettings
+from connectors.source_settings import MIB, Glance, MessageSettings, RecordLimit, SourceSettings
 from daemon.section import Section
+from daemon.values import RecordFormat
 
 
 class FilesSettings(SourceSettings):
@@ -32,6 +33,11 @@ class FilesSettings(SourceSettings):
     when_gone: Literal["stop", "skip"] = "stop"
     """What to do at a start where a file that was read in part is no longer there: `stop` with an error, or `skip` what
     was unread of it."""
+
+    def glance(self, fmt: RecordFormat) -> Glance:
+        from connectors.files import glance  # the settings alone need none of what reads files
+
+        return glance(self, fmt)
 
 
 class StdinSettings(SourceSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -11,6 +12,16 @@ from daemon.values import RecordFormat
 
 RecordLimit = Annotated[int, Field(ge=1024, le=1 << 30)]
 MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What can be seen of a source before it is read."""
+
+    where: str = ""
+    columns: tuple[str, ...] | None = None  # of its first records
+    problem: str | None = None  # why they cannot be read
+    away: str | None = None  # what is not there, and may yet come
 
 
 class SourceSettings(Section):
@@ -26,6 +37,10 @@ class SourceSettings(Section):
         if fmt.columns is not None:
             return "samples.columns: this source has a header, which names the columns; leave them out"
         return None
+
+    def glance(self, fmt: RecordFormat) -> Glance:  # noqa: ARG002  (most sources cannot be looked at)
+        """Look at the source without taking anything from it. Raises nothing."""
+        return Glance()
 
 
 class MessageSettings(SourceSettings):

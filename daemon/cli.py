@@ -62,7 +62,7 @@ def run(
     ] = False,
 ) -> None:
     """Train from the stream until it ends, or until a signal; resume where the last run was."""
-    settings = _load(settings_path, overrides, state)
+    settings = _load(settings_path, overrides, state, look=True)
     _train(settings, as_json, take_over=take_over)
 
 
@@ -108,13 +108,16 @@ def validate(settings_path: SettingsPath, overrides: Overrides = None, state: St
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
     from daemon.app import check_references
     from daemon.evaluation.drift.watch import Drift
+    from daemon.first_look import doubts
     from daemon.stream.decoding import SampleDecoder
 
-    settings = _load(settings_path, overrides, state)
+    settings = _load(settings_path, overrides, state, look=True)
     spec = settings.samples.spec(settings.model.task)
     SampleDecoder(settings.samples, spec)
     Drift(settings.watches, spec)
     check_references(settings)
+    for doubt in doubts(settings):
+        print(f"learnd: warning: {doubt}", file=sys.stderr)
     print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
 
 
@@ -209,9 +212,12 @@ def checkpoints_export(
     print(f"wrote {export(directory, output, sequence)}")
 
 
-def _load(path: Path, overrides: list[str] | None, state: Path | None) -> Settings:
+def _load(path: Path, overrides: list[str] | None, state: Path | None, *, look: bool = False) -> Settings:
+    """`look`: whether the source is to have the columns that the settings declare."""
+    from daemon.first_look import missing_in_source
+
     extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
-    settings = load_settings(path, [*(overrides or []), *extra])
+    settings = load_settings(path, [*(overrides or []), *extra], further=missing_in_source if look else None)
     configure_logging(settings.log)
     return settings
 

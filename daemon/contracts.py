@@ -90,6 +90,12 @@ class Decoder(Protocol):
 
     def decode(self, batch: RecordBatch) -> Block: ...
 
+    def missing_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return why no record under these columns can be a sample: a problem of the settings for each that lacks."""
+
+    def missing_fields(self, record: bytes) -> list[str]:
+        """Return the same for a rejected record; nothing where it does not tell."""
+
 
 class Output(Protocol):
     """An append-only output that a checkpoint covers: dead letters, the history.

@@ -11,7 +11,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Positive
 from pydantic_core import CoreSchema, core_schema
 
 from connectors.settings import DeadLetterSettings, PredictionSettings
-from connectors.source_settings import SourceSettings
+from connectors.source_settings import Glance, SourceSettings
 from daemon.evaluation.drift.settings import DEFAULT_WATCHES, DriftWatch
 from daemon.evaluation.metrics import ALL_METRICS
 from daemon.evaluation.settings import ValidateSettings
@@ -143,6 +143,10 @@ class Settings(Section):
             if output is not None and output.connection(self.source.settings) is None:
                 raise ValueError(f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka")
         return self
+
+    def look_at_source(self) -> Glance:
+        """Return what can be seen of the source now, without taking anything from it."""
+        return self.source.settings.glance(self.samples.record_format())
 
     @property
     def watches(self) -> tuple[DriftWatch, ...]:

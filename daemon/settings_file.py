@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,14 +28,22 @@ class _PathText(str):
     __slots__ = ()
 
 
+_DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz", ".zst")
+
 # What decides how fast, never what is learned.
 _NOT_LEARNED_FROM: Mapping[str, set[str]] = {"train": {"max_updates_per_call"}}
 
 
-def load_settings(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(
+    path: Path,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    further: Callable[[Settings], Sequence[str]] | None = None,
+) -> Settings:
     """Read the file, put in the environment, lay over the overrides (`dotted.path=value`), check everything.
 
     A relative path in the file is relative to the file's folder; one in an override, to the current one.
+    `further` looks for more problems, each beginning with its key, in settings that are sound by themselves.
     Raises SettingsError with every problem found, each at its line.
     """
     document = Document(str(path), environ)
@@ -47,10 +55,17 @@ def load_settings(path: Path, overrides: Sequence[str] = (), environ: Mapping[st
     outline = Outline(Settings.model_json_schema(by_alias=True))
     read_secrets(document.data, (), document, outline)
     settings = _validate(document, outline)
-    return _anchored(settings, (), document, path.parent)
+    settings = _anchored(settings, (), document, path.parent)
+    if further is not None and (problems := further(settings)):
+        raise SettingsError([f"{document.place(_key(problem))}: {problem}" for problem in problems])
+    return settings
 
 
 def _text(path: Path) -> str:
+    if path.name.lower().endswith(_DATA_ENDINGS) and path.exists():
+        raise SettingsError(
+            [f"{path}: this is data by its name, not settings; `learnd init {path}` writes settings for it"]
+        )
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

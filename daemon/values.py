@@ -53,7 +53,7 @@ class RecordBatch:
     start: int  # the position of the first record
     ends: Int64  # (n,) the position after each record; strictly increasing, all > start
     values: Sequence[bytes] | Sequence[Mapping[str, Any]]  # n of them
-    columns: tuple[str, ...] | None = None  # the names of the fields of a CSV row
+    columns: tuple[str, ...] | None = None  # the names of the fields of a CSV row, or of a Parquet file
     schemas: Mapping[int, tuple[str, ...]] | None = None  # of Avro values that name theirs: what it builds on, itself
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Sequence[tuple[str, bytes]]] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from daemon.stream.columns import (
@@ -28,15 +29,16 @@ from daemon.stream.columns import (
     listed,
     texts,
 )
+from daemon.stream.declared import absent, missing_columns, missing_fields
 from daemon.stream.defects import Reason, defect, shown
-from daemon.stream.fields import Field, Path, merged, split_path
+from daemon.stream.fields import Field, Path, field_path, merged
 from daemon.stream.holdout import HoldoutRule
 from daemon.stream.messages import AvroDecoder, ExampleDecoder, MessageParser
 from daemon.stream.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from daemon.stream.settings import FeatureSettings, SamplesSettings
 from daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind
 
-_FLAT_FORMATS = frozenset({"csv", "tf_example"})  # a dot in a field's name is only that
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class SampleDecoder:
 
     def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
         """Raises SettingsError where the fields cannot be read together."""
+        self._settings = settings
         self._spec = spec
         self._holdout = holdout
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._weighted = settings.weight is not None
         self._timed = settings.event_time is not None
-        self._key = None if settings.key is None else _path(settings, settings.key)
+        self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
 
@@ -83,6 +86,17 @@ class SampleDecoder:
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
         return self._block(batch, table, parsed, self._kinds(batch, parsed, keys, defects), defects)
+
+    def missing_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return a problem of the settings for each declared column that a header lacks; log those with a default."""
+        defaulted = [field.field for field in absent(self._settings, columns) if not field.needed]
+        if defaulted:
+            log.warning("columns.missing", columns=defaulted, consequence="their default stands in for every record")
+        return missing_columns(self._settings, columns, "the source")
+
+    def missing_fields(self, record: bytes) -> list[str]:
+        """Return a problem of the settings for each declared field that a record lacks, as far as it can be told."""
+        return missing_fields(self._settings, record, "the source")
 
     def _table(self, rows: Rows, count: int) -> Float64:
         """Return (count, columns): features, label, then weight and event time where they are declared."""
@@ -211,10 +225,6 @@ def _payload(value: bytes | Mapping[str, Any]) -> bytes:
         return msgspec.json.encode({shown(name): shown(part) for name, part in value.items()})
 
 
-def _path(settings: SamplesSettings, name: str) -> Path:
-    return (name,) if settings.format in _FLAT_FORMATS else split_path(name)
-
-
 def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *, key_needed: bool) -> Parser:
     needed = [Field(use.name, use.path, use.reader.json_type, use.reader.default is not None) for use in uses]
     if key is not None:
@@ -238,7 +248,7 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
     uses = []
     start = 0
     for name, reader in _readers(settings, spec):
-        uses.append(Use(name, _path(settings, name), reader, slice(start, start + reader.width)))
+        uses.append(Use(name, field_path(settings.format, name), reader, slice(start, start + reader.width)))
         start += reader.width
     return tuple(uses)
 

@@ -13,6 +13,7 @@ import msgspec
 from daemon.errors import SettingsError
 
 Path: TypeAlias = tuple[str, ...]
+_FLAT_FORMATS = frozenset({"csv", "tf_example"})  # a dot in a field's name is only that
 _DOT = re.compile(r"(?<!\\)\.")
 _NOT_IN_A_NAME = re.compile(r'["\\\x00-\x1f]')
 
@@ -30,6 +31,11 @@ class Field:
 def split_path(name: str) -> Path:
     """Return the steps into nested objects: `user.age` has two. A dot behind a backslash is part of a name."""
     return tuple(step.replace("\\.", ".") for step in _DOT.split(name))
+
+
+def field_path(form: str, name: str) -> Path:
+    """Return where a field of the settings is in a record of a format."""
+    return (name,) if form in _FLAT_FORMATS else split_path(name)
 
 
 def merged(uses: Iterable[Field]) -> dict[Path, Field]:

@@ -13,15 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+import structlog
+
 from daemon.contracts import Decoder, Source
-from daemon.errors import DataError, SourceError
+from daemon.errors import DataError, SettingsError, SourceError
 from daemon.stream.batching import Batcher, updates_until
 from daemon.stream.reject_rate import RejectRate
-from daemon.values import Block, Call, JournalEntry, Note, Positions
+from daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
+
+log = structlog.get_logger()
 
 _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
 _CALLS_AHEAD = 3
+_NOTHING_DONE = "Nothing was trained, and no record was passed over: correct `samples`, then start again."
+_WAYS_ON = (
+    f"{_NOTHING_DONE} Or mend the producer; to pass over them with the settings as they are: dead_letters.max_rate: 1."
+)
+_HELD = "none of the records so far trains; they are held until one does, or there are too many of them"
 _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
 
 
@@ -57,6 +66,9 @@ class Reader:
         self._ahead = _CALLS_AHEAD * max_updates * batch_size
         self._changed = threading.Condition()
         self._reject_rate = reject_rate
+        self._fresh = False  # nothing was consumed yet, in any life of this state directory
+        self._told = False  # that records are held
+        self._begun = False  # the source has given its first records
         self._ended = False
         self._closing = False
         self._error: BaseException | None = None
@@ -66,6 +78,7 @@ class Reader:
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Point the source at what comes after a checkpoint. Raises SourceError."""
+        self._fresh = not positions
         self._source.open(positions, notes)
 
     def repeat(self, entry: JournalEntry) -> Call:
@@ -73,6 +86,7 @@ class Reader:
 
         Raises SourceError where the source now holds other records at these positions.
         """
+        self._fresh = False
         batcher = self._make_batcher()
         for span in entry.spans:
             for batch in self._source.read_range(span.partition, span.start, span.end):
@@ -114,8 +128,9 @@ class Reader:
         with self._changed:
             self._wait_until_due(timeout_s)
             call = self._batcher.take(limit)
-            if call is None and (self._rest_is_due() or self._overdue() or self._batcher.only_untrained):
+            if call is None and (self._rest_is_due() or self._overdue() or self._only_untrained):
                 call = self._batcher.take_rest()
+            self._fresh = self._fresh and call is None
             self._changed.notify_all()
             if call is None and self._error is not None:
                 raise self._error
@@ -136,7 +151,19 @@ class Reader:
             self._changed.wait(remaining)
 
     def _due(self) -> bool:
-        return self._batcher.waiting >= self._batch_size or self._overdue() or self._batcher.only_untrained
+        return self._batcher.waiting >= self._batch_size or self._overdue() or self._only_untrained
+
+    @property
+    def _held(self) -> bool:
+        """Whether every record of this state directory lacks the same field, so that the settings may be mistaken.
+
+        Then none is passed over, until one comes that has it, or there are so many that the daemon stops.
+        """
+        return self._fresh and self._reject_rate.lacking is not None
+
+    @property
+    def _only_untrained(self) -> bool:
+        return self._batcher.only_untrained and not self._held
 
     def _rest_is_due(self) -> bool:
         """Whether nothing more will come that could fill the last batch.
@@ -151,7 +178,7 @@ class Reader:
 
     def _overdue_at(self) -> float:
         arrival = self._batcher.oldest_arrival_s
-        return math.inf if arrival is None or self._max_wait_s is None else arrival + self._max_wait_s
+        return math.inf if arrival is None or self._max_wait_s is None or self._held else arrival + self._max_wait_s
 
     def _read(self) -> None:
         try:
@@ -159,14 +186,37 @@ class Reader:
                 self._look_at_lag()
                 batch = self._source.read(_READ_TIMEOUT_S)
                 if batch is not None:
+                    self._check_columns(batch)
                     self._add(self._decoder.decode(batch))
             if not self._closing:
                 self._reject_rate.check_end()
+        except DataError as error:
+            self._error = self._mistaken_settings() or error
         except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the loop's thread
             self._error = error
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _check_columns(self, batch: RecordBatch) -> None:
+        """Raise SettingsError where the very first records cannot train: their header lacks what is declared.
+
+        Later ones are rejected: that a stream has changed is no mistake of the settings.
+        """
+        if not self._begun and self._fresh and batch.columns:
+            problems = self._decoder.missing_columns(batch.columns)
+            if problems:
+                raise SettingsError([*problems, _NOTHING_DONE])
+        self._begun = True
+
+    def _mistaken_settings(self) -> SettingsError | None:
+        """Return what is wrong with the settings where no record so far has a field that they declare."""
+        with self._changed:
+            last = self._reject_rate.lacking
+            if not self._held or last is None:
+                return None
+            problems = self._decoder.missing_fields(last.value) or [f"samples: the source has no {last.defect.detail}"]
+            return SettingsError([*problems, f"None of the first {self._batcher.records:,} records has it. {_WAYS_ON}"])
 
     def _look_at_lag(self) -> None:
         if time.monotonic() >= self._lag_due_s:
@@ -179,7 +229,10 @@ class Reader:
             self._changed.wait_for(lambda: self._closing or self._batcher.waiting < self._ahead)
             self._batcher.add(block, time.monotonic())
             self._changed.notify_all()
-        self._reject_rate.add(block)
+            self._reject_rate.add(block)
+            if self._held and self._max_wait_s is not None and not self._told:
+                self._told = True
+                log.warning("records.lack_a_field", first=block.rejections[0].defect.detail, consequence=_HELD)
         if self._batcher.waiting < self._batch_size and self._batcher.records > _MOST_WAITING:
             raise DataError(
                 f"{block.partition}: of the last {self._batcher.records:,} records fewer than {self._batch_size} could "

@@ -20,9 +20,16 @@ class RejectRate:
         self._rejected = 0
         self._reasons: Counter[str] = Counter()
         self._last: Rejection | None = None
+        self._alike = max_rate < 1  # every record so far lacks the same field
+
+    @property
+    def lacking(self) -> Rejection | None:
+        """The last record, where every one since the start lacks the same field: the settings may have it wrong."""
+        return self._last if self._alike else None
 
     def add(self, block: Block) -> None:
         """Take in a block. Raises DataError where the rate is over its limit anywhere in it."""
+        self._alike = self._alike and self._lacks_the_same(block)
         if block.rejections:
             self._last = block.rejections[-1]
             self._reasons.update(rejection.defect.reason for rejection in block.rejections)
@@ -36,6 +43,13 @@ class RejectRate:
             self._rejected += rejected
             if rejected and self._rejected > self._max_rate * self._window:
                 self._stop()
+
+    def _lacks_the_same(self, block: Block) -> bool:
+        first = self._last or next(iter(block.rejections), None)
+        return len(block.rejections) == len(block) and all(
+            rejection.defect.reason == "missing" and first is not None and rejection.defect == first.defect
+            for rejection in block.rejections
+        )
 
     def check_end(self) -> None:
         """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError."""
@@ -51,6 +65,7 @@ class RejectRate:
             f"{self._rejected:,} of the last {len(self._recent):,} records were rejected, over the limit of "
             f"{self._max_rate:.0%} (dead_letters.max_rate). Rejected since the start: {seen}. The last one, "
             f"{last.partition} at {last.start}: {last.defect.detail}. What trained before is kept in the state "
-            "directory, and the rejected records are in the dead letters. Mend the producer or `samples`, then start "
-            "again: training goes on behind them."
+            "directory; the rejected records did not train, and are in the dead letters. Mend the producer or "
+            "`samples`, then start again: training goes on behind them, without them. To train them as well, begin "
+            "from the start in a new --state directory."
         )

@@ -185,6 +185,15 @@ class SamplesSettings(Section):
             raise ValueError("columns: each name once")
         return self
 
+    @model_validator(mode="after")
+    def _label_is_no_feature(self) -> Self:
+        """A model that sees the label learns nothing else."""
+        labels = {self.label.field} if self.label.field is not None else set(self.label.labels or ())
+        for name, feature in self.features.items():
+            if (field := feature.field or name) in labels:
+                raise ValueError(f"features.{name}: {field!r} is the label as well; leave it out of the features")
+        return self
+
     def record_format(self) -> RecordFormat:
         columns = None if self.columns is None else tuple(self.columns)
         return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import DataError, SourceError, StoreError
+from daemon.errors import DataError, SettingsError, SourceError, StoreError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -253,3 +253,53 @@ def test_no_checkpoint_of_another_daemon_is_overwritten(root: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(StoreError, match="no checkpoint verifies"):
         Run(root, ScriptedSource([batch(0, 30)]))()
+
+
+def lacking(first: int, last: int) -> RecordBatch:
+    """Return records without the label that the settings name."""
+    values = [json.dumps({"id": i, "yy": i % 2}).encode() for i in range(first, last)]
+    return RecordBatch("p", first, np.arange(first + 1, last + 1), values)
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize(
+    "steps",
+    [[lacking(0, 40)], [lacking(0, 5), Moment.PAUSE, lacking(5, 60), batch(60, 70)]],
+    ids=["at the end", "over the limit"],
+)
+def test_a_field_that_no_record_has_is_a_mistake_of_the_settings_and_passes_over_none(
+    root: Path, steps: list[Step], live: bool
+) -> None:
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=r"samples\.label: .* no field 'y': did you mean 'yy'\?") as caught:
+            Run(root, ScriptedSource(steps, live=live), max_rate=0.2)()
+    assert "None of the first" in str(caught.value)
+    mended = Run(root, ScriptedSource([batch(0, 40)]), max_rate=0.2)()
+    assert mended.learner.seen == list(range(40))
+    assert mended.keeper.progress.rejected == {}
+
+
+def test_records_that_lack_a_field_are_passed_over_once_others_have_it(root: Path) -> None:
+    steps: list[Step] = [lacking(0, 9), Moment.PAUSE, batch(9, 45)]
+    run = Run(root, ScriptedSource(steps), max_rate=0.2)()
+    assert run.learner.seen == list(range(9, 45))
+    assert run.keeper.progress.rejected == {"missing": 9}
+    with pytest.raises(DataError, match=r"did not train.*--state"):
+        Run(root, ScriptedSource([batch(0, 45), lacking(45, 99)]), max_rate=0.2)()
+
+
+def test_a_rate_of_one_passes_over_records_that_lack_a_field(root: Path) -> None:
+    run = Run(root, ScriptedSource([lacking(0, 90), batch(90, 94)]))()
+    assert run.learner.seen == [90, 91, 92, 93]
+
+
+def test_columns_that_the_first_header_lacks_are_a_mistake_of_the_settings(root: Path) -> None:
+    def rows(first: int, last: int, columns: tuple[str, ...]) -> RecordBatch:
+        values = [f'{{"id": {i}, "y": 1}}'.encode() for i in range(first, last)]
+        return RecordBatch("p", first, np.arange(first + 1, last + 1), values, columns=columns)
+
+    with pytest.raises(SettingsError, match=r"samples\.label: .* no column 'y'; there are id, label"):
+        Run(root, ScriptedSource([rows(0, 40, ("id", "label"))]))()
+    steps: list[Step] = [rows(0, 30, ("id", "y")), rows(30, 40, ("id", "label"))]
+    run = Run(root, ScriptedSource(steps))()
+    assert run.learner.seen == list(range(40))  # later headers are for the decoder

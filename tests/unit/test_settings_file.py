@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from daemon.errors import SettingsError
+from daemon.first_look import doubts, missing_in_source
 from daemon.section import Section
 from daemon.settings import Settings
 from daemon.settings_file import as_file, fingerprint, load_settings, read_secrets, schema
@@ -327,3 +328,39 @@ def test_checking_settings_does_not_import_tensorflow(write: Any) -> None:
         "load_settings(Path(sys.argv[1])); sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(write(SMALL))], check=False, cwd=Path.cwd()).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["data.csv", "clicks.jsonl", "a.jsonl.gz", "T.PARQUET"])
+def test_data_in_place_of_settings(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"a,b\n1,2\n")
+    (problem,) = problems(tmp_path / name)
+    assert f"`learnd init {tmp_path / name}`".replace(str(tmp_path / name), "FILE") in problem
+
+
+@pytest.mark.parametrize(
+    ("samples", "feature"),
+    [
+        ("{features: {a: float, fraud: float}, label: fraud}", "features.fraud: 'fraud'"),
+        ("{features: {a: float, b: {type: float, field: fraud}}, label: {field: fraud}}", "features.b: 'fraud'"),
+        ("{features: {p: float}, label: {labels: [p, q]}}", "features.p: 'p'"),
+    ],
+)
+def test_a_label_that_is_a_feature_as_well(write: Any, samples: str, feature: str) -> None:
+    (problem,) = problems(write(f"source: {{files: {{path: a.csv}}}}\nsamples: {samples}\n"))
+    assert problem.startswith(f"FILE:2: samples: {feature} is the label as well")
+
+
+def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("temp,failed\n1,0\n")
+    text = "source: {files: {path: a.csv}}\nsamples:\n  format: csv\n  features: {temp: float}\n  label: failure\n"
+    path = write(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, (), {}, further=missing_in_source)
+    assert caught.value.problems == [
+        f"{path}:5: samples.label: a.csv has no column 'failure': did you mean 'failed'?; there are temp, failed"
+    ]
+    (tmp_path / "state" / "checkpoints").mkdir(parents=True)
+    begun = load_settings(path, [f"checkpoint.dir={tmp_path / 'state'}"], {}, further=missing_in_source)
+    assert [doubt.partition(":")[0] for doubt in doubts(begun)] == ["samples.label"]
+    (tmp_path / "a.csv").unlink()
+    assert ["no such file" in doubt for doubt in doubts(begun)] == [True]

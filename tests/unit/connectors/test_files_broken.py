@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from structlog.testing import capture_logs
 
-from connectors.files import FilesSource
+from connectors.files import FilesSource, glance
 from connectors.settings import FilesSettings
 from daemon.errors import SourceError
 from daemon.values import Defect, Note, Positions, RecordBatch, RecordFormat
@@ -101,7 +102,7 @@ def test_an_endless_line_takes_bounded_memory(tmp_path: Path) -> None:
         file.write(b"\n2\n")
     script = f"""
 import resource
-from connectors.files import FilesSource
+from connectors.files import FilesSource, glance
 from connectors.settings import FilesSettings
 from daemon.values import RecordFormat
 source = FilesSource(FilesSettings(path={str(path)!r}), RecordFormat("json"))
@@ -313,3 +314,80 @@ def test_positions_without_a_note_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("1\n")
     with pytest.raises(SourceError, match="topic-3"):
         opened(tmp_path, JSON, {"topic-3": 5})
+
+
+def log_of(path: Path, batches: list[RecordBatch], **more: object) -> list[tuple[str, str]]:
+    """Return what a start after these records logs: each event and its consequence."""
+    with capture_logs() as lines:
+        source = opened(path, JSON, after(batches), notes(batches), **more)
+        source.close()
+    return [(line["event"], line.get("consequence", "")) for line in lines]
+
+
+@pytest.mark.parametrize("how", ["new inode", "same inode"])
+def test_a_file_that_took_the_place_of_one_read_whole_is_told(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("1\n2\n")
+    batches = drain(opened(path))
+    assert log_of(path, batches) == []
+    if how == "new inode":
+        path.rename(tmp_path.parent / "kept.jsonl")
+    path.write_text("7\n")
+    ((event, consequence),) = log_of(path, batches)
+    assert event == "files.replaced"
+    assert "4 bytes were read" in consequence
+    rest = drain(opened(path, JSON, after(batches), notes(batches)))
+    assert [(batch.partition, *batch.values) for batch in rest] == [("file-1", b"7")]
+    assert log_of(path, batches + rest) == []
+
+
+def test_another_path_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("1\n2\n")
+    batches = drain(opened(tmp_path / "a.jsonl"))
+    shutil.copy(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    ((event, consequence),) = log_of(tmp_path / "b.jsonl", batches)
+    assert event == "files.others"
+    assert "a.jsonl (4 bytes)" in consequence
+    assert log_of(tmp_path, batches) == []  # beside the known one, a new one is nothing to warn of
+
+
+def test_nothing_under_the_path_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("1\n")
+    batches = drain(opened(path))
+    path.unlink()
+    assert [event for event, _ in log_of(path, batches)] == ["files.none"]
+    with capture_logs() as lines:
+        opened(path, follow=True).close()
+    assert [(line["event"], line["reason"]) for line in lines] == [("files.waiting", "no such file")]
+    with pytest.raises(SourceError, match=r"a\.jsonl: no such file"):
+        opened(path)
+    with pytest.raises(SourceError, match="no files in it yet"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("größe,y".encode("latin-1"), "not UTF-8 at byte 2; .*ISO-8859-1"),
+        ("size,y".encode("utf-16"), "UTF-16, as it seems"),
+        ("size,y".encode("utf-16-be"), "UTF-16, as it seems"),
+    ],
+)
+def test_a_header_that_is_not_utf_8_is_said_to_be(tmp_path: Path, header: bytes, words: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(header + b"\n1,2\n")
+    with pytest.raises(SourceError, match=words):
+        drain(opened(path, CSV))
+    assert "a.csv: the header is not UTF-8" in (glance(FilesSettings(path=str(path)), CSV).problem or "")
+
+
+def test_a_glance_sees_the_columns_of_the_first_file_with_a_record(tmp_path: Path) -> None:
+    settings = FilesSettings(path=str(tmp_path), follow=True)
+    assert glance(settings, CSV).away == "no files in it yet"
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / "b.csv").write_text("p,q\n1,2\n")
+    seen = glance(settings, CSV)
+    assert (Path(seen.where).name, seen.columns) == ("b.csv", ("p", "q"))
+    pq.write_table(pa.table({"p": [1], "q": [2]}), tmp_path / "c.parquet")
+    assert glance(FilesSettings(path=str(tmp_path / "c.parquet")), PARQUET).columns == ("p", "q")

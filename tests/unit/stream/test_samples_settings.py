@@ -31,8 +31,8 @@ def test_columns_come_in_the_order_of_the_features() -> None:
     assert spec.columns == (
         Column("z", NUMBER),
         Column("c", CATEGORY, 10),
-        Column("o", CATEGORY, 3),
-        Column("s", CATEGORY, 2),
+        Column("o", CATEGORY, 3, ("x", "y")),
+        Column("s", CATEGORY, 2, ("x", "y")),
         Column("v.0", NUMBER),
         Column("v.1", NUMBER),
         Column("t.hour.sin", NUMBER),
