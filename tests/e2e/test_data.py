@@ -7,6 +7,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from processes import Zygote, dead_letters, killed, refused, succeeded, summary
 from safetensors.numpy import load_file
@@ -99,3 +101,36 @@ def test_extreme_values_never_give_a_weight_that_is_not_finite(zygote: Zygote, t
     assert given["updates_skipped"] < 10
     assert_all_finite(folder / "state")
     assert all(value is not None for value in given["scores"].values())
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+def test_after_a_mistaken_name_is_mended_every_record_trains(zygote: Zygote, tmp_path: Path, form: str) -> None:
+    stream = records(700)
+    name = {"json": "stream.jsonl", "csv": "stream.csv", "parquet": "stream.parquet"}[form]
+    samples = {"format": form, "features": {"a": "float", "b": "float", "c": {"hash": 50}}, "label": "y"}
+    folder = prepare(
+        tmp_path / "run", json_lines(stream), source={"files": {"path": name}}, samples={**samples, "label": "yy"}
+    )
+    if form == "csv":
+        lines = ["a,b,c,y", *(f"{r['a']},{r['b']},{r['c']},{r['y']}" for r in stream)]
+        (folder / name).write_text("\n".join(lines) + "\n")
+    elif form == "parquet":
+        pq.write_table(pa.Table.from_pylist(stream), folder / name)
+    message = refused(zygote.run(folder, "run", "learnd.yaml"), 78)
+    assert "samples.label: " in message
+    assert "'yy': did you mean 'y'?; there are a, b, c, y" in message
+    assert (folder / "state" / "checkpoints").exists() == (form == "json")  # what a record holds is seen on the way
+    given = succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "samples.label=y", "--json")).json()
+    assert (given["samples_trained"], given["samples_rejected"]) == (700, {})
+
+
+def test_a_validation_looks_at_the_source(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", source={"files": {"path": "data.csv"}})
+    (folder / "learnd.yaml").write_text((folder / "learnd.yaml").read_text().replace("label:", "format: csv\n  label:"))
+    away = succeeded(zygote.run(folder, "validate", "learnd.yaml"))
+    assert "warning: " in away.stderr
+    assert "data.csv: no such file" in away.stderr
+    (folder / "data.csv").write_text("a,b,cc,y\n1,2,3,1\n")
+    message = refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
+    assert "samples.features.c: data.csv has no column 'c': did you mean 'cc'?" in message
+    assert message.startswith("learnd.yaml:")
