@@ -40,7 +40,10 @@ def lines() -> list[dict[str, float]]:
     return found
 
 
-def feed(broker: Broker, topic: str, records: list[dict[str, float]], stop: threading.Event) -> None:
+def feed(broker: Broker, topic: str, records: list[dict[str, float]], state: Path, stop: threading.Event) -> None:
+    """Write the records at a steady pace, once the daemon is there to be watched."""
+    while not list(state.glob("checkpoints/*")) and not stop.wait(0.1):
+        pass
     producer = broker.producer()
     started = time.monotonic()
     for number, record in enumerate(records):
@@ -54,16 +57,17 @@ def main(broker: Broker) -> None:
     configure_logging(LogSettings(level="warning"))
     topic, predicted, dead = broker.topic(3), broker.topic(), broker.topic()
     records = lines()
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
         names = {"source.kafka.topic": topic, "predictions.kafka.topic": predicted, "dead_letters.kafka.topic": dead}
-        overrides = [f"{key}={value}" for key, value in {**names, "checkpoint.dir": f"{state}/state"}.items()]
+        overrides = [f"{key}={value}" for key, value in {**names, "checkpoint.dir": str(state)}.items()]
         settings = load_settings(FOLDER / "learnd.yaml", overrides, environ={"KAFKA": broker.bootstrap})
         print(
             f"{len(records):,} records at {RATE:g} a second into the topic {topic} on {broker.bootstrap}; their kinds "
             f"change places half-way.\nPredictions go to {predicted}, what is no sample to {dead}.\n"
         )
         ending = threading.Event()
-        feeder = threading.Thread(target=feed, args=(broker, topic, records, ending))
+        feeder = threading.Thread(target=feed, args=(broker, topic, records, state, ending))
         feeder.start()
         try:
             with StopSignal(settings.shutdown_timeout_s) as stop:
