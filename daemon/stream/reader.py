@@ -189,7 +189,7 @@ class Reader:
                     self._check_columns(batch)
                     self._add(self._decoder.decode(batch))
             if not self._closing:
-                self._reject_rate.check_end()
+                self._reject_rate.check_end(fresh=self._fresh)
         except DataError as error:
             self._error = self._mistaken_settings() or error
         except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the loop's thread

@@ -51,10 +51,13 @@ class RejectRate:
             for rejection in block.rejections
         )
 
-    def check_end(self) -> None:
-        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError."""
+    def check_end(self, *, fresh: bool) -> None:
+        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError.
+
+        Of a `fresh` one, of which nothing was trained before, they do where all of them are bad.
+        """
         seen = len(self._recent)
-        if self._rejected == seen > 0 or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):
+        if (fresh and self._rejected == seen > 0) or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):
             self._stop()
 
     def _stop(self) -> None:

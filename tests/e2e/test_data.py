@@ -58,6 +58,15 @@ def test_a_stream_that_has_gone_bad_stops_the_daemon_and_the_next_start_goes_on_
     assert dead_letters(folder / "state") == dead_letters(whole / "state")
 
 
+def test_one_bad_record_at_the_end_of_a_stream_that_trained_stops_nothing(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", json_lines(records(200)))
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    with (folder / "stream.jsonl").open("ab") as stream:
+        stream.write(b"{}\n")
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    assert (result["samples_trained"], result["samples_rejected"]) == (200, {"missing": 1})
+
+
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_every_kind_of_bad_record_among_good_ones(zygote: Zygote, tmp_path: Path, form: str) -> None:
     samples, header, good, cases = corpus().FORMATS[form]
