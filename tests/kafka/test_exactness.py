@@ -39,8 +39,9 @@ http: {{listen: null}}
 class Feeder(threading.Thread):
     """Writes one partition's share of the ids, slowly, a part of it in transactions, with aborted ones between."""
 
-    def __init__(self, broker: Broker, topic: str, partition: int, hurry: threading.Event) -> None:
+    def __init__(self, broker: Broker, topic: str, partition: int, hurry: threading.Event, pause_s: float) -> None:
         super().__init__(daemon=True)
+        self._pause_s = pause_s
         self._hurry = hurry
         self._broker, self._topic, self._partition = broker, topic, partition
         self._rng = random.Random(partition)
@@ -68,7 +69,7 @@ class Feeder(threading.Thread):
             else:
                 self._send(plain, some)
                 assert plain.flush() == 0
-            self._hurry.wait(0.6)
+            self._hurry.wait(self._pause_s)
 
     def _commit(self, producer: Producer, values: list[bytes]) -> None:
         """Write values in a transaction; in another one where the broker's death spoilt the first."""
@@ -142,7 +143,7 @@ def train_through_kills(broker: LocalBroker, zygote: Zygote, tmp_path: Path, *, 
     folder.mkdir()
     (folder / "learnd.yaml").write_text(SETTINGS.format(servers=broker.bootstrap, topic=topic))
     hurry = threading.Event()
-    feeders = [Feeder(broker, topic, partition, hurry) for partition in range(PARTITIONS)]
+    feeders = [Feeder(broker, topic, partition, hurry, 0.1 * kills) for partition in range(PARTITIONS)]
     for feeder in feeders:
         feeder.start()
     rng = random.Random(4)
@@ -158,6 +159,7 @@ def train_through_kills(broker: LocalBroker, zygote: Zygote, tmp_path: Path, *, 
         feeder.join()
         assert feeder.error is None
     daemon = zygote.start(folder, "run", "learnd.yaml")
+    daemon.wait_for(lambda: '"consuming"' in daemon.stderr, "to go on")
     daemon.wait_for(lambda: shown(broker, topic) == ends(broker, topic), "to train every record")
     stop(daemon)
 
