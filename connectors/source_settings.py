@@ -48,6 +48,9 @@ class MessageSettings(SourceSettings):
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "avro", "tf_example")
 
+    def glance(self, fmt: RecordFormat) -> Glance:
+        return Glance("samples.columns", fmt.columns)
+
     def problem_with(self, fmt: RecordFormat) -> str | None:
         if fmt.name not in self.formats or fmt.name != "csv":
             return super().problem_with(fmt)

@@ -68,6 +68,8 @@ BAD_JSON: list[tuple[str, bytes, Reason]] = [
     ("random bytes", bytes(range(128, 160)), Reason.BAD_ENCODING),
     ("Latin-1", _with(b'"de"', b'"\xe9"'), Reason.BAD_ENCODING),
     ("UTF-16", GOOD_JSON.decode().encode("utf-16"), Reason.BAD_ENCODING),
+    ("UTF-16 without a mark", GOOD_JSON.decode().encode("utf-16-le"), Reason.BAD_ENCODING),
+    ("UTF-16, the other way round", GOOD_JSON.decode().encode("utf-16-be"), Reason.BAD_ENCODING),
     ("an overlong encoding", _with(b'"de"', b'"\xc0\xaf"'), Reason.BAD_ENCODING),
     ("a list", b"[1, 2]", Reason.NOT_AN_OBJECT),
     ("a number", b"1", Reason.NOT_AN_OBJECT),

@@ -364,3 +364,12 @@ def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_p
     assert [doubt.partition(":")[0] for doubt in doubts(begun)] == ["samples.label"]
     (tmp_path / "a.csv").unlink()
     assert ["no such file" in doubt for doubt in doubts(begun)] == [True]
+
+
+def test_columns_that_are_declared_for_messages_are_to_hold_the_fields(write: Any) -> None:
+    text = "source: {kafka: {topic: t}}\nsamples:\n  {format: csv, columns: [a, yy], features: {a: float}, label: y}\n"
+    path = write(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, (), {}, further=missing_in_source)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}:3: samples.label: samples.columns has no column 'y': did you mean 'yy'?")
