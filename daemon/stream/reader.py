@@ -66,7 +66,8 @@ class Reader:
         self._ahead = _CALLS_AHEAD * max_updates * batch_size
         self._changed = threading.Condition()
         self._reject_rate = reject_rate
-        self._fresh = False  # nothing was consumed yet, in any life of this state directory
+        self._first_life = False  # of this state directory: nothing was consumed in an earlier one
+        self._fresh = False  # nothing was consumed yet in this one either
         self._told = False  # that records are held
         self._begun = False  # the source has given its first records
         self._ended = False
@@ -78,7 +79,7 @@ class Reader:
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Point the source at what comes after a checkpoint. Raises SourceError."""
-        self._fresh = not positions
+        self._first_life = self._fresh = not positions
         self._source.open(positions, notes)
 
     def repeat(self, entry: JournalEntry) -> Call:
@@ -86,7 +87,7 @@ class Reader:
 
         Raises SourceError where the source now holds other records at these positions.
         """
-        self._fresh = False
+        self._first_life = self._fresh = False
         batcher = self._make_batcher()
         for span in entry.spans:
             for batch in self._source.read_range(span.partition, span.start, span.end):
@@ -189,7 +190,7 @@ class Reader:
                     self._check_columns(batch)
                     self._add(self._decoder.decode(batch))
             if not self._closing:
-                self._reject_rate.check_end(fresh=self._fresh)
+                self._reject_rate.check_end(fresh=self._first_life)
         except DataError as error:
             self._error = self._mistaken_settings() or error
         except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the loop's thread

@@ -54,7 +54,7 @@ class RejectRate:
     def check_end(self, *, fresh: bool) -> None:
         """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError.
 
-        Of a `fresh` one, of which nothing was trained before, they do where all of them are bad.
+        Of a `fresh` one, of which no earlier life consumed anything, they do where all of them are bad.
         """
         seen = len(self._recent)
         if (fresh and self._rejected == seen > 0) or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):

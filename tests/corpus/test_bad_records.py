@@ -267,5 +267,10 @@ def test_all_bad_records_in_one_batch(form: str) -> None:
     assert np.isfinite(block.weight).all()
 
 
+# Of Avro and tf.train.Example, whose bad records are with the tests of these formats.
+OF_MESSAGES = {Reason.BAD_AVRO, Reason.BAD_EXAMPLE, Reason.UNKNOWN_SCHEMA, Reason.SCHEMA_MISMATCH}
+
+
 def test_every_reason_is_in_the_corpus() -> None:
-    assert {reason for *_, bad in FORMATS.values() for *_, reason in bad} == set(Reason)
+    found = {reason for *_, bad in FORMATS.values() for *_, reason in bad}
+    assert found == set(Reason) - OF_MESSAGES

@@ -303,3 +303,9 @@ def test_columns_that_the_first_header_lacks_are_a_mistake_of_the_settings(root:
     steps: list[Step] = [rows(0, 30, ("id", "y")), rows(30, 40, ("id", "label"))]
     run = Run(root, ScriptedSource(steps))()
     assert run.learner.seen == list(range(40))  # later headers are for the decoder
+
+
+def test_a_live_stream_of_nothing_but_bad_records_is_unfit_however_soon_they_were_passed_over(root: Path) -> None:
+    steps: list[Step] = [batch(0, 3, broken=range(3)), *[Moment.PAUSE] * 3, batch(3, 5, broken=range(3, 5))]
+    with pytest.raises(DataError, match="5 of the last 5"):
+        Run(root, ScriptedSource(steps, live=True), max_rate=0.2)()
