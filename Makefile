@@ -41,8 +41,9 @@ bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
 quality: .venv/dev  ## Measure what drift detection and reactions are worth, into docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py quality
 
-torture: .venv/dev  ## Two hundred kills
+torture: .venv/dev  ## Two hundred kills, and every test of Kafka with the second client
 	$(BIN)/python -m pytest -q -rA -o 'norecursedirs=.*' -o timeout=3600 tests/torture
+	$(BIN)/python -m pytest -q -m slow tests/kafka
 
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m daemon.settings_reference docs/settings.md

@@ -31,8 +31,10 @@ def rows() -> list[Row]:
     def by_hand() -> float:
         return timed(lambda: loop(x, y), SAMPLES)
 
+    model: dict[str, Any] = {"model": {"standardize": False}, "train": {"optimizer": "adam"}}
     with stream(x, y) as folder:
-        same = ratios(lambda: speed(folder, model={"standardize": False}, train={"optimizer": "adam"}), by_hand, 5)
+        same = ratios(lambda: speed(folder, **model, drift=[], reactions=[]), by_hand, 5)
+        reacting = ratios(lambda: speed(folder, **model), by_hand, 5)
         preset = ratios(lambda: speed(folder), by_hand, 5)
         river_mlp = ratios(lambda: speed(folder), lambda: river(x, y), 5)
         river_linear = ratios(lambda: speed(folder, model={"preset": "linear"}), lambda: river(x, y), 5)
@@ -40,8 +42,10 @@ def rows() -> list[Row]:
         "against the bare XLA loop on arrays in memory",
         "against River's scaler and logistic regression",
     )
+    network = "the daemon, MLP 8-64-32-1, Adam, B = 1, JSON lines of 8 features"
     return [
-        ratio_row(f"the daemon, MLP 8-64-32-1, Adam, B = 1, JSON lines of 8 features, {loop_row}", "≥ 0.8 ×", same),
+        ratio_row(f"{network}, without drift detection and reactions, {loop_row}", "≥ 0.8 ×", same),
+        ratio_row(f"{network}, {loop_row}", "", reacting),
         ratio_row(f"the daemon with the default preset (standardised, SGD), {loop_row}", "", preset),
         ratio_row(f"the daemon with the default preset, {river_row}, which get parsed dicts", "≥ 3 ×", river_mlp),
         ratio_row(f"the daemon with the `linear` preset, {river_row}, which get parsed dicts", "≥ 3 ×", river_linear),

@@ -28,7 +28,7 @@ from daemon.operate.reports import Summary
 from daemon.settings import Settings
 from daemon.values import Call, Report
 
-MILLION, PARTITIONS, TURNS = 1_000_000, 3, 3
+MILLION, PARTITIONS, TURNS = 1_000_000, 3, 5
 RATE, FRESH_S, WARM_S = 5_000, 30, 20  # the daemon takes a while to start, and to catch up
 
 

@@ -18,9 +18,9 @@ def zygote() -> Zygote:
     return shared_zygote()
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
+@pytest.fixture(params=["kafka-python", pytest.param("confluent", marks=pytest.mark.slow)])
 def client(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have sources opened with each of the clients."""
+    """Have sources opened with each of the clients: the second one goes through the conformance tests in any case."""
     chosen["client"] = request.param
     yield request.param
     chosen["client"] = "kafka-python"

@@ -135,7 +135,7 @@ class LocalBroker(Broker):
         self._settings.write_text(text + extra)
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = cluster_id()
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._settings)]
         tool += [part for user in scram for part in ("--add-scram", user)]
         subprocess.run([*self._java, *tool], check=True, capture_output=True)
@@ -193,6 +193,11 @@ class LocalBroker(Broker):
             self._process = None
 
 
+def cluster_id() -> str:
+    """Return a new one, in Kafka's form; never one that begins with a dash, which its tool takes for an option."""
+    return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
 class Node(LocalBroker):
     """One of several brokers of a cluster."""
 
@@ -220,7 +225,7 @@ class Cluster(Broker):
 
     def __init__(self, libs: Path) -> None:
         ports = _free_ports(6)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = cluster_id()
         self.brokers = [Node(libs, number, ports[:3], ports[3:], cluster) for number in range(3)]
         super().__init__(",".join(broker.bootstrap for broker in self.brokers))
         for broker in self.brokers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from learners import BINARY, MIXED, NUMBERS, X, Y, call, learner
 
 from daemon.errors import ModelError, SettingsError, StateMismatchError
 from daemon.state.digest import digest
@@ -16,36 +17,7 @@ from daemon.training.parts import Parts
 from daemon.training.runtime import configure, keras, tf
 from daemon.training.settings import ModelSettings, TrainSettings
 from daemon.training.step import Updates
-from daemon.values import Arrays, Call, Column, ColumnKind, Report, SampleSpec, Skip, Task, TaskKind
-
-BINARY = Task(TaskKind.BINARY, 1, 1)
-NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
-MIXED = SampleSpec((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
-
-rng = np.random.default_rng(0)
-X = rng.normal(3, 2, size=(12_000, 5)).astype(np.float32)
-X[:, 4] = rng.integers(0, 30, len(X))
-Y = (X[:, :1] * X[:, 1:2] > 9).astype(np.float32)
-
-
-def call(start: int, updates: int, rows: int, width: int = 5, *, x: Any = X, y: Any = Y, partial: bool = False) -> Call:
-    end = start + updates * rows
-    return Call(
-        spans=(),
-        x=x[start:end, :width].reshape(updates, rows, width),
-        y=y[start:end].reshape(updates, rows, -1),
-        weight=np.ones((updates, rows), np.float32),
-        partial=partial,
-        held_x=x[:0],
-        held_y=y[:0],
-        records=end - start,
-    )
-
-
-def learner(spec: SampleSpec = MIXED, model: dict[str, Any] | None = None, **train: Any) -> Learner:
-    """Return a learner whose calls are of one compiled length, unless told otherwise: compiling takes a second."""
-    train = {"max_updates_per_call": 32, **train}
-    return Learner(ModelSettings(**(model or {})), TrainSettings(**train), spec)
+from daemon.values import Arrays, Column, ColumnKind, Report, SampleSpec, Skip, Task, TaskKind
 
 
 def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
