@@ -26,6 +26,7 @@ log = structlog.get_logger()
 _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
 _CALLS_AHEAD = 3
+_READ_ON_BELOW = 0.4  # of what may wait
 _NOTHING_DONE = "Nothing was trained, and no record was passed over: correct `samples`, then start again."
 _WAYS_ON = (
     f"{_NOTHING_DONE} Or mend the producer; to pass over them with the settings as they are: dead_letters.max_rate: 1."
@@ -227,7 +228,8 @@ class Reader:
     def _add(self, block: Block) -> None:
         """Queue a block, once there is room for it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._batcher.waiting < self._ahead)
+            if self._batcher.waiting >= self._ahead:  # then a good deal at once: each start of it holds the loop up
+                self._changed.wait_for(lambda: self._closing or self._batcher.waiting < _READ_ON_BELOW * self._ahead)
             self._batcher.add(block, time.monotonic())
             self._changed.notify_all()
             self._reject_rate.add(block)
