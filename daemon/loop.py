@@ -54,6 +54,7 @@ class Loop:
                 self.keeper.save_if_due()
             self.monitor.state("finishing")
             self.keeper.finish()
+            self.reactions.check()  # of the last call
 
     def resume(self, stop: Callable[[], bool]) -> None:
         """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it.

@@ -73,6 +73,7 @@ class Reactions:
         self._due_back: tuple[int, Event] | None = None
         self._reacted = [-(1 << 62)] * len(self._rules)  # at which sample each rule did last
         self._events: list[Event] = []
+        self._began_phase = False
         self._fatal: DataError | None = None
         self.wishes: list[Wish] = []
         self._acts_at_once = any("roll_back" not in rule.actions for rule in rules)
@@ -100,7 +101,7 @@ class Reactions:
     def update(self, call: Call) -> Report:
         """Run the updates of a call, and change the model between them where a rule says so."""
         if self._good_copy is not None and self._samples == 0:
-            self._good_copy.look(self._learner, None, Progress().facts())
+            self._good_copy.look(self._learner, None, {**Progress().facts(), "learner_lags": 0})
         reports, rest = [], call
         while True:
             self._phases = [(0, self._learner.phase_ends_on)]
@@ -277,6 +278,7 @@ class Reactions:
 
     def _act(self) -> None:
         due, self._due = self._due, []
+        self._began_phase = False  # one at a time: two rules may ask for the next phase on the same occasion
         for index, cause in due:
             self._enter(index, cause, {action.name: self._do(action, cause) for action in self._rules[index].do})
 
@@ -297,8 +299,10 @@ class Reactions:
         elif action.name == "refit_standardization":
             self._learner.refit_standardization()
         elif action.name == "next_phase":
-            if not self._learner.next_phase():
+            if self._began_phase or not self._learner.next_phase():
                 return "nothing"
+            self._began_phase = True
+            self._events += self._note_phases()
             for plateau in self._plateaus:
                 plateau.restart()
         elif action.name == "log":
@@ -313,7 +317,8 @@ class Reactions:
         """Look at the model: roll it back where that is due, else copy it if it is good. Return what is set aside."""
         (total, count), self._looked = self._looked, np.zeros(2)
         if self._due_back is None:
-            self._good = copy.look(self._learner, float(total / count) if count else None, progress.facts())
+            now = {**progress.facts(), "learner_lags": self._learner_lags}
+            self._good = copy.look(self._learner, float(total / count) if count else None, now)
             return []
         (index, cause), self._due_back = self._due_back, None
         if copy.exhausted or copy.progress is None:
@@ -334,7 +339,9 @@ class Reactions:
         trained = progress.samples_trained
         copy.roll_back(self._learner)
         spans = progress.take_back(then)
-        self._learner_lags += progress.samples - then["samples"]
+        self._learner_lags = progress.samples - then["samples"] + then["learner_lags"]
+        for plateau in self._plateaus:
+            plateau.restart()
         taken_back = trained - progress.samples_trained
         data = {
             "reason": reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from daemon.reactions.settings import Reaction
 from daemon.values import Event, Facts, Float64, Int64
 
 _SETS = ("holdout", "anchor")
+_PLATEAU = ("sum", "known", "seen", "best", "waited")
 _RISING = ("accuracy", "r2")
 _FALLING = ("rmse", "mae", "log_loss")
 
@@ -45,9 +47,10 @@ class Plateau:
 
     def restart(self) -> None:
         """Begin anew, as after a change of phase."""
-        self._sum, self._seen, self._best, self._waited = 0.0, 0, None, 0
+        self._sum, self._known, self._seen, self._best, self._waited = 0.0, 0, 0, None, 0
 
     _sum: float
+    _known: int
     _seen: int
     _best: float | None
     _waited: int
@@ -59,6 +62,7 @@ class Plateau:
             taken = errors[start : start + self._rule.samples - self._seen]
             for error in taken[np.isfinite(taken)].tolist():  # one after the other: the sum depends on no cut
                 self._sum += error
+                self._known += 1
             self._seen += len(taken)
             start += len(taken)
             if self._seen == self._rule.samples:
@@ -66,8 +70,11 @@ class Plateau:
         return events
 
     def _window_full(self, count: int) -> list[Event]:
-        mean = self._sum / self._seen
-        self._sum, self._seen = 0.0, 0
+        total, known = self._sum, self._known
+        self._sum, self._known, self._seen = 0.0, 0, 0
+        if not known:
+            return []
+        mean = total / known
         if self._best is None or mean < self._best * (1 - self._rule.by):
             self._best, self._waited = mean, 0
             return []
@@ -78,10 +85,10 @@ class Plateau:
         return [Event("score.plateau", count, {"rule": self._index, "error": mean, "best": self._best})]
 
     def facts(self) -> Facts:
-        return {"sum": self._sum, "seen": self._seen, "best": self._best, "waited": self._waited}
+        return {key: getattr(self, f"_{key}") for key in _PLATEAU}
 
     def restore(self, facts: Facts) -> None:
-        self._sum, self._seen, self._best, self._waited = (facts[key] for key in ("sum", "seen", "best", "waited"))
+        self._sum, self._known, self._seen, self._best, self._waited = (facts[key] for key in _PLATEAU)
 
 
 class Drop:
@@ -100,7 +107,11 @@ class Drop:
                 continue
             metric, value, fell = *found, 0.0
             best = self._best.get(name)
-            if best is not None:
+            if not math.isfinite(value):
+                if best is None:
+                    continue
+                fell = math.inf
+            elif best is not None:
                 fell = _fall(metric, best, value)
             if fell > self._rule.by:
                 del self._best[name]

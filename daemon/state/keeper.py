@@ -224,6 +224,7 @@ class Keeper:
                 self._announce_checkpoint(written.manifest)
                 self.source.commit(written.manifest["positions"], written.needed_positions)
             else:
+                self._pin = self._pin or written.manifest["pin"]
                 self._log_failure(written)
 
     def _announce_checkpoint(self, manifest: Facts) -> None:

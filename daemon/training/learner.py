@@ -77,6 +77,7 @@ class Learner:
         self._earlier_traces = 0
         self._events: list[Event] = []
         self._before: _Before | None = None
+        self._graph_mode = False  # as the state was trained that this went on from
         self._phases.begin(0)
         self._calls = self._compile()
         self._set_learning_rate()
@@ -110,6 +111,8 @@ class Learner:
         if not call.updates:
             return self._nothing
         self._before = _Before(self._phase, self._rate.facts(), [])
+        while self._updates_left(1) <= 0:  # the settings have come to end this phase earlier than it is
+            self._go_on("samples")
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than calls are now
             end = min(done + self.max_updates, done + self._updates_left(call.x.shape[1]), call.updates)
@@ -262,7 +265,10 @@ class Learner:
         self._calls = self._compile()
 
     def _compile(self) -> Calls:
-        return Calls(self._parts, self._train, self.max_updates, self._phases.times(self._phase))
+        calls = Calls(self._parts, self._train, self.max_updates, self._phases.times(self._phase))
+        if self._graph_mode and calls.xla:
+            calls.use_graph_mode()
+        return calls
 
     def _set_learning_rate(self) -> None:
         self._optimizer.learning_rate.assign(self._rate.of(0, 1, self._calls.size(1))[0])
@@ -332,6 +338,7 @@ class Learner:
                 "the checkpoint was trained with XLA, and the model runs in graph mode now, which rounds differently. "
                 "Nothing was changed. Leave train.xla out, mend what keeps XLA from compiling, or give a new --state."
             )
+        self._graph_mode = not xla
         if self._calls.xla and not xla:
             self._calls.use_graph_mode()
 

@@ -21,6 +21,7 @@ from daemon.evaluation.drift.settings import DriftWatch
 from daemon.evaluation.drift.watch import Drift
 from daemon.reactions.reactions import Reactions
 from daemon.reactions.settings import Reaction
+from daemon.reactions.triggers import Drop, Plateau
 from daemon.state.progress import Progress
 from daemon.stream.settings import SamplesSettings
 from daemon.values import Call, Event, Rejection, Span
@@ -231,3 +232,17 @@ def test_other_rules_than_before_begin_anew_on_what_was_seen() -> None:
     run = first.saved([RATE]).feed(DRIFTING, [2000, 6000])
     assert [name for name, *_ in run.learner.done if name != "next_phase"] == ["boost"]
     assert run.of_kind("score.plateau") == []
+
+
+def test_what_is_not_finite_is_no_progress_and_a_score_that_is_not_is_a_drop() -> None:
+    plateau = Plateau(Reaction.model_validate({"on": "score.plateau", "window": 10, "after": 2, "do": ["log"]}), 0)
+    counts = np.arange(1, 11)
+    assert plateau.scan(np.full(10, np.nan), counts) == []
+    plateau.scan(np.full(10, 0.5), counts)
+    plateau.scan(np.array([np.nan] * 5 + [0.5] * 5), counts)
+    assert [event.data["best"] for event in plateau.scan(np.full(10, 0.5), counts)] == [0.5]
+    drop = Drop(Reaction.model_validate({"on": "score.drop", "do": ["log"]}), 0)
+    scores = [
+        Event("score", n, {"set": "anchor", "metrics": {"rmse": rmse}}) for n, rmse in enumerate((np.nan, 1, np.nan))
+    ]
+    assert [event.samples for event in drop.scan(scores)] == [2]

@@ -131,6 +131,28 @@ def test_a_partial_batch_may_end_a_phase() -> None:
     assert one.phase == 1
 
 
+def test_an_end_that_the_settings_have_brought_forward_is_now() -> None:
+    late, soon = ([{"unfreeze": "head", "until": {"samples": samples}}, {}] for samples in (50, 10))
+    one = built(late)
+    one.update(call(0, 20, 1, 4))
+    other = built(soon)
+    other.restore(*one.state())
+    report = other.update(call(20, 7, 1, 4))
+    assert (other.phase, len(report.loss)) == (1, 7)
+    assert [event.samples for event in other.take_events()] == [20]
+
+
+def test_a_model_that_goes_on_in_graph_mode_does_so_in_each_phase() -> None:
+    phases = [{"unfreeze": "head", "until": {"samples": 10}}, {}]
+    one = built(phases)
+    other = built(phases, xla=None)
+    other.restore(*one.state())
+    for each in (one, other):
+        each.update(call(0, 25, 1, 4))
+    assert one.phase == other.phase == 1
+    assert bits(one) == bits(other)
+
+
 def test_it_goes_on_when_it_is_asked_to() -> None:
     one = built([{"unfreeze": "head", "until": "plateau"}, {"unfreeze": 2, "until": "command"}, {}])
     ends = []
@@ -290,5 +312,5 @@ def test_the_settings_as_a_whole_know_the_layers_of_a_preset() -> None:
     with pytest.raises(
         ValidationError, match=r"phases\.1\.freeze: no layer is called 'hiden_0' \(did you mean hidden_0"
     ):
-        Settings.model_validate({**whole, "phases": [{"until": "command"}, {"freeze": "hiden_0"}]})
+        Settings.model_validate({**whole, "phases": [{"until": {"samples": 5}}, {"freeze": "hiden_0"}]})
     Settings.model_validate({**whole, "model": {"load": "base.keras"}, "phases": [{"unfreeze": "whatever"}]})
