@@ -9,9 +9,9 @@ from processes import Zygote, history, killed, succeeded, summary
 from scenarios import seen
 
 KILLS = [
-    "loop.updated=kill@1", "journal.append.after=kill@9", "loop.call.after=kill@12", "checkpoint.rename.before=kill@2",
-    "loop.updated=kill@15", "checkpoint.rename.after=kill@3", "journal.append.before=kill@11", "loop.updated=kill@8",
-    "checkpoint.write=kill@4",
+    "loop.updated=kill@1", "journal.append.after=kill@9", "checkpoint.rename.after=kill@4", "loop.call.after=kill@12",
+    "checkpoint.rename.before=kill@3", "loop.updated=kill@15", "checkpoint.rename.after=kill@3",
+    "journal.append.before=kill@7", "checkpoint.write=kill@3",
 ]  # fmt: skip
 
 
