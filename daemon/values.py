@@ -10,7 +10,7 @@ starts at the position.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, TypeAlias
 
@@ -190,6 +190,13 @@ class Report:
     loss: Float32  # (K,)
     gradient_norm: Float32  # (K,)
     skipped: NDArray[np.uint8]  # (K,) of Skip: 0 where the update changed variables
+
+    @classmethod
+    def joined(cls, reports: Sequence[Report]) -> Report:
+        """Return one report of the updates of all of them, in this order; there is at least one."""
+        if len(reports) == 1:
+            return reports[0]
+        return cls(*(np.concatenate([getattr(report, field.name) for report in reports]) for field in fields(cls)))
 
     def skips(self) -> dict[str, int]:
         """Return how many updates were skipped, by reason."""

@@ -12,7 +12,7 @@ To roll back needs a position in the stream, which a call has at its end alone: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ class Reactions:
             reports.append(report)
             self._act()
             if watched == rest.updates:
-                return _joined(reports)
+                return Report.joined(reports)
             rest = _part(rest, watched, rest.updates)
 
     def finish(self, call: Call, scores: Sequence[Event], progress: Progress) -> tuple[list[Event], list[Rejection]]:
@@ -379,9 +379,3 @@ def _plain(event: Event) -> list[Any]:
 def _part(call: Call, start: int, end: int) -> Call:
     """Return the updates of a call from `start` up to `end`: for the learner, which looks at nothing else."""
     return replace(call, x=call.x[start:end], y=call.y[start:end], weight=call.weight[start:end])
-
-
-def _joined(reports: list[Report]) -> Report:
-    if len(reports) == 1:
-        return reports[0]
-    return Report(*(np.concatenate([getattr(report, field.name) for report in reports]) for field in fields(Report)))

@@ -35,14 +35,17 @@ class Step(Protocol):
 class Calls:
     """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
 
-    def __init__(self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float]) -> None:
-        """`times` scales the steps of variables, by their ids. Raises ModelError."""
+    def __init__(
+        self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float], *, graph_mode: bool
+    ) -> None:
+        """`times` scales the steps of variables, by their ids; in `graph_mode` XLA is not tried. Raises ModelError."""
         self._parts = parts
         self._train = train
         self._max_updates = max_updates
         self._times = times
         self._partial: Step | None = None
         self.xla = False
+        self._graph_mode = graph_mode or train.xla is False
         self.full = TrainOnBatch(parts, times) if train.step == "train_on_batch" else self._compiled()
 
     @property
@@ -68,12 +71,8 @@ class Calls:
         most = self._max_updates
         return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
 
-    def use_graph_mode(self) -> None:
-        """Compile without XLA."""
-        self.full, self.xla = self._in_graph_mode(), False
-
     def _compiled(self) -> Step:
-        if self._train.xla is False:
+        if self._graph_mode:
             return self._in_graph_mode()
         try:
             full = self._warmed_up(Updates(self._parts, self._times, xla=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,10 @@ _CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter cal
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What the learner was before an update: phase, rate, and what was written since, the latest last."""
+    """What the learner was before an update: phase, mode, rate, and what was written since, the latest last."""
 
     phase: int
+    xla: bool
     rate: Facts
     values: list[tuple[Any, Any]]
 
@@ -77,7 +78,7 @@ class Learner:
         self._earlier_traces = 0
         self._events: list[Event] = []
         self._before: _Before | None = None
-        self._graph_mode = False  # as the state was trained that this went on from
+        self._graph_mode = False  # whether XLA is no longer tried
         self._phases.begin(0)
         self._calls = self._compile()
         self._set_learning_rate()
@@ -110,9 +111,8 @@ class Learner:
         """
         if not call.updates:
             return self._nothing
-        self._before = _Before(self._phase, self._rate.facts(), [])
-        while self._updates_left(1) <= 0:  # the settings have come to end this phase earlier than it is
-            self._go_on("samples")
+        self._before = _Before(self._phase, self._calls.xla, self._rate.facts(), [])
+        self._begin_due_phases()  # the settings may have come to end this one earlier
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than calls are now
             end = min(done + self.max_updates, done + self._updates_left(call.x.shape[1]), call.updates)
@@ -121,9 +121,8 @@ class Learner:
             else:
                 reports.append(self._run(self._calls.full, call, done, end, self._calls.size(end - done)))
             done = end
-            if self._updates_left(1) <= 0:
-                self._go_on("samples")
-        return _joined(reports)
+            self._begin_due_phases()
+        return Report.joined(reports)
 
     def _run(self, step: Step, call: Call, start: int, end: int, size: int) -> Report:
         updates, rows = end - start, call.x.shape[1]
@@ -138,9 +137,7 @@ class Learner:
         """Take the last `update` back, once: be as before it."""
         before = self._before
         assert before is not None, "an update comes first"
-        if before.phase != self._phase:
-            self._enter(before.phase)
-            self._rate.use(self._base_rates[self._phase])
+        self._return_to(before.phase, xla=before.xla)
         for variable, value in reversed(before.values):
             variable.assign(value)
         self._rate.restore(before.rate)
@@ -247,6 +244,10 @@ class Learner:
             return 1 << 62
         return -(-(self._rate.phase_start + until.samples - self._rate.samples) // rows)
 
+    def _begin_due_phases(self) -> None:
+        while self._updates_left(1) <= 0:
+            self._go_on("samples")
+
     def _go_on(self, cause: str) -> None:
         self._enter(self._phase + 1)
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
@@ -257,6 +258,21 @@ class Learner:
         self._events.append(Event("phase", self._rate.samples, data))
         log.info("phase", samples=self._rate.samples, layers=self._phases.trained_layers(), **data)
 
+    def _return_to(self, phase: int, *, xla: bool) -> None:
+        """Be in a phase as the learner was before: XLA and graph mode round differently.
+
+        Raises StateMismatchError where XLA was used before and does not compile the model now.
+        """
+        if (phase, xla) != (self._phase, self._calls.xla):
+            self._graph_mode = not xla
+            self._enter(phase)
+            self._rate.use(self._base_rates[phase])
+        if xla and not self._calls.xla:
+            raise StateMismatchError(
+                "the checkpoint was trained with XLA, and the model runs in graph mode now, which rounds differently. "
+                "Nothing was changed. Leave train.xla out, mend what keeps XLA from compiling, or give a new --state."
+            )
+
     def _enter(self, phase: int) -> None:
         """Set what trains in a phase, and compile its updates."""
         self._phase = phase
@@ -265,9 +281,9 @@ class Learner:
         self._calls = self._compile()
 
     def _compile(self) -> Calls:
-        calls = Calls(self._parts, self._train, self.max_updates, self._phases.times(self._phase))
-        if self._graph_mode and calls.xla:
-            calls.use_graph_mode()
+        times = self._phases.times(self._phase)
+        calls = Calls(self._parts, self._train, self.max_updates, times, graph_mode=self._graph_mode)
+        self._graph_mode = not calls.xla  # for good: a resume, which knows the last mode alone, goes on in the same
         return calls
 
     def _set_learning_rate(self) -> None:
@@ -307,9 +323,7 @@ class Learner:
                 + "\n  ".join(problems)
                 + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
             )
-        if facts["phase"] != self._phase:
-            self._enter(facts["phase"])
-        self._go_on_in(facts["xla"])
+        self._return_to(facts["phase"], xla=facts["xla"])
         for name, variable in variables.items():
             variable.assign(arrays[name])
         self._restore_rate(facts["rate"])
@@ -327,20 +341,6 @@ class Learner:
         return [
             [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
         ]
-
-    def _go_on_in(self, xla: bool) -> None:
-        """Compile as the model was compiled before: XLA and graph mode round differently.
-
-        Raises StateMismatchError where XLA was used before and does not compile the model now.
-        """
-        if xla and not self._calls.xla:
-            raise StateMismatchError(
-                "the checkpoint was trained with XLA, and the model runs in graph mode now, which rounds differently. "
-                "Nothing was changed. Leave train.xla out, mend what keeps XLA from compiling, or give a new --state."
-            )
-        self._graph_mode = not xla
-        if self._calls.xla and not xla:
-            self._calls.use_graph_mode()
 
     def _variables(self) -> dict[str, Any]:
         """Return each variable by a name that is unique, and the same in every process."""
@@ -364,12 +364,6 @@ class Learner:
 def _report(outputs: Float32, figures: Float32, updates: int) -> Report:
     figures = figures[:updates]
     return Report(outputs[:updates], figures[:, 0], figures[:, 1], reasons_of(figures[:, 2]))
-
-
-def _joined(reports: list[Report]) -> Report:
-    if len(reports) == 1:
-        return reports[0]
-    return Report(*(np.concatenate([getattr(report, field.name) for report in reports]) for field in fields(Report)))
 
 
 def _reduction(train: TrainSettings) -> str | None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
     for start in range(0, updates, one.max_updates):
         count = min(one.max_updates, updates - start)
         parts.append(one.update(call(start * rows, count, rows, **kwargs)))
-    return Report(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Report)))
+    return Report.joined(parts)
 
 
 def bits(arrays: Arrays) -> str:
