@@ -29,7 +29,13 @@ class DistributionWatch:
         self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: what was reported of each column and still holds
 
     def scan(self, rows: Float32, counts: Any) -> list[tuple[int, Level, Facts]]:
-        """Take in rows (m, columns); `counts` are the samples up to each. Return sample, level and data of drifts."""
+        """Take in rows (m, columns); `counts` are the samples up to each. Return sample, level and data of drifts.
+
+        A row that is not finite, as predictions may be, is in no distribution.
+        """
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            rows, counts = rows[finite], counts[finite]
         found: list[tuple[int, Level, Facts]] = []
         start = 0
         while start < len(rows):

@@ -40,6 +40,14 @@ def test_the_column_that_moved_is_named_at_the_end_of_the_window(detector: str, 
 
 
 @pytest.mark.parametrize("detector", ["psi", "ks"])
+def test_rows_that_are_not_finite_are_in_no_distribution(detector: str) -> None:
+    table = np.concatenate((rows(4000), rows(2000, seed=2, shift=1.0)))
+    plain = scanned(watch(detector), table)
+    spoilt = np.insert(table, [3, 1500, 3900], [[np.nan, 0, 0], [0, np.inf, 0], [0, 0, -np.inf]], axis=0)
+    assert [found[1:] for found in scanned(watch(detector), spoilt)] == [found[1:] for found in plain] != []
+
+
+@pytest.mark.parametrize("detector", ["psi", "ks"])
 def test_a_stationary_stream_has_no_drift(detector: str) -> None:
     assert scanned(watch(detector), rows(60_000)) == []
 
