@@ -36,6 +36,7 @@ from daemon.state.journal import Journal
 from daemon.state.keeper import Keeper, read_settings_record
 from daemon.state.lock import StateLock
 from daemon.state.pause import Pause
+from daemon.state.phase_request import PhaseRequest
 from daemon.state.store import CheckpointStore
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.batching import Batcher
@@ -148,7 +149,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     keeper = Keeper(
         parts={"learner": learner, "evaluation": evaluation, "drift": drift, "reactions": reactions},
         outputs=outputs,
-        describe=partial(_describe, settings, evaluation, reactions),
+        describe=partial(_describe, settings, evaluation, learner, reactions),
         source=source,
         store=store,
         journal=journal,
@@ -163,7 +164,18 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     window = min(settings.validation.prequential.windows, default=1000)
     monitor.watch(_views(evaluation, learner, reader, source, window))
     return Loop(
-        reader, learner, evaluation, reactions, dead_letters, predictions, history, keeper, writer, Pause(root), monitor
+        reader=reader,
+        learner=learner,
+        evaluation=evaluation,
+        reactions=reactions,
+        dead_letters=dead_letters,
+        predictions=predictions,
+        history=history,
+        keeper=keeper,
+        writer=writer,
+        pause=Pause(root),
+        phase_request=PhaseRequest(root),
+        monitor=monitor,
     )
 
 
@@ -306,12 +318,13 @@ def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None
     return x, y, weight
 
 
-def _describe(settings: Settings, evaluation: Evaluation, reactions: Reactions) -> Facts:
+def _describe(settings: Settings, evaluation: Evaluation, learner: Learner, reactions: Reactions) -> Facts:
     """Return what a checkpoint's manifest says beside the state."""
     windows = settings.validation.prequential.windows
     return {
         "settings": fingerprint(settings),
         "good": reactions.good,
+        "phase": learner.phase,
         "scores": evaluation.scores(),
         "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
     }

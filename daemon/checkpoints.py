@@ -54,6 +54,7 @@ def newest_manifest(root: Path) -> Facts:
     """Return the description of the newest checkpoint that verifies. Changes nothing. Raises StoreError."""
     manifest = _newest(root).manifest
     beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
+    beside["phase"] = manifest.get("phase", 0)
     return {**{key: manifest[key] for key in _SHOWN}, **beside}
 
 
@@ -63,7 +64,7 @@ def manifest_text(manifest: Facts) -> str:
     lines = [
         f"checkpoint   {manifest['sequence']} of {made}, after {manifest['parent']}",
         f"state        {_GOOD[manifest['good']]}",
-        f"trained      {manifest['samples_trained']:,} samples",
+        f"trained      {manifest['samples_trained']:,} samples, and is in phase {manifest['phase']}",
         f"digest       {manifest['digest']}",
     ]
     lines += [f"score        {name} {value:.4f}" for name, value in manifest["scores"].items()]

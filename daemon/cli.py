@@ -154,6 +154,14 @@ def demo(
     run_demo(directory, rate)
 
 
+@app.command(name="next-phase")
+def next_phase(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Begin the next of the training's phases, in the daemon that keeps its state in DIR."""
+    from daemon.next_phase import ask_for_next_phase
+
+    print(ask_for_next_phase(directory))
+
+
 @app.command(name="schema")
 def print_schema() -> None:
     """Print the JSON Schema of the settings file, for editors."""

@@ -185,7 +185,11 @@ class Adaptable(Learner, Protocol):
     def reset_moments(self) -> None:
         """Forget what the optimizer has gathered of earlier gradients."""
 
-    def next_phase(self) -> bool:
+    @property
+    def phase(self) -> int:
+        """The number of the phase of the training, from 0."""
+
+    def next_phase(self, cause: str) -> bool:
         """Begin the next phase of the training; False, and nothing changes, where there is none."""
 
     @property

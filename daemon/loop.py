@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,6 +17,7 @@ from daemon.failpoints import failpoint
 from daemon.reactions.reactions import Reactions
 from daemon.state.keeper import Keeper
 from daemon.state.pause import Pause
+from daemon.state.phase_request import PhaseRequest
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.reader import Reader
 from daemon.values import Call, Event, Rejection
@@ -39,6 +41,7 @@ class Loop:
     keeper: Keeper
     writer: CheckpointWriter
     pause: Pause
+    phase_request: PhaseRequest
     monitor: Monitor
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -49,12 +52,12 @@ class Loop:
             self.monitor.state("consuming")
             while (call := self.next_call(stop)) is not None:
                 self.keeper.append_to_journal(call, stop)  # before training, so that a resume repeats it
+                if call.next_phase is not None:
+                    self.phase_request.done()
                 self.train(call)
                 self.grant_wishes()
-                self.keeper.save_if_due()
             self.monitor.state("finishing")
             self.keeper.finish()
-            self.reactions.check()  # of the last call
 
     def resume(self, stop: Callable[[], bool]) -> None:
         """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it.
@@ -67,7 +70,7 @@ class Loop:
         for entry in entries:
             if stop():
                 raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
-            self.reactions.wishes.clear()  # granted already, but perhaps for those of the last call
+            self.reactions.forget_pauses()  # they have ended, but perhaps for that of the last call
             self.train(self.reader.repeat(entry))
         self.keeper.go_live()
         self.monitor.happened(self.evaluation.latest())
@@ -90,19 +93,19 @@ class Loop:
 
         Raises what the source raised, or that the model went back too often, after a checkpoint of everything before.
         """
-        while not stop() and not self.reader.exhausted:
+        while True:
+            with self._saved_on_error():
+                self.reactions.check()  # ahead of any checkpoint of the last call: none but the last one may have it
+            self.keeper.save_if_due()
+            if stop() or self.reader.exhausted:
+                return None
             self.monitor.alive()
-            try:
-                self.reactions.check()
+            with self._saved_on_error():
                 paused = self.pause.wait(_IDLE_S)
                 call = None if paused else self.reader.call(self.keeper.progress.samples, _IDLE_S)
-            except LearndError:
-                self.keeper.finish()
-                raise
             if call is not None:
-                return call
-            self.keeper.save_if_due()
-        return None
+                request = self.phase_request.pending(self.keeper.progress.phase_request)
+                return call if request is None else replace(call, next_phase=request)
 
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, and score its predictions."""
@@ -130,6 +133,14 @@ class Loop:
             self.keeper.pin_next()
             if wish.action == "pause":
                 self.pause.begin(wish.reason)
+
+    @contextmanager
+    def _saved_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except LearndError:
+            self.keeper.finish()
+            raise
 
     def _set_aside(self, rejections: Sequence[Rejection]) -> None:
         for dead_letters in self.dead_letters:

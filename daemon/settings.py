@@ -172,12 +172,9 @@ class Settings(Section):
                 for index, rule in enumerate(self.reactions)
                 for problem in self._missing_parts(rule)
             ]
-            problems += fights(self.reactions)
+            problems += fights(self.reactions, [phase.until for phase in self.phases])
         if "drift" in [phase.until for phase in self.phases] and "error" not in [watch.watch for watch in self.watches]:
             problems.append("phases: one ends on a drift of the error, and nothing under drift watches it")
-        asked = any("next_phase" in rule.actions for rule in self.reactions or ())
-        if "command" in [phase.until for phase in self.phases] and not asked:
-            problems.append("phases: one ends by command, and no rule under reactions has next_phase to give it")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -147,6 +147,7 @@ class Call:
     event_time_s: float | None = None  # of the newest trained sample
     notes: tuple[Note, ...] = ()
     origins: tuple[Origin, ...] | None = None  # of all trained samples; None where nobody asks for them
+    next_phase: str | None = None  # the id of an operator's request for the next phase, which begins ahead of the call
 
     @property
     def updates(self) -> int:
@@ -166,11 +167,12 @@ class JournalEntry:
     updates: int
     rows: int
     notes: tuple[Note, ...]
+    next_phase: str | None = None  # as `Call.next_phase`
     settings: str = ""  # the fingerprint of the settings that it was written under
 
     @classmethod
     def of(cls, number: int, call: Call) -> JournalEntry:
-        return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.notes)
+        return cls(number, call.spans, call.updates, int(call.x.shape[1]), call.notes, call.next_phase)
 
 
 class Skip(IntEnum):

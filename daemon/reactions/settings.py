@@ -189,12 +189,14 @@ def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
     return tuple(rule for end, rule in rules.items() if end in ends)
 
 
-def fights(rules: tuple[Reaction, ...]) -> list[str]:
+def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[str]:
     """Return, for each two rules that would undo each other's actions on the same occasion, what is wrong."""
     problems = []
-    for index, rule in enumerate(rules):
-        for other_index, other in enumerate(rules[:index]):
-            where = f"reactions.{other_index} and reactions.{index}, both on {rule.on}"
+    named = [(f"reactions.{index}", rule) for index, rule in enumerate(rules)]
+    named += [(f"the end of a phase on {PHASE_ENDS[rule.on]}", rule) for rule in phase_rules(phase_ends)]
+    for index, (name, rule) in enumerate(named):
+        for other_name, other in named[:index]:
+            where = f"{other_name} and {name}, both on {rule.on}"
             if rule.on != other.on or (rule.signal and other.signal and rule.signal != other.signal):
                 continue
             both = (rule.actions & other.actions) - {"log", "checkpoint", "pause"}

@@ -163,12 +163,13 @@ def _to_json(entry: JournalEntry) -> dict[str, Any]:
         "u": entry.updates,
         "b": entry.rows,
         "i": [dict(note) for note in entry.notes],
+        **({"p": entry.next_phase} if entry.next_phase is not None else {}),
     }
 
 
 def _from_json(value: dict[str, Any], settings: str) -> JournalEntry:
     spans = tuple(Span(*span) for span in value["s"])
-    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), settings)
+    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), value.get("p"), settings)
 
 
 def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:

@@ -26,6 +26,7 @@ class Progress:
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions, taken back
+    phase_request: str | None = None  # the id of an operator's last request for the next phase
 
     def add(self, call: Call, report: Report) -> None:
         """Count a call that has run."""
@@ -34,6 +35,7 @@ class Progress:
         self.samples_held_out += len(call.held_x)
         self.rejected.update(rejection.defect.reason for rejection in call.rejections)
         self.notes.extend(call.notes)
+        self.phase_request = call.next_phase or self.phase_request
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
@@ -97,6 +99,7 @@ class Progress:
             "skipped": dict(sorted(self.skipped.items())),
             "starts": dict(self.starts),
             "notes": [dict(note) for note in self.notes],
+            "phase_request": self.phase_request,
             "set_aside": {
                 partition: [list(range_) for range_ in ranges] for partition, ranges in self.set_aside.items()
             },
@@ -117,5 +120,6 @@ class Progress:
             positions=dict(facts["positions"]),
             starts=dict(facts["starts"]),
             notes=list(facts["notes"]),
+            phase_request=facts.get("phase_request"),
             set_aside={partition: list(ranges) for partition, ranges in facts.get("set_aside", {}).items()},
         )

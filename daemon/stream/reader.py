@@ -100,7 +100,7 @@ class Reader:
                 f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
                 "the last checkpoint is whole. Bring the records back, or give a new --state directory."
             )
-        return replace(call, notes=entry.notes)
+        return replace(call, notes=entry.notes, next_phase=entry.next_phase)
 
     def __enter__(self) -> Self:
         return self

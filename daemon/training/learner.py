@@ -36,6 +36,7 @@ from daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpe
 
 log = structlog.get_logger()
 
+_GUARD = "guard/"  # before the names of its variables
 _CALL_BYTES = 8 << 20  # of the features of one call: images come in shorter calls than rows of ten numbers
 
 
@@ -225,11 +226,11 @@ class Learner:
         return "samples" if isinstance(until, SamplesEnd) else until
 
     @memory_error()
-    def next_phase(self) -> bool:
+    def next_phase(self, cause: str) -> bool:
         """Begin the next phase, whatever the end of this one. False, and nothing happens, where there is none."""
         if self._phase + 1 == len(self._phases):
             return False
-        self._go_on("asked")
+        self._go_on(cause)
         return True
 
     def take_events(self) -> list[Event]:
@@ -306,10 +307,12 @@ class Learner:
     def restore(self, arrays: Arrays, facts: Facts) -> None:
         """Take over every variable, the phase and the factors of the learning rate.
 
-        Rates that the settings changed since then hold from here on. Raises StateMismatchError, and changes nothing,
-        where a name, shape or dtype differs, or the settings have no such phase.
+        Rates that the settings changed since then hold from here on, and a guard begins or ends here. Raises
+        StateMismatchError, and changes nothing, where a name, shape or dtype differs, or there is no such phase.
         """
         variables = self._variables()
+        if self._guard_is_new_or_gone(arrays):
+            variables, arrays = _without_guard(variables), _without_guard(arrays)
         problems = _mismatches(variables, arrays)
         if facts["columns"] != self._columns():
             problems.append("samples.features: other features or values of them, or the same in another order")
@@ -328,6 +331,14 @@ class Learner:
             variable.assign(arrays[name])
         self._restore_rate(facts["rate"])
         self._events.clear()
+
+    def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
+        """Whether the settings have switched the guard on or off since then; one that is new begins anew."""
+        if (self._parts.guard is not None) == any(name.startswith(_GUARD) for name in arrays):
+            return False
+        if self._parts.guard is not None:
+            self._parts.guard.reset()
+        return True
 
     def _restore_rate(self, facts: Facts) -> None:
         self._rate.restore(facts)
@@ -393,6 +404,10 @@ def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:
 def _fingerprint(values: Sequence[str]) -> str | None:
     """Return what tells listed values in their order from others, short where there are many; None without any."""
     return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest() if values else None
+
+
+def _without_guard(named: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if not name.startswith(_GUARD)}
 
 
 def _mismatches(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:

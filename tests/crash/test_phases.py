@@ -1,11 +1,13 @@
 """Fine-tuned in phases, with strays that the guard keeps out, and killed in each phase: the same to the last bit."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import phased
 import pytest
-from processes import Zygote, history, killed, succeeded, summary
+from processes import Zygote, history, killed, refused, succeeded, summary
 from scenarios import seen
 
 KILLS = [
@@ -60,3 +62,22 @@ def test_the_length_of_calls_is_no_matter(
     folder = phased.prepare(tmp_path / "run", longest=longest, xla=xla)
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
     assert_same(folder / "state", expected)
+
+
+def test_a_command_begins_one_phase_wherever_it_is_killed(zygote: Zygote, tmp_path: Path) -> None:
+    folder, twin = phased.prepare(tmp_path / "run"), tmp_path / "twin"
+    phases = json.dumps([{"unfreeze": 1, "until": "command"}, {"unfreeze": 2}])
+    run = ("run", "learnd.yaml", "--json", "--set", f"phases={phases}")
+    refused(zygote.run(folder, "next-phase", "state"), 74)
+    killed(zygote.run(folder, *run, failpoints="loop.call.after=kill@6"))
+    succeeded(zygote.run(folder, "next-phase", "state"))
+    killed(zygote.run(folder, *run, failpoints="phase_request.done.before=kill@1"))
+    assert (folder / "state" / "next-phase").exists()
+    shutil.copytree(folder, twin)
+    killed(zygote.run(folder, *run, failpoints="loop.updated=kill@4"))
+    for each in (folder, twin):
+        succeeded(zygote.run(each, *run))
+        assert [(line["number"], line["cause"]) for line in history(each / "state", "phase")] == [(1, "command")]
+        assert not (each / "state" / "next-phase").exists()
+    assert_same(folder / "state", twin / "state")
+    assert "phase 1, the last of 2" in refused(zygote.run(folder, "next-phase", "state"), 78)

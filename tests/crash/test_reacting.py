@@ -108,9 +108,16 @@ def test_a_pause_outlives_a_kill_and_ends_with_its_file(zygote: Zygote, tmp_path
 def test_a_model_that_would_go_back_too_often_stops_and_the_next_start_goes_on(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", "fragile", 1, xla=False)
     rule = {"on": "update.non_finite", "after": 3, "do": [{"roll_back": {"every": 400, "most": 0}}]}
-    arguments = ("run", "learnd.yaml", "--json", "--set", f"reactions={json.dumps([rule])}")
+    every = "checkpoint.every.samples=20"
+    arguments = ("run", "learnd.yaml", "--json", "--set", f"reactions={json.dumps([rule])}", "--set", every)
     assert "as often as roll_back.most allows" in refused(zygote.run(folder, *arguments), 65)
     stopped_at = summary(folder / "state")["samples_trained"]
+    told = history(folder / "state", "checkpoint")
+    folder = prepare(tmp_path / "killed", "fragile", 1, xla=False)
+    failpoint = f"checkpoint.rename.before=kill@{len(told)}"  # of the last one, that alone may hold the last call
+    killed(zygote.run(folder, *arguments, failpoints=failpoint))
+    refused(zygote.run(folder, *arguments), 65)
+    assert history(folder / "state", "checkpoint")[-1] == told[-1]
     succeeded(zygote.run(folder, *arguments))
     assert summary(folder / "state")["samples_trained"] > stopped_at
 
@@ -140,7 +147,7 @@ def test_phases_end_on_a_drift_and_on_a_plateau_at_the_same_sample_however_it_is
 
     whole, others = run("whole", 64), [run("single", 1), run("killed", 50, 7, 30)]
     begun = history(whole, "phase")
-    assert [(phase["number"], phase["cause"]) for phase in begun][:3] == [(1, "samples"), (2, "asked"), (3, "samples")]
+    assert [(phase["number"], phase["cause"]) for phase in begun][:3] == [(1, "samples"), (2, "drift"), (3, "samples")]
     drift = next(line for line in history(whole, "drift") if (line["signal"], line["level"]) == ("error", "confirmed"))
     assert [begun[0]["samples"], begun[1]["samples"]] == [301, drift["samples"]]
     for other in others:

@@ -26,6 +26,7 @@ from daemon.state.journal import Journal
 from daemon.state.keeper import Keeper
 from daemon.state.lock import StateLock
 from daemon.state.pause import Pause
+from daemon.state.phase_request import PhaseRequest
 from daemon.state.settings import CheckpointEvery, CheckpointSettings
 from daemon.state.store import CheckpointStore
 from daemon.state.writer import CheckpointWriter
@@ -49,6 +50,7 @@ class AddingLearner:
     """A `contracts.Learner` whose weight tells the order of the batches that made it."""
 
     trainable_parameters = 1
+    phase = 0
     phase_ends_on = None
 
     def __init__(self, dies_at: float | None = None) -> None:
@@ -139,7 +141,7 @@ class Run:
         reactions = Reactions((), self.learner, Drift((), SPEC), SPEC.task)
         self._loop = Loop(
             *(reader, self.learner, evaluation, reactions, [letters], None, history),
-            *(self.keeper, writer, Pause(root), monitor),
+            *(self.keeper, writer, Pause(root), PhaseRequest(root), monitor),
         )
 
     def __call__(self) -> "Run":

@@ -15,21 +15,30 @@ class ScriptedLearner:
     trainable_parameters = 1
     phase_ends_on: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, second_phase: int = 1 << 60) -> None:
+        """The second phase begins behind the update that reaches so many samples."""
+        self._second_phase = second_phase
         self.info: dict[str, str] = {}
         self.weight = 0
         self.seen = 0
+        self._began: list[Event] = []
         self.done: list[list[object]] = []  # what was done to it, and behind how many samples
 
     def update(self, call: Call) -> Report:
         self.before = self.state()
+        phase = self.phase
         skipped = call.x[:, :, 1].max(axis=1).astype(np.uint8)
         for batch, skip in zip(call.x, skipped.tolist(), strict=True):
             self.seen += len(batch)
             if skip == Skip.NONE:
                 self.weight = (self.weight * 31 + int(1 + batch[:, 0].sum())) % (1 << 61)
+        self._began = [Event("phase", self._second_phase, {"number": 1})] if self.phase > phase else []
         loss = np.where(skipped == Skip.NON_FINITE, np.nan, 1).astype(np.float32)
         return Report(call.x[:, :, :1], loss, loss, skipped)
+
+    @property
+    def phase(self) -> int:
+        return int(self.seen >= self._second_phase)
 
     def predict(self, x: NDArray[np.float32]) -> Float32:
         return np.full((len(x), 1), 0.5, np.float32)
@@ -49,12 +58,13 @@ class ScriptedLearner:
     def refit_standardization(self) -> None:
         self._do("refit_standardization")
 
-    def next_phase(self) -> bool:
+    def next_phase(self, cause: str) -> bool:  # noqa: ARG002
         self._do("next_phase")
         return False
 
     def take_events(self) -> list[Event]:
-        return []
+        events, self._began = self._began, []
+        return events
 
     def _do(self, name: str, *arguments: float) -> None:
         self.done.append([name, self.seen, *arguments])
@@ -62,6 +72,7 @@ class ScriptedLearner:
 
     def undo(self) -> None:
         self.restore(*self.before)
+        self._began = []
 
     def state(self) -> tuple[Arrays, Facts]:
         return {"weight": np.array([self.weight, self.seen])}, {"done": [list(entry) for entry in self.done]}

@@ -51,8 +51,10 @@ class Stream:
 class Run:
     """A life of the reactions, without the rest of the daemon."""
 
-    def __init__(self, rules: Sequence[Any], watches: Sequence[DriftWatch] = WATCHES) -> None:
-        self.learner, self.progress = ScriptedLearner(), Progress()
+    def __init__(
+        self, rules: Sequence[Any], watches: Sequence[DriftWatch] = WATCHES, learner: ScriptedLearner | None = None
+    ) -> None:
+        self.learner, self.progress = learner or ScriptedLearner(), Progress()
         self.drift = Drift(watches, SPEC)
         made = [rule if isinstance(rule, Reaction) else Reaction.model_validate(rule) for rule in rules]
         self.reactions = Reactions(made, self.learner, self.drift, SPEC.task)
@@ -219,6 +221,41 @@ def test_a_plateau_is_so_many_windows_without_progress() -> None:
     run = Run([rule], []).feed(stream, [0, 3000])
     assert [event.samples for event in run.of_kind("score.plateau")] == [2000, 3000]
     assert run.of_kind("reaction")[0].data["actions"] == {"next_phase": "nothing"}
+
+
+@pytest.mark.parametrize("cuts", [[0, 3000], [0, 900, 3000], [0, 899, 901, 1700, 3000], range(0, 3001, 100)])
+def test_a_plateau_is_waited_for_anew_where_a_phase_begins(cuts: Sequence[int]) -> None:
+    rule = {"on": "score.plateau", "window": 400, "after": 1, "do": ["reset_moments"], "cooldown": 0}
+    run = Run([rule], [], ScriptedLearner(second_phase=900)).feed(Stream(np.ones(3000)), cuts)
+    assert [event.samples for event in run.of_kind("score.plateau")] == [800, 1700, 2100, 2500, 2900]
+    assert [event.samples for event in run.of_kind("phase")] == [900]
+
+
+def test_a_model_that_goes_back_to_an_earlier_phase_says_so() -> None:
+    skips = np.zeros(4000)
+    skips[2300:2400] = 1
+    rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000}}]}
+    run = Run([rule], [], ScriptedLearner(second_phase=2100)).feed(Stream(np.zeros(4000), skips), [0, 4000])
+    told = [(event.samples, event.data["number"], event.data.get("cause")) for event in run.of_kind("phase")]
+    assert told == [(2100, 1, None), (3000, 0, "rollback"), (3100, 1, None)]
+
+
+def test_a_return_that_was_due_is_not_dropped_silently(capsys: pytest.CaptureFixture[str]) -> None:
+    skips = np.zeros(3000)
+    skips[2300:2400] = 1
+    stream = Stream(np.zeros(3000), skips)
+    rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000}}]}
+    due = Run([rule], []).feed(stream, [0, 2500])
+    assert due.saved([rule]).feed(stream, [2500, 3000]).of_kind("rollback")
+    capsys.readouterr()
+    assert not due.saved([RATE]).feed(stream, [2500, 3000]).of_kind("rollback")
+    assert "roll_back_dropped" in capsys.readouterr().out
+
+
+def test_a_pin_that_was_asked_for_outlasts_a_pause_that_is_over() -> None:
+    run = Run([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
+    run.reactions.forget_pauses()
+    assert [wish.action for wish in run.reactions.take_wishes()] == ["checkpoint"]
 
 
 def test_a_pause_and_a_checkpoint_are_asked_of_the_loop() -> None:

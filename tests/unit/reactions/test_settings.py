@@ -67,6 +67,19 @@ def test_two_rules_that_fight_are_refused(tmp_path: Path, one: dict[str, Any], o
 
 
 @pytest.mark.parametrize(
+    ("end", "rule"),
+    [
+        ("drift", {"on": "drift.confirmed", "do": ["next_phase"]}),
+        ("plateau", {"on": "score.plateau", "window": 100, "do": ["next_phase"]}),
+        ("drift", {"on": "drift.confirmed", "signal": "error", "do": ["roll_back"]}),
+    ],
+)
+def test_a_rule_that_fights_with_the_end_of_a_phase_is_refused(tmp_path: Path, end: str, rule: dict[str, Any]) -> None:
+    phases = [{"unfreeze": "output", "until": end}, {"unfreeze": "*"}]
+    assert f"reactions.0 and the end of a phase on {end}" in problems(tmp_path, reactions=[rule], phases=phases)
+
+
+@pytest.mark.parametrize(
     ("watch", "words"),
     [
         ({"watch": "error", "detector": "psi"}, "psi cannot watch error"),

@@ -14,7 +14,8 @@ from daemon.values import Call, JournalEntry, Span
 
 
 def entry(number: int) -> JournalEntry:
-    return JournalEntry(number, (Span("file-0", number * 10, number * 10 + 10),), 5, 2, ({"ordinal": number},), "now")
+    span, request = Span("file-0", number * 10, number * 10 + 10), "an id" if number == 1 else None
+    return JournalEntry(number, (span,), 5, 2, ({"ordinal": number},), request, "now")
 
 
 def never() -> bool:

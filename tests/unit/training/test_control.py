@@ -105,7 +105,7 @@ def test_moments_that_are_reset_are_those_of_a_new_optimizer() -> None:
 def test_there_is_no_phase_to_go_on_to_without_phases() -> None:
     one = learner(MIXED, xla=False)
     before = bits(one)
-    assert not one.next_phase()
+    assert not one.next_phase("command")
     assert (one.phase, one.phase_ends_on, one.take_events()) == (0, None, [])
     assert bits(one) == before
 

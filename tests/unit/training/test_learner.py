@@ -428,6 +428,24 @@ def test_graph_mode_goes_on_in_graph_mode() -> None:
         learner(xla=False).restore(arrays, facts)
 
 
+def test_a_guard_may_be_switched_on_and_off_on_a_state() -> None:
+    guarded, free = learner(xla=False), learner(guard={"sigma": None}, xla=False)
+    for one in (guarded, free):
+        feed(one, 40)
+    without, with_one = learner(guard={"sigma": None}, xla=False), learner(xla=False)
+    without.restore(*guarded.state())
+    with_one.restore(*free.state())
+    for one in (guarded, free, without, with_one):
+        feed(one, 40)
+    model = [
+        {name: array for name, array in one.state()[0].items() if not name.startswith("guard")}
+        for one in (guarded, without, free, with_one)
+    ]
+    assert len({bits(arrays) for arrays in model}) == 1
+    assert bits(without.state()[0]) == bits(free.state()[0])
+    assert with_one.state()[0]["guard/0000/statistics"][0, 0] == 40
+
+
 def test_features_in_another_order_are_another_model() -> None:
     arrays, facts = learner(NUMBERS).state()
     with pytest.raises(StateMismatchError, match="another order"):

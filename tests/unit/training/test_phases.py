@@ -20,6 +20,7 @@ from daemon.values import Skip
 
 MODELS = """
 import keras
+import tensorflow as tf
 from daemon.training.layers import RunningStandardization
 
 def base():
@@ -38,6 +39,17 @@ def frozen():
     model = build()
     model.get_layer("base").trainable = False
     return model
+
+class Odd(keras.layers.Dense):
+    # XLA compiles it while it is frozen only.
+    def call(self, x):
+        if self.trainable:
+            x = x + tf.stop_gradient(tf.strings.to_number(tf.strings.as_string(x))) * 0
+        return super().call(x)
+
+def uncompilable():
+    last = keras.layers.Dense(1, activation="sigmoid", name="last")
+    return keras.Sequential([keras.Input((4,)), Odd(3, name="odd"), last])
 """
 THREE: list[dict[str, Any]] = [
     {"unfreeze": "head", "until": {"samples": 30}},
@@ -153,16 +165,28 @@ def test_a_model_that_goes_on_in_graph_mode_does_so_in_each_phase() -> None:
     assert bits(one) == bits(other)
 
 
+def test_graph_mode_lasts_however_often_it_is_resumed() -> None:
+    phases = [{"unfreeze": "odd", "until": {"samples": 10}}, {"unfreeze": "last"}]
+    one, other = built(phases, "uncompilable", xla=None), built(phases, "uncompilable", xla=None)
+    one.update(call(0, 25, 1, 4))
+    other.update(call(0, 9, 1, 4))
+    resumed = built(phases, "uncompilable", xla=None)
+    resumed.restore(*other.state())
+    resumed.update(call(9, 16, 1, 4))
+    assert one.state()[1]["xla"] is resumed.state()[1]["xla"] is False
+    assert bits(one) == bits(resumed)
+
+
 def test_it_goes_on_when_it_is_asked_to() -> None:
     one = built([{"unfreeze": "head", "until": "plateau"}, {"unfreeze": 2, "until": "command"}, {}])
     ends = []
     for _ in range(3):
         ends.append(one.phase_ends_on)
         one.update(call(0, 5, 1, 4))
-        one.next_phase()
+        one.next_phase("command")
     assert ends == ["plateau", "command", None]
-    assert not one.next_phase()
-    assert [event.data["cause"] for event in one.take_events()] == ["asked", "asked"]
+    assert not one.next_phase("command")
+    assert [event.data["cause"] for event in one.take_events()] == ["command", "command"]
     assert one.take_events() == []
 
 

@@ -1,0 +1,51 @@
+"""Which rules an event calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from daemon.reactions.settings import PHASE_ENDS, Reaction
+from daemon.values import Event
+
+_LONG_AGO = -(1 << 62)
+
+
+class Rules:
+    """The rules in force, those of the settings first, and at which sample each was called last."""
+
+    def __init__(self, rules: Sequence[Reaction], phase_rules: Sequence[Reaction]) -> None:
+        """`phase_rules` act only where they end the phase that the learner is in."""
+        self._of_phases = len(rules)  # the index of the first of them
+        self.all = (*rules, *phase_rules)
+        self.called_at = [_LONG_AGO] * len(self.all)
+
+    def __getitem__(self, index: int) -> Reaction:
+        return self.all[index]
+
+    def dumped(self) -> list[Any]:
+        """Return what tells these rules from others."""
+        return [rule.model_dump(mode="json", exclude_unset=True) for rule in self.all]
+
+    def called_by(self, event: Event, phase_end: str | None) -> list[int]:
+        """Return the rules that are to act on an event, which came in a phase that ends on `phase_end`."""
+        return [
+            index
+            for index, rule in enumerate(self.all)
+            if _matches(rule, index, event)
+            and event.samples - self.called_at[index] >= rule.cooldown
+            and (index < self._of_phases or PHASE_ENDS[rule.on] == phase_end)
+        ]
+
+    def act_at_once(self, indices: Iterable[int]) -> bool:
+        """Whether one of these is to act behind the very update, rather than where the model may go back."""
+        return any("roll_back" not in self.all[index].actions for index in indices)
+
+
+def _matches(rule: Reaction, index: int, event: Event) -> bool:
+    if event.kind == "drift":
+        level_matches = rule.on == f"drift.{event.data['level']}"
+        return level_matches and rule.signal in {None, event.data["signal"]}
+    if rule.on != event.kind:
+        return False
+    return bool(event.data.get("rule", index) == index and event.data.get("in_a_row", rule.in_a_row) == rule.in_a_row)
