@@ -57,6 +57,8 @@ class Loop:
                 self.train(call)
                 self.grant_wishes()
             self.monitor.state("finishing")
+            if self.reader.exhausted:
+                self._publish(self._with_learner_scores(self.evaluation.at_end(self.learner.predict)))
             self.keeper.finish()
 
     def resume(self, stop: Callable[[], bool]) -> None:
@@ -117,13 +119,10 @@ class Loop:
         self.keeper.progress.add(call, report)
         for dead_letters in self.dead_letters:
             dead_letters.write(call.rejections)
-        events = self.evaluation.update(call, report, self.learner.predict)
-        events += self._learner_scores() if events else []
-        events, set_aside = self.reactions.finish(call, events, self.keeper.progress)
-        if events:
-            self._set_aside(set_aside)
-            self.history.write(events, time.time())
-            self.monitor.happened(events)
+        scores = self._with_learner_scores(self.evaluation.update(call, report, self.learner.predict))
+        events, set_aside = self.reactions.finish(call, scores, self.keeper.progress)
+        self._set_aside(set_aside)
+        self._publish(events)
         self.monitor.call_done(call, report, time.perf_counter() - started)
         failpoint("loop.call.after")
 
@@ -142,12 +141,19 @@ class Loop:
             self.keeper.finish()
             raise
 
+    def _publish(self, events: Sequence[Event]) -> None:
+        if events:
+            self.history.write(events, time.time())
+            self.monitor.happened(events)
+
     def _set_aside(self, rejections: Sequence[Rejection]) -> None:
         for dead_letters in self.dead_letters:
             dead_letters.write(rejections)
 
-    def _learner_scores(self) -> list[Event]:
-        """Return the scores that the learner keeps itself, where the settings ask for some."""
+    def _with_learner_scores(self, scores: list[Event]) -> list[Event]:
+        """Add the scores that the learner keeps itself, where the settings ask for some."""
         metrics = self.learner.metric_results()
+        if not (scores and metrics):
+            return scores
         data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
-        return [Event("score", self.keeper.progress.samples, data)] if metrics else []
+        return [*scores, Event("score", self.keeper.progress.samples, data)]

@@ -48,6 +48,7 @@ class Evaluation:
         self._anchor = anchor if settings.anchor and anchor and len(anchor[0]) else None
         self._best_anchor = -math.inf
         self._latest: dict[str, Facts] = {}  # the last published scores of each set
+        self._published_at = 0  # samples, when scores of the predictions were published last
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -71,11 +72,20 @@ class Evaluation:
             self._held.add({"x": call.held_x, "y": call.held_y})
         holdout, anchor = self._settings.holdout, self._settings.anchor
         if holdout and len(self._held) and self._crossed(before, holdout.every):
-            held = self._held.latest(holdout.size)
-            events.append(self._score_set("holdout", held["x"], held["y"], predict))
+            events.append(self._score_holdout(predict))
         if anchor and self._anchor and self._crossed(before, anchor.every):
-            event = self._score_set("anchor", self._anchor[0], self._anchor[1], predict)
-            events.append(replace(event, data={**event.data, **self._forgetting(event.data["metrics"])}))
+            events.append(self._score_anchor(predict))
+        return events
+
+    def at_end(self, predict: Predict) -> list[Event]:
+        """Return the scores at the end of the stream: a short one may have reached no multiple of a period."""
+        if self._published_at == self.samples:
+            return []
+        events = list(self._prequential_scores())
+        if len(self._held):
+            events.append(self._score_holdout(predict))
+        if self._anchor:
+            events.append(self._score_anchor(predict))
         return events
 
     def scores(self) -> Scores:
@@ -112,12 +122,18 @@ class Evaluation:
         if not self.samples:
             return []
         sets = (Event("score", self.samples, data) for data in self._latest.values())
-        return [*self._prequential_scores(), *sets]
+        return [*self._prequential_events(), *sets]
 
     def state(self) -> tuple[Arrays, Facts]:
         """Return copies of all that later scores depend on."""
         best = None if math.isinf(self._best_anchor) else self._best_anchor
-        facts = {"samples": self.samples, "shape": self._shape(), "latest": dict(self._latest), "best_anchor": best}
+        facts = {
+            "samples": self.samples,
+            "shape": self._shape(),
+            "latest": dict(self._latest),
+            "best_anchor": best,
+            "published_at": self._published_at,
+        }
         return self._prequential.copies() | self._held.copies(_HELD), facts
 
     def restore(self, arrays: Arrays, facts: Facts) -> None:
@@ -134,6 +150,7 @@ class Evaluation:
         self._prequential.take(arrays)
         self._held.take(arrays, _HELD)
         self._latest = dict(facts["latest"])
+        self._published_at = facts.get("published_at", 0)
         self._best_anchor = -math.inf if facts["best_anchor"] is None else facts["best_anchor"]
 
     def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
@@ -150,9 +167,23 @@ class Evaluation:
             start = end
 
     def _prequential_scores(self) -> Iterator[Event]:
+        self._published_at = self.samples
+        return self._prequential_events()
+
+    def _prequential_events(self) -> Iterator[Event]:
         yield self._event("prequential", "all", self._prequential.overall)
         for window in self._settings.prequential.windows:
             yield self._event("prequential", window, self._prequential.window(window))
+
+    def _score_holdout(self, predict: Predict) -> Event:
+        assert self._settings.holdout is not None, "samples are held out"
+        held = self._held.latest(self._settings.holdout.size)
+        return self._score_set("holdout", held["x"], held["y"], predict)
+
+    def _score_anchor(self, predict: Predict) -> Event:
+        assert self._anchor is not None, "there is an anchor set"
+        event = self._score_set("anchor", self._anchor[0], self._anchor[1], predict)
+        return replace(event, data={**event.data, **self._forgetting(event.data["metrics"])})
 
     def _score_set(self, name: str, x: NDArray[Any], y: Float32, predict: Predict) -> Event:
         guesses = self._prequential.guesses()

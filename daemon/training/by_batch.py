@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from daemon.errors import ModelError
 from daemon.training.parts import Parts
 from daemon.training.step import Results
 
@@ -19,8 +20,14 @@ class TrainOnBatch:
     """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
 
     def __init__(self, parts: Parts, times: Mapping[int, float]) -> None:
-        """`times` scales the steps of variables, by their ids."""
-        parts.model.compile(optimizer=parts.optimizer, loss=parts.loss, jit_compile=False)
+        """`times` scales the steps of variables, by their ids. Raises ModelError for a `compile` of its own making."""
+        try:
+            parts.model.compile(optimizer=parts.optimizer, loss=parts.loss, jit_compile=False)
+        except TypeError as error:
+            raise ModelError(
+                f"step: train_on_batch: compile() of the model does not take optimizer, loss and jit_compile, as that "
+                f"of keras.Model does: {error}. Nothing was trained. Let it take them, and pass them on."
+            ) from error
         self.traces = 0
         self._model, self._optimizer = parts.model, parts.optimizer
         self._metrics, self._guard = parts.metrics, parts.guard
@@ -48,7 +55,7 @@ class TrainOnBatch:
     def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]
         before = [np.array(variable.value.numpy()) for variable in variables]
-        loss = float(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True)["loss"])
+        loss = self._loss(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True))
         verdict = self._verdict(loss, all(_finite(variable) for variable in variables))
         if verdict != 0:
             for variable, value in zip(variables, before, strict=True):
@@ -58,6 +65,15 @@ class TrainOnBatch:
                 if (times := self._times.get(id(variable))) is not None:
                     variable.assign(value + np.float32(times) * (variable.value - value))
         return loss, float("nan"), verdict
+
+    def _loss(self, results: Mapping[str, Any]) -> float:
+        if "loss" not in results:
+            raise ModelError(
+                f"step: train_on_batch: train_step() of the model returns {', '.join(results) or 'nothing'}, and no "
+                "loss, which the guard and the metrics need. This call is in the journal and trains at the next start. "
+                "Let it return {'loss': ...}."
+            )
+        return float(results["loss"])
 
     def _verdict(self, loss: float, finite: bool) -> float:
         """Return 0 for a good update, as the compiled step does. The guard gets no norm: 0 enters no statistics."""

@@ -174,6 +174,23 @@ def test_the_anchor_set_is_scored_at_its_period() -> None:
     assert found.anchor_scores()["accuracy"] == 2 / 3
 
 
+def test_a_stream_that_ends_between_two_periods_has_its_scores_at_its_end_once() -> None:
+    x = np.array([[0.9, 0], [0.1, 0]], np.float32)
+    anchor = (x, np.array([[1], [1]], np.float32), np.ones(2, np.float32))
+    sets: dict[str, Any] = {"holdout": {"every": 100}, "anchor": {"file": "a.jsonl", "every": 100}}
+    found = evaluation(anchor_set=anchor, prequential={"windows": [2], "every": 4}, **sets)
+    assert found.at_end(first_feature) == []
+    found.update(*call([0.9] * 6, [1] * 6, [(0.9, 1)]), first_feature)
+    again = evaluation(anchor_set=anchor, prequential={"windows": [2], "every": 4}, **sets)
+    again.restore(*found.state())
+    told = [(event.samples, event.data["set"], event.data["window"]) for event in again.at_end(first_feature)]
+    assert told == [(6, "prequential", "all"), (6, "prequential", 2), (6, "holdout", "all"), (6, "anchor", "all")]
+    assert again.at_end(first_feature) == []
+    assert again.holdout_scores()["accuracy"] == 1
+    again.update(*call([0.9] * 2, [1] * 2), first_feature)
+    assert again.at_end(first_feature) == []
+
+
 def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
     settings = {"prequential": {"every": 30}, "holdout": {"every": 20}}
     assert evaluation(**settings).periods == (20, 30)

@@ -471,6 +471,29 @@ def test_keras_metrics_see_each_prediction_before_its_update(train: dict[str, An
     assert one.metric_results() == pytest.approx({"binary_accuracy": accuracy, "again": accuracy})
 
 
+@pytest.mark.parametrize("build", ["silent", "narrow"])
+def test_a_model_whose_own_step_is_not_as_keras_has_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: str
+) -> None:
+    (tmp_path / "own_models.py").write_text(
+        "import keras\n"
+        "class Silent(keras.Sequential):\n"
+        "    def train_step(self, data):\n"
+        "        return {'error': super().train_step(data)['loss']}\n"
+        "class Narrow(keras.Sequential):\n"
+        "    def compile(self, optimizer):\n"
+        "        super().compile(optimizer=optimizer, loss='mse')\n"
+        "def silent(spec):\n"
+        "    return Silent([keras.Input((spec.width,)), keras.layers.Dense(1, activation='sigmoid')])\n"
+        "def narrow(spec):\n"
+        "    return Narrow([keras.Input((spec.width,)), keras.layers.Dense(1, activation='sigmoid')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    told = {"silent": r"returns error, and no loss", "narrow": r"compile\(\) of the model does not take"}[build]
+    with pytest.raises(ModelError, match=told):
+        feed(learner(model={"build": f"own_models:{build}"}, step="train_on_batch"), 1)
+
+
 @pytest.mark.parametrize(
     ("model", "train", "told"),
     [
