@@ -24,7 +24,7 @@ from daemon.training.learner import Learner
 from daemon.training.settings import ModelSettings, TrainSettings
 from daemon.values import Call, Float64, Span
 
-SEEDS = (1, 2, 3, 4, 5)
+SEEDS = (11, 12, 13, 14, 15)  # the defaults were chosen on others
 _CALL = 1_000
 
 
