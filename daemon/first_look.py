@@ -14,7 +14,10 @@ def missing_in_source(settings: Settings) -> list[str]:
 
     Then the columns were there once, and records that lack one are rejected.
     """
-    return [] if has_begun(settings) else _missing(settings)
+    if has_begun(settings):
+        return []
+    glance = settings.look_at_source()
+    return _missing(settings, glance.columns, glance.where)
 
 
 def doubts(settings: Settings) -> Iterator[str]:
@@ -25,7 +28,7 @@ def doubts(settings: Settings) -> Iterator[str]:
     if glance.problem is not None:
         yield glance.problem
     if has_begun(settings):
-        yield from _missing(settings)
+        yield from _missing(settings, glance.columns, glance.where)
     holdout = settings.validation.holdout
     if holdout is not None and holdout.by == "key" and settings.samples.key is None:
         yield (
@@ -38,6 +41,5 @@ def has_begun(settings: Settings) -> bool:
     return (settings.checkpoint.dir / "checkpoints").exists()
 
 
-def _missing(settings: Settings) -> list[str]:
-    glance = settings.look_at_source()
-    return missing_columns(settings.samples, glance.columns, Path(glance.where).name) if glance.columns else []
+def _missing(settings: Settings, columns: tuple[str, ...] | None, where: str) -> list[str]:
+    return missing_columns(settings.samples, columns, Path(where).name) if columns else []
