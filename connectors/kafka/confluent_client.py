@@ -41,7 +41,8 @@ _CONNECT_S = 5.0
 _REQUEST_S = 15.0
 _DELIVERY_S = 30.0
 _MOST_BYTES = 16 << 20  # of a fetch
-_WAITING_KIB = 16 << 10  # of a partition, fetched and not polled yet
+_WAITING_KIB = 16 << 10  # fetched and not polled yet
+_FULL_MS = 10  # how long no more is fetched once so much waits: with librdkafka's second, a quick reader runs dry
 _FETCH_WAIT_MS = 50  # how long a partition's new records may wait for a fetch of others that is on its way
 _TOKEN_S = 300.0  # after which the file is read again
 _CLOSE_S = 5.0
@@ -98,6 +99,7 @@ class ConfluentReading:
                 "fetch.max.bytes": _MOST_BYTES,
                 "fetch.wait.max.ms": _FETCH_WAIT_MS,
                 "queued.max.messages.kbytes": _WAITING_KIB,
+                "fetch.queue.backoff.ms": _FULL_MS,
             }
         )
         self._busy = threading.Lock()
@@ -119,7 +121,7 @@ class ConfluentReading:
         if self._failed is not None:
             raise self._failed
         with self._busy:
-            messages: list[Any] = self._consumer.consume(POLL_RECORDS, timeout_s)
+            messages = self._messages(timeout_s)
         self._complaints.check()
         groups: dict[tuple[str, int], list[Any]] = {}
         for message in messages:
@@ -158,6 +160,11 @@ class ConfluentReading:
         if self._busy.acquire(timeout=_CLOSE_S):  # a client that hangs is left alone: to close it would not be safe
             self._consumer.close()
             self._busy.release()
+
+    def _messages(self, timeout_s: float) -> list[Any]:
+        """Return what is there, or wait for the first: `consume` would wait for as many as it is asked for."""
+        first = self._consumer.poll(timeout_s)
+        return [] if first is None else [first, *self._consumer.consume(POLL_RECORDS - 1, 0)]
 
     def _watermarks(self, name: str) -> tuple[int, int]:
         try:
