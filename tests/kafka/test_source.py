@@ -17,6 +17,7 @@ from kafka_broker import Broker, LocalBroker
 from kafka_sources import PATIENCE_S, after, chosen, notes, numbers, opened, take, values, wait
 
 from connectors.kafka import clients
+from connectors.kafka.client import Fetched
 from connectors.kafka.settings import KafkaSettings
 from daemon.errors import SourceError
 from daemon.values import Note
@@ -342,6 +343,22 @@ def test_one_client_goes_on_where_the_other_stopped(broker: Broker) -> None:
         again = list(source.read_range(f"{topic}/0", 250, 400))
         rest = take(source, 200)
     assert values([*again, *rest]) == numbers(250, 600)
+
+
+def test_records_are_not_held_until_there_are_more(broker: Broker, client: str) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 3))
+    settings = KafkaSettings.model_validate(
+        {"bootstrap_servers": broker.bootstrap, "client": client, "topic": topic, "group": None}
+    )
+    with contextlib.closing(clients.reading(settings)) as reading:
+        reading.assign({f"{topic}/0": 0})
+        started = time.monotonic()
+        found: list[Fetched] = []
+        while sum(len(some.offsets) for some in found) < 3:
+            found += reading.poll(2 * PATIENCE_S)
+        assert time.monotonic() - started < PATIENCE_S
+    assert [value for some in found for value in some.values] == numbers(0, 3)
 
 
 class Hanging:
