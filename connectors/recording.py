@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from connectors.kafka.book import Book, gap
 from connectors.kafka.client import Fetched, Topic
 from connectors.kafka.ranges import Ranges, first_up_to, gone
@@ -17,12 +19,13 @@ from connectors.settings import RecordingSettings
 from daemon.errors import SourceError
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
+log = structlog.get_logger()
+
 
 class RecordingSource:
     """A `contracts.Source` over a recording. It takes the live source's notes: a journal can be repeated from it."""
 
     live = False
-    connected = True
     lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(self, settings: RecordingSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
@@ -36,6 +39,7 @@ class RecordingSource:
         self._held: Fetched | None = None  # read, not handed out yet
         self._ranges: _RecordedRanges | None = None
         self.exhausted = False
+        self.connected = True  # to the registry, where there is one
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         header = read_header(self._settings.path)
@@ -74,9 +78,10 @@ class RecordingSource:
                 fetched = fetched.rows(fetched.offsets < before)
             try:
                 batch = self._values.batch(fetched, position)
-            except RegistryAwayError:
-                time.sleep(timeout_s)
+            except RegistryAwayError as error:
+                self._wait_for_registry(error, timeout_s)
                 return None
+            self.connected = True
         self._positions[name] = int(batch.ends[-1])
         return self._book.noted(batch)
 
@@ -97,6 +102,12 @@ class RecordingSource:
 
     def close(self) -> None:
         self._records = self._ranges = None
+
+    def _wait_for_registry(self, error: RegistryAwayError, timeout_s: float) -> None:
+        if self.connected:
+            log.warning("registry.away", reason=str(error), consequence="waiting; nothing is lost")
+        self.connected = False
+        time.sleep(timeout_s)
 
     def _make_values(self) -> Values:
         return Values(self._format, self._settings.max_record_bytes, self._settings.registry, self._book)

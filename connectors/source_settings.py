@@ -30,6 +30,9 @@ class SourceSettings(Section):
     formats: ClassVar[tuple[str, ...]] = ()
     """What `samples.format` may be."""
 
+    shaping: ClassVar[tuple[str, ...]] = ("max_record_bytes",)
+    """The keys that decide what becomes of a record: a journal is repeated under those that it was written under."""
+
     def problem_with(self, fmt: RecordFormat) -> str | None:
         """Return why records of this format cannot come from here; None where they can."""
         if fmt.name not in self.formats:

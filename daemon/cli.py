@@ -98,7 +98,7 @@ def record(
     from daemon.recordings import record as record_topics
 
     extra = [] if start is None else [f"source.kafka.start={start}"]
-    settings = _load(settings_path, [*(overrides or []), *extra], None)
+    settings = _load(settings_path, [*(overrides or []), *extra], None, look=True)
     with StopSignal(settings.shutdown_timeout_s) as stop:
         print(record_topics(settings, recording, end, stop), file=sys.stderr)
 
@@ -221,11 +221,11 @@ def checkpoints_export(
 
 
 def _load(path: Path, overrides: list[str] | None, state: Path | None, *, look: bool = False) -> Settings:
-    """`look`: whether the source is to have the columns that the settings declare."""
-    from daemon.first_look import missing_in_source
+    """`look`: whether the files that the settings name, and the columns that they declare, are to be there."""
+    from daemon.first_look import problems
 
     extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
-    settings = load_settings(path, [*(overrides or []), *extra], further=missing_in_source if look else None)
+    settings = load_settings(path, [*(overrides or []), *extra], further=problems if look else None)
     configure_logging(settings.log)
     return settings
 

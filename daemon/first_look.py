@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.settings import Settings
+from daemon.section import Section
+from daemon.settings import Settings, SourceChoice
 from daemon.stream.declared import missing_columns
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return a problem for each file that cannot be read, and for each column that the source does not have."""
+    return [*_unreadable(settings), *missing_in_source(settings)]
 
 
 def missing_in_source(settings: Settings) -> list[str]:
@@ -29,6 +35,9 @@ def doubts(settings: Settings) -> Iterator[str]:
         yield glance.problem
     if has_begun(settings):
         yield from _missing(settings, glance.columns, glance.where)
+    for key, section in _sections(settings, ""):
+        if (doubt := section.doubt()) is not None:
+            yield f"{key}: {doubt}"
     holdout = settings.validation.holdout
     if holdout is not None and holdout.by == "key" and settings.samples.key is None:
         yield (
@@ -39,6 +48,29 @@ def doubts(settings: Settings) -> Iterator[str]:
 
 def has_begun(settings: Settings) -> bool:
     return (settings.checkpoint.dir / "checkpoints").exists()
+
+
+def _unreadable(settings: Settings) -> Iterator[str]:
+    for at, section in _sections(settings, ""):
+        for name in section.reads:
+            path = getattr(section, name)
+            try:
+                if path is not None:
+                    path.open("rb").close()
+            except OSError as error:
+                yield f"{at}.{name}: {path} cannot be read: {error.strerror}"
+
+
+def _sections(section: Section, key: str) -> Iterator[tuple[str, Section]]:
+    """Yield the sections of the settings that stand by themselves, each with its key."""
+    yield key, section
+    for name in type(section).model_fields:
+        value, at = getattr(section, name), f"{key}.{name}" if key else name
+        if isinstance(value, SourceChoice):
+            at = f"{at}.{value.name}"
+            value = value.settings
+        if isinstance(value, Section):
+            yield from _sections(value, at)
 
 
 def _missing(settings: Settings, columns: tuple[str, ...] | None, where: str) -> list[str]:

@@ -13,4 +13,11 @@ class Section(BaseModel):
     access: ClassVar[tuple[str, ...]] = ()
     """The keys that say how something is reached, and decide nothing that is learned: addresses, secrets."""
 
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The keys of files that have to be there when a run begins."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    def doubt(self) -> str | None:
+        """Return what may be a mistake in it; None where there is nothing."""
+        return None

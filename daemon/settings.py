@@ -144,6 +144,19 @@ class Settings(Section):
                 raise ValueError(f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka")
         return self
 
+    @model_validator(mode="after")
+    def _outputs_are_apart(self) -> Self:
+        """What is written must not come back as records, nor dead letters among predictions."""
+        dead_letters, predictions = self.dead_letters.kafka, self.predictions.kafka
+        for name, output in (("dead_letters", dead_letters), ("predictions", predictions)):
+            if output is not None and output.is_read_by(self.source.settings):
+                raise ValueError(
+                    f"{name}.kafka.topic: source.kafka reads {output.topic}, and would train on what is written to it"
+                )
+        if dead_letters and predictions and dead_letters.is_also(predictions, self.source.settings):
+            raise ValueError(f"predictions.kafka.topic: dead letters are written to {predictions.topic} already")
+        return self
+
     def look_at_source(self) -> Glance:
         """Return what can be seen of the source now, without taking anything from it."""
         return self.source.settings.glance(self.samples.record_format())

@@ -193,6 +193,8 @@ def fingerprint(settings: Settings) -> str:
         "validate": settings.validation,
     }
     plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}
+    source = settings.source.settings
+    plain["source"] = source.model_dump(include=set(source.shaping))
     lists = {"phases": settings.phases, "drift": settings.watches, "reactions": settings.rules}
     plain |= {key: {"list": [item.model_dump() for item in items]} for key, items in lists.items()}
     canonical = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_plain)

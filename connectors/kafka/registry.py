@@ -7,6 +7,7 @@ good, so that what was fetched once is never asked for again.
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import time
@@ -29,16 +30,28 @@ class RegistryAwayError(Exception):
     """Raised when the registry does not answer as it should: it may do so later."""
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Another address would get the password: it is answered as an error."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class Registry:
     """Schemas that were fetched, and those that there are not. For one thread."""
 
     def __init__(self, settings: RegistrySettings) -> None:
+        """Raises SourceError where the certificates that it is to trust cannot be used."""
         self._url = settings.url.rstrip("/")
         self._headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
         if settings.username is not None and settings.password is not None:
             pair = f"{settings.username}:{settings.password.get_secret_value()}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        self._ca = settings.ca
+        try:
+            trusted = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=settings.ca))
+        except OSError as error:  # those of ssl are among them
+            raise self._final(f"{settings.ca} holds no certificates to trust: {error}") from error
+        self._open = urllib.request.build_opener(_NoRedirects, trusted).open
         self._known: dict[int, tuple[str, ...]] = {}
         self._unknown_s: dict[int, float] = {}
 
@@ -71,13 +84,12 @@ class Registry:
         """Return the answer; None where the registry says that there is no such schema."""
         request = urllib.request.Request(self._url + path, headers=self._headers)  # noqa: S310  (http or https)
         try:
-            context = ssl.create_default_context(cafile=self._ca) if self._url.startswith("https") else None
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
+            with self._open(request, timeout=_TIMEOUT_S) as answer:
                 return json.loads(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 return self._refused(path, error)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise self._final(f"its certificate is not accepted: {reason.verify_message}") from error
@@ -90,6 +102,10 @@ class Registry:
             raise self._final(f"there is no registry at that path: {path} is not found")
         if error.code in {401, 403}:
             raise self._final(f"it does not let this client in ({error.code} {error.reason})")
+        if 300 <= error.code < 400:
+            raise self._final(
+                f"it sends on to {error.headers.get('Location')}; give the address of the registry itself"
+            )
         raise RegistryAwayError(f"the schema registry {self._url} answers {path} with {error.code} {error.reason}")
 
     def _final(self, why: str) -> SourceError:

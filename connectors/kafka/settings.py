@@ -7,17 +7,47 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
-from connectors.kafka.starts import parse_start, split_name
+from connectors.kafka.starts import Offsets, Start, parse_start, split_name
 from connectors.source_settings import MIB, MessageSettings, RecordLimit
 from daemon.section import Section
 from daemon.values import RecordFormat
 
+_SERVER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s\[\]:/@,]+):(\d{1,5})")
+
+
+def _hosts(given: str | list[str]) -> list[str]:
+    return [server.strip() for server in (given.split(",") if isinstance(given, str) else given)]
+
+
+def _reachable(given: str | list[str]) -> str | list[str]:
+    """Raise ValueError where one of the servers is no `host:port`: a client would look for it for ever."""
+    for server in _hosts(given) or [""]:
+        found = _SERVER.fullmatch(server)
+        if found is None or not 0 < int(found[2]) < 1 << 16:
+            raise ValueError(f"{server!r} is no broker as host:port; write kafka-1:9092, or several with commas")
+    return given
+
+
+Servers = Annotated[str | list[str], AfterValidator(_reachable)]
+
 
 class KafkaTlsSettings(Section):
     """Encryption, and how the two ends know each other. `tls: {}` trusts what the system trusts."""
+
+    reads: ClassVar[tuple[str, ...]] = ("ca", "certificate", "key")
 
     ca: Path | None = None
     """The certificates of the authorities that are trusted, in PEM; without it those that the system trusts."""
@@ -44,6 +74,8 @@ class KafkaTlsSettings(Section):
 class KafkaSaslSettings(Section):
     """Who the daemon is to the broker."""
 
+    reads: ClassVar[tuple[str, ...]] = ("token_path",)
+
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
     """How it is proved. PLAIN sends the password as it is: only with `tls`."""
 
@@ -65,8 +97,15 @@ class KafkaSaslSettings(Section):
         return self
 
 
+def _in_the_clear(tls: KafkaTlsSettings | None, sasl: KafkaSaslSettings | None) -> str | None:
+    shown = tls is None and sasl is not None and sasl.mechanism == "PLAIN"
+    return "PLAIN without tls shows the password to whoever listens on the way to the brokers" if shown else None
+
+
 class RegistrySettings(Section):
     """A schema registry with Confluent's interface: where the schemas are by which Avro values were written."""
+
+    reads: ClassVar[tuple[str, ...]] = ("ca",)
 
     url: Annotated[str, Field(pattern=r"^https?://[^/]")]
     """Its address: `http://registry:8081`, or with a path (Apicurio: `.../apis/ccompat/v7`)."""
@@ -79,6 +118,14 @@ class RegistrySettings(Section):
 
     ca: Path | None = None
     """The certificates of the authorities that are trusted, in PEM; without it those that the system trusts."""
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        """What is in the address is in messages and in the state directory, too."""
+        if "@" in urlsplit(value).netloc:
+            raise ValueError("give the name and the password as username and password_file beside it, not in the url")
+        return value
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:
@@ -109,7 +156,7 @@ class WhenBehindSettings(Section):
 class KafkaConnection(Section):
     """How brokers are reached."""
 
-    bootstrap_servers: str | list[str] = "localhost:9092"
+    bootstrap_servers: Servers = "localhost:9092"
     """Brokers to ask first, as `host:port`: a list, or a text with commas."""
 
     client: Literal["kafka-python", "confluent"] = "kafka-python"
@@ -132,8 +179,10 @@ class KafkaConnection(Section):
     @property
     def servers(self) -> list[str]:
         """The brokers to ask first."""
-        given = self.bootstrap_servers
-        return [server.strip() for server in (given.split(",") if isinstance(given, str) else given)]
+        return _hosts(self.bootstrap_servers)
+
+    def doubt(self) -> str | None:
+        return _in_the_clear(self.tls, self.sasl)
 
 
 class KafkaOutputSettings(Section):
@@ -142,7 +191,7 @@ class KafkaOutputSettings(Section):
     topic: Annotated[str, Field(min_length=1)]
     """Its name."""
 
-    bootstrap_servers: str | list[str] | None = None
+    bootstrap_servers: Servers | None = None
     """Brokers to ask first. Without them the connection is that of `source.kafka`, with its `tls` and `sasl`."""
 
     tls: KafkaTlsSettings | None = None
@@ -157,6 +206,9 @@ class KafkaOutputSettings(Section):
             raise ValueError("tls and sasl go with bootstrap_servers: give those too, or none of them")
         return self
 
+    def doubt(self) -> str | None:
+        return _in_the_clear(self.tls, self.sasl)
+
     def connection(self, source: Section) -> KafkaConnection | None:
         """Return how its brokers are reached; None where neither these settings nor those of the source say so."""
         of_source = source if isinstance(source, KafkaConnection) else None
@@ -164,6 +216,21 @@ class KafkaOutputSettings(Section):
             return of_source
         client = KafkaConnection().client if of_source is None else of_source.client
         return KafkaConnection(bootstrap_servers=self.bootstrap_servers, client=client, tls=self.tls, sasl=self.sasl)
+
+    def is_read_by(self, source: Section) -> bool:
+        """Whether what is written to the topic would come back as records of the source."""
+        if not isinstance(source, KafkaSettings) or not self._shares_brokers(source, source):
+            return False
+        return source.reads_topic(self.topic)
+
+    def is_also(self, other: KafkaOutputSettings, source: Section) -> bool:
+        """Whether another output writes to the same topic."""
+        connection = other.connection(source)
+        return self.topic == other.topic and connection is not None and self._shares_brokers(connection, source)
+
+    def _shares_brokers(self, other: KafkaConnection, source: Section) -> bool:
+        own = self.connection(source)
+        return own is not None and not set(own.servers).isdisjoint(other.servers)
 
 
 class KafkaSettings(KafkaConnection, MessageSettings):
@@ -191,9 +258,9 @@ class KafkaSettings(KafkaConnection, MessageSettings):
     """What to leave out where records come faster than they train: nothing by default. Each range that is left out is
     in the journal, so that a resume leaves out the same, and counts in `learnd_records_skipped_total`."""
 
-    group: str | None = "learnd"
+    group: Annotated[str, Field(min_length=1)] | None = "learnd"
     """The consumer group under which each checkpoint's positions are shown to monitors of lag. They are never read
-    back; null: shown nowhere."""
+    back; null: shown nowhere. Daemons that read the same topic show theirs apart only in groups of their own."""
 
     discover_every_s: PositiveFloat = 10.0
     """How often to look for new partitions, in seconds."""
@@ -208,8 +275,6 @@ class KafkaSettings(KafkaConnection, MessageSettings):
     @classmethod
     def _known_start(cls, value: str | dict[str, int]) -> str | dict[str, int]:
         parse_start(value)
-        for name in value if isinstance(value, dict) else ():
-            split_name(name)
         return value
 
     @field_validator("pattern")
@@ -227,6 +292,14 @@ class KafkaSettings(KafkaConnection, MessageSettings):
             raise ValueError("give topic or pattern: one of them")
         if self.topic is not None and not all(self.topics or [""]):
             raise ValueError("topic: name at least one, and none of them empty")
+        if len(set(self.topics)) < len(self.topics):
+            raise ValueError("topic: one of them is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_in_its_topics(self) -> Self:
+        if foreign := self.foreign(parse_start(self.start)):
+            raise ValueError(f"start: {', '.join(foreign)} is of no topic that is read")
         return self
 
     def problem_with(self, fmt: RecordFormat) -> str | None:
@@ -238,6 +311,15 @@ class KafkaSettings(KafkaConnection, MessageSettings):
                 "file; for values that name their schema by its number give source.kafka.registry instead"
             )
         return super().problem_with(fmt)
+
+    def reads_topic(self, topic: str) -> bool:
+        """Whether a topic is one of those that are read."""
+        return topic in self.topics if self.pattern is None else re.fullmatch(self.pattern, topic) is not None
+
+    def foreign(self, rule: Start) -> list[str]:
+        """Return the partitions that a rule names although their topic is not read."""
+        named = rule.offsets if isinstance(rule, Offsets) else ()
+        return [name for name in named if not self.reads_topic(split_name(name)[0])]
 
     @property
     def topics(self) -> Sequence[str]:

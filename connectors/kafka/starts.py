@@ -54,6 +54,10 @@ def parse_start(value: str | Mapping[str, int]) -> Start:
     Raises ValueError on anything else.
     """
     if isinstance(value, Mapping):
+        for name, offset in value.items():
+            split_name(str(name))
+            if not isinstance(offset, int) or offset < 0:
+                raise ValueError(f"{name}: {offset!r} is no offset")
         return Offsets(dict(value))
     if value in ("earliest", "latest"):
         return Earliest() if value == "earliest" else Latest()

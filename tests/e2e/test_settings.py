@@ -135,7 +135,10 @@ def test_a_checkpoint_of_another_model_is_refused(zygote: Zygote, digest: str, t
     assert succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()["digest"] == digest
 
 
-@pytest.mark.parametrize("change", ["train.optimizer={sgd: {learning_rate: 0.001}}", "train.batch_size=32"])
+@pytest.mark.parametrize(
+    "change",
+    ["train.optimizer={sgd: {learning_rate: 0.001}}", "train.batch_size=32", "source.files.max_record_bytes=4096"],
+)
 def test_settings_that_change_after_a_kill_hold_from_the_next_call_on(
     zygote: Zygote, tmp_path: Path, change: str
 ) -> None:

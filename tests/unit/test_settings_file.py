@@ -26,6 +26,9 @@ samples:
 """
 
 
+LONGER = "source.files.max_record_bytes=4096"
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Any:
     def write(text: str | bytes) -> Path:
@@ -251,7 +254,7 @@ def test_the_fingerprint_tells_what_is_learned_from_and_nothing_else(write: Any,
     print_ = fingerprint(load_settings(path))
     for same in ("http.listen=null", "checkpoint.keep=9", "source={stdin: {}}", "train.max_updates_per_call=8"):
         assert fingerprint(load_settings(path, (same,))) == print_
-    for other in ("train.batch_size=2", "model.dropout=0.1", "samples.features.amount=integer", "train.seed=8"):
+    for other in ("train.batch_size=2", "model.dropout=0.1", "samples.features.amount=integer", "train.seed=8", LONGER):
         assert fingerprint(load_settings(path, (other,))) != print_
     moved = tmp_path / "moved"
     moved.mkdir()

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from connectors.kafka.python_client import connection_options
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
+from daemon.errors import SettingsError
+from daemon.first_look import doubts, problems
 from daemon.settings import Settings, SourceChoice
 from daemon.settings_file import as_file, load_settings
 
@@ -33,7 +35,7 @@ def test_starts(given: Any, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "newest", "2h", "-2w", "-h", "yesterday", "1969-01-01", {"clicks": 3}, {"a/x": 3}]
+    "given", ["", "newest", "2h", "-2w", "-h", "yesterday", "1969-01-01", {"clicks": 3}, {"a/x": 3}, {"clikcs/0": 3}]
 )
 def test_a_start_that_means_nothing_is_refused(given: Any) -> None:
     with pytest.raises(ValidationError):
@@ -47,6 +49,14 @@ def test_a_start_that_means_nothing_is_refused(given: Any) -> None:
         {"topic": "a", "pattern": "b"},
         {"topic": []},
         {"topic": ["a", ""]},
+        {"topic": ["a", "a"]},
+        {"topic": "a", "bootstrap_servers": ""},
+        {"topic": "a", "bootstrap_servers": []},
+        {"topic": "a", "bootstrap_servers": "broker"},
+        {"topic": "a", "bootstrap_servers": ["a:9092", "b:0"]},
+        {"topic": "a", "bootstrap_servers": "a:9092,"},
+        {"topic": "a", "group": ""},
+        {"pattern": "click.*", "start": {"clacks/0": 3}},
         {"pattern": "(("},
         {"topic": "a", "start": {"a/0": -1}},
         {"topic": "a", "tls": {"certificate": "x"}},
@@ -69,6 +79,86 @@ def test_what_names_no_partition(name: str) -> None:
 def test_servers_are_a_list_or_a_text() -> None:
     assert KafkaSettings(topic="a", bootstrap_servers="a:1, b:2").servers == ["a:1", "b:2"]
     assert KafkaSettings(topic="a", bootstrap_servers=["a:1", "b:2"]).servers == ["a:1", "b:2"]
+    assert KafkaSettings(topic="a", bootstrap_servers="[::1]:9092").servers == ["[::1]:9092"]
+
+
+def test_a_password_in_the_address_of_the_registry_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValidationError) as caught:
+        KafkaSettings(topic="a", registry={"url": "https://ali:sesame@registry:8081"})  # type: ignore[arg-type]
+    (error,) = caught.value.errors()
+    assert "username and password_file" in error["msg"]
+    assert "sesame" not in error["msg"]
+
+
+WHOLE = {"samples": {"features": {"a": "float"}, "label": "y"}, "source": {"kafka": {"topic": "clicks"}}}
+ELSEWHERE = {"topic": "clicks", "bootstrap_servers": "elsewhere:9092"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dead_letters": {"kafka": {"topic": "clicks"}}}, "dead_letters.kafka.topic: source.kafka reads clicks"),
+        ({"predictions": {"kafka": {"topic": "clicks"}}}, "predictions.kafka.topic: source.kafka reads clicks"),
+        (
+            {"predictions": {"kafka": {"topic": "clicks-scored"}}, "source": {"kafka": {"pattern": "clicks.*"}}},
+            "predictions.kafka.topic: source.kafka reads clicks-scored",
+        ),
+        (
+            {"predictions": {"kafka": {"topic": "out"}}, "dead_letters": {"kafka": {"topic": "out"}}},
+            "predictions.kafka.topic: dead letters are written to out already",
+        ),
+        (
+            {
+                "source": {"stdin": {}},
+                "predictions": {"kafka": ELSEWHERE},
+                "dead_letters": {"kafka": {**ELSEWHERE, "bootstrap_servers": ["another:9092", "elsewhere:9092"]}},
+            },
+            "predictions.kafka.topic: dead letters are written to clicks already",
+        ),
+    ],
+)
+def test_what_is_written_must_not_come_back(given: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Settings.model_validate({**WHOLE, **given})
+
+
+def test_a_topic_of_the_same_name_elsewhere_is_another_one() -> None:
+    letters = {"kafka": {**ELSEWHERE, "bootstrap_servers": "another:9092"}}
+    Settings.model_validate({**WHOLE, "predictions": {"kafka": ELSEWHERE}, "dead_letters": letters})
+
+
+def test_files_that_cannot_be_read_are_found_before_a_run(tmp_path: Path) -> None:
+    path, password = tmp_path / "learnd.yaml", tmp_path / "password"
+    password.write_text("sesame")
+    path.write_text(
+        "source:\n  kafka:\n    topic: clicks\n    tls:\n      ca: ca.pem\n      certificate: password\n"
+        "      key: key.pem\n    sasl: {mechanism: OAUTHBEARER, token_path: token}\n"
+        "samples: {features: {a: float}, label: y}\n"
+        "predictions: {kafka: {topic: scored, bootstrap_servers: 'b:1', tls: {ca: other.pem}}}\n"
+    )
+    assert load_settings(path).source.name == "kafka", "what a state directory remembers may name files that are gone"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, further=problems)
+    assert caught.value.problems == [
+        f"{path}:{line}: {key}: {tmp_path / name} cannot be read: No such file or directory"
+        for line, key, name in (
+            (5, "source.kafka.tls.ca", "ca.pem"),
+            (7, "source.kafka.tls.key", "key.pem"),
+            (8, "source.kafka.sasl.token_path", "token"),
+            (10, "predictions.kafka.tls.ca", "other.pem"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(("tls", "expected"), [(None, ["source.kafka", "predictions.kafka"]), ({}, [])])
+def test_a_password_that_goes_unencrypted_is_doubted(tls: Any, expected: list[str]) -> None:
+    access = {"sasl": {"mechanism": "PLAIN", "username": "ali", "password": "sesame"}, "tls": tls}
+    output = {"topic": "scored", "bootstrap_servers": "b:1", **access}
+    given = {**WHOLE, "source": {"kafka": {"topic": "clicks", **access}}, "predictions": {"kafka": output}}
+    found = list(doubts(Settings.model_validate(given)))
+    assert found == [
+        f"{key}: PLAIN without tls shows the password to whoever listens on the way to the brokers" for key in expected
+    ]
 
 
 def settings_with_secret(folder: Path) -> Settings:
