@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from kafka.errors import (
     CorruptRecordError,
     KafkaConfigurationError,
     KafkaError,
-    KafkaTimeoutError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
@@ -25,7 +25,10 @@ from kafka.errors import (
     UnsupportedVersionError,
     for_code,
 )
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
 from kafka.net.sasl.oauth import AbstractTokenProvider
+from kafka.net.selector import NetworkSelector
 
 from connectors.kafka.client import (
     POLL_RECORDS,
@@ -195,37 +198,59 @@ class PythonAsking:
         self._admin.close()
 
 
-class _refusals:  # noqa: N801  (used as a statement)
-    """Turns the errors of kafka-python that no waiting mends into RefusedError.
-
-    While it connects for the first time, it tries again after any of them, and in the end tells of the time alone.
-    """
-
-    def __enter__(self) -> None:
-        TROUBLE.refusal = None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, KafkaTimeoutError) and TROUBLE.refusal is not None:
-            error = TROUBLE.refusal
-        if error is not None and _is_refusal(error):
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the errors of kafka-python that no waiting mends into RefusedError."""
+    try:
+        yield
+    except Exception as error:
+        if _is_refusal(error):
             raise RefusedError(f"{type(error).__name__.removesuffix('Error')}: {error}") from error
+        raise
 
 
 def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, _REFUSALS) or _TLS_REFUSAL.search(str(error)) is not None
 
 
+class _Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
+    """kafka-python's connections, told at once when the brokers refuse the first of them."""
+
+    def __init__(self, **configs: Any) -> None:
+        net = NetworkSelector(**configs)
+        super().__init__(net, _Connections(net, **configs))
+
+
+class _Connections(KafkaConnectionManager):  # type: ignore[misc]
+    """By itself, version 3.0.12 tries for as long as it may to connect, and tells of the time alone."""
+
+    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
+        await super()._connect(node, conn, **options)
+        error = conn.init_future.exception if conn.init_future.failed() else None
+        if error is not None and self.cluster.is_bootstrap(node.node_id) and _is_refusal(error):
+            self._auth_failures[node.node_id] = error  # what the next attempt raises
+
+    async def _build_transport(self, *arguments: Any, **options: Any) -> Any:
+        """Have the data read that comes right before the end: the reason for it, which 3.0.12 drops."""
+        transport = await super()._build_transport(*arguments, **options)
+        receive = transport._sock_recv  # noqa: SLF001  (it has no other way)
+
+        def received() -> tuple[bytes, Exception | None]:
+            data, error = receive()
+            return data, None if data else error  # the end is there to be found again
+
+        transport._sock_recv = received  # noqa: SLF001
+        return transport
+
+
 class _Complaints(logging.Handler):
-    """Keeps what kafka-python last complained about, and the last error among it that no waiting mends."""
+    """Keeps what kafka-python last complained about."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         TROUBLE.text = record.getMessage()
-        for part in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(part, BaseException) and _is_refusal(part):
-                TROUBLE.refusal = part
 
 
 _complaints = _Complaints()
@@ -245,6 +270,7 @@ def connection_options(settings: KafkaConnection) -> dict[str, Any]:
     """Return the options that a connection of any kind takes."""
     _quieten()
     options: dict[str, Any] = {
+        "kafka_client": _Client,
         "bootstrap_servers": settings.servers,
         "client_id": "learnd",
         "bootstrap_timeout_ms": _CONNECT_MS,

@@ -7,7 +7,6 @@ class Trouble:
     """Filled by the clients, from any thread."""
 
     text = ""
-    refusal: BaseException | None = None  # the last among them that no waiting mends
 
 
 TROUBLE = Trouble()
