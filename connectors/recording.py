@@ -19,6 +19,9 @@ from connectors.settings import RecordingSettings
 from daemon.errors import SourceError
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
+_MOST_WAITING = 256 << 20
+_RECORD_BYTES = 200  # that a record takes beside what it holds
+
 log = structlog.get_logger()
 
 
@@ -28,8 +31,17 @@ class RecordingSource:
     live = False
     lag_unit: Literal["records", "bytes"] = "records"
 
-    def __init__(self, settings: RecordingSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: RecordingSettings,
+        fmt: RecordFormat,
+        _state: Path | None = None,
+        *,
+        most_waiting: int = _MOST_WAITING,
+    ) -> None:
+        """`most_waiting` bytes of other partitions are kept in memory while a journal is repeated."""
         self._settings = settings
+        self._most_waiting = most_waiting
         self._format = fmt
         self._book = Book({}, [])
         self._values = self._make_values()
@@ -89,7 +101,7 @@ class RecordingSource:
         if partition not in self._header.starts:
             raise SourceError(f"{partition}: the recording {self._settings.path} holds nothing of it")
         if self._ranges is None:
-            self._ranges = _RecordedRanges(self._settings.path, self._book, self._values)
+            self._ranges = _RecordedRanges(self._settings.path, self._book, self._values, self._most_waiting)
         yield from self._ranges.read(partition, start, end)
         self._positions[partition] = end
 
@@ -127,12 +139,19 @@ class RecordingSource:
 
 
 class _RecordedRanges(Ranges):
-    """Reads the file once, in its order. What it comes by of other partitions is kept until its turn comes."""
+    """Reads the file once, in its order. What it comes by of other partitions is kept until its turn comes.
 
-    def __init__(self, path: Path, book: Book, values: Values) -> None:
+    Where that is too much, the partition with most of it is read by itself from then on, from the file's beginning.
+    """
+
+    def __init__(self, path: Path, book: Book, values: Values, most_waiting: int) -> None:
         super().__init__(book, values)
+        self._path = path
+        self._most_waiting = most_waiting
         self._records = _whole(path)
         self._waiting: dict[str, list[Fetched]] = {}
+        self._bytes = 0  # at most, of what waits
+        self._alone: dict[str, Iterator[Fetched]] = {}
 
     def _next(self, partition: str, position: int, end: int) -> Fetched:
         waiting = self._waiting.setdefault(partition, [])
@@ -140,12 +159,34 @@ class _RecordedRanges(Ranges):
             if waiting:
                 waiting.pop(0)
                 continue
-            fetched = next(self._records, None)
+            fetched = next(self._alone.get(partition, self._records), None)
             if fetched is None:
                 raise gone(partition, position, end, "the recording ends before them")
-            self._waiting.setdefault(fetched.partition, []).append(fetched)
+            if fetched.partition == partition or fetched.partition not in self._alone:
+                self._keep(fetched, partition)
         waiting[0] = waiting[0].rows(waiting[0].offsets >= position)
         return first_up_to(waiting, partition, position, end)
+
+    def _keep(self, fetched: Fetched, awaited: str) -> None:
+        self._waiting.setdefault(fetched.partition, []).append(fetched)
+        self._bytes += _size(fetched)
+        if self._bytes > self._most_waiting:
+            sizes = {name: sum(map(_size, waiting)) for name, waiting in self._waiting.items()}
+            self._bytes = sum(sizes.values())
+            others = sizes.keys() - self._alone.keys() - {awaited}
+            if others and self._bytes > self._most_waiting:
+                self._set_apart(max(sorted(others), key=sizes.__getitem__))
+
+    def _set_apart(self, name: str) -> None:
+        """Forget what waits of a partition, and have it read by itself."""
+        self._bytes -= sum(map(_size, self._waiting[name]))
+        self._waiting[name].clear()
+        self._alone[name] = (fetched for fetched in _whole(self._path) if fetched.partition == name)
+
+
+def _size(fetched: Fetched) -> int:
+    """Return about how many bytes of memory records take."""
+    return _RECORD_BYTES * len(fetched.offsets) + sum(len(part or b"") for part in (*fetched.values, *fetched.keys))
 
 
 def _whole(path: Path) -> Iterator[Fetched]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -27,7 +28,9 @@ FORMATS = (".jsonl", ".jsonl.zst", ".parquet")
 _KEY = "learnd_recording"
 _BEGINNING = b'{"learnd_recording":'
 _ROWS = 10_000  # written together
-_AT_ONCE = 1000  # read together
+_ROWS_BYTES = 16 << 20  # likewise
+_AT_ONCE = 1000  # rows, read together
+_AT_ONCE_BYTES = 1 << 20  # of lines, likewise
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,12 +104,13 @@ class LinesWriter:
 
     def write(self, fetched: Fetched) -> None:
         """Write records. Raises OSError."""
-        rows = (_row(fetched.partition, record) for record in _records(fetched))
-        self._file.write(b"".join(self._encode(row) + b"\n" for row in rows))
+        for record in _records(fetched):
+            self._file.write(self._encode(_row(fetched.partition, record)) + b"\n")
 
     def close(self) -> None:
-        self._file.close()
-        self._raw.close()
+        """Raises OSError."""
+        with self._raw:
+            self._file.close()
 
 
 class ParquetWriter:
@@ -117,10 +121,12 @@ class ParquetWriter:
         self._file = pq.ParquetWriter(path, schema, compression="zstd")
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
 
     def write(self, fetched: Fetched) -> None:
         """Write records. Raises OSError."""
         for record in _records(fetched):
+            self._bytes += len(record.key or b"") + len(record.value or b"")
             headers = [{"name": name, "value": value} for name, value in record.headers]
             self._rows.append(
                 {
@@ -132,16 +138,28 @@ class ParquetWriter:
                     "value": record.value,
                 }
             )
-        if len(self._rows) >= _ROWS:
-            self._flush()
+            if len(self._rows) >= _ROWS or self._bytes >= _ROWS_BYTES:
+                self._flush()
 
     def close(self) -> None:
-        self._flush()
-        self._file.close()
+        """Raises OSError."""
+        with _as_os_errors(), self._file:
+            self._flush()
 
     def _flush(self) -> None:
-        self._file.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        with _as_os_errors():
+            self._file.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows.clear()
+        self._bytes = 0
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Turn what Arrow raises where a file cannot be written into OSError."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise OSError(str(error)) from error
 
 
 def read_header(path: Path) -> Header | None:
@@ -178,14 +196,15 @@ def _line_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
     decode = msgspec.json.Decoder(_Row).decode
     with _opened(path) as file:
         file.readline()
-        while lines := list(islice(file, _AT_ONCE)):
+        while lines := file.readlines(_AT_ONCE_BYTES):
             yield [_of_row(decode(line)) for line in lines]
 
 
 def _parquet_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_AT_ONCE):
-            yield [(row["partition"], _of_mapping(row)) for row in batch.to_pylist()]
+        for group in range(file.num_row_groups):  # no batch is of several: each is written in bounds
+            for batch in file.iter_batches(_AT_ONCE, row_groups=[group]):
+                yield [(row["partition"], _of_mapping(row)) for row in batch.to_pylist()]
 
 
 def _opened(path: Path) -> io.BufferedReader:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from connectors.kafka.book import partitions_of
 from connectors.kafka.client import Fetched, OutOfRangeError, Reading, RefusedError, Topic, watched
 from connectors.kafka.fetching import resolve
 from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.starts import Offsets, parse_start
+from connectors.kafka.starts import Offsets, Start, parse_start
 from connectors.kafka.trouble import TROUBLE
 from connectors.kafka.upkeep import refused
 from connectors.recordings import FORMATS, Header, Writer, writer
-from daemon.errors import SettingsError, SourceError, StoreError
+from daemon.errors import LearndError, SettingsError, SourceError, StoreError
 from daemon.values import Positions
 
 _POLL_S = 0.2
@@ -41,25 +42,27 @@ class Recorder:
     def record(self, path: Path, end: str | dict[str, int], stop: Callable[[], bool], show: Callable[[], None]) -> bool:
         """Write the recording, and return whether it is whole: not where it was stopped, which leaves no file.
 
-        Raises SourceError where the records do not come, StoreError where the file cannot be written.
+        Raises SourceError where the records do not come, StoreError where the file cannot be written, SettingsError
+        where it is not clear what is meant.
         """
         form = next((form for form in FORMATS if path.name.endswith(form)), None)
         if form is None:
             raise SettingsError([f"{path}: the name of a recording ends in one of {', '.join(FORMATS)}"])
-        self._trying(lambda reading: self._choose(reading, end))
+        rule = self._parsed(end)
+        self._trying(lambda reading: self._choose(reading, rule), stop)
         unfinished = path.with_name(f".{path.name}.unfinished")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = writer(unfinished, form, self._header)
-            self._trying(lambda reading: self._copy(reading, file, stop, show))
-            file.close()
-            if stop():
-                unfinished.unlink()
-                return False
-            unfinished.replace(path)
+            with closing(writer(unfinished, form, self._header)) as file:
+                self._trying(lambda reading: self._copy(reading, file, stop, show), stop)
+            if not stop():
+                unfinished.replace(path)
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror or error}. Give another --to.") from error
-        return True
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        return not stop()
 
     @property
     def share(self) -> float:
@@ -67,13 +70,27 @@ class Recorder:
         total = sum(self._header.ends.values()) - sum(self._header.starts.values())
         return (sum(self._positions.values()) - sum(self._header.starts.values())) / total if total else 1.0
 
-    def _choose(self, reading: Reading, end: str | dict[str, int]) -> None:
+    def _parsed(self, end: str | dict[str, int]) -> Start:
+        try:
+            rule = parse_start(end)
+        except ValueError as error:
+            raise SettingsError([f"--end: {error}"]) from error
+        self._refuse("--end", self.settings.foreign(rule))
+        return rule
+
+    def _refuse(self, key: str, partitions: Iterable[str]) -> None:
+        if names := ", ".join(sorted(partitions)):
+            raise SettingsError([f"{key}: {names} is none of the partitions that are recorded; correct its name"])
+
+    def _choose(self, reading: Reading, rule: Start) -> None:
         """Find out what is to be recorded."""
         ids = self._topics()
         names, now_s = partitions_of(ids), time.time()
         last = reading.ends(names)
-        starts = resolve(reading, names, parse_start(self.settings.start), now_s)
-        rule = parse_start(end)
+        first = parse_start(self.settings.start)
+        for key, given in (("start", first), ("--end", rule)):
+            self._refuse(key, set(given.offsets if isinstance(given, Offsets) else ()) - set(names))
+        starts = resolve(reading, names, first, now_s)
         chosen = last | dict(rule.offsets) if isinstance(rule, Offsets) else resolve(reading, names, rule, now_s)
         ends = {name: max(starts[name], min(chosen[name], last[name])) for name in names}
         self._header = Header(topics={name: topic.id for name, topic in ids.items()}, starts=starts, ends=ends)
@@ -108,10 +125,10 @@ class Recorder:
             self.records += len(wanted.offsets)
         self._positions[fetched.partition] = min(int(fetched.offsets[-1]) + 1, end)
 
-    def _trying(self, do: Callable[[Reading], None]) -> None:
-        """Do something with a connection; again with a new one where that is of use."""
+    def _trying(self, do: Callable[[Reading], None], stop: Callable[[], bool]) -> None:
+        """Do something with a connection; again with a new one where that is of use, until it is to stop."""
         failed_s, positions = time.monotonic(), dict(self._positions)
-        while True:
+        while not stop():
             reading = None
             try:
                 reading = clients.reading(self.settings)
@@ -120,7 +137,7 @@ class Recorder:
                 raise refused(self.settings, error) from error
             except OutOfRangeError as error:
                 raise SourceError(f"records were deleted before they were recorded: {error}. Begin later.") from error
-            except (SourceError, StoreError):
+            except LearndError:
                 raise
             except Exception as error:  # whatever a client throws, it is built anew
                 if positions != self._positions:
@@ -136,7 +153,8 @@ class Recorder:
                 return
             finally:
                 if reading is not None:
-                    reading.close()
+                    with suppress(Exception):  # it is not used any more
+                        reading.close()
 
     def _topics(self) -> dict[str, Topic]:
         asking = clients.asking(self.settings)
