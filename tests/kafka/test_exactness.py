@@ -174,7 +174,7 @@ def follow_journal(folder: Path, copy: Path, zygote: Zygote) -> Path:
     """Run the whole journal from the first checkpoint on, without a kill, and return the state directory."""
     shutil.copytree(folder, copy)
     state = copy / "state"
-    first, *later = sorted((state / "checkpoints").iterdir())
+    first, *later = sorted((state / "checkpoints").glob("[0-9]*"))
     assert json.loads((first / "manifest.json").read_text())["samples_trained"] == 0
     assert len(later) > KILLS
     for checkpoint in later:

@@ -197,5 +197,11 @@ def history(state: Path, event: str = "score") -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "time"} for line in lines if line["event"] == event]
 
 
+def consumed(state: Path) -> int:
+    """Return the sum of the positions of the newest checkpoint. One that is being written is hidden, and not whole."""
+    newest = max((state / "checkpoints").glob("[0-9]*"), default=None)
+    return 0 if newest is None else sum(json.loads((newest / "manifest.json").read_text())["positions"].values())
+
+
 def dead_letters(state: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (state / "dead-letters.jsonl").read_text().splitlines()]

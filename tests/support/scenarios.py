@@ -82,7 +82,7 @@ def passing(rng: random.Random, failpoint: str) -> int:
 
 def seen(state: Path) -> Any:
     """Return how often each id has trained, by the newest checkpoint's own variables."""
-    newest = max((state / "checkpoints").iterdir())
+    newest = max((state / "checkpoints").glob("[0-9]*"))
     arrays = load_file(newest / "arrays.safetensors")
     (name,) = [name for name in arrays if name.startswith("learner/") and name.endswith("/seen")]
     return arrays[name]
