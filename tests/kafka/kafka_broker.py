@@ -9,15 +9,12 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
-import ctypes
 import functools
 import hashlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -29,11 +26,11 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError
+from server_process import JAVA, ServerProcess
 
 POM = Path(__file__).with_name("pom.xml")
 IMAGE = "apache/kafka:4.1.0"
 _UP_WITHIN_S = 90.0
-_PR_SET_PDEATHSIG = 1
 
 SERVER = """
 process.roles=broker,controller
@@ -99,8 +96,8 @@ class Broker:
         pass
 
 
-class LocalBroker(Broker):
-    """A broker process of Apache's jars, in a directory of its own."""
+class LocalBroker(ServerProcess, Broker):
+    """A broker process of Apache's jars."""
 
     own = True
 
@@ -115,13 +112,9 @@ class LocalBroker(Broker):
         """`listeners` are further ones, {name: protocol}, `advertised` the addresses of those that go by another one;
         `extra` goes into the settings, `scram` are users."""
         listeners = listeners or {}
-        port, controller, *ports = _free_ports(2 + len(listeners))
-        super().__init__(f"127.0.0.1:{port}")
+        port, controller, *ports = free_ports(2 + len(listeners))
+        self._set_up(libs, f"127.0.0.1:{port}", memory="512m")
         self.listeners = {name: f"127.0.0.1:{other}" for name, other in zip(listeners, ports, strict=True)}
-        self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
-        self._java = ["java", "-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
-        self._settings = self._folder / "server.properties"
-        self.data = self._folder / "data"
         text = SERVER.format(
             port=port,
             controller=controller,
@@ -132,65 +125,27 @@ class LocalBroker(Broker):
             ),
             protocols="".join(f",{name}:{protocol}" for name, protocol in listeners.items()),
         )
-        self._settings.write_text(text + extra)
-        self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.stop)
-        cluster = cluster_id()
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._settings)]
-        tool += [part for user in scram for part in ("--add-scram", user)]
+        scram_options = [part for user in scram for part in ("--add-scram", user)]
+        self._format(text + extra, "--standalone", "-t", cluster_id(), *scram_options)
+
+    def command(self) -> Sequence[str]:
+        return [*self._java, "kafka.Kafka", str(self._settings)]
+
+    def answers(self) -> bool:
+        return _answers(self.bootstrap)
+
+    def _set_up(self, libs: Path, bootstrap: str, memory: str) -> None:
+        ServerProcess.__init__(self, "kafka")
+        Broker.__init__(self, bootstrap)
+        self._java = [*JAVA, f"-Xmx{memory}", "-cp", f"{libs}/*"]
+        self._settings = self.folder / "server.properties"
+        self.data = self.folder / "data"
+
+    def _format(self, settings: str, *options: str) -> None:
+        """Write the settings, and make the directories that they name."""
+        self._settings.write_text(settings)
+        tool = ["kafka.tools.StorageTool", "format", "-c", str(self._settings), *options]
         subprocess.run([*self._java, *tool], check=True, capture_output=True)
-
-    def start(self) -> LocalBroker:
-        """Start it, again after `kill`, and wait until it answers."""
-        self.launch()
-        self.await_answer()
-        return self
-
-    def launch(self) -> None:
-        log = (self._folder / "broker.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [*self._java, "kafka.Kafka", str(self._settings)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (one call of the system)
-            )
-
-    def await_answer(self) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + _UP_WITHIN_S
-        while not _answers(self.bootstrap):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self._folder / "broker.log").read_text()[-2000:])
-            time.sleep(0.2)
-
-    def end(self) -> None:
-        """Let it shut down cleanly: others take over what it leads."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def suspend(self) -> None:
-        """Let it hang: connections stay open, and nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        self._end(signal.SIGKILL)  # its data goes as well
-        shutil.rmtree(self._folder, ignore_errors=True)
-        atexit.unregister(self.stop)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
 
 
 def cluster_id() -> str:
@@ -202,29 +157,21 @@ class Node(LocalBroker):
     """One of several brokers of a cluster."""
 
     def __init__(self, libs: Path, number: int, ports: Sequence[int], controllers: Sequence[int], cluster: str) -> None:
-        Broker.__init__(self, f"127.0.0.1:{ports[number]}")
-        self._folder = Path(tempfile.mkdtemp(prefix="learnd-kafka-"))
-        self._java = ["java", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*"]
-        self._settings = self._folder / "server.properties"
-        self.data = self._folder / "data"
-        self._process = None
+        self._set_up(libs, f"127.0.0.1:{ports[number]}", memory="384m")
         voters = ",".join(f"{index + 1}@127.0.0.1:{port}" for index, port in enumerate(controllers))
         text = SERVER.format(
             port=ports[number], controller=controllers[number], data=self.data, others="", advertised="", protocols=""
         )
         lines = [line for line in text.splitlines() if not line.startswith(("node.id", "controller.quorum"))]
         lines += [f"node.id={number + 1}", f"controller.quorum.voters={voters}", "controlled.shutdown.enable=true"]
-        self._settings.write_text("\n".join(lines) + "\n")
-        atexit.register(self.stop)
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings)]
-        subprocess.run([*self._java, *tool], check=True, capture_output=True)
+        self._format("\n".join(lines) + "\n", "-t", cluster)
 
 
 class Cluster(Broker):
     """Three brokers."""
 
     def __init__(self, libs: Path) -> None:
-        ports = _free_ports(6)
+        ports = free_ports(6)
         cluster = cluster_id()
         self.brokers = [Node(libs, number, ports[:3], ports[3:], cluster) for number in range(3)]
         super().__init__(",".join(broker.bootstrap for broker in self.brokers))
@@ -242,7 +189,7 @@ class DockerBroker(Broker):
     """A broker in a container."""
 
     def __init__(self, docker: str) -> None:
-        (port,) = _free_ports(1)
+        (port,) = free_ports(1)
         super().__init__(f"127.0.0.1:{port}")
         environment = {
             "KAFKA_NODE_ID": "1",
@@ -357,13 +304,9 @@ def _answers(bootstrap: str) -> bool:
     return True
 
 
-def _free_ports(count: int) -> Sequence[int]:
+def free_ports(count: int) -> Sequence[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

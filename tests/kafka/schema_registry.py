@@ -2,73 +2,41 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import json
 import shutil
-import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
-import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kafka_broker import UnavailableError, _die_with_parent, _free_ports, cache_folder
+from kafka_broker import UnavailableError, cache_folder, free_ports
+from server_process import JAVA, ServerProcess
 
 ARTIFACT = "io.apicurio:apicurio-registry-app:2.5.11.Final:tar.gz:all"
-_UP_WITHIN_S = 90.0
 
 
-class SchemaRegistry:
-    """A registry process, which can be killed and started again, empty then."""
+class SchemaRegistry(ServerProcess):
+    """A registry process: empty when it is started again."""
 
     def __init__(self, libs: Path) -> None:
-        (self._port,) = _free_ports(1)
-        (jar,) = libs.glob("apicurio-registry-app-*-runner.jar")
+        super().__init__("registry")
+        (self._port,) = free_ports(1)
+        (self._jar,) = libs.glob("apicurio-registry-app-*-runner.jar")
         self.url = f"http://127.0.0.1:{self._port}/apis/ccompat/v7"
-        self._folder = Path(tempfile.mkdtemp(prefix="learnd-registry-"))
-        options = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+    def command(self) -> Sequence[str]:
         listening = [f"-Dquarkus.http.port={self._port}", "-Dquarkus.http.host=127.0.0.1"]
-        self._command = ["java", *options, *listening, "-jar", str(jar)]
-        self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.stop)
+        return [*JAVA, "-Xmx384m", *listening, "-jar", str(self._jar)]
 
-    def start(self) -> SchemaRegistry:
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (one call of the system)
-            )
-        deadline = time.monotonic() + _UP_WITHIN_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self._folder / "log").read_text()[-2000:])
-            time.sleep(0.2)
-        return self
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
-        atexit.unregister(self.stop)
-
-    def suspend(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
 
     def register(self, subject: str, schema: Any, references: list[dict[str, Any]] | None = None) -> int:
         """Register a schema and return its number."""
@@ -80,11 +48,6 @@ class SchemaRegistry:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return int(json.loads(answer.read())["id"])
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as answer:
-            return bool(answer.status == 200)
-        return False
 
 
 @functools.cache
