@@ -122,8 +122,11 @@ class Calls:
 
 
 def _reason(error: Exception, most: int = 3) -> str:
-    """Return what went wrong: in TensorFlow's message, what is behind the frames of the function that it traced."""
+    """Return what went wrong: behind the frames of a function that TensorFlow traced, and behind Keras' mention of the
+    layer.
+    """
     lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
     told = [line for line in lines if line]
-    raised = [index for index, line in enumerate(told) if _RAISED.match(line)]
-    return " ".join(told[raised[-1] :][:most] if raised else told[:1])
+    if raised := [index for index, line in enumerate(told) if _RAISED.match(line)]:
+        return " ".join(told[raised[-1] :][:most])
+    return " ".join(told[: 2 if told and told[0].startswith("Exception encountered") else 1])

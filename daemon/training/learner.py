@@ -98,7 +98,7 @@ class Learner:
             clip_norm=take_global_clip_norm(self._optimizer),
             outputs=task.outputs,
             widths=((self._spec.width,), (task.label_columns,), ()),
-            infer=tf.function(self._inference, reduce_retracing=True),
+            infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
             kept=self._variables,
         )
 

@@ -96,7 +96,7 @@ class LearningRate:
         """Return the schedule at each of the counts, by a compiled loop, as long as that of the updates."""
         assert callable(self._base), "a number needs no counts"
         if self._compiled is None:
-            self._compiled = tf.function(partial(_each, self._base), jit_compile=True)
+            self._compiled = tf.function(partial(_each, self._base), jit_compile=True, autograph=False)
         padded = np.resize(counts - self.phase_start, size + 1)
         rates: Float32 = self._compiled(padded, tf.constant(len(counts))).numpy()[: len(counts)]
         return rates
@@ -104,6 +104,8 @@ class LearningRate:
 
 def _each(schedule: Schedule, counts: Any, size: Any) -> Any:
     rates = tf.TensorArray(tf.float32, size=counts.shape[0], element_shape=())
-    for k in tf.range(size):
-        rates = rates.write(k, tf.cast(schedule(counts[k]), tf.float32))
-    return rates.stack()
+
+    def body(k: Any, rates: Any) -> tuple[Any, Any]:
+        return k + 1, rates.write(k, tf.cast(schedule(counts[k]), tf.float32))
+
+    return tf.while_loop(lambda k, _: k < size, body, (tf.constant(0), rates))[1].stack()

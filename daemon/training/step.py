@@ -72,7 +72,9 @@ class Updates:
         self._own_prediction = predicts_differently(self._model)
         self._as_probabilities = link(self._loss)
         self.traces = 0
-        self._function = tf.function(self._loop, jit_compile=xla, input_signature=signature)
+        # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
+        # layers are never converted by Keras.
+        self._function = tf.function(self._loop, jit_compile=xla, input_signature=signature, autograph=False)
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:

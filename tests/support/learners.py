@@ -41,8 +41,8 @@ def learner(
     phases: list[dict[str, Any]] | None = None,
     **train: Any,
 ) -> Learner:
-    """Return a learner whose calls are of one compiled length, unless told otherwise: compiling takes a second."""
-    settings = TrainSettings(**{"max_updates_per_call": 32, **train})
+    """Return a learner in graph mode with calls of one length, unless told otherwise: XLA takes seconds to compile."""
+    settings = TrainSettings(**{"max_updates_per_call": 32, "xla": False, **train})
     chosen = [PhaseSettings.model_validate(phase) for phase in phases or []]
     return Learner(ModelSettings(**(model or {})), settings, spec, GuardSettings(**(guard or {})), chosen)
 

@@ -7,6 +7,7 @@ Reads JSON lines on standard input and answers each with one on standard output:
 - `{"wait": pid}` is answered `{"status"}` once it has ended: the exit code, negative where a signal ended it.
 """
 
+import gc
 import json
 import os
 import resource
@@ -54,6 +55,7 @@ def _become(request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported is garbage in no fork
     running: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)

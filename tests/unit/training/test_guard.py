@@ -98,17 +98,17 @@ def test_a_stray_leaves_every_variable_as_it_was_but_the_guards(train: dict[str,
 
 
 def test_its_statistics_are_state() -> None:
-    whole, half = learner(NUMBERS, xla=False), learner(NUMBERS, xla=False)
+    whole, half = learner(NUMBERS), learner(NUMBERS)
     whole.update(call(0, 32, 1, 4))
     half.update(call(0, 16, 1, 4))
-    resumed = learner(NUMBERS, xla=False)
+    resumed = learner(NUMBERS)
     resumed.restore(*half.state())
     resumed.update(call(16, 16, 1, 4))
     assert bits(resumed) == bits(whole)
 
 
 def test_turned_off_it_has_no_variables() -> None:
-    one = learner(NUMBERS, guard={"sigma": None}, xla=False)
+    one = learner(NUMBERS, guard={"sigma": None})
     assert not [name for name in one.state()[0] if name.startswith("guard")]
     y = Y.copy()
     y[40] = 1e9
