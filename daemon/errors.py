@@ -64,6 +64,10 @@ class StoreError(LearndError):
     exit_code = 74
 
 
+class OutputError(StoreError):
+    """Raised when an output is refused for good, so that no checkpoint can be made any more."""
+
+
 class StateMismatchError(StoreError):
     """Raised when a checkpoint holds variables that the model of these settings does not have, or the reverse."""
 

@@ -133,6 +133,12 @@ class Message:
     headers: Sequence[tuple[str, bytes]] = ()
     timestamp_ms: int | None = None  # None: now
 
+    @property
+    def size(self) -> int:
+        """Its bytes, but for what brokers add."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
 
 class Writing(Protocol):
     """A connection that writes to one topic: what it sends again by itself is there once. For one thread."""

@@ -18,7 +18,7 @@ from connectors.kafka.client import Message, RefusedError, TooLargeError, Writin
 from connectors.kafka.settings import KafkaOutputSettings
 from connectors.kafka.starts import split_name
 from connectors.kafka.trouble import TROUBLE
-from daemon.errors import StoreError
+from daemon.errors import OutputError, StoreError
 from daemon.failpoints import failpoint
 from daemon.section import Section
 from daemon.values import Call, Rejection, Report
@@ -29,7 +29,8 @@ _SYNC_S = 10.0
 _STALLED_S = 60.0  # without a delivery, while no more fits into memory
 _FIRST_LOOK_S = 5.0
 _RETRY_S = (0.2, 0.5, 1.0, 2.0)
-_KEPT_BYTES = 1024  # of a value that brokers do not take
+_KEPT_BYTES = 1024  # of a value, or a key, that brokers do not take
+_MARK = "__learnd.errors."  # how the names of headers of our own begin
 _CLOSE_S = 5.0
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ class TopicOutput:
         self._written = self._delivered = self._marked = 0
         self._closing = False
         self._found = False  # the topic is there
-        self._error: StoreError | None = None  # nothing that waiting mends
+        self._error: OutputError | None = None  # nothing that waiting mends
         self._thread = threading.Thread(target=self._run, name=f"{name}-topic", daemon=True)
 
     def open(self, mark: int | None) -> None:
@@ -78,7 +79,7 @@ class TopicOutput:
             self._await_room()
             self._raise()
             self._pending.extend(given)
-            self._pending_bytes += sum(map(_size, given))
+            self._pending_bytes += sum(message.size for message in given)
             self._written += len(given)
             self._changed.notify_all()
 
@@ -97,7 +98,7 @@ class TopicOutput:
             if self._delivered < self._marked:
                 raise StoreError(
                     f"{self._name}: {self._marked - self._delivered:,} messages have not reached the topic "
-                    f"{self._topic}: {TROUBLE.text or 'the brokers do not answer'}. They are kept and tried again."
+                    f"{self._topic}: {_trouble()}. There is no checkpoint until they have."
                 )
 
     def close(self) -> None:
@@ -115,7 +116,7 @@ class TopicOutput:
             if not self._changed.wait_for(partial(self._reached, awaited), _STALLED_S):
                 raise StoreError(
                     f"{self._name}: the topic {self._topic} has taken nothing for {_STALLED_S:g} s, and "
-                    f"{len(self._pending):,} messages are waiting: {TROUBLE.text}. Nothing is lost: the next start "
+                    f"{len(self._pending):,} messages are waiting: {_trouble()}. Nothing is lost: the next start "
                     "repeats what came after the last checkpoint."
                 )
 
@@ -183,26 +184,25 @@ class TopicOutput:
         failpoint(f"{self._name}.delivered")
         with self._changed:
             for _ in messages:
-                self._pending_bytes -= _size(self._pending.popleft())
+                self._pending_bytes -= self._pending.popleft().size
             self._delivered += len(messages)
             self._changed.notify_all()
 
     def _shorten(self, index: int) -> None:
-        """Keep the beginning of a value that the brokers do not take."""
+        """Keep a part of a message that the brokers do not take."""
         message = self._pending[index]
-        value = message.value or b""
-        log.warning("message_shortened", output=self._name, topic=self._topic, bytes=len(value), kept=_KEPT_BYTES)
-        if len(value) <= _KEPT_BYTES:
-            self._fail(f"a message of {len(value)} bytes is too large for the topic {self._topic}")
+        shorter = _shortened(message)
+        if shorter is None:
+            self._fail(f"a message of {message.size} bytes is too large for the topic {self._topic}")
             return
-        headers = [*message.headers, ("__learnd.errors.shortened_from", b"%d" % len(value))]
+        log.warning("message_shortened", output=self._name, topic=self._topic, bytes=message.size, kept=shorter.size)
         with self._changed:
-            self._pending[index] = replace(message, value=value[:_KEPT_BYTES], headers=headers)
-            self._pending_bytes -= len(value) - _KEPT_BYTES
+            self._pending[index] = shorter
+            self._pending_bytes -= message.size - shorter.size
 
     def _fail(self, why: str) -> None:
         with self._changed:
-            self._error = StoreError(
+            self._error = OutputError(
                 f"{self._name}: {why}. Nothing is lost: the next start repeats what came after the last checkpoint."
             )
             self._changed.notify_all()
@@ -239,7 +239,7 @@ class PredictionTopic(TopicOutput):
 def _letter(rejection: Rejection) -> Message:
     place = _place(rejection.partition, rejection.start, rejection.end)
     fields = {**place, "reason": rejection.defect.reason, "message": rejection.defect.detail}
-    headers = [(f"__learnd.errors.{name}", str(value).encode()) for name, value in fields.items()]
+    headers = [(f"{_MARK}{name}", str(value).encode()) for name, value in fields.items()]
     seconds = rejection.timestamp_s
     return Message(
         rejection.key,
@@ -276,9 +276,24 @@ def _place(partition: str, start: int, end: int) -> dict[str, Any]:
     return {"topic": topic, "partition": number, "offset": end - 1}
 
 
-def _size(message: Message) -> int:
-    headers = sum(len(name) + len(value) for name, value in message.headers)
-    return len(message.key or b"") + len(message.value or b"") + headers
+def _shortened(message: Message) -> Message | None:
+    """Return less of a message: of its value, else without the record's own headers, else of its key; None at last."""
+    value, key = message.value or b"", message.key or b""
+    ours = [(name, text) for name, text in message.headers if name.startswith(_MARK)]
+    if len(value) > _KEPT_BYTES:
+        mark = (f"{_MARK}shortened_from", b"%d" % len(value))
+        return replace(message, value=value[:_KEPT_BYTES], headers=[*message.headers, mark])
+    if len(ours) < len(message.headers):
+        mark = (f"{_MARK}headers_left_out", b"%d" % (len(message.headers) - len(ours)))
+        return replace(message, headers=[*ours, mark])
+    if len(key) > _KEPT_BYTES:
+        mark = (f"{_MARK}key_shortened_from", b"%d" % len(key))
+        return replace(message, key=key[:_KEPT_BYTES], headers=[*ours, mark])
+    return None
+
+
+def _trouble() -> str:
+    return TROUBLE.text or "the brokers do not answer"
 
 
 def _close(writing: Writing | None) -> None:

@@ -146,23 +146,26 @@ class PythonWriting:
 
     def deliver(self, messages: Sequence[Message]) -> None:
         with _refusals():
-            sent = [
-                self._producer.send(
-                    self._topic,
-                    key=message.key,
-                    value=message.value,
-                    headers=list(message.headers),
-                    timestamp_ms=message.timestamp_ms,
-                )
-                for message in messages
-            ]
+            sent = [self._send(index, message) for index, message in enumerate(messages)]
             deadline = time.monotonic() + 2 * _REQUEST_MS / 1000
             for future in sent:
                 try:
                     future.get(timeout=max(deadline - time.monotonic(), 0.001))
                 except MessageSizeTooLargeError as error:  # of one of those that were sent in the same batch
-                    lengths = [len(message.value or b"") for message in messages]
-                    raise TooLargeError(lengths.index(max(lengths))) from error
+                    refused = [n for n, one in enumerate(sent) if isinstance(one.exception, MessageSizeTooLargeError)]
+                    raise TooLargeError(max(refused, key=lambda index: messages[index].size)) from error
+
+    def _send(self, index: int, message: Message) -> Any:
+        try:
+            return self._producer.send(
+                self._topic,
+                key=message.key,
+                value=message.value,
+                headers=list(message.headers),
+                timestamp_ms=message.timestamp_ms,
+            )
+        except MessageSizeTooLargeError as error:
+            raise TooLargeError(index) from error
 
     def close(self) -> None:
         self._producer.close(timeout=1)

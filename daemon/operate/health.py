@@ -25,6 +25,7 @@ class Health:
         self._reason = ""
         self._beat_s = clock()
         self._reached = True
+        self._not_saved: str | None = None
 
     @property
     def state(self) -> str:
@@ -47,6 +48,10 @@ class Health:
         """Whether the source can be reached now. One that cannot is waited for: the daemon lives, but is not ready."""
         self._reached = reached
 
+    def saved(self, why_not: str | None) -> None:
+        """A checkpoint was made, or could not be: what trains meanwhile is in the journal alone."""
+        self._not_saved = why_not
+
     def failed(self, reason: str) -> None:
         """The loop has ended by an error."""
         with self._lock:
@@ -68,4 +73,6 @@ class Health:
             return why
         if self._state != "consuming":
             return f"the daemon is {self._state}"
-        return None if self._reached else "the source cannot be reached"
+        if not self._reached:
+            return "the source cannot be reached"
+        return None if self._not_saved is None else f"no checkpoint can be made: {self._not_saved}"

@@ -140,6 +140,7 @@ class Monitor:
         self._metrics.checkpoint_stalled(stall_seconds)
 
     def checkpoint_done(self, manifest: Facts, seconds: float, size: int, error: Exception | None) -> None:
+        self._health.saved(None if error is None else str(error))
         if error is None:
             self._seen.checkpoint = manifest
             self._metrics.checkpoint_written(seconds=seconds, size_bytes=size, timestamp_s=manifest["created_s"])

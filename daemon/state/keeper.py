@@ -20,7 +20,7 @@ from pathlib import Path
 import structlog
 
 from daemon.contracts import Monitor, Output, Source, Stateful
-from daemon.errors import FencedError, StoreError
+from daemon.errors import FencedError, OutputError, StoreError
 from daemon.state.digest import digest
 from daemon.state.files import replace_synced
 from daemon.state.journal import Journal
@@ -108,7 +108,10 @@ class Keeper:
         self._pin = True
 
     def save_if_due(self) -> None:
-        """Commit when enough samples or seconds went by. Raises FencedError when another daemon took over."""
+        """Commit when enough samples or seconds went by.
+
+        Raises FencedError when another daemon took over, OutputError where no waiting will bring a checkpoint.
+        """
         self._take_results(self.writer.results())
         if self._pin and not self.writer.busy:
             self._commit()
@@ -125,9 +128,10 @@ class Keeper:
             self._commit()
             self._take_results(self.writer.results(wait=True))
             if self._failed is not None:
+                way_out = "" if isinstance(self._failed, StoreError) else ". Make room or mend the disk."
                 raise StoreError(
-                    f"the last checkpoint could not be written: {self._failed}. The one before it and the "
-                    "journal are whole: the next start repeats the calls since then. Make room or mend the disk."
+                    "the last checkpoint could not be written. The one before it and the journal are whole: the next "
+                    f"start repeats the calls since then. What was in the way: {self._failed}{way_out}"
                 )
         self.journal.close()
 
@@ -213,11 +217,11 @@ class Keeper:
         }
 
     def _take_results(self, results: Sequence[Written]) -> None:
-        """Learn what became of checkpoints. Raises FencedError: this daemon is no longer in charge."""
+        """Learn what became of checkpoints. Raises FencedError, OutputError: to go on would be of no use."""
         for written in results:
             self.monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
             self._failed = written.error
-            if isinstance(written.error, FencedError):
+            if isinstance(written.error, FencedError | OutputError):
                 raise written.error
             if written.error is None:
                 self.newest = written.manifest

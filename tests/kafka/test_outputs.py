@@ -14,6 +14,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka_broker import Broker, LocalBroker
 from processes import Daemon, Zygote, killed, refused, succeeded, summary
 
+from connectors.kafka.client import Message
+from connectors.kafka.publishing import DeadLetterTopic
+from connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
+
 SETTINGS = """
 source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: null}}}}
 samples: {{features: {{a: float}}, label: y}}
@@ -149,6 +153,30 @@ def test_a_letter_that_is_too_large_for_its_topic_is_shortened(
     letters = {letter.value: dict(letter.headers) for letter in messages(broker, small)}
     assert letters[large[:1024]]["__learnd.errors.shortened_from"] == b"5000"
     assert b"short" in letters
+
+
+def test_what_of_a_message_is_left_where_its_topic_does_not_take_it(broker: Broker, client: str) -> None:
+    small = broker.topic(configs={**KEPT, "max.message.bytes": "3000"})
+    source = KafkaSettings.model_validate({"bootstrap_servers": broker.bootstrap, "topic": "clicks", "client": client})
+    noise = random.Random(1).randbytes(17 << 20)
+    given = [
+        Message(b"first", b"value", [("h", noise[:5000]), ("__learnd.errors.offset", b"1")]),
+        Message(noise[:6000], b"value", [("h", noise[:5000])]),
+        Message(b"third", noise, [("h", b"1")]),
+    ]
+    output = DeadLetterTopic(KafkaOutputSettings(topic=small), source)
+    output.open(None)
+    output.append(given)
+    output.mark()
+    output.sync()
+    output.close()
+    mark, left_out = "__learnd.errors.", ("__learnd.errors.headers_left_out", b"1")
+    found = dict.fromkeys((one.key, one.value, tuple(one.headers)) for one in messages(broker, small))
+    assert list(found) == [
+        (b"first", b"value", ((f"{mark}offset", b"1"), left_out)),
+        (noise[:1024], b"value", (left_out, (f"{mark}key_shortened_from", b"6000"))),
+        (b"third", noise[:1024], (("h", b"1"), (f"{mark}shortened_from", b"%d" % len(noise)))),
+    ]
 
 
 def test_while_its_brokers_are_away_there_is_no_checkpoint_and_then_all_is_delivered(

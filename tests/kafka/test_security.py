@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,13 @@ import pytest
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka_broker import LocalBroker, own_broker, required
 from kafka_sources import chosen
+from processes import Zygote, refused, succeeded, summary
 
-from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.client import Message
+from connectors.kafka.publishing import DeadLetterTopic
+from connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
 from connectors.kafka.source import KafkaSource
-from daemon.errors import SourceError
+from daemon.errors import OutputError, SourceError
 from daemon.values import RecordFormat
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -172,6 +176,66 @@ def test_a_certificate_that_has_expired(secured: Secured) -> None:
     own = {name: str(secured.folder / file) for name, file in (("certificate", "expired.pem"), ("key", "expired.key"))}
     with pytest.raises(SourceError, match="the broker refuses"):
         read(secured, "TLS", tls={"ca": str(secured.folder / "ca.pem"), **own})
+
+
+def test_a_wrong_password_of_an_output(secured: Secured) -> None:
+    source = {"bootstrap_servers": secured.broker.listeners["SASL"], "topic": "clicks", **chosen}
+    given = KafkaSettings.model_validate({**source, "sasl": password("PLAIN", "open barley")})
+    output = DeadLetterTopic(KafkaOutputSettings(topic=secured.topic), given)
+    try:
+        with pytest.raises(OutputError, match="dead_letters: the broker refuses") as caught:
+            open_and_write(output)
+    finally:
+        output.close()
+    assert "barley" not in str(caught.value)
+
+
+def open_and_write(output: DeadLetterTopic) -> None:
+    output.open(None)
+    output.append([Message(None, b"1")])
+    output.mark()
+    output.sync()
+
+
+OUTPUT = """
+source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: null, client: {client}, sasl: {sasl}}}}}
+samples: {{features: {{a: float}}, label: y}}
+model: {{hidden: [4]}}
+train: {{max_wait_ms: 10, xla: false}}
+dead_letters: {{max_rate: 1.0, kafka: {{topic: {dead}}}}}
+checkpoint: {{dir: state, every: {{samples: 1, seconds: 0.2}}}}
+http: {{listen: null}}
+"""
+
+
+def test_a_right_of_an_output_that_is_withdrawn_ends_the_run(secured: Secured, zygote: Zygote, tmp_path: Path) -> None:
+    broker, servers = secured.broker, secured.broker.listeners["SASL"]
+    topic, dead = broker.topic(), broker.topic()
+    sasl, records = json.dumps(password("PLAIN")), [b'{"a": 1, "y": 1}', b"broken"]
+    text = OUTPUT.format(servers=servers, topic=topic, dead=dead, sasl=sasl, **chosen)
+    (tmp_path / "learnd.yaml").write_text(text)
+    broker.produce(topic, records)
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml")
+    daemon.wait_for(lambda: saved(tmp_path) == 2, "to save both records")
+    with contextlib.closing(broker.admin()) as admin:
+        denied = ResourcePattern(ResourceType.TOPIC, dead)
+        admin.create_acls([ACL("User:ali", "*", ACLOperation.WRITE, ACLPermissionType.DENY, denied)])
+    broker.produce(topic, records[::-1])
+    message = refused(daemon.wait(), 74)
+    assert "dead_letters: the broker refuses" in message
+    assert "Nothing is lost" in message
+    assert saved(tmp_path) == 2
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", "dead_letters.kafka=null")
+    daemon.wait_for(lambda: saved(tmp_path) == 4, "to go on without it")
+    daemon.signal(signal.SIGTERM)
+    succeeded(daemon.wait())
+    assert summary(tmp_path / "state")["samples_trained"] == 2
+
+
+def saved(folder: Path) -> int:
+    """Return how many records the newest checkpoint covers."""
+    found = (folder / "state" / "checkpoints").glob("[!.]*/manifest.json")
+    return max((sum(json.loads(path.read_text())["positions"].values()) for path in found), default=0)
 
 
 def test_a_right_that_is_withdrawn(secured: Secured) -> None:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.errors import StoreError
 from daemon.operate.health import Health
+from daemon.operate.metrics import Metrics
+from daemon.operate.monitor import Monitor
 
 
 class ManualClock:
@@ -44,6 +47,17 @@ def test_a_daemon_whose_source_cannot_be_reached_is_alive_and_not_ready() -> Non
     assert health.why_not_alive() is None
     assert health.why_not_ready() == "the source cannot be reached"
     health.reached(True)
+    assert health.why_not_ready() is None
+
+
+def test_a_daemon_that_cannot_save_is_not_ready_and_says_why() -> None:
+    health = Health()
+    monitor = Monitor(Metrics(), health, None, total_known=False)
+    monitor.state("consuming")
+    monitor.checkpoint_done({}, 0.0, 0, StoreError("the brokers of the dead letters are away"))
+    assert health.why_not_alive() is None
+    assert health.why_not_ready() == "no checkpoint can be made: the brokers of the dead letters are away"
+    monitor.checkpoint_done({"created_s": 1.0}, 0.1, 10, None)
     assert health.why_not_ready() is None
 
 
