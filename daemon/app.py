@@ -19,7 +19,7 @@ from daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
 from daemon.errors import SettingsError, SourceError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.history import History
+from daemon.evaluation.history import HISTORY_FILE, History
 from daemon.loop import Loop
 from daemon.operate.health import Health
 from daemon.operate.http import HttpServer
@@ -184,7 +184,7 @@ def _dead_letter_path(settings: Settings) -> Path:
 
 
 def _history_path(settings: Settings) -> Path:
-    return settings.checkpoint.dir / "scores.jsonl"
+    return settings.checkpoint.dir / HISTORY_FILE
 
 
 def open_source(settings: Settings) -> Source:

@@ -207,7 +207,7 @@ class Monitor(Protocol):
     """Who watches the loop: metrics, health, a progress display. Must never raise, nor change what is trained."""
 
     def state(self, word: str) -> None:
-        """The daemon is now `starting`, `restoring`, `consuming`, `finishing`, `stopped` or `failed`."""
+        """The daemon is now `starting`, `restoring`, `consuming`, `paused`, `finishing`, `stopped` or `failed`."""
 
     def alive(self) -> None:
         """The loop went round, with or without a call."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from daemon.contracts import DeadLetters, Learner, Monitor, Predictions
+from daemon.contracts import Adaptable, DeadLetters, Monitor, Predictions
 from daemon.errors import LearndError, StoppedError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -32,7 +32,7 @@ class Loop:
     """Consumes the stream until it ends or is stopped, and leaves a committed checkpoint."""
 
     reader: Reader
-    learner: Learner
+    learner: Adaptable
     evaluation: Evaluation
     reactions: Reactions
     dead_letters: Sequence[DeadLetters]
@@ -103,11 +103,19 @@ class Loop:
                 return None
             self.monitor.alive()
             with self._saved_on_error():
-                paused = self.pause.wait(_IDLE_S)
-                call = None if paused else self.reader.call(self.keeper.progress.samples, _IDLE_S)
+                call = None if self._paused() else self.reader.call(self.keeper.progress.samples, _IDLE_S)
             if call is not None:
-                request = self.phase_request.pending(self.keeper.progress.phase_request)
+                request = self.phase_request.pending(self.keeper.progress.phase_request, self.learner.phase)
                 return call if request is None else replace(call, next_phase=request)
+
+    def _paused(self) -> bool:
+        """Return False at once where there is no pause, True after a moment where there is one."""
+        if not self.pause.lasts:
+            self.monitor.state("consuming")
+            return False
+        self.monitor.state("paused")
+        time.sleep(_IDLE_S)
+        return True
 
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, and score its predictions."""
@@ -129,9 +137,11 @@ class Loop:
     def grant_wishes(self) -> None:
         """Do what reactions have asked for outside of the model."""
         for wish in self.reactions.take_wishes():
-            self.keeper.pin_next()
             if wish.action == "pause":
                 self.pause.begin(wish.reason)
+                self.keeper.save_next()
+            else:
+                self.keeper.save_next(pin=True)
 
     @contextmanager
     def _saved_on_error(self) -> Iterator[None]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from daemon.append_file import AppendFile
 from daemon.values import Event
 
+HISTORY_FILE = "scores.jsonl"
+"""Its name in the state directory."""
+
 
 class History(AppendFile):
     """The file of scores and events in the state directory."""

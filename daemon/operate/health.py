@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-STATES = ("starting", "restoring", "consuming", "finishing", "stopped", "failed")
+STATES = ("starting", "restoring", "consuming", "paused", "finishing", "stopped", "failed")
 """What a daemon goes through; `restoring` repeats the journal, `finishing` writes the last checkpoint."""
 
 

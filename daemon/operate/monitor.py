@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import structlog
 
 from daemon.operate.health import Health
 from daemon.operate.metrics import Metrics
 from daemon.operate.progress import Progress, Snapshot
 from daemon.values import Call, Event, Facts, Report, Skip
 
+log = structlog.get_logger()
+
 _SHOW_EVERY_S = 0.25
 _SLOW_EVERY_S = 1.0
+_CHECKPOINT = ("sequence", "digest", "samples_trained", "created_s", "good")  # what /status shows of it
 _MAIN_METRICS = ("accuracy", "rmse")
 
 
@@ -45,6 +49,8 @@ class _Seen:
     samples: int = 0
     earlier: int = 0
     rejected: int = 0
+    rollbacks: int = 0  # of this process
+    phase: tuple[int, int] = (0, 0)  # and how many parameters train in it
     traces: int = 0
     loss: float | None = None
     started_s: float = field(default_factory=time.monotonic)
@@ -66,6 +72,7 @@ class Monitor:
         self._seen = _Seen()
         self._next_show_s = 0.0
         self._next_slow_s = 0.0
+        metrics.entered(health.state)
 
     def watch(self, views: Views) -> None:
         """Look at these from now on."""
@@ -82,7 +89,11 @@ class Monitor:
         return self._seen.samples
 
     def state(self, word: str) -> None:
-        if word == "consuming":
+        if word == self._health.state:
+            return
+        if self._health.state == "paused":
+            log.info("resumed", samples=self._seen.earlier + self._seen.samples)
+        elif word == "consuming":
             self._seen.earlier += self._seen.samples
             self._seen.started_s, self._seen.samples = time.monotonic(), 0
         self._health.entered(word)
@@ -135,6 +146,10 @@ class Monitor:
     def happened(self, events: Sequence[Event]) -> None:
         for event in events:
             self._metrics.happened(event)
+            if event.kind == "rollback":
+                self._seen.rollbacks += 1
+                self._seen.rejected += event.data["samples_taken_back"]
+                self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
 
     def checkpoint_begun(self, stall_seconds: float) -> None:
         self._metrics.checkpoint_stalled(stall_seconds)
@@ -154,9 +169,12 @@ class Monitor:
             "samples": self._seen.earlier + self._seen.samples,
             "samples_per_second": round(self._seen.rate, 1),
             "rejected": self._seen.rejected,
+            "rollbacks": self._seen.rollbacks,
+            "phase": self._seen.phase[0],
+            "trainable_parameters": self._seen.phase[1],
             "loss": self._seen.loss,
             "uptime_s": round(self.seconds, 1),
-            "checkpoint": {key: checkpoint.get(key) for key in ("sequence", "digest", "samples_trained", "created_s")},
+            "checkpoint": {key: checkpoint.get(key) for key in _CHECKPOINT},
             "positions": checkpoint.get("positions", {}),
             "scores": checkpoint.get("scores", {}),
         }
@@ -168,7 +186,8 @@ class Monitor:
             self._seen.rate = (self._seen.samples - samples) / (now - then)
         self._seen.recent = (now, self._seen.samples)
         self._metrics.learning_rate(views.learning_rate())
-        self._metrics.phase(views.phase(), views.trainable_parameters())
+        self._seen.phase = views.phase(), views.trainable_parameters()
+        self._metrics.phase(*self._seen.phase)
         self._metrics.queued(views.queued())
         self._metrics.retraced(views.traces() - self._seen.traces)
         self._seen.traces = views.traces()

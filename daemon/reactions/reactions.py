@@ -11,7 +11,7 @@ To roll back needs a position in the stream, which a call has at its end alone: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,7 +165,8 @@ class Reactions:
         if updates < call.updates:
             self._learner.undo()
             report, begun = self._run(_part(call, 0, updates))
-        self._events += begun + found
+        self._enter_phases(begun)
+        self._events += found
         self._take_up(found)
         return report, updates
 
@@ -227,21 +228,26 @@ class Reactions:
         elif action.name == "refit_standardization":
             self._learner.refit_standardization()
         elif action.name == "next_phase":
-            if self._began_phase or not self._begin_next_phase(cause.kind):
+            if self._began_phase or not self._begin_next_phase(_named(cause)):
                 return "nothing"
             self._began_phase = True
         elif action.name == "log":
-            log.warning(cause.kind, at_samples=cause.samples, **cause.data)
+            log.warning("reaction", on=_named(cause), at_samples=cause.samples, **_without_level(cause.data))
         else:
-            self.wishes.append(Wish(action.name, f"{cause.kind} at {cause.samples:,} samples"))
+            self.wishes.append(Wish(action.name, f"{_named(cause)} at {cause.samples:,} samples"))
         return "done"
 
     def _begin_next_phase(self, cause: str) -> bool:
         if not self._learner.next_phase(cause):
             return False
-        self._events += self._note_phases()
+        self._enter_phases(self._note_phases())
         self._watching.begin_phase()
         return True
+
+    def _enter_phases(self, begun: Sequence[Event]) -> None:
+        self._events += begun
+        for event in begun:
+            log.info("phase", at_samples=event.samples, **event.data)
 
     def _begin_phase_as_told(self) -> None:
         """Begin the next phase because an operator has asked for it."""
@@ -257,16 +263,26 @@ class Reactions:
             self._good = copy.look(self._learner, error, {**progress.facts(), "learner_lags": self._learner_lags})
             return []
         (index, cause), self._due_back = self._due_back, None
-        if copy.exhausted or copy.progress is None:
-            if copy.exhausted:
-                self._give_up(copy, cause)
-            self._enter(index, cause, {"roll_back": "nothing"})
-            return []
-        spans, taken_back = self._roll_back(copy, copy.progress, progress, cause.kind)
-        others = [action for action in self._rules[index].do if action.name != "roll_back"]
-        self._enter(index, cause, {"roll_back": "done"} | {action.name: self._do(action, cause) for action in others})
-        detail = f"trained before {cause.kind} at {cause.samples:,} samples, and taken back with {taken_back:,} samples"
-        return [Rejection(*span, Defect("rolled_back", detail), b"") for span in spans]
+        outcomes: dict[str, str] = {}
+        set_aside: list[Rejection] = []
+        for action in self._rules[index].do:
+            if action.name == "roll_back":
+                outcomes["roll_back"], set_aside = self._go_back(copy, progress, cause)
+            else:
+                outcomes[action.name] = self._do(action, cause)
+        self._enter(index, cause, outcomes)
+        return set_aside
+
+    def _go_back(self, copy: GoodCopy, progress: Progress, cause: Event) -> tuple[str, list[Rejection]]:
+        if copy.exhausted:
+            self._give_up(copy, cause)
+            return "given up", []
+        if copy.progress is None:
+            return "nothing", []
+        spans, taken_back = self._roll_back(copy, copy.progress, progress, _named(cause))
+        what = f"trained before {_named(cause)} at {cause.samples:,} samples"
+        defect = Defect("rolled_back", f"{what}, and taken back with {taken_back:,} samples")
+        return "done", [Rejection(*span, defect, b"") for span in spans]
 
     def _roll_back(
         self, copy: GoodCopy, then: Facts, progress: Progress, reason: str
@@ -277,6 +293,7 @@ class Reactions:
         spans = progress.take_back(then)
         self._learner_lags = progress.samples - then["samples"] + then["learner_lags"]
         self._watching.begin_phase()
+        self._good = True
         taken_back = trained - progress.samples_trained
         data = {
             "reason": reason,
@@ -287,20 +304,28 @@ class Reactions:
         samples = self._watching.samples
         log.error("rolled_back", at_samples=samples, **data)
         self._events.append(Event("rollback", samples, {**data, "spans": [list(span) for span in spans]}))
-        if self._learner.phase != phase:
-            trains = self._learner.trainable_parameters
-            back = {"number": self._learner.phase, "cause": "rollback", "trainable_parameters": trains}
-            self._events.append(Event("phase", samples, back))
+        while self._learner.phase < phase:  # what ended it does not come again
+            self._begin_next_phase("rollback")
         return spans, taken_back
 
     def _give_up(self, copy: GoodCopy, cause: Event) -> None:
         """Stop before the model would go back once more than it may; the next start may go back as often again."""
         self._fatal = DataError(
-            f"{cause.kind} at {cause.samples:,} samples: the model went back {copy.rollbacks} times, as often as "
-            "roll_back.most allows, and the stream harms it still. What was trained is kept in a checkpoint. See the "
+            f"{_named(cause)} at {cause.samples:,} samples: the model went back as often as roll_back.most allows, "
+            f"{copy.rollbacks} times, and the stream harms it still. What was trained is kept in a checkpoint. See the "
             "dead letters for what was set aside; mend the producer or the settings, and start again."
         )
         copy.rollbacks = 0
+
+
+def _named(cause: Event) -> str:
+    """Return what a cause is, in words: `drift.confirmed of error`, `score.plateau`."""
+    return f"drift.{cause.data['level']} of {cause.data['signal']}" if cause.kind == "drift" else cause.kind
+
+
+def _without_level(data: Mapping[str, Any]) -> Facts:
+    """Leave out what the log has a meaning of its own for."""
+    return {key: value for key, value in data.items() if key != "level"}
 
 
 def _plain(event: Event) -> list[Any]:

@@ -57,7 +57,8 @@ class Keeper:
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
-    _pin: bool = field(default=False, init=False)  # save as soon as may be, and for good
+    _soon: bool = field(default=False, init=False)  # save as soon as may be
+    _pin: bool = field(default=False, init=False)  # and keep that one for good
     _saved_calls: int = field(default=0, init=False)  # at the last commit
     _saved_samples: int = field(default=0, init=False)
     _saved_at_s: float = field(default_factory=time.monotonic, init=False)
@@ -103,9 +104,10 @@ class Keeper:
 
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
 
-    def pin_next(self) -> None:
-        """Save as soon as no checkpoint is being written, and keep that one for good."""
-        self._pin = True
+    def save_next(self, *, pin: bool = False) -> None:
+        """Save as soon as no checkpoint is being written; where it is to `pin`, keep that one for good."""
+        self._soon = True
+        self._pin = self._pin or pin
 
     def save_if_due(self) -> None:
         """Commit when enough samples or seconds went by.
@@ -113,7 +115,7 @@ class Keeper:
         Raises FencedError when another daemon took over, OutputError where no waiting will bring a checkpoint.
         """
         self._take_results(self.writer.results())
-        if self._pin and not self.writer.busy:
+        if self._soon and not self.writer.busy:
             self._commit()
         if (self.progress.calls == self._saved_calls and self._failed is None) or self.writer.busy:
             return
@@ -124,7 +126,7 @@ class Keeper:
     def finish(self) -> None:
         """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
         self._take_results(self.writer.results(wait=True))
-        if self.progress.calls != self._saved_calls or self._failed is not None or self._pin:
+        if self.progress.calls != self._saved_calls or self._failed is not None or self._soon:
             self._commit()
             self._take_results(self.writer.results(wait=True))
             if self._failed is not None:
@@ -161,7 +163,7 @@ class Keeper:
             self._take_results([Written(self._manifest(), 0.0, 0, error)])
             return
         self.writer.submit(self._snapshot(marks))
-        self._pin = False
+        self._soon = self._pin = False
         self._sequence += 1
         try:
             self._start_segment()
@@ -228,7 +230,7 @@ class Keeper:
                 self._announce_checkpoint(written.manifest)
                 self.source.commit(written.manifest["positions"], written.needed_positions)
             else:
-                self._pin = self._pin or written.manifest["pin"]
+                self._soon = self._pin = self._pin or written.manifest["pin"]
                 self._log_failure(written)
 
     def _announce_checkpoint(self, manifest: Facts) -> None:

@@ -5,7 +5,6 @@ So it outlives the process, and an operator ends it without knowing which proces
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import structlog
@@ -21,17 +20,17 @@ class Pause:
     def __init__(self, root: Path) -> None:
         self._path = root / "paused"
 
+    @property
+    def lasts(self) -> bool:
+        """Whether training is to wait."""
+        return self._path.exists()
+
     def begin(self, reason: str) -> None:
         """Wait from here on. Raises StoreError where the file cannot be written."""
+        if self.lasts:
+            return
         try:
             self._path.write_text(f"{reason}\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}. Training is not paused.") from error
         log.warning("paused", reason=reason, action=f"remove {self._path} to go on")
-
-    def wait(self, timeout_s: float) -> bool:
-        """Return False at once where there is no pause, True after `timeout_s` where there is one."""
-        if not self._path.exists():
-            return False
-        time.sleep(timeout_s)
-        return True

@@ -2,43 +2,61 @@
 
 The daemon writes it into the journal with the next call, so that a resume begins the phase at the same record, and
 removes the file then. Each request has an id: a daemon that is killed between the two finds the file again, and
-knows that it has done what it asks for.
+knows that it has done what it asks for. It also names the phase that it is to end: one that has ended meanwhile
+does not take the next one with it.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
+
+import structlog
 
 from daemon.errors import StoreError
 from daemon.failpoints import failpoint
 from daemon.state.files import replace_synced
+
+log = structlog.get_logger()
 
 
 class PhaseRequest:
     """The request in the state directory `root`, if there is one."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / "next-phase"
+        self.path = root / "next-phase"
 
-    def write(self) -> None:
-        """Ask for the next phase. Raises StoreError."""
+    def write(self, phase: int) -> None:
+        """Ask for the phase after `phase`. Raises StoreError."""
         try:
-            replace_synced(self._path, secrets.token_hex(8).encode())
+            replace_synced(self.path, json.dumps({"id": secrets.token_hex(8), "after": phase}).encode())
         except OSError as error:
-            raise StoreError(f"{self._path} cannot be written: {error.strerror}. Nothing was asked for.") from error
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}. Nothing was asked for.") from error
 
-    def pending(self, last: str | None) -> str | None:
-        """Return the id of a request other than `last`, the one that was done last; None where there is none."""
-        if not self._path.exists():
+    def pending(self, last: str | None, phase: int) -> str | None:
+        """Return the id of a request to end `phase`; None where there is none.
+
+        One that is of no use is removed: `last`, which was done already, and one to end another phase.
+        """
+        if not self.path.exists():
             return None
-        request = self._path.read_text("utf-8").strip()
-        if request != last:
+        request, after = self._read()
+        if request is not None and request != last and after == phase:
             return request
+        if request is None or request != last:
+            log.warning("next_phase_refused", asked_after=after, phase=phase, consequence="the phase goes on")
         self.done()
         return None
 
     def done(self) -> None:
         """Remove the request: it is in the journal."""
         failpoint("phase_request.done.before")
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> tuple[str | None, int | None]:
+        try:
+            found = json.loads(self.path.read_bytes())
+            return str(found["id"]), int(found["after"])
+        except (ValueError, TypeError, KeyError):  # somebody else's file
+            return None, None

@@ -255,9 +255,13 @@ class Learner:
         self._set_learning_rate()
         if self._parts.guard is not None:
             self._parts.guard.reset()
-        data = {"number": self._phase, "cause": cause, "trainable_parameters": self.trainable_parameters}
+        data = {
+            "number": self._phase,
+            "cause": cause,
+            "trainable_parameters": self.trainable_parameters,
+            "layers": self._phases.trained_layers(),
+        }
         self._events.append(Event("phase", self._rate.samples, data))
-        log.info("phase", samples=self._rate.samples, layers=self._phases.trained_layers(), **data)
 
     def _return_to(self, phase: int, *, xla: bool) -> None:
         """Be in a phase as the learner was before: XLA and graph mode round differently.
@@ -319,7 +323,11 @@ class Learner:
         if facts["label"] != list(self._spec.task.names):
             problems.append("samples.label: other classes or values, or the same in another order")
         if facts["phase"] >= len(self._phases):
-            problems.append(f"phases: it is in phase {facts['phase']}, and the settings have {len(self._phases)}")
+            raise StateMismatchError(
+                f"phases: the model is in phase {facts['phase']}, counted from 0, and the settings end with phase "
+                f"{len(self._phases) - 1}. Nothing was changed. Give back the phases that it went through, or give a "
+                "new --state directory."
+            )
         if problems:
             raise StateMismatchError(
                 "the checkpoint is of another model or optimizer than the settings describe:\n  "

@@ -80,4 +80,4 @@ def test_a_command_begins_one_phase_wherever_it_is_killed(zygote: Zygote, tmp_pa
         assert [(line["number"], line["cause"]) for line in history(each / "state", "phase")] == [(1, "command")]
         assert not (each / "state" / "next-phase").exists()
     assert_same(folder / "state", twin / "state")
-    assert "phase 1, the last of 2" in refused(zygote.run(folder, "next-phase", "state"), 78)
+    assert "phase 1, the last one" in refused(zygote.run(folder, "next-phase", "state"), 78)

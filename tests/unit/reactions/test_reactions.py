@@ -231,13 +231,14 @@ def test_a_plateau_is_waited_for_anew_where_a_phase_begins(cuts: Sequence[int]) 
     assert [event.samples for event in run.of_kind("phase")] == [900]
 
 
-def test_a_model_that_goes_back_to_an_earlier_phase_says_so() -> None:
+def test_a_model_that_goes_back_goes_on_in_its_phase() -> None:
     skips = np.zeros(4000)
     skips[2300:2400] = 1
     rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000}}]}
     run = Run([rule], [], ScriptedLearner(second_phase=2100)).feed(Stream(np.zeros(4000), skips), [0, 4000])
     told = [(event.samples, event.data["number"], event.data.get("cause")) for event in run.of_kind("phase")]
-    assert told == [(2100, 1, None), (3000, 0, "rollback"), (3100, 1, None)]
+    assert told == [(2100, 1, "samples"), (3000, 1, "rollback")]
+    assert run.learner.phase == 1
 
 
 def test_a_return_that_was_due_is_not_dropped_silently(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,6 +251,22 @@ def test_a_return_that_was_due_is_not_dropped_silently(capsys: pytest.CaptureFix
     capsys.readouterr()
     assert not due.saved([RATE]).feed(stream, [2500, 3000]).of_kind("rollback")
     assert "roll_back_dropped" in capsys.readouterr().out
+
+
+def test_the_actions_beside_a_return_come_in_their_order_and_it_leaves_a_good_model() -> None:
+    skips = np.zeros(4000)
+    skips[2300:2400] = 1
+    rule = {"on": "update.non_finite", "after": 10, "do": ["log", {"roll_back": {"every": 1000}}, "checkpoint"]}
+    run = Run([rule], []).feed(Stream(np.zeros(4000), skips), [0, 3000])
+    (reaction,) = run.of_kind("reaction")
+    assert list(reaction.data["actions"].items()) == [("log", "done"), ("roll_back", "done"), ("checkpoint", "done")]
+    assert run.reactions.good
+
+
+def test_a_drift_keeps_its_level_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    Run([{**RATE, "do": ["log"]}]).feed(DRIFTING, [0, 6000])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "reaction" in line)
+    assert "on='drift.confirmed of error'" in line
 
 
 def test_a_pin_that_was_asked_for_outlasts_a_pause_that_is_over() -> None:
