@@ -269,10 +269,11 @@ class ConfluentWriting:
                 failed[index] = refusal.args[0]
         left = self._producer.flush(_DELIVERY_S)
         self._complaints.check()
-        for index, error in sorted(failed.items()):
-            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise TooLargeError(index)
-            raise _translated(KafkaException(error))
+        too_large = [index for index, error in failed.items() if error.code() == KafkaError.MSG_SIZE_TOO_LARGE]
+        if too_large:  # by itself, or with others that were sent in the same batch
+            raise TooLargeError(max(too_large, key=lambda index: messages[index].size))
+        if failed:
+            raise _translated(KafkaException(failed[min(failed)]))
         if left:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{left} messages were not delivered"))  # noqa: SLF001
 
