@@ -18,6 +18,7 @@ from daemon.values import Positions
 
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
 _MISSED_TIMES = 4  # in a row, before a topic counts as gone: a broker that starts may not know it yet
+_MOST_NAMES = 10  # of topics, in a message
 _COMMIT_TRIES = 5
 _LAST_COMMIT_S = 5.0
 
@@ -36,6 +37,7 @@ class Upkeep:
         self._to_commit: Positions | None = None
         self._closing = False
         self._missed = 0
+        self._matched = True  # some topic, the pattern
         self.topics: dict[str, Topic] = {}
         self.found = threading.Event()  # the topics are known
         self.connected = False  # a broker has answered the last question
@@ -98,7 +100,9 @@ class Upkeep:
             wanted: Sequence[str] = self._settings.topics
         else:
             pattern = re.compile(self._settings.pattern)
-            found = {name: topic for name, topic in asking.topics(None).items() if pattern.fullmatch(name)}
+            there = asking.topics(None)
+            found = {name: topic for name, topic in there.items() if pattern.fullmatch(name)}
+            self._tell_of_match(sorted(there), matched=bool(found))
             wanted = [name for name in self._book.topics if pattern.fullmatch(name)]
         missing = [name for name in wanted if name not in found]
         self._missed = self._missed + 1 if missing else 0
@@ -106,20 +110,27 @@ class Upkeep:
             raise self._gone(missing[0], asking)
         return None if missing else found
 
+    def _tell_of_match(self, there: Sequence[str], *, matched: bool) -> None:
+        if self._matched and not matched:
+            log.warning("kafka.no_topic_matches", pattern=self._settings.pattern, there_are=there[:_MOST_NAMES],
+                        consequence="waiting for one that does; nothing trains until then")  # fmt: skip
+        self._matched = matched
+
     def _gone(self, topic: str, asking: Asking) -> SourceError:
         if self._book.knows(topic):
             return SourceError(
                 f"the topic {topic} was deleted: its records that were not read are gone. What was trained is kept; "
                 "name another topic in another state directory (--state) to go on learning."
             )
-        others = sorted(asking.topics(None))[:10]
+        others = sorted(asking.topics(None))[:_MOST_NAMES]
         return SourceError(
             f"there is no topic {topic} on {', '.join(self._settings.servers)}, and learnd creates none. Create it, or "
             f"correct source.kafka.topic{'; there are: ' + ', '.join(others) if others else ''}."
         )
 
     def _show(self) -> None:
-        positions, self._to_commit = self._to_commit, None
+        with self._changed:
+            positions, self._to_commit = self._to_commit, None
         group = self._settings.group
         if not positions or group is None or self._asking is None:
             return

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from confluent_kafka import Producer
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
@@ -86,6 +87,17 @@ def test_several_topics_and_a_pattern_read_the_same(broker: Broker) -> None:
         with opened(broker, **given) as source:
             batches = take(source, 10)
         assert set(after(batches)) == {f"{topic}/1" for topic in topics}
+
+
+def test_a_pattern_that_matches_nothing_is_told_and_waited_for(broker: Broker) -> None:
+    prefix, other = broker.topic(), broker.topic()
+    with structlog.testing.capture_logs() as logs, opened(broker, pattern=rf"{prefix}\.\w+") as source:
+        wait(source, lambda: any(line["event"] == "kafka.no_topic_matches" for line in logs))
+        broker.produce(broker.topic(name=f"{prefix}.late"), [b"1"])
+        assert values(take(source, 1)) == [b"1"]
+    (told,) = [line for line in logs if line["event"] == "kafka.no_topic_matches"]
+    assert told["pattern"] == rf"{prefix}\.\w+"
+    assert told["there_are"], f"{other} is there, for one"
 
 
 def test_new_partitions_and_topics_are_found_and_read_from_their_beginning(broker: Broker) -> None:
