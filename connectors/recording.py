@@ -11,7 +11,7 @@ import structlog
 
 from connectors.kafka.book import Book, gap
 from connectors.kafka.client import Fetched, Topic
-from connectors.kafka.ranges import Ranges, first_up_to, gone
+from connectors.kafka.ranges import Ranges
 from connectors.kafka.registry import RegistryAwayError
 from connectors.kafka.values import Values
 from connectors.recordings import Header, read_header, read_recording
@@ -97,7 +97,7 @@ class RecordingSource:
         self._positions[name] = int(batch.ends[-1])
         return self._book.noted(batch)
 
-    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
         if partition not in self._header.starts:
             raise SourceError(f"{partition}: the recording {self._settings.path} holds nothing of it")
         if self._ranges is None:
@@ -144,6 +144,8 @@ class _RecordedRanges(Ranges):
     Where that is too much, the partition with most of it is read by itself from then on, from the file's beginning.
     """
 
+    way_out = "Give a recording that holds them."
+
     def __init__(self, path: Path, book: Book, values: Values, most_waiting: int) -> None:
         super().__init__(book, values)
         self._path = path
@@ -161,11 +163,11 @@ class _RecordedRanges(Ranges):
                 continue
             fetched = next(self._alone.get(partition, self._records), None)
             if fetched is None:
-                raise gone(partition, position, end, "the recording ends before them")
+                raise self._gone(partition, position, end, "the recording ends before them")
             if fetched.partition == partition or fetched.partition not in self._alone:
                 self._keep(fetched, partition)
         waiting[0] = waiting[0].rows(waiting[0].offsets >= position)
-        return first_up_to(waiting, partition, position, end)
+        return self._first_up_to(waiting, partition, position, end)
 
     def _keep(self, fetched: Fetched, awaited: str) -> None:
         self._waiting.setdefault(fetched.partition, []).append(fetched)

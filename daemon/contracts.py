@@ -47,10 +47,11 @@ class Source(Protocol):
         Raises SourceError when the source has vanished for good. What may come back is waited for.
         """
 
-    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
         """Yield the records from position `start` up to `end`, whose record is not part of it: for a resume.
 
-        Afterwards `read` goes on behind the ranges read. Raises SourceError where they are gone.
+        None where none arrived in time. Afterwards `read` goes on behind the ranges read. Raises SourceError where
+        they cannot be read, LostError where they are gone.
         """
 
     @property

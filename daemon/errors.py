@@ -58,6 +58,10 @@ class SourceError(LearndError):
     exit_code = 74
 
 
+class LostError(SourceError):
+    """Raised when records that calls of the journal were made of are gone from the source for good."""
+
+
 class StoreError(LearndError):
     """Raised when the state directory cannot be read or written."""
 

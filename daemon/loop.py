@@ -70,10 +70,11 @@ class Loop:
         entries, notes = self.keeper.restore()
         self.reader.open(self.keeper.progress.positions, notes)
         for entry in entries:
-            if stop():
+            call = None if stop() else self.reader.repeat(entry, stop)
+            if call is None:
                 raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
             self.reactions.forget_pauses()  # they have ended, but perhaps for that of the last call
-            self.train(self.reader.repeat(entry))
+            self.train(call)
         self.keeper.go_live()
         self.monitor.happened(self.evaluation.latest())
         self.grant_wishes()

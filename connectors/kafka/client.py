@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from daemon.values import Int64, Positions
 
 POLL_RECORDS = 1000
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+FORGIVEN = 5  # failures in a row, of a kind that waiting may mend, before they count as final
 _HANGS_S = 30.0
 
 
@@ -28,6 +30,18 @@ class RefusedError(Exception):
 
 class OutOfRangeError(Exception):
     """Raised when a partition does not hold the position that is read from."""
+
+
+class BehindEndError(Exception):
+    """Raised when a partition ends before the position: it may be a broker that is still starting."""
+
+
+class TruncatedError(Exception):
+    """Raised when brokers have lost records that were read, and may have others at their offsets now."""
+
+
+class StuckError(Exception):
+    """Raised when there are records, but none has come for a long time."""
 
 
 class TooLargeError(Exception):

@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from connectors.kafka.book import Book, partitions_of
-from connectors.kafka.client import CorruptError, Fetched, Reading, RefusedError
+from connectors.kafka.client import (
+    FORGIVEN,
+    RETRY_S,
+    BehindEndError,
+    CorruptError,
+    Fetched,
+    Reading,
+    RefusedError,
+    StuckError,
+)
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
 from connectors.kafka.trouble import TROUBLE
@@ -23,19 +32,9 @@ _POLL_S = 0.1
 _BATCHES_AHEAD = 8
 _LOOK_EVERY_S = 1.0
 _IDLE_S = 30.0  # without a record, before asking whether there really is none
-_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_FORGIVEN = 5  # failures in a row, of a kind that waiting may mend, before they count as final
 _CLOSE_S = 5.0
 
 log = structlog.get_logger()
-
-
-class BehindEndError(Exception):
-    """Raised when a partition ends before the position: it may be a broker that is still starting."""
-
-
-class StuckError(Exception):
-    """Raised when there are records, but none has come for a long time."""
 
 
 class Fetching:
@@ -93,11 +92,11 @@ class Fetching:
                 return
             except Exception as error:  # noqa: BLE001  (whatever a client throws, it is built anew)
                 failures = 1 if time.monotonic() - started_s > _IDLE_S else failures + 1
-                if failures > _FORGIVEN and (final := self._final(error)) is not None:
+                if failures > FORGIVEN and (final := self._final(error)) is not None:
                     self._put(final)
                     return
                 self._report(error)
-                self._pause(_RETRY_S[min(failures, len(_RETRY_S)) - 1])
+                self._pause(RETRY_S[min(failures, len(RETRY_S)) - 1])
 
     def _session(self) -> None:
         """Read with one connection until it is time to stop, or something is wrong with it."""
@@ -132,6 +131,8 @@ class Fetching:
             reading.close()
 
     def _await_topics(self) -> int:
+        """Wait until it is known which topics there are now: under the same name there may be another one."""
+        self._upkeep.look_again()
         while not self._upkeep.found.wait(_POLL_S) and not self._ended:
             self.beat_s = time.monotonic()
         return self._upkeep.outages

@@ -18,9 +18,10 @@ from connectors.kafka.rereading import Rereading
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.upkeep import Upkeep
 from connectors.kafka.values import Values
-from daemon.errors import SourceError
+from daemon.errors import LostError, SourceError
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
+_WAIT_S = 0.1
 _HANGS_S = 60.0  # without a sign of life; each call of a client ends within half of that by itself
 
 log = structlog.get_logger()
@@ -68,27 +69,43 @@ class KafkaSource:
         self._upkeep.commit(positions)  # a kill may have come between the checkpoint and showing it
 
     def read(self, timeout_s: float) -> RecordBatch | None:
+        self._raise_for_upkeep()
         fetching = self._watched()
         try:
             found = fetching.found.get(timeout=timeout_s) if timeout_s > 0 else fetching.found.get_nowait()
         except queue.Empty:
-            self._raise_for_upkeep()
             return None
         if isinstance(found, SourceError):
             raise found
         self._positions[found.partition] = int(found.ends[-1])
         return self._book.noted(found)
 
-    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
         if partition not in self._book.starts:
             raise SourceError(
                 f"{partition}: the journal needs its records from offset {start} to {end}, but no note says where it "
                 "started. The state directory is not whole: start afresh in another one."
             )
+        yield from self._await_topics()
         if self._rereading is None:
             self._rereading = Rereading(self._settings, self._book, self._values(), self._connect)
-        yield from self._rereading.read(partition, start, end)
+        try:
+            yield from self._rereading.read(partition, start, end)
+        except LostError:
+            assert self._upkeep is not None, "open comes first"
+            self._upkeep.look_again()
+            yield from self._await_topics()
+            raise
         self._positions[partition] = end
+
+    def _await_topics(self) -> Iterator[None]:
+        """Wait until the topics are known to be those of the state: others may have the same names and offsets."""
+        assert self._upkeep is not None, "open comes first"
+        while True:
+            self._raise_for_upkeep()
+            if self._upkeep.found.wait(_WAIT_S):
+                return
+            yield None
 
     @property
     def connected(self) -> bool:

@@ -37,9 +37,10 @@ class Upkeep:
         self._to_commit: Positions | None = None
         self._closing = False
         self._missed = 0
+        self._looks = self._looked = 0  # how often it was asked to look again, and by when it has
         self._matched = True  # some topic, the pattern
         self.topics: dict[str, Topic] = {}
-        self.found = threading.Event()  # the topics are known
+        self.found = threading.Event()  # the topics are known, as of the last time that it was asked to look
         self.connected = False  # a broker has answered the last question
         self.outages = 0
         self.error: SourceError | None = None  # nothing that waiting mends
@@ -50,6 +51,13 @@ class Upkeep:
         """Have positions shown soon; only the newest ones matter."""
         with self._changed:
             self._to_commit = positions
+            self._changed.notify_all()
+
+    def look_again(self) -> None:
+        """Have the topics looked up at once: `found` is set when they are those of a time after this."""
+        with self._changed:
+            self.found.clear()
+            self._looks += 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -63,7 +71,7 @@ class Upkeep:
         failures, due_s = 0, 0.0
         while not self._closing and self.error is None:
             try:
-                if time.monotonic() >= due_s:
+                if time.monotonic() >= due_s or self._looked < self._looks:
                     self._discover()
                     due_s = time.monotonic() + self._settings.discover_every_s
                 self._show()
@@ -77,21 +85,24 @@ class Upkeep:
             except Exception as error:  # noqa: BLE001  (whatever a client throws, it is asked again)
                 self._lost(error, first=failures == 0)
                 due_s = 0.0
-                self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)], for_commits=False)
+                self._wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)], for_requests=False)
                 failures += 1
         self._leave()
 
     def _discover(self) -> None:
         if self._asking is None:
             self._asking = self._connect()
+        self._looked = self._looks
         found = self._choose(self._asking)
         if found is None:
             return
         self._book.know(found)
-        if self.found.is_set() and not self.connected:
+        if self.topics and not self.connected:
             log.info("kafka.connected", brokers=self._settings.servers)
         self.topics, self.connected = found, True
-        self.found.set()
+        with self._changed:
+            if self._looked == self._looks:
+                self.found.set()
 
     def _choose(self, asking: Asking) -> dict[str, Topic] | None:
         """Return the topics to be read; None where one is missing that may still come up."""
@@ -153,9 +164,12 @@ class Upkeep:
         self.connected = False
         self._drop()
 
-    def _wait(self, seconds: float, *, for_commits: bool = True) -> None:
+    def _wait(self, seconds: float, *, for_requests: bool = True) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or (for_commits and self._to_commit is not None), seconds)
+            self._changed.wait_for(lambda: self._closing or (for_requests and self._is_asked()), seconds)
+
+    def _is_asked(self) -> bool:
+        return self._to_commit is not None or self._looked < self._looks
 
     def _leave(self) -> None:
         self._show()

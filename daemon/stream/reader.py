@@ -16,7 +16,7 @@ from typing import Self
 import structlog
 
 from daemon.contracts import Decoder, Source
-from daemon.errors import DataError, SettingsError, SourceError
+from daemon.errors import DataError, LostError, SettingsError
 from daemon.stream.batching import Batcher, updates_until
 from daemon.stream.reject_rate import RejectRate
 from daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
@@ -83,20 +83,24 @@ class Reader:
         self._first_life = self._fresh = not positions
         self._source.open(positions, notes)
 
-    def repeat(self, entry: JournalEntry) -> Call:
-        """Return a journaled call again, from the same records. Only before `start`.
+    def repeat(self, entry: JournalEntry, stop: Callable[[], bool]) -> Call | None:
+        """Return a journaled call again, from the same records; None where it is to stop first. Only before `start`.
 
-        Raises SourceError where the source now holds other records at these positions.
+        Raises LostError where the source now holds other records at these positions, SourceError where it cannot be
+        read.
         """
         self._first_life = self._fresh = False
         batcher = self._make_batcher()
         for span in entry.spans:
             for batch in self._source.read_range(span.partition, span.start, span.end):
-                batcher.add(self._decoder.decode(batch))
+                if stop():
+                    return None
+                if batch is not None:
+                    batcher.add(self._decoder.decode(batch))
         call = batcher.take_exactly(entry.updates, entry.rows)
         if call is None or call.spans != entry.spans:
             where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in entry.spans)
-            raise SourceError(
+            raise LostError(
                 f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
                 "the last checkpoint is whole. Bring the records back, or give a new --state directory."
             )

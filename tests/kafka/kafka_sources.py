@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker
 
 from connectors.kafka import clients
@@ -54,12 +55,29 @@ def take(source: KafkaSource, records: int) -> list[RecordBatch]:
     return batches
 
 
+def repeat(source: KafkaSource, partition: str, start: int, end: int) -> list[RecordBatch]:
+    """Read a range again."""
+    return [batch for batch in source.read_range(partition, start, end) if batch is not None]
+
+
 def wait(source: KafkaSource, happened: Callable[[], bool]) -> None:
     """Read, and find nothing, until something has happened."""
     deadline = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < deadline
         assert source.read(0.05) is None
+
+
+def made_again(broker: Broker, topic: str) -> None:
+    """Create a topic that is just being deleted."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            broker.topic(name=topic)
+            break
+        except TopicAlreadyExistsError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def values(batches: list[RecordBatch]) -> list[object]:

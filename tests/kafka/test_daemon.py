@@ -12,7 +12,8 @@ from pathlib import Path
 
 from kafka import TopicPartition
 from kafka_broker import Broker, LocalBroker
-from processes import Daemon, Zygote, dead_letters, refused, succeeded, summary
+from kafka_sources import made_again
+from processes import Daemon, Zygote, dead_letters, killed, refused, succeeded, summary
 
 SETTINGS = """
 source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: null}}}}
@@ -100,6 +101,25 @@ def test_records_that_retention_took_end_it_and_are_skipped_on_request(
     assert summary(tmp_path / "state")["samples_trained"] == 70
     (letter,) = dead_letters(tmp_path / "state")
     assert (letter["partition"], letter["start"], letter["end"]) == (f"{topic}/0", 50, 80)
+
+
+def test_the_journal_is_not_repeated_from_a_topic_that_was_made_again(
+    broker: Broker, zygote: Zygote, tmp_path: Path
+) -> None:
+    topic = broker.topic()
+    port = prepare(tmp_path, broker, topic)
+    broker.produce(topic, records(0, 50))
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", "checkpoint.every.seconds=1000")
+    daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50")
+    killed(daemon.kill())
+    before = sorted(path.name for path in (tmp_path / "state" / "checkpoints").iterdir())
+    with contextlib.closing(broker.admin()) as admin:
+        admin.delete_topics([topic])
+    made_again(broker, topic)
+    broker.produce(topic, records(7, 77))
+    message = refused(zygote.run(tmp_path, "run", "learnd.yaml"), 74)
+    assert f"the topic {topic} was deleted and made again" in message
+    assert sorted(path.name for path in (tmp_path / "state" / "checkpoints").iterdir()) == before
 
 
 def test_a_topic_that_is_missing_ends_it(broker: Broker, zygote: Zygote, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kafka_broker import Broker
-from kafka_sources import after, notes, numbers, opened, take, values, wait
+from kafka_sources import after, notes, numbers, opened, repeat, take, values, wait
 
 from connectors.kafka.book import _draws
 
@@ -40,7 +40,7 @@ def test_a_share_is_kept_evenly_and_the_same_one_again(broker: Broker) -> None:
     assert skipped(batches) == MANY * 0.8
     half = int(batches[0].ends[len(batches[0]) // 2])
     with opened(broker, {}, notes(batches), topic=topic) as source:
-        again = list(source.read_range(name, 0, half))
+        again = repeat(source, name, 0, half)
         rest = take(source, len(expected) + 10 - sum(map(len, again)))
     assert values([*again, *rest]) == values(batches)
     ends = [end for batch in (*again, *rest) for end in batch.ends.tolist()]
@@ -60,7 +60,7 @@ def test_it_goes_on_at_the_newest_and_a_restart_does_not_look_back(broker: Broke
     assert skipped(batches) == MANY
     end = after(batches)[f"{topic}/0"]
     with opened(broker, {}, notes(batches), topic=topic) as source:
-        again = list(source.read_range(f"{topic}/0", 0, end))
+        again = repeat(source, f"{topic}/0", 0, end)
         rest = take(source, 900)
     assert values(again) == numbers(MANY, MANY + 20)
     assert again[0].start == 0

@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 import pytest
 from kafka_broker import Broker, required
-from kafka_sources import notes, opened, take, wait
+from kafka_sources import notes, opened, repeat, take, wait
 from schema_registry import SchemaRegistry, shared_registry
 
 from daemon.errors import SourceError
@@ -83,7 +83,7 @@ def test_avro_of_a_registry_with_schemas_that_evolve(broker: Broker, registry: S
     with opened(broker, **given) as source:
         batches = take(source, 3)
     with opened(broker, {}, notes(batches), **given) as source:
-        again = list(source.read_range(f"{topic}/0", 0, 3))
+        again = repeat(source, f"{topic}/0", 0, 3)
     for read in (batches, again):
         assert decoded(chosen, read) == ([[1, 0.5], [2, 2.5]], ["bad_avro"])
 
@@ -115,7 +115,7 @@ def test_a_schema_that_there_is_not_is_a_dead_letter_and_stays_one(broker: Broke
         assert registry.register(f"{topic}-value", {**NEW, "doc": topic}) == unknown
         broker.produce(topic, [avro(unknown, NEW, a=3, y=False, b=1.0)])
     with opened(broker, {}, notes(batches), **given) as source:
-        again = list(source.read_range(f"{topic}/0", 0, 2))
+        again = repeat(source, f"{topic}/0", 0, 2)
         rest = take(source, 1)
     for read in (batches, again):
         assert decoded(chosen, read) == ([[1]], ["unknown_schema"])

@@ -1,7 +1,7 @@
 """The loop with all its real parts, but for a script as the source and a learner that only adds up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import DataError, SettingsError, SourceError, StoreError
+from daemon.errors import DataError, SettingsError, SourceError, StoppedError, StoreError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -106,6 +106,7 @@ class Run:
     ) -> None:
         self.source, self.learner = source, AddingLearner(dies_at)
         self._stop_after = stop_after
+        self.stop: Callable[[], bool] = self._stop
         self._lock = StateLock(root)
         monitor = Monitor(Metrics(), Health(), None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
@@ -148,7 +149,7 @@ class Run:
         self._lock.acquire()
         try:
             with closing(self._loop):
-                self._loop.run(self._stop)
+                self._loop.run(self.stop)
         finally:
             self._lock.release()
         return self
@@ -247,6 +248,25 @@ def test_other_records_than_those_journaled_are_refused(root: Path) -> None:
         Run(root, ScriptedSource([batch(0, 30)]), dies_at=25, every=1000)()
     with pytest.raises(SourceError, match="no longer those that the journal says"):
         Run(root, ScriptedSource([batch(0, 30, broken=[3])]))()
+
+
+class AwaySource(ScriptedSource):
+    """One that cannot be reached when the journal is to be repeated."""
+
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:  # noqa: ARG002
+        while True:
+            yield None
+
+
+def test_waiting_for_what_the_journal_needs_ends_with_a_stop(root: Path) -> None:
+    with pytest.raises(Died):
+        Run(root, ScriptedSource([batch(0, 30)]), dies_at=25, every=1000)()
+    asked = iter([False, False, False, True])
+    away = Run(root, AwaySource([]))
+    away.stop = lambda: next(asked)
+    with pytest.raises(StoppedError, match="while it repeated the journal"):
+        away()
+    assert Run(root, ScriptedSource([batch(0, 30)]))().digest == whole(root, [batch(0, 30)]).digest
 
 
 def test_no_checkpoint_of_another_daemon_is_overwritten(root: Path) -> None:
