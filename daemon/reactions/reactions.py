@@ -292,7 +292,7 @@ class Reactions:
         copy.roll_back(self._learner)
         spans = progress.take_back(then)
         self._learner_lags = progress.samples - then["samples"] + then["learner_lags"]
-        self._watching.begin_phase()
+        self._watching.went_back(then["samples"])
         self._good = True
         taken_back = trained - progress.samples_trained
         data = {

@@ -92,11 +92,20 @@ class Plateau:
 
 
 class Drop:
-    """An event when a score of the holdout or the anchor file falls so far below the best since the last drop."""
+    """An event when a score of the holdout or the anchor file falls so far below the best since the last drop.
+
+    Where the model goes back because of it, the best before the drop counts again.
+    """
 
     def __init__(self, rule: Reaction, index: int) -> None:
         self._rule, self._index = rule, index
         self._best: dict[str, float] = {}
+        self._lost: dict[str, tuple[int, float]] = {}  # the sample of the last drop, and the best before it
+
+    def went_back(self, samples: int) -> None:
+        """Expect again what was expected when the model was that of `samples`."""
+        self._best |= {name: best for name, (at, best) in self._lost.items() if at > samples}
+        self._lost.clear()
 
     def scan(self, scores: Sequence[Event]) -> list[Event]:
         """Take in the scores that were published."""
@@ -114,7 +123,7 @@ class Drop:
             elif best is not None:
                 fell = _fall(metric, best, value)
             if fell > self._rule.by:
-                del self._best[name]
+                self._lost[name] = (score.samples, self._best.pop(name))
                 data = {"rule": self._index, "set": name, "metric": metric, "score": value, "best": best}
                 events.append(Event("score.drop", score.samples, data))
             elif best is None or fell < 0:
@@ -122,10 +131,11 @@ class Drop:
         return events
 
     def facts(self) -> Facts:
-        return dict(self._best)
+        return {"best": dict(self._best), "lost": {name: list(lost) for name, lost in self._lost.items()}}
 
     def restore(self, facts: Facts) -> None:
-        self._best = dict(facts)
+        self._best = dict(facts["best"])
+        self._lost = {name: (at, best) for name, (at, best) in facts["lost"].items()}
 
 
 def _main_score(metrics: Facts) -> tuple[str, float] | None:

@@ -56,8 +56,14 @@ class Watching:
         """Return the drops in the scores that were published."""
         return [event for drop in self._drops for event in drop.scan(scores)]
 
+    def went_back(self, samples: int) -> None:
+        """The model is that of `samples` again."""
+        self.begin_phase()
+        for drop in self._drops:
+            drop.went_back(samples)
+
     def begin_phase(self) -> None:
-        """Wait anew for a plateau: behind a change of phase, or of the whole model."""
+        """Wait anew for a plateau."""
         for plateau in self._plateaus:
             plateau.restart()
 

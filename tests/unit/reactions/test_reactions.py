@@ -215,6 +215,14 @@ def test_a_score_that_drops_is_measured_from_its_best() -> None:
     assert [event.samples for event in run.of_kind("score.drop")] == [4000]
 
 
+def test_a_model_that_went_back_is_expected_to_score_as_then() -> None:
+    rule = {"on": "score.drop", "margin": 0.1, "do": [{"roll_back": {"every": 1000, "most": 9}}], "cooldown": 0}
+    scores = [score(1000, 0.9), score(1500, 0.5), score(2000, 0.4), score(2500, 0.7), score(4500, 0.9)]
+    run = Run([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
+    assert [(event.samples, event.data["best"]) for event in run.of_kind("score.drop")] == [(1500, 0.9), (2500, 0.9)]
+    assert [event.samples for event in run.of_kind("rollback")] == [2000, 3000]
+
+
 def test_a_plateau_is_so_many_windows_without_progress() -> None:
     rule = {"on": "score.plateau", "window": 500, "after": 2, "margin": 0.5, "do": ["next_phase"], "cooldown": 0}
     stream = Stream(errors((500, 0.8), (500, 0.2), (2000, 0.2)))
