@@ -162,10 +162,11 @@ def test_a_start_in_a_partition_that_there_is_not(broker: Broker, zygote: Zygote
 
 
 @pytest.mark.parametrize("name", ["topic.jsonl", "topic.parquet"])
-def test_a_disk_that_fills_up_halfway_leaves_nothing(broker: Broker, tmp_path: Path, name: str) -> None:
+def test_a_disk_that_fills_up_halfway_leaves_nothing(broker: Broker, tmp_path: Path, client: str, name: str) -> None:
     topic = broker.topic()
     broker.produce(topic, [random.Random(number).randbytes(100_000) for number in range(300)])
-    recorder = Recorder(KafkaSettings(bootstrap_servers=broker.bootstrap, topic=topic))
+    given = {"bootstrap_servers": broker.bootstrap, "topic": topic, "client": client}
+    recorder = Recorder(KafkaSettings.model_validate(given))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, limits[1]))
     try:
@@ -176,12 +177,13 @@ def test_a_disk_that_fills_up_halfway_leaves_nothing(broker: Broker, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_records_that_are_gone_leave_nothing(broker: Broker, tmp_path: Path) -> None:
+def test_records_that_are_gone_leave_nothing(broker: Broker, tmp_path: Path, client: str) -> None:
     topic = broker.topic()
     broker.produce(topic, [b"%d" % number for number in range(20)])
     with closing(broker.admin()) as admin:
         admin.delete_records({TopicPartition(topic, 0): 10})
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap, topic=topic, start={f"{topic}/0": 0})
+    given = {"bootstrap_servers": broker.bootstrap, "topic": topic, "client": client, "start": {f"{topic}/0": 0}}
+    settings = KafkaSettings.model_validate(given)
     with pytest.raises(SourceError, match="deleted before they were recorded"):
         Recorder(settings).record(tmp_path / "a.jsonl", "latest", lambda: False, lambda: None)
     assert not list(tmp_path.iterdir())

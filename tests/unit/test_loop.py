@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import DataError, SettingsError, SourceError, StoppedError, StoreError
+from daemon.errors import DataError, OutputError, SettingsError, SourceError, StoppedError, StoreError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -225,6 +225,53 @@ def test_a_fault_of_the_source_keeps_what_came_before_and_cuts_no_batch_short(ro
     resumed = Run(root, ScriptedSource([batch(0, 13), batch(13, 30)]))
     resumed()
     assert resumed.digest == whole(root, [batch(0, 13), batch(13, 30)]).digest
+
+
+class Refusing:
+    """A `contracts.Output` whose marks fail from some number of them on."""
+
+    place = "a topic"
+
+    def __init__(self, error: StoreError, after: int) -> None:
+        self._error = error
+        self._left = after
+
+    def open(self, mark: int | None) -> None: ...
+
+    def mark(self) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error
+        return 0
+
+    def sync(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def with_output(root: Path, steps: Sequence[Step], output: Refusing) -> Run:
+    run = Run(root, ScriptedSource(steps))
+    assert isinstance(run.keeper.outputs, dict)
+    run.keeper.outputs["topic"] = output
+    return run
+
+
+def test_an_output_that_is_refused_for_good_ends_the_run_and_nothing_is_lost(root: Path) -> None:
+    steps = [batch(first, first + 10) for first in range(0, 50, 10)]
+    refused = with_output(root, steps, Refusing(OutputError("the right was withdrawn"), 1))
+    with pytest.raises(OutputError, match="withdrawn"):
+        refused()
+    assert 10 <= len(refused.learner.seen) < 50, "it does not go on without checkpoints"
+    assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
+
+
+def test_an_output_that_is_away_is_waited_for_and_no_disk_is_blamed(root: Path) -> None:
+    steps = [batch(first, first + 10) for first in range(0, 50, 10)]
+    away = with_output(root, steps, Refusing(StoreError("its brokers do not answer."), 2))
+    with pytest.raises(StoreError, match=r"What was in the way: its brokers do not answer\.$"):
+        away()
+    assert away.learner.seen == list(range(50))
+    assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
 
 
 def test_a_stream_that_is_unfit_is_left_behind(root: Path) -> None:
