@@ -1,18 +1,47 @@
-"""What tests of several folders share: a real Kafka broker."""
+"""What tests of several folders share: a real Kafka broker, and how they are dealt out to several processes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from kafka_broker import Broker, LocalBroker
 
-sys.path.insert(0, str(Path(__file__).parent / "kafka"))
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS / "kafka"))
+
+_LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "conformance", "unit/training")
+_APART = ("docs", "e2e", "unit/training")  # nothing that their tests share takes long to make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left with it at the end."""
+    ranks = {folder: rank for rank, folder in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(_folder(item.path), len(ranks)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests that share servers, or a run to compare with, to one process."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            folder = _folder(config.rootpath / file)
+            scenario = test.partition("[")[2].rstrip("]").partition("-")[0] if folder == "crash" else ""
+            return nodeid if folder in _APART else f"{file} {scenario}"
+
+    return Scheduling(config, log)
+
+
+def _folder(path: Path) -> str:
+    return path.parent.relative_to(TESTS).as_posix()
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,6 @@ def test_a_model_that_would_go_back_too_often_stops_and_the_next_start_goes_on(z
     assert summary(folder / "state")["samples_trained"] > stopped_at
 
 
-@pytest.mark.timeout(300)  # five compilations a start
 def test_phases_end_on_a_drift_and_on_a_plateau_at_the_same_sample_however_it_is_killed(
     zygote: Zygote, tmp_path: Path
 ) -> None:

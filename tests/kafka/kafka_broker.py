@@ -30,7 +30,7 @@ from server_process import JAVA, ServerProcess
 
 POM = Path(__file__).with_name("pom.xml")
 IMAGE = "apache/kafka:4.1.0"
-_UP_WITHIN_S = 90.0
+_UP_WITHIN_S = 300.0
 
 SERVER = """
 process.roles=broker,controller

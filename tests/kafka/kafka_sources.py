@@ -16,7 +16,7 @@ from connectors.kafka.source import KafkaSource
 from daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 
 chosen: dict[str, Any] = {"client": "kafka-python"}  # by the fixture `client`
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 JAVA = ("java", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_UP_WITHIN_S = 90.0
+_UP_WITHIN_S = 300.0
 _PR_SET_PDEATHSIG = 1
 
 

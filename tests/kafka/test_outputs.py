@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka_broker import Broker, LocalBroker
-from processes import Daemon, Zygote, killed, refused, succeeded, summary
+from processes import Daemon, Zygote, consumed, killed, refused, succeeded, summary
 
 from connectors.kafka.client import Message
 from connectors.kafka.publishing import DeadLetterTopic
@@ -63,14 +63,9 @@ def messages(broker: Broker, topic: str) -> list[Any]:
     return found
 
 
-def trained(folder: Path) -> int:
-    manifests = [json.loads(path.read_text()) for path in (folder / "state" / "checkpoints").glob("*/manifest.json")]
-    return max((sum(manifest["positions"].values()) for manifest in manifests), default=0)
-
-
 def finish(daemon: Daemon, folder: Path, records: int = RECORDS) -> None:
     daemon.wait_for(lambda: "consuming" in daemon.stderr, "to start")
-    daemon.wait_for(lambda: trained(folder) >= records - 200, "to train most records")
+    daemon.wait_for(lambda: consumed(folder / "state") >= records - 200, "to train most records")
     daemon.signal(signal.SIGTERM)
     succeeded(daemon.wait())
 
@@ -80,7 +75,7 @@ def test_what_they_hold(broker: Broker, zygote: Zygote, tmp_path: Path, client: 
     feed(broker, topic)
     options = [f"source.kafka.client={client}", "checkpoint.every.samples=2"]
     daemon = zygote.start(tmp_path, "run", "learnd.yaml", *(part for given in options for part in ("--set", given)))
-    daemon.wait_for(lambda: trained(tmp_path) == RECORDS, "to train every record")
+    daemon.wait_for(lambda: consumed(tmp_path / "state") == RECORDS, "to train every record")
     finish(daemon, tmp_path)
 
     letters = messages(broker, dead)
@@ -187,13 +182,13 @@ def test_while_its_brokers_are_away_there_is_no_checkpoint_and_then_all_is_deliv
     feed(broker, topic, last=200)
     other = ["--set", f"predictions.kafka={{topic: {scored}, bootstrap_servers: '{mortal_broker.bootstrap}'}}"]
     daemon = zygote.start(tmp_path, "run", "learnd.yaml", *other, "--set", "checkpoint.every.samples=2")
-    daemon.wait_for(lambda: trained(tmp_path) == 200, "to train 200 records")
+    daemon.wait_for(lambda: consumed(tmp_path / "state") == 200, "to train 200 records")
     mortal_broker.kill()
     feed(broker, topic, 200, 400)
     daemon.wait_for(lambda: "checkpoint_failed" in daemon.stderr, "to fail to save")
-    assert trained(tmp_path) == 200
+    assert consumed(tmp_path / "state") == 200
     mortal_broker.start()
-    daemon.wait_for(lambda: trained(tmp_path) == 400, "to go on")
+    daemon.wait_for(lambda: consumed(tmp_path / "state") == 400, "to go on")
     finish(daemon, tmp_path, 400)
     places = {(body["partition"], body["offset"]) for body in map(_body, messages(mortal_broker, scored))}
     assert len(places) == summary(tmp_path / "state")["samples_trained"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from kafka.admin import NewTopic
 from kafka_broker import Cluster, LocalBroker, own_broker, own_cluster, required
 from kafka_sources import PATIENCE_S, numbers, opened, take, values
 from proxy import Proxy
@@ -88,7 +91,6 @@ def cluster() -> Iterator[Cluster]:
     made.stop()
 
 
-@pytest.mark.timeout(240)
 def test_three_brokers_are_restarted_one_after_the_other(cluster: Cluster) -> None:
     topic = cluster.topic(3, replicas=3)
     stopped = threading.Event()
@@ -119,6 +121,36 @@ def test_three_brokers_are_restarted_one_after_the_other(cluster: Cluster) -> No
         batches += take(source, 3 * sent - sum(map(len, batches)))
     for partition in range(3):
         assert values([batch for batch in batches if batch.partition == f"{topic}/{partition}"]) == numbers(0, sent)
+
+
+def test_records_that_brokers_lost_and_wrote_anew_are_not_taken_for_the_same(cluster: Cluster) -> None:
+    topic = f"t-{uuid.uuid4().hex[:12]}"
+    configs = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
+    with contextlib.closing(cluster.admin()) as admin:
+        admin.create_topics([NewTopic(topic, replica_assignments={0: [1, 2]}, topic_configs=configs)])
+        admin.wait_for_topics([topic])
+    first, second, _ = cluster.brokers
+    write(cluster, topic, 0, 50)
+    second.end()
+    write(cluster, topic, 50, 100)  # these are on the first broker alone
+    with opened(cluster, topic=topic) as source:
+        batches = take(source, 100)
+        first.kill()
+        try:
+            second.start()
+            write(cluster, topic, 1000, 1200)
+            with pytest.raises(SourceError, match=f"brokers have lost records that were read.*{topic}/0.*50"):
+                read_on(source, [])
+        finally:
+            first.start()
+    assert values(batches) == numbers(0, 100)
+
+
+def write(cluster: Cluster, topic: str, first: int, last: int) -> None:
+    producer = Producer({"bootstrap.servers": cluster.bootstrap})
+    for value in numbers(first, last):
+        producer.produce(topic, value, partition=0)
+    assert producer.flush(60) == 0
 
 
 def read_some(source: KafkaSource) -> list[RecordBatch]:

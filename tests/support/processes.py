@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True)
