@@ -28,7 +28,7 @@ from daemon.values import RecordFormat
 
 pytestmark = pytest.mark.usefixtures("client")
 
-PATIENCE_S = 40.0
+PATIENCE_S = 200.0
 LISTENERS = {"SASL": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "TLS": "SSL"}
 MODULES = "org.apache.kafka.common.security"
 EXTRA = """
