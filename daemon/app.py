@@ -192,31 +192,41 @@ def open_source(settings: Settings) -> Source:
     return _source(settings.source.name, settings.source.settings, settings)
 
 
-def check_references(settings: Settings) -> None:
-    """Raise SettingsError where a watch asks for a longer reference than the recorded stream has records.
+def problems_with_data(settings: Settings) -> list[str]:
+    """Return what is wrong with the settings that only files tell which have to be read: the stream, the anchor file.
+
+    Imports no TensorFlow.
+    """
+    try:
+        _anchor(settings, settings.samples.spec(settings.model.task))
+    except SettingsError as error:
+        return [*_long_references(settings), *error.problems]
+    return _long_references(settings)
+
+
+def _long_references(settings: Settings) -> list[str]:
+    """Return a problem for each watch that asks for a longer reference than the recorded stream has records.
 
     What cannot be read is none of this check's business, and no more is read than the longest reference.
     """
     references = [watch.reference for watch in settings.drift or () if "reference" in watch.model_fields_set]
     if not references or settings.source.name != "files":
-        return
+        return []
     source, records = open_source(settings), 0
     try:
         source.open({}, [])
         while not (source.live or source.exhausted) and records < max(references):
             records += len(batch) if (batch := source.read(1.0)) is not None else 0
     except SourceError:
-        return
+        return []
     finally:
         source.close()
-    problems = [
+    return [
         f"drift.{index}.reference: {watch.reference:,} samples, and the stream has {records:,} records: no drift would "
         "ever be found; give a shorter one"
         for index, watch in enumerate(settings.drift or ())
         if watch.reference > records and not source.live and "reference" in watch.model_fields_set
     ]
-    if problems:
-        raise SettingsError(problems)
 
 
 def _source(name: str, source_settings: Any, settings: Settings) -> Source:
@@ -307,11 +317,12 @@ def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None
             if (batch := source.read(1.0)) is not None:
                 blocks.append(decoder.decode(batch))
     except SourceError as error:
-        raise SettingsError([f"validate.anchor.file: {error}"]) from error
+        why = error if anchor.file.exists() else f"there is no file {anchor.file}; correct its name"
+        raise SettingsError([f"validate.anchor.file: {why}"]) from error
     finally:
         source.close()
     rejections = [rejection for block in blocks for rejection in block.rejections]
-    if rejections or not blocks:
+    if rejections or not any(len(block.x) for block in blocks):
         what = f"{rejections[0].defect.detail} (at {rejections[0].start})" if rejections else "it holds no record"
         raise SettingsError([f"validate.anchor.file: {anchor.file} must hold samples alone: {what}"])
     x, y, weight = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("x", "y", "weight"))

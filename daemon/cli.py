@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -62,7 +63,9 @@ def run(
     ] = False,
 ) -> None:
     """Train from the stream until it ends, or until a signal; resume where the last run was."""
-    settings = _load(settings_path, overrides, state, look=True)
+    from daemon.first_look import problems
+
+    settings = _load(settings_path, overrides, state, problems)
     _train(settings, as_json, take_over=take_over)
 
 
@@ -95,10 +98,11 @@ def record(
     overrides: Overrides = None,
 ) -> None:
     """Write a topic of Kafka, or a range of it, to a file that `replay` takes."""
+    from daemon.first_look import problems
     from daemon.recordings import record as record_topics
 
     extra = [] if start is None else [f"source.kafka.start={start}"]
-    settings = _load(settings_path, [*(overrides or []), *extra], None, look=True)
+    settings = _load(settings_path, [*(overrides or []), *extra], None, problems)
     with StopSignal(settings.shutdown_timeout_s) as stop:
         print(record_topics(settings, recording, end, stop), file=sys.stderr)
 
@@ -106,16 +110,11 @@ def record(
 @app.command()
 def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
-    from daemon.app import check_references
-    from daemon.evaluation.drift.watch import Drift
-    from daemon.first_look import doubts
-    from daemon.stream.decoding import SampleDecoder
+    from daemon.app import problems_with_data
+    from daemon.first_look import doubts, problems
 
-    settings = _load(settings_path, overrides, state, look=True)
+    settings = _load(settings_path, overrides, state, lambda given: problems(given) or problems_with_data(given))
     spec = settings.samples.spec(settings.model.task)
-    SampleDecoder(settings.samples, spec)
-    Drift(settings.watches, spec)
-    check_references(settings)
     for doubt in doubts(settings):
         print(f"learnd: warning: {doubt}", file=sys.stderr)
     print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
@@ -220,12 +219,15 @@ def checkpoints_export(
     print(f"wrote {export(directory, output, sequence)}")
 
 
-def _load(path: Path, overrides: list[str] | None, state: Path | None, *, look: bool = False) -> Settings:
-    """`look`: whether the files that the settings name, and the columns that they declare, are to be there."""
-    from daemon.first_look import problems
-
+def _load(
+    path: Path,
+    overrides: list[str] | None,
+    state: Path | None,
+    further: Callable[[Settings], Sequence[str]] | None = None,
+) -> Settings:
+    """`further`: what else is to be right, that shows in the files which the settings name."""
     extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
-    settings = load_settings(path, [*(overrides or []), *extra], further=problems if look else None)
+    settings = load_settings(path, [*(overrides or []), *extra], further=further)
     configure_logging(settings.log)
     return settings
 

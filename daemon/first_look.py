@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from daemon.errors import SettingsError
 from daemon.section import Section
 from daemon.settings import Settings, SourceChoice
 from daemon.stream.declared import missing_columns
 
 
 def problems(settings: Settings) -> list[str]:
-    """Return a problem for each file that cannot be read, and for each column that the source does not have."""
-    return [*_unreadable(settings), *missing_in_source(settings)]
+    """Return a problem for each file that cannot be read, and for each column that the source does not have.
+
+    Where there is none, return one for fields that cannot be read together.
+    """
+    return [*_unreadable(settings), *missing_in_source(settings)] or _undecodable(settings)
 
 
 def missing_in_source(settings: Settings) -> list[str]:
@@ -59,6 +63,16 @@ def _unreadable(settings: Settings) -> Iterator[str]:
                     path.open("rb").close()
             except OSError as error:
                 yield f"{at}.{name}: {path} cannot be read: {error.strerror}"
+
+
+def _undecodable(settings: Settings) -> list[str]:
+    from daemon.stream.decoding import SampleDecoder
+
+    try:
+        SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
+    except SettingsError as error:
+        return error.problems
+    return []
 
 
 def _sections(section: Section, key: str) -> Iterator[tuple[str, Section]]:

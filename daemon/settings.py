@@ -12,17 +12,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from connectors.settings import DeadLetterSettings, PredictionSettings
 from connectors.source_settings import Glance, SourceSettings
+from daemon.errors import SettingsError
 from daemon.evaluation.drift.settings import DEFAULT_WATCHES, DriftWatch
 from daemon.evaluation.metrics import ALL_METRICS
 from daemon.evaluation.settings import ValidateSettings
 from daemon.operate.settings import HttpSettings, LogSettings
 from daemon.reactions.settings import DEFAULT_REACTIONS, Reaction, fights
 from daemon.registry import SOURCES, resolve
-from daemon.section import Section
-from daemon.settings_problems import did_you_mean
+from daemon.section import Section, did_you_mean
 from daemon.state.settings import CheckpointSettings
 from daemon.stream.settings import SamplesSettings
-from daemon.training.layer_choice import problem_with_phases
+from daemon.training.layer_choice import problems_with_phases
 from daemon.training.settings import GuardSettings, ModelSettings, PhasesSettings, TrainSettings
 
 
@@ -172,25 +172,41 @@ class Settings(Section):
         return DEFAULT_REACTIONS if self.reactions is None else self.reactions
 
     @model_validator(mode="after")
-    def _reactions_have_their_parts(self) -> Self:
-        """A rule that never acts is a mistake, and so are two that undo each other. The usual ones may never act."""
-        problems = [
-            f"drift.{index}: {watch.detector} counts errors of 0 or 1, and those of a {self.model.task} task are not"
-            for index, watch in enumerate(self.watches)
-            if {watch.detector, watch.warn} & {"hddm_w", "ddm"} and self.model.task in {"regression", "multi_label"}
-        ]
-        if self.reactions is not None:
-            problems += [
-                f"reactions.{index}: {problem}"
-                for index, rule in enumerate(self.reactions)
-                for problem in self._missing_parts(rule)
-            ]
-            problems += fights(self.reactions, [phase.until for phase in self.phases])
-        if "drift" in [phase.until for phase in self.phases] and "error" not in [watch.watch for watch in self.watches]:
-            problems.append("phases: one ends on a drift of the error, and nothing under drift watches it")
+    def _sections_fit_each_other(self) -> Self:
+        problems = [*self._misfit_watches(), *self._misfit_rules(), *self._misfit_ends(), *self._misfit_best()]
+        try:
+            spec = self.samples.spec(self.model.task)
+        except SettingsError as error:
+            problems += error.problems
+        else:
+            problems += problems_with_phases(self.phases, self.model, spec)
+            features = [column.name for column in spec.columns]
+            for index, watch in enumerate(self.watches):
+                problems += (f"drift.{index}.{problem}" for problem in watch.unknown_columns(features))
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
+
+    def _misfit_watches(self) -> Iterator[str]:
+        for index, watch in enumerate(self.watches):
+            counting = {watch.detector, watch.warn} & {"hddm_w", "ddm"}
+            if counting and self.model.task in {"regression", "multi_label"}:
+                named = " and ".join(sorted(map(str, counting)))
+                yield f"drift.{index}: errors of a {self.model.task} task are not 0 or 1, as {named} would have them"
+            if watch in self.watches[:index]:
+                yield f"drift.{index}: drift.{self.watches.index(watch)} is the same; leave one of them out"
+
+    def _misfit_rules(self) -> Iterator[str]:
+        """A rule that never acts is a mistake, and so are two that undo each other. The usual ones may never act."""
+        for index, rule in enumerate(self.reactions or ()):
+            yield from (f"reactions.{index}: {problem}" for problem in self._missing_parts(rule))
+        yield from fights(self.reactions or (), [phase.until for phase in self.phases])
+
+    def _misfit_ends(self) -> Iterator[str]:
+        if "error" not in [watch.watch for watch in self.watches]:
+            for index, phase in enumerate(self.phases):
+                if phase.until == "drift":
+                    yield f"phases.{index}.until: at a drift of the error, and nothing under drift watches it"
 
     def _missing_parts(self, rule: Reaction) -> Iterator[str]:
         if rule.on.startswith("drift."):
@@ -199,29 +215,19 @@ class Settings(Section):
                 yield f"nothing under drift ever reports {rule.on}{f' of {rule.signal}' if rule.signal else ''}"
         if rule.on == "score.drop" and self.validation.holdout is None and self.validation.anchor is None:
             yield "score.drop is of the holdout or the anchor file, and validate has neither"
+        if rule.on == "loss.spike" and self.guard.sigma is None:
+            yield "loss.spike is of updates that guard.sigma skips, and it is null"
         if "next_phase" in rule.actions and len(self.phases) < 2:
             yield "next_phase has no phase to go on to: phases has fewer than two"
         own_layers = self.model.build is not None or self.model.load is not None
         if "refit_standardization" in rule.actions and not (self.model.standardize or own_layers):
             yield "refit_standardization has nothing to refit: model.standardize is false"
 
-    @model_validator(mode="after")
-    def _phases_have_their_layers(self) -> Self:
-        if self.phases and (
-            problem := problem_with_phases(self.phases, self.model, self.samples.spec(self.model.task))
-        ):
-            raise ValueError(problem)
-        return self
-
-    @model_validator(mode="after")
-    def _best_is_published(self) -> Self:
+    def _misfit_best(self) -> Iterator[str]:
         """A score that is never published would keep no checkpoint."""
         best, windows = self.checkpoint.best, self.validation.prequential.windows
         if best is not None and best.window is not None and best.window not in windows:
-            raise ValueError(f"checkpoint.best.window: {best.window} is none of validate.prequential.windows {windows}")
+            yield f"checkpoint.best.window: {best.window} is none of validate.prequential.windows {windows}"
         published = self.validation.metrics or ALL_METRICS
         if best is not None and best.metric not in published:
-            raise ValueError(
-                f"checkpoint.best.metric: {best.metric!r} is not published{did_you_mean(best.metric, published)}"
-            )
-        return self
+            yield f"checkpoint.best.metric: {best.metric!r} is not published{did_you_mean(best.metric, published)}"

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from pydantic.fields import FieldInfo
 from daemon import settings_yaml
 from daemon.errors import SettingsError
 from daemon.settings import Settings, SourceChoice
-from daemon.settings_problems import Outline, describe
+from daemon.settings_problems import Outline, describe, told
 from daemon.settings_yaml import Document
 
 _Value = TypeVar("_Value")
@@ -57,7 +56,7 @@ def load_settings(
     settings = _validate(document, outline)
     settings = _anchored(settings, (), document, path.parent)
     if further is not None and (problems := further(settings)):
-        raise SettingsError([f"{document.place(_key(problem))}: {problem}" for problem in problems])
+        raise SettingsError(_in_order([told(problem, document) for problem in problems], document))
     return settings
 
 
@@ -85,24 +84,21 @@ def _validate(document: Document, outline: Outline) -> Settings:
     try:
         if isinstance(document.data, dict) or not problems:
             settings = Settings.model_validate(document.data)
-            settings.samples.spec(settings.model.task)
     except ValidationError as error:
         problems += describe(error, document, outline)
-    except SettingsError as error:  # sections that do not fit each other; a problem starts with its key
-        problems += [f"{document.place(_key(problem))}: {problem}" for problem in error.problems]
     if problems:
-        raise SettingsError(sorted(problems, key=partial(_line, name=document.name)))
+        raise SettingsError(_in_order(problems, document))
     return settings
 
 
-def _line(problem: str, name: str) -> float:
-    """Order problems as the file does; those of overrides come after."""
-    line = problem.removeprefix(f"{name}:").partition(":")[0]
-    return int(line) if line.isdecimal() else float("inf")
+def _in_order(problems: Sequence[str], document: Document) -> list[str]:
+    """Return problems in the order of the file; those of overrides come after."""
 
+    def line(problem: str) -> float:
+        number = problem.removeprefix(f"{document.name}:").partition(":")[0]
+        return int(number) if number.isdecimal() else float("inf")
 
-def _key(problem: str) -> settings_yaml.Path:
-    return tuple(problem.partition(" ")[0].rstrip(":").split("."))
+    return sorted(problems, key=line)
 
 
 def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:

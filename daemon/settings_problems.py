@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from daemon.section import did_you_mean
 from daemon.settings_yaml import Document, Path
 
 _NOT_OF_THE_TYPE = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "dict_type": "a mapping of keys to values",
+    "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
     "int_from_float": "a whole number",
@@ -31,7 +33,6 @@ _NOT_OF_THE_TYPE = {
     "tuple_type": "a list",
 }
 _OUT_OF_RANGE = {
-    "finite_number": "must be finite",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",
@@ -42,12 +43,6 @@ _OUT_OF_RANGE = {
     "too_long": "must have at most {max_length} items",
     "too_short": "must have at least {min_length} items",
 }
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` where one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f": did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ class _Finding:
 
 def describe(error: ValidationError, document: Document, outline: Outline) -> list[str]:
     """Return each problem as `file:line: key: what must be otherwise`, in the order of the file's sections."""
-    found = (_locate(details, document.data) for details in error.errors(include_url=False))
+    found = (_locate(details, document.data) for details in error.errors(include_url=False) if not _is_echo(details))
     findings = [finding for finding in found if not _within(finding.path, document.unread)]
     unions: dict[Path, list[_Finding]] = {}
     for finding in findings:
@@ -125,12 +120,24 @@ def describe(error: ValidationError, document: Document, outline: Outline) -> li
             unions.setdefault(finding.union, []).append(finding)
     lines: dict[str, None] = {}
     for finding in findings:
-        if finding.union is None:
-            lines[_sentence([finding], document, outline)] = None
-            continue
-        for group in _best_alternative(unions.pop(finding.union, [])):
-            lines[_sentence(group, document, outline)] = None
+        groups = [[finding]] if finding.union is None else _best_alternative(unions.pop(finding.union, []))
+        for group in groups:
+            lines.update(dict.fromkeys(_sentences(group, document, outline)))
     return list(lines)
+
+
+def told(problem: str, document: Document, section: Path = ()) -> str:
+    """Return a problem of a section with its place: that of the key that it begins with, as far as there is one."""
+    key = problem.partition(" ")[0].rstrip(":")
+    path = document.find(key, section)
+    dotted = ".".join(map(str, section))
+    joint = "." if len(path) > len(section) and problem.startswith(f"{key}: ") else ": "
+    return f"{document.place(path)}: {dotted}{joint if dotted else ''}{problem}"
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """Whether a list is called too short only because items of it are wrong, each of which is told."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _within(path: Path, places: set[Path]) -> bool:
@@ -148,7 +155,7 @@ def _locate(error: ErrorDetails, data: Any) -> _Finding:
         if _holds(value, part):
             value = value[part]
             path = (*path, part)
-        elif part == last and error["type"] == "missing":
+        elif error["type"] == "missing" and part in (last, value):  # a name may stand for a mapping with that one key
             path = (*path, part)
         elif union is None and part != "[key]":
             union, alternative = path, str(part)
@@ -180,6 +187,13 @@ def _misfit(errors: list[_Finding]) -> tuple[bool, int, int]:
     return other_kind, other_keys, len(errors)
 
 
+def _sentences(findings: list[_Finding], document: Document, outline: Outline) -> list[str]:
+    finding = findings[0]
+    if finding.error["type"] in {"value_error", "assertion_error"}:
+        return [told(problem, document, finding.path) for problem in str(finding.error["ctx"]["error"]).splitlines()]
+    return [_sentence(findings, document, outline)]
+
+
 def _sentence(findings: list[_Finding], document: Document, outline: Outline) -> str:
     finding = findings[0]
     place, dotted = document.place(finding.path), ".".join(map(str, finding.path))
@@ -189,14 +203,11 @@ def _sentence(findings: list[_Finding], document: Document, outline: Outline) ->
         return f"{prefix}missing, and there is no default"
     if kind == "extra_forbidden":
         return f"{place}: unknown key {dotted}{_suggestion(finding.path, outline)}"
-    if kind in {"value_error", "assertion_error"}:
-        return prefix + str(finding.error["ctx"]["error"])
     shown = "" if outline.is_secret(finding.path) else f", not {_short(finding.error['input'])}"
     expected = list(dict.fromkeys(_expected(item.error) for item in findings))
     if all(expected):
-        return (
-            f"{prefix}must be {' or '.join(filter(None, expected))}{shown}{_advice(expected, finding.error['input'])}"
-        )
+        advice = _advice(expected, finding.error["input"]) or _meant(findings)
+        return f"{prefix}must be {' or '.join(filter(None, expected))}{shown}{advice}"
     if kind in _OUT_OF_RANGE:
         return f"{prefix}{_OUT_OF_RANGE[kind].format(**_plain_numbers(finding.error['ctx']))}{shown}"
     return prefix + finding.error["msg"]
@@ -210,6 +221,13 @@ def _expected(error: ErrorDetails) -> str | None:
 
 def _advice(expected: list[str | None], given: Any) -> str:
     return "; put it in quotes" if expected == ["a text"] and isinstance(given, bool | int | float) else ""
+
+
+def _meant(findings: list[_Finding]) -> str:
+    """Return the word that was meant, where words are expected and one is close to what is given."""
+    given = findings[0].error["input"]
+    lists = [str(item.error["ctx"]["expected"]) for item in findings if item.error["type"] == "literal_error"]
+    return did_you_mean(given, re.findall(r"'([^']*)'", " ".join(lists))) if isinstance(given, str) else ""
 
 
 def _suggestion(path: Path, outline: Outline) -> str:

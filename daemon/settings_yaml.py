@@ -98,6 +98,16 @@ class Document:
             path = path[:-1]
         return self.places.get(path, self.name)
 
+    def find(self, dotted: str, section: Path = ()) -> Path:
+        """Return the path of a dotted key of a section, as far down as there is something at it."""
+        path = section
+        for part in dotted.split("."):
+            deeper = (*path, int(part) if part.isdecimal() and (*path, part) not in self.places else part)
+            if deeper not in self.places:
+                break
+            path = deeper
+        return path
+
     def from_override(self, path: Path) -> bool:
         """Whether the value at `path` was given on the command line."""
         return self.place(path).startswith("--set ")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from daemon.section import Section
+from daemon.section import Section, did_you_mean
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
 _AFTER = {"score.plateau": 3, "update.non_finite": 50}
@@ -73,6 +73,9 @@ class Action(Section):
     @classmethod
     def _from_name(cls, value: Any) -> Any:
         if isinstance(value, str):
+            if value not in cls.model_fields:
+                known = cls.model_fields
+                raise ValueError(f"unknown action {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
             value = {value: {}}
         if isinstance(value, dict):
             return {name: {} if given is None else given for name, given in value.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -57,18 +57,32 @@ def _matches(item: str | int | LayerType, layers: Sequence[LayerName]) -> set[in
     return found
 
 
-def problem_with_phases(phases: Sequence[PhaseSettings], model: ModelSettings, spec: SampleSpec) -> str | None:
+def problems_with_phases(phases: Sequence[PhaseSettings], model: ModelSettings, spec: SampleSpec) -> list[str]:
     """Return what is wrong with the layers that the phases name, where settings alone tell it: for presets."""
     if model.build is not None or model.load is not None:
-        return None
+        return []
     layers = _preset_layers(model, spec)
-    for number, phase in enumerate(phases):
-        for key, choice in phase.choices():
-            try:
-                chosen(choice, layers)
-            except LookupError as error:
-                return f"phases.{number}.{key}: {error.args[0]}"
-    return None
+    return [f"phases.{number}{problem}" for number, phase in enumerate(phases) for problem in _problems(phase, layers)]
+
+
+def _problems(phase: PhaseSettings, layers: Sequence[LayerName]) -> Iterator[str]:
+    """Yield what is wrong with a phase, each behind the rest of its key."""
+    indices: dict[str, set[int]] = {}
+    for key, choice in phase.choices():
+        try:
+            indices[key] = chosen(choice, layers)
+        except LookupError as error:
+            yield f".{key}: {error.args[0]}"
+    if len(indices) < len(phase.choices()):
+        return
+    able = {index for index, layer in enumerate(layers) if layer.type not in _NOT_COUNTED}
+    trained = (indices.pop("unfreeze", able) & able) - indices.pop("freeze", set())
+    if not trained:
+        able_layers = [layers[index] for index in sorted(able)]
+        yield f": no layer trains in it; unfreeze at least one of those that can: {_listed(able_layers)}"
+    for key, named in indices.items():
+        if trained and not named & trained:
+            yield f".{key}: no layer that it names trains in this phase; leave the group out"
 
 
 def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:

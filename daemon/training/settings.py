@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from daemon.section import Section
 
@@ -106,8 +114,20 @@ class LayerType(Section):
     """The name of a Keras layer class: `Dense`, `Conv2D`."""
 
 
-LayerItem = Annotated[str, Field(min_length=1)] | PositiveInt | LayerType
-LayerChoice = LayerItem | list[LayerItem]
+def _check_choice(value: Any) -> Any:
+    """Raise ValueError where layers are named in none of the forms. What a mapping holds is checked later."""
+    for item in value if isinstance(value, list) and value else [value]:
+        counts = isinstance(item, int) and not isinstance(item, bool) and item > 0
+        if not (counts or (item and isinstance(item, str | dict | LayerType))):
+            raise ValueError(
+                "must be a name or pattern of layers (output, hidden_*), how many from the end (1 or more), "
+                f"{{type: Dense}}, or a list of these, not {item!r}"
+            )
+    return value
+
+
+LayerItem = str | PositiveInt | LayerType
+LayerChoice = Annotated[LayerItem | list[LayerItem], BeforeValidator(_check_choice)]
 
 
 class SamplesEnd(Section):
@@ -165,11 +185,14 @@ class PhaseSettings(Section):
 
 def check_ends(phases: Sequence[PhaseSettings]) -> Sequence[PhaseSettings]:
     """Raise ValueError where a phase has no end, or the last one has one."""
-    for number, phase in enumerate(phases, 1):
-        if phase.until is None and number < len(phases):
-            raise ValueError(f"phase {number} of {len(phases)} has no `until`, so that the next one never begins")
-        if phase.until is not None and number == len(phases):
-            raise ValueError("the last phase has an `until`, and no phase follows")
+    problems = []
+    for number, phase in enumerate(phases):
+        if phase.until is None and number < len(phases) - 1:
+            problems.append(f"{number}: it has no `until`, so that the next one never begins")
+        if phase.until is not None and number == len(phases) - 1:
+            problems.append(f"{number}.until: the last phase has no end, since no phase follows")
+    if problems:
+        raise ValueError("\n".join(problems))
     return phases
 
 

@@ -1,6 +1,7 @@
 """Mistakes in the settings are said with their place; changes of the settings take effect between two calls."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -176,12 +177,40 @@ def test_a_reference_longer_than_the_stream_and_what_river_does_not_take_are_mis
 ) -> None:
     for number, (watch, words) in enumerate(
         (
-            ({"watch": "features", "detector": "psi", "reference": 2000}, "2,000 samples, and the stream has 1,500"),
-            ({"watch": "features", "detector": "psi", "columns": ["d"]}, "none of the features"),
-            ({"watch": "error", "detector": "adwin", "arguments": {"delts": 1}}, "does not take"),
+            (
+                {"watch": "features", "detector": "psi", "reference": 2000},
+                "drift.0.reference: 2,000 samples, and the stream has 1,500",
+            ),
+            ({"watch": "features", "detector": "psi", "columns": ["d"]}, "drift.0.columns.0: 'd' is none"),
+            (
+                {"watch": "error", "detector": "adwin", "arguments": {"delts": 1}},
+                "drift.0.arguments.delts: adwin takes",
+            ),
         )
     ):
         folder = prepare(tmp_path / str(number), drift=[watch])
-        assert words in refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
+        assert re.search(
+            rf"learnd\.yaml:\d+: {re.escape(words)}", refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
+        )
     folder = prepare(tmp_path / "fits", drift=[{"watch": "features", "detector": "psi", "reference": 1500}])
     succeeded(zygote.run(folder, "validate", "learnd.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("anchor", "words"),
+    [
+        (None, "there is no file "),
+        ("", "it holds no record"),
+        ('{"a": 1}\n', "must hold samples alone"),
+    ],
+)
+def test_an_anchor_file_without_samples_is_found_at_its_line(
+    tmp_path: Path, zygote: Zygote, anchor: str | None, words: str
+) -> None:
+    folder = prepare(tmp_path / "run", validate={"anchor": {"file": "anchor.jsonl"}})
+    if anchor is not None:
+        (folder / "anchor.jsonl").write_text(anchor)
+    told = refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
+    line = (folder / "learnd.yaml").read_text().splitlines().index("    file: anchor.jsonl") + 1
+    assert f"learnd.yaml:{line}: validate.anchor.file: " in told
+    assert words in told

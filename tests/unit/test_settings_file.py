@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from daemon.errors import SettingsError
 from daemon.first_look import doubts, missing_in_source
+from daemon.first_look import problems as first_problems
+from daemon.reactions.settings import Trigger
 from daemon.section import Section
 from daemon.settings import Settings
 from daemon.settings_file import as_file, fingerprint, load_settings, read_secrets, schema
@@ -94,11 +96,11 @@ http: {listen: nowhere}
 replay: []
 """
     assert problems(write(text), ("train.batch_sze=3", "train.step=fast")) == [
-        "FILE:1: model.preset: must be linear or mlp, not 'mpl'",
+        "FILE:1: model.preset: must be linear or mlp, not 'mpl': did you mean 'mlp'?",
         "FILE:1: unknown key model.taks: did you mean 'task'?",
         "FILE:3: source.files.path: missing, and there is no default",
         "FILE:4: unknown key source.files.pth: did you mean 'path'?",
-        "FILE:7: samples.features.amount: must be float or integer or boolean, not 'flaot'",
+        "FILE:7: samples.features.amount: must be float or integer or boolean, not 'flaot': did you mean 'float'?",
         "FILE:8: samples.features.country.hash: must be at least 2, not 1",
         "FILE:9: samples.label.classes: must be at least 2, not 1",
         "FILE:11: train.batch_size: must be greater than 0, not 0",
@@ -350,7 +352,102 @@ def test_data_in_place_of_settings(tmp_path: Path, name: str) -> None:
 )
 def test_a_label_that_is_a_feature_as_well(write: Any, samples: str, feature: str) -> None:
     (problem,) = problems(write(f"source: {{files: {{path: a.csv}}}}\nsamples: {samples}\n"))
-    assert problem.startswith(f"FILE:2: samples: {feature} is the label as well")
+    assert problem.startswith(f"FILE:2: samples.{feature} is the label as well")
+
+
+TRIGGERS = " or ".join(get_args(Trigger))
+LAYERS = (
+    "a name or pattern of layers (output, hidden_*), how many from the end (1 or more), {type: Dense}, or a list of "
+)
+MISTAKES = """\
+drift:
+  - {watch: error, detector: adwin, arguments: {delt: 0.01,
+      clock: 0}}
+  - watch: loss
+    warn: dmd
+    detector: adwin
+  - {watch: features, detector: psi, reference: 99, window: 19}
+  - {watch: features, detector: psi,
+     columns: [amount, amount]}
+guard: {sigma: .nan}
+reactions:
+  - on: drift.confirm
+    do: [log]
+  - on: drift.confirmed
+    do: [roll_bakc]
+  - on: drift.confirmed
+    do:
+      - learning_rate
+  - {on: drift.confirmed, do: []}
+phases:
+  - unfreeze: 0
+"""
+FURTHER = """\
+drift:
+  - {watch: error, detector: adwin}
+  - watch: features
+    detector: psi
+    columns: [amount, amuont]
+  - {watch: error, detector: adwin}
+guard: {sigma: null}
+reactions:
+  - {on: update.non_finite, do: [log]}
+  - on: loss.spike
+    do: [log]
+phases:
+  - until: {samples: 5}
+  - unfreeze: output
+    groups:
+      - {layers: hidden_0, times: 2}
+checkpoint:
+  best: {window: 500}
+"""
+
+
+def test_mistakes_in_lists_are_found_at_their_lines_each_once(write: Any) -> None:
+    told = problems(write(SMALL + MISTAKES))
+    assert [problem.partition(";")[0] for problem in told] == [
+        "FILE:6: drift.0.arguments.delt: adwin takes no such argument: did you mean 'delta'?",
+        "FILE:7: drift.0.arguments.clock: must be a whole number from 1 to 1,000,000,000, not 0",
+        "FILE:9: drift.1.warn: must be adwin or hddm_w or page_hinkley or kswin or ddm, not 'dmd': did you mean 'ddm'?",
+        "FILE:11: drift.2.reference: must be at least 100, not 99",
+        "FILE:11: drift.2.window: must be at least 20, not 19",
+        "FILE:13: drift.3.columns.1: 'amount' is there already",
+        "FILE:14: guard.sigma: must be a finite number, not nan",
+        f"FILE:16: reactions.0.on: must be {TRIGGERS}, not 'drift.confirm': did you mean 'drift.confirmed'?",
+        "FILE:19: reactions.1.do.0: unknown action 'roll_bakc': did you mean 'roll_back'?",
+        "FILE:22: reactions.2.do.0.learning_rate.times: missing, and there is no default",
+        "FILE:23: reactions.3.do: must have at least 1 items, not []",
+        f"FILE:25: phases.0.unfreeze: must be {LAYERS}these, not 0",
+    ]
+
+
+def test_sections_that_do_not_fit_each_other_are_all_found_at_their_lines(write: Any) -> None:
+    told = problems(write(SMALL + FURTHER))
+    assert [problem.partition(";")[0] for problem in told] == [
+        "FILE:9: drift.1.columns.1: 'amuont' is none of the features: did you mean 'amount'?",
+        "FILE:10: drift.2: drift.0 is the same",
+        "FILE:14: reactions.1: loss.spike is of updates that guard.sigma skips, and it is null",
+        "FILE:20: phases.1.groups.0.layers: no layer that it names trains in this phase",
+        "FILE:22: checkpoint.best.window: 500 is none of validate.prequential.windows (1000, 10000)",
+    ]
+    (override,) = problems(write(SMALL), ("phases=[{freeze: '*'}]",))
+    assert override.startswith("--set phases: phases.0: no layer trains in it; unfreeze at least one of those that can")
+
+
+def test_phases_are_counted_from_nought(write: Any) -> None:
+    phases = "phases:\n  - {unfreeze: output}\n  - unfreeze: output\n    until: drift\n"
+    assert problems(write(SMALL + phases)) == [
+        "FILE:6: phases.0: it has no `until`, so that the next one never begins",
+        "FILE:8: phases.1.until: the last phase has no end, since no phase follows",
+    ]
+
+
+def test_fields_that_cannot_be_read_together_are_found_at_their_line(write: Any) -> None:
+    path = write(SMALL.replace("amount: float", "country.code: float"))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, (), {}, further=first_problems)
+    assert caught.value.problems == [f"{path}:2: samples: the field 'country' is read both as a value and as an object"]
 
 
 def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_path: Path) -> None:

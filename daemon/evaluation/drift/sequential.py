@@ -9,7 +9,6 @@ import numpy as np
 from river import drift
 from river.drift import binary
 
-from daemon.errors import SettingsError
 from daemon.evaluation.counters import running_sum
 from daemon.evaluation.drift.frozen import freeze, thaw
 from daemon.evaluation.drift.settings import DriftWatch
@@ -29,13 +28,10 @@ _DETECTORS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def make_detector(name: str, arguments: Mapping[str, float]) -> Any:
-    """Return a detector of River. Raises SettingsError for an argument that it does not take."""
+    """Return a detector of River, of arguments that the settings have checked."""
     kind, usual = _DETECTORS[name]
     whole = {key: int(value) if float(value).is_integer() else value for key, value in arguments.items()}
-    try:
-        return kind(**{**usual, **whole})
-    except (TypeError, ValueError) as error:
-        raise SettingsError([f"drift: {name} of River does not take {dict(arguments)}: {error}"]) from error
+    return kind(**{**usual, **whole})
 
 
 class Rise:

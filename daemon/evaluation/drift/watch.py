@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.errors import SettingsError, StateMismatchError
+from daemon.errors import StateMismatchError
 from daemon.evaluation.counters import running_sum
 from daemon.evaluation.drift.distribution import DistributionWatch
 from daemon.evaluation.drift.sequential import SequentialWatch
@@ -24,10 +24,8 @@ class Drift:
     """Reports drifts as events, in the order of the samples; each once. All methods belong to the loop's thread."""
 
     def __init__(self, settings: Sequence[DriftWatch], spec: SampleSpec) -> None:
-        """Raises SettingsError where a watch names a feature that there is not, or an argument that River has not."""
         self._settings = tuple(settings)
         self._names = feature_names(spec)
-        self._check_columns()
         self._columns = [chosen_columns(self._names, watch.columns) for watch in settings]
         self._outputs = tuple(f"output {index}" for index in range(spec.task.outputs))
         self._labels = tuple(f"label {index}" for index in range(spec.task.label_columns))
@@ -100,17 +98,6 @@ class Drift:
             table = signals.features[rows]
             return table if len(columns) == table.shape[1] else table[:, columns]
         return signals.predictions[rows] if watch.watch == "predictions" else signals.labels[rows]
-
-    def _check_columns(self) -> None:
-        known = {*self._names, *(name.partition(".")[0] for name in self._names)}
-        problems = [
-            f"drift.{index}.columns: {name!r} is none of the features; there are {', '.join(sorted(known))}"
-            for index, watch in enumerate(self._settings)
-            for name in watch.columns
-            if name not in known
-        ]
-        if problems:
-            raise SettingsError(problems)
 
 
 class _Scale:

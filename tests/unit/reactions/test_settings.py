@@ -40,6 +40,8 @@ def problems(folder: Path, **sections: Any) -> str:
         ({"on": "score.drop", "do": ["roll_back"]}, "validate has neither"),
         ({"on": "score.drop", "signal": "error", "do": ["log"]}, "signal means nothing"),
         ({"on": "update.non_finite", "margin": 0.1, "do": ["log"]}, "margin means nothing"),
+        ({"on": "drift.confirmed", "do": [{"roll_bakc": {}}]}, "do.0.roll_bakc: did you mean 'roll_back'?"),
+        ({"on": "drift.confirmed", "do": ["chalenge"]}, "unknown action 'chalenge'; there are log, checkpoint"),
     ],
 )
 def test_a_rule_without_its_part_is_refused(tmp_path: Path, rule: dict[str, Any], words: str) -> None:
@@ -85,10 +87,14 @@ def test_a_rule_that_fights_with_the_end_of_a_phase_is_refused(tmp_path: Path, e
         ({"watch": "error", "detector": "psi"}, "psi cannot watch error"),
         ({"watch": "features", "detector": "adwin"}, "adwin cannot watch features"),
         ({"watch": "loss", "detector": "adwin", "warn": "hddm_w"}, "watch error"),
-        ({"watch": "error", "detector": "adwin", "window": 10}, "no use for window"),
+        ({"watch": "error", "detector": "adwin", "window": 100}, "no use for window"),
         ({"watch": "features", "detector": "psi", "quiet": 10}, "no use for quiet"),
         ({"watch": "features", "detector": "psi", "warning": 0.5, "confirmed": 0.2}, "above confirmed"),
+        ({"watch": "features", "detector": "ks", "confirmed": 1.5}, "confirmed: a distance of ks is at most 1"),
+        ({"watch": "features", "detector": "ks", "warning": 0.1, "confirmed": 2}, "never 2"),
         ({"watch": "labels", "detector": "psi", "columns": ["a"]}, "columns are of features"),
+        ({"watch": "features", "detector": "psi", "columns": ["a", "b", "a"]}, "columns.2: 'a' is there already"),
+        ({"watch": "features", "detector": "psi", "columns": ["c"]}, "none of the features"),
         ({"watch": "error", "detector": "adwin", "warn_arguments": {"delta": 0.1}}, "it names none"),
     ],
 )
@@ -96,9 +102,16 @@ def test_a_watch_that_means_nothing_is_refused(tmp_path: Path, watch: dict[str, 
     assert words in problems(tmp_path, drift=[watch])
 
 
+def test_a_regression_has_no_errors_of_nought_or_one(tmp_path: Path) -> None:
+    drift = [{"watch": "error", "detector": "adwin", "warn": "hddm_w"}]
+    told = problems(tmp_path, drift=drift, model={"task": "regression"})
+    assert "drift.0: errors of a regression task are not 0 or 1, as hddm_w would have them" in told
+
+
 def test_a_phase_that_ends_on_drift_needs_one_that_is_looked_for(tmp_path: Path) -> None:
     phases = [{"unfreeze": "output", "until": "drift"}, {"unfreeze": "*"}]
-    assert "nothing under drift watches it" in problems(tmp_path, phases=phases, drift=[])
+    told = problems(tmp_path, phases=phases, drift=[])
+    assert "phases.0.until: at a drift of the error, and nothing under drift watches it" in told
 
 
 def test_rules_are_part_of_what_a_model_depends_on() -> None:

@@ -94,7 +94,7 @@ def test_every_problem_is_listed_at_once() -> None:
         ({"hash": 10, "unknown": "reject"}, "unknown: only with values"),
         ({"values": ["a", "a"]}, "each value once"),
         ({"type": "float", "default": "none"}, "default: 'none'"),
-        ({"type": "float", "default": float("nan")}, "default: nan"),
+        ({"type": "float", "default": float("nan")}, "finite number"),
         ({"type": "float", "default": 1e39}, "default: 1e"),
         ({"type": "integer", "default": 0.5}, "default: 0.5"),
         ({"type": "boolean", "default": 2}, "default: 2"),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from daemon.errors import ModelError, SettingsError, StateMismatchError
 from daemon.settings import Settings
-from daemon.training.layer_choice import problem_with_phases
+from daemon.training.layer_choice import problems_with_phases
 from daemon.training.learner import Learner
 from daemon.training.phases import Phases
 from daemon.training.runtime import keras
@@ -289,10 +289,9 @@ def test_a_checkpoint_of_a_phase_that_is_gone_is_refused() -> None:
 @pytest.mark.parametrize("preset", ["mlp", "linear"])
 def test_the_layers_of_a_preset_are_known_without_building_it(preset: str) -> None:
     settings = ModelSettings(preset=preset, hidden=[4, 3], dropout=0.1)
-    told = problem_with_phases([PhaseSettings(unfreeze="nothing")], settings, MIXED)
+    (told,) = problems_with_phases([PhaseSettings(unfreeze="nothing")], settings, MIXED)
     with pytest.raises(ModelError) as caught:
         Phases([PhaseSettings(unfreeze="nothing")], learner(model=settings.model_dump(exclude_none=True)).model)
-    assert told is not None
     assert _layers(told) == _layers(str(caught.value).replace(". Nothing was trained.", ""))
 
 
@@ -303,10 +302,15 @@ def _layers(told: str) -> set[str]:
 @pytest.mark.parametrize(
     ("phases", "told"),
     [
-        ([{}, {}], "phase 1 of 2 has no `until`"),
-        ([{"until": "drift"}], "the last phase has an `until`"),
+        ([{}, {}], "0: it has no `until`"),
+        ([{"until": "drift"}, {"until": "drift"}], r"1\.until: the last phase has no end"),
         ([{"until": "later"}], "plateau"),
-        ([{"unfreeze": 0}], "greater than 0"),
+        ([{"unfreeze": 0}], r"how many from the end \(1 or more\).*, not 0"),
+        ([{"unfreeze": True}], "how many from the end .*, not True"),
+        ([{"unfreeze": ["output", -1]}], "how many from the end .*, not -1"),
+        ([{"freeze": []}], r"or a list of these, not \[\]"),
+        ([{"freeze": ""}], "must be a name or pattern"),
+        ([{"unfreeze": {"typ": "Dense"}}], "type"),
         ([{"warm_up": -1}], "greater than or equal to 0"),
         ([{"groups": [{"layers": 1, "times": 0}]}], "greater than 0"),
     ],
@@ -338,3 +342,29 @@ def test_the_settings_as_a_whole_know_the_layers_of_a_preset() -> None:
     ):
         Settings.model_validate({**whole, "phases": [{"until": {"samples": 5}}, {"freeze": "hiden_0"}]})
     Settings.model_validate({**whole, "model": {"load": "base.keras"}, "phases": [{"unfreeze": "whatever"}]})
+
+
+@pytest.mark.parametrize(
+    ("phase", "told"),
+    [
+        ({"freeze": "*"}, "phases.1: no layer trains in it"),
+        ({"unfreeze": "standardize"}, "phases.1: no layer trains in it"),
+        ({"unfreeze": "hidden_0", "freeze": "hidden_*"}, "phases.1: no layer trains in it"),
+        ({"unfreeze": "output", "groups": [{"layers": "*", "times": 2}, {"layers": 1, "times": 3}]}, None),
+        (
+            {"unfreeze": "output", "groups": [{"layers": 1, "times": 2}, {"layers": "hidden_*", "times": 3}]},
+            "phases.1.groups.1.layers: no layer that it names trains",
+        ),
+        ({"freeze": "output", "groups": [{"layers": "output", "times": 2}]}, "phases.1.groups.0.layers: no layer"),
+    ],
+)
+def test_a_phase_of_a_preset_trains_what_it_names(phase: dict[str, Any], told: str | None) -> None:
+    phases = [PhaseSettings(until="command"), PhaseSettings.model_validate(phase)]
+    found = problems_with_phases(phases, ModelSettings(hidden=[4, 3]), MIXED)
+    assert [problem.startswith(told or "") for problem in found] == ([] if told is None else [True])
+    try:
+        Phases(phases, learner(model={"hidden": [4, 3]}).model)
+        idle = False
+    except ModelError:
+        idle = True
+    assert idle == ("no layer trains" in str(found))

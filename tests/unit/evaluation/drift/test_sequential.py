@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.errors import SettingsError, StateMismatchError
+from daemon.errors import StateMismatchError
 from daemon.evaluation.drift.sequential import SequentialWatch
 from daemon.evaluation.drift.settings import SEQUENTIAL, DriftWatch
 
@@ -96,11 +96,6 @@ def test_what_is_not_finite_is_left_out() -> None:
     errors = bernoulli((1000, 0.2), (1000, 0.6))
     holes = np.insert(errors, [10, 500, 1200], np.nan)
     assert len(scanned(watch("adwin"), holes)) == len(scanned(watch("adwin"), errors)) == 1
-
-
-def test_an_argument_that_river_does_not_take_is_refused() -> None:
-    with pytest.raises(SettingsError, match="does not take"):
-        watch("adwin", arguments={"delts": 0.1})
 
 
 def test_the_state_of_another_detector_is_refused() -> None:

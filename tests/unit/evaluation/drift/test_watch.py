@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.errors import SettingsError, StateMismatchError
+from daemon.errors import StateMismatchError
 from daemon.evaluation.drift.settings import DriftWatch
 from daemon.evaluation.drift.signals import Signals, chosen_columns, errors
 from daemon.evaluation.drift.watch import Drift
@@ -86,11 +86,6 @@ def test_a_state_of_other_columns_is_refused() -> None:
     wider = SamplesSettings.model_validate({"features": {"v": {"vector": 3}}, "label": "y"}).spec("regression")
     with pytest.raises(StateMismatchError, match="2 columns"):
         Drift(ALL[2:3], wider).restore(*first.state())
-
-
-def test_a_column_that_is_no_feature_is_refused() -> None:
-    with pytest.raises(SettingsError, match="none of the features"):
-        Drift(watches({"watch": "features", "detector": "psi", "columns": ["w"]}), REGRESSION)
 
 
 def test_of_very_many_columns_every_so_many_is_watched() -> None:
