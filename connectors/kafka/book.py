@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.kafka.client import Fetched, Topic
 from connectors.kafka.starts import join_name
@@ -25,6 +26,9 @@ class Book:
     {partition: [from, to]}, a gap that was skipped, which the stream holds as one rejected record, and `schemas`
     {partition: [[from, to, numbers]]}, the Avro schemas that could not be found for records that end there, and
     `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`.
+    One of neither starts nor topics says `until` when it is needed.
+
+    A thread that hung, and was given up, may wake up once more: what it would write then is not taken.
     """
 
     def __init__(self, positions: Positions, notes: Sequence[Note]) -> None:
@@ -33,18 +37,25 @@ class Book:
         self._topics: dict[str, str] = {}
         self._lost: dict[str, dict[int, int]] = {}
         self._skips: dict[str, list[tuple[int, int, float]]] = {}
-        self._missed: dict[str, list[tuple[int, int, frozenset[int]]]] = {}
         self._news: dict[str, Any] = {}
+        self.reader: object = None  # who may write, but for what `know` learns
         self.starts: Positions = {}
+        missed: dict[str, dict[int, list[tuple[int, int]]]] = {}
         for note in notes:
             self.starts.update(note["starts"])
             self._topics.update(note["topics"])
             for name, (first, end) in note["lost"].items():
                 self._lost.setdefault(name, {})[first] = end
-            for name, missed in note.get("schemas", {}).items():
-                self._missed.setdefault(name, []).extend((low, high, frozenset(ids)) for low, high, ids in missed)
+            for name, ranges in note.get("schemas", {}).items():
+                for low, high, ids in ranges:
+                    for number in ids:
+                        missed.setdefault(name, {}).setdefault(number, []).append((low, high))
             for name, skips in note.get("skipped", {}).items():
                 self._skips.setdefault(name, []).extend((first, end, share) for first, end, share in skips)
+        self._missed = {
+            name: {number: np.array(sorted(ranges), np.int64) for number, ranges in of_number.items()}
+            for name, of_number in missed.items()
+        }
         unknown = sorted(set(positions) - set(self.starts))
         if unknown:
             raise SourceError(
@@ -53,9 +64,11 @@ class Book:
             )
         self.began = bool(self.starts)  # what is found from now on was added later
 
-    def start_at(self, starts: Positions) -> None:
+    def start_at(self, starts: Positions, *, by: object = None) -> None:
         """Remember where partitions start, and with the next batch have it noted."""
         with self._lock:
+            if by is not self.reader:
+                return
             self.starts.update(starts)
             self._news.setdefault("starts", {}).update(starts)
 
@@ -83,12 +96,6 @@ class Book:
         with self._lock:
             return sorted(self._topics)
 
-    def lose(self, partition: str, first: int, end: int) -> RecordBatch:
-        """Remember a gap, and return the batch that stands for it."""
-        with self._lock:
-            self._lost.setdefault(partition, {})[first] = end
-        return replace(gap(partition, first, end), note={"starts": {}, "topics": {}, "lost": {partition: [first, end]}})
-
     def gap_at(self, partition: str, position: int) -> int | None:
         """Return where the gap ends that begins at a position, if one does."""
         return self._lost.get(partition, {}).get(position)
@@ -99,9 +106,11 @@ class Book:
         index = bisect_right(begins, position)
         return begins[index] if index < len(begins) else None
 
-    def skip(self, partition: str, first: int, end: int, share: float) -> None:
+    def skip(self, partition: str, first: int, end: int, share: float, *, by: object = None) -> None:
         """Remember that of these offsets a share alone is read, none of them where it is 0."""
         with self._lock:
+            if by is not self.reader:
+                return
             self._skips.setdefault(partition, []).append((first, end, share))
             self._news.setdefault("skipped", {}).setdefault(partition, []).append([first, end, share])
             records = round((end - first) * (1 - share))
@@ -129,31 +138,51 @@ class Book:
             return fetched
         return fetched.rows(kept) if kept.any() else None
 
-    def miss_schemas(self, partition: str, first_end: int, last_end: int, numbers: Sequence[int]) -> None:
-        """Remember that the registry did not know these schemas when it was asked for records that end there."""
-        with self._lock:
-            self._missed.setdefault(partition, []).append((first_end, last_end, frozenset(numbers)))
-            missed = self._news.setdefault("schemas", {}).setdefault(partition, [])
-            missed.append([first_end, last_end, list(numbers)])
+    def missed_schema(self, partition: str, number: int, ends: Int64) -> NDArray[np.bool_]:
+        """Return, for each record that ends there, whether that schema could not be found for it."""
+        ranges = self._missed.get(partition, {}).get(number)
+        if ranges is None:
+            return np.zeros(len(ends), np.bool_)
+        last = np.searchsorted(ranges[:, 0], ends, side="right") - 1
+        found: NDArray[np.bool_] = (last >= 0) & (ends <= ranges[last, 1])
+        return found
 
-    def missed_schema(self, partition: str, end: int, number: int) -> bool:
-        """Whether the schema of the record that ends there could not be found."""
-        return any(low <= end <= high and number in ids for low, high, ids in self._missed.get(partition, ()))
+    def forget(self, positions: Positions) -> None:
+        """Drop what is known of records before these positions: a checkpoint covers them."""
+        with self._lock:
+            for name, ranges in self._skips.items():
+                self._skips[name] = [one for one in ranges if one[1] > positions.get(name, 0)]
 
     def noted(self, batch: RecordBatch) -> RecordBatch:
         """Return the batch with everything that is still to be noted: it is about to be handed out."""
         with self._lock:
-            if not self._news:
-                return batch
             news, self._news = self._news, {}
-        lost = batch.note["lost"] if batch.note is not None else {}
-        return replace(batch, note={"starts": {}, "topics": {}, **news, "lost": lost})
+        if not news and batch.note is None:
+            return batch
+        note = {"starts": {}, "topics": {}, "lost": {}, **news, **(batch.note or {})}
+        if not (note["starts"] or note["topics"]):
+            note["until"] = _until(note)
+        return replace(batch, note=note)
+
+
+def _until(note: Mapping[str, Any]) -> Positions:
+    """Return the positions from which on a note of ranges is of no more use."""
+    until = {name: end for name, (_, end) in note["lost"].items()}
+    for part in ("schemas", "skipped"):
+        for name, ranges in note.get(part, {}).items():
+            until[name] = max(until.get(name, 0), *(end for _, end, _ in ranges))
+    return until
 
 
 def gap(partition: str, first: int, end: int) -> RecordBatch:
     """Return the batch of one rejected record that stands for records that were deleted before they were read."""
     what = f"the records at offsets {first} to {end - 1} were deleted before they were read"
     return RecordBatch(partition, first, np.array([end], np.int64), [b""], defects={0: Defect("lost", what)})
+
+
+def lose(partition: str, first: int, end: int) -> RecordBatch:
+    """Return the batch that stands for a gap that has just been found, and notes it."""
+    return replace(gap(partition, first, end), note={"lost": {partition: [first, end]}})
 
 
 def _draws(offsets: Int64) -> Float64:

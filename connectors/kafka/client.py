@@ -128,7 +128,7 @@ class Asking(Protocol):
 
 @contextmanager
 def watched(reading: Reading) -> Iterator[None]:
-    """Break off from outside what is done with a connection where it hangs."""
+    """Break off from outside a poll of kafka-python that hangs. One of librdkafka keeps its time by itself."""
     watch = threading.Timer(_HANGS_S, reading.close)
     watch.daemon = True
     watch.start()

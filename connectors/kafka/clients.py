@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from connectors.kafka.client import Asking, Reading, Writing
-from connectors.kafka.settings import KafkaConnection
+from connectors.kafka.settings import KafkaConnection, KafkaSettings
 
 
-def reading(settings: KafkaConnection) -> Reading:
+def reading(settings: KafkaSettings) -> Reading:
     """Return a connection that records come from. Raises RefusedError, or another error where no broker answers."""
     if settings.client == "confluent":
         from connectors.kafka.confluent_client import ConfluentReading

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -31,8 +33,9 @@ from connectors.kafka.client import (
     RefusedError,
     TooLargeError,
     Topic,
+    TruncatedError,
 )
-from connectors.kafka.settings import KafkaConnection
+from connectors.kafka.settings import KafkaConnection, KafkaSettings
 from connectors.kafka.starts import join_name, split_name
 from connectors.kafka.trouble import TROUBLE
 from daemon.values import Positions
@@ -53,7 +56,6 @@ _REFUSALS = {
     KafkaError._INVALID_ARG,  # noqa: SLF001
     KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
@@ -81,14 +83,14 @@ class _Complaints:
 class ConfluentReading:
     """A `Reading` by confluent-kafka."""
 
-    def __init__(self, settings: KafkaConnection) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         """Connect. Raises RefusedError, or KafkaException where no broker answers in time."""
         self._complaints = _Complaints()
         self._consumer = Consumer(
             {
                 **connection_options(settings),
                 "error_cb": self._complaints,
-                "group.id": "learnd-without-a-group",  # it asks for one; nothing joins it, or commits to it
+                "group.id": settings.group or "learnd",  # it asks for one; this consumer neither joins nor commits
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",
                 "enable.auto.commit": False,
@@ -129,8 +131,10 @@ class ConfluentReading:
                 groups.setdefault((message.topic(), message.partition()), []).append(message)
             elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 self._reach(join_name(message.topic(), message.partition()), message.offset())
+            elif message.error().code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # it asks for the group's coordinator, of which nothing here makes use
             else:  # what comes behind it must not be taken: it may follow a gap
-                self._failed = _translated(KafkaException(message.error()))
+                self._failed = self._failure(message)
                 break
         if self._failed is not None and not groups:
             raise self._failed
@@ -140,15 +144,13 @@ class ConfluentReading:
         return found
 
     def beginnings(self, partitions: Iterable[str]) -> Positions:
-        return {name: self._watermarks(name)[0] for name in partitions}
+        return self._offsets(partitions, OFFSET_BEGINNING)
 
     def ends(self, partitions: Iterable[str]) -> Positions:
-        return {name: self._watermarks(name)[1] for name in partitions}
+        return self._offsets(partitions, OFFSET_END)
 
     def since(self, partitions: Iterable[str], timestamp_ms: int) -> Positions:
-        wanted = [_partition(name, timestamp_ms) for name in partitions]
-        found = self._consumer.offsets_for_times(wanted, timeout=_REQUEST_S)
-        return {join_name(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+        return {name: offset for name, offset in self._offsets(partitions, timestamp_ms).items() if offset >= 0}
 
     def reached(self, partition: str) -> tuple[int, int] | None:
         marks = self._consumer.get_watermark_offsets(_partition(partition), cached=True)
@@ -166,12 +168,23 @@ class ConfluentReading:
         first = self._consumer.poll(timeout_s)
         return [] if first is None else [first, *self._consumer.consume(POLL_RECORDS - 1, 0)]
 
-    def _watermarks(self, name: str) -> tuple[int, int]:
+    def _offsets(self, partitions: Iterable[str], at: int) -> Positions:
+        """Return where a time is in partitions, or OFFSET_BEGINNING or OFFSET_END: asked of each broker once."""
+        wanted = [_partition(name, at) for name in partitions]
         try:
-            low, high = self._consumer.get_watermark_offsets(_partition(name), timeout=_REQUEST_S)
+            found = self._consumer.offsets_for_times(wanted, timeout=_REQUEST_S) if wanted else []
         except KafkaException as error:
             raise _translated(error) from error
-        return int(low), int(high)
+        for one in found:
+            if one.error is not None:
+                raise _translated(KafkaException(one.error))
+        return {join_name(one.topic, one.partition): int(one.offset) for one in found}
+
+    def _failure(self, message: Any) -> Exception:
+        error = message.error()
+        if "log truncation" in error.str():  # by its code it is a position out of range
+            return TruncatedError(f"{join_name(message.topic(), message.partition())}: {error.str()}")
+        return _translated(KafkaException(error))
 
     def _reach(self, name: str, offset: int) -> None:
         """Remember how far it got: the end of a partition is behind its last record, and marks of transactions."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from connectors.kafka.book import Book, partitions_of
+from connectors.kafka.book import Book, lose, partitions_of
 from connectors.kafka.client import (
     FORGIVEN,
     RETRY_S,
@@ -19,6 +19,7 @@ from connectors.kafka.client import (
     Reading,
     RefusedError,
     StuckError,
+    TruncatedError,
 )
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
@@ -31,7 +32,6 @@ from daemon.values import Positions, RecordBatch
 _POLL_S = 0.1
 _BATCHES_AHEAD = 8
 _LOOK_EVERY_S = 1.0
-_IDLE_S = 30.0  # without a record, before asking whether there really is none
 _CLOSE_S = 5.0
 
 log = structlog.get_logger()
@@ -48,13 +48,17 @@ class Fetching:
         upkeep: Upkeep,
         connect: Callable[[], Reading],
         positions: Positions,
+        idle_s: float,
     ) -> None:
+        """`idle_s` is how long a partition may stand still before it is asked whether there really is nothing."""
         self._settings = settings
         self._book = book
         self._values = values
         self._upkeep = upkeep
         self._connect = connect
         self._reading: Reading | None = None
+        self._idle_s = idle_s
+        self._held_s = 0.0  # waited for room in the queue, since partitions were last asked
         self._next = dict(positions)  # after what is in the queue
         self._fetched: Positions = {}  # after what was fetched; that may have been left out
         self._ended = False
@@ -63,11 +67,12 @@ class Fetching:
         self.ends: Positions = {}  # as of about a second ago
         self.reached: Positions = {}  # likewise: all before it is in the queue, or was handed out
         self.beat_s = time.monotonic()
+        book.reader = self
         self._thread = threading.Thread(target=self._run, name="kafka-fetch", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and break off what is under way."""
+        """Stop, and wait a moment for what is under way."""
         self._ended = True
         self._thread.join(_CLOSE_S)
 
@@ -90,8 +95,11 @@ class Fetching:
             except RefusedError as error:
                 self._put(refused(self._settings, error))
                 return
+            except TruncatedError as error:  # a new connection would not know of it
+                self._put(_truncated(error))
+                return
             except Exception as error:  # noqa: BLE001  (whatever a client throws, it is built anew)
-                failures = 1 if time.monotonic() - started_s > _IDLE_S else failures + 1
+                failures = 1 if time.monotonic() - started_s > self._idle_s else failures + 1
                 if failures > FORGIVEN and (final := self._final(error)) is not None:
                     self._put(final)
                     return
@@ -105,24 +113,26 @@ class Fetching:
             return
         reading = self._reading = self._connect()
         try:
-            looked_s = record_s = time.monotonic()
+            looked_s = asked_s = time.monotonic()
             names: Sequence[str] = []
+            stood: dict[str, tuple[int, int]] = {}
+            self._held_s = 0.0
             while not self._ended:
                 self.beat_s = now = time.monotonic()
                 if names != (wanted := partitions_of(self._upkeep.topics)):
                     names = wanted
                     self._assign(reading, names)
                     self._catch_up(reading, names)
+                    stood = {name: (self._fetched[name], self.ends[name]) for name in names}
                 for fetched in reading.poll(_POLL_S):
                     self._add(fetched)
-                    record_s = now
                 if now - looked_s >= _LOOK_EVERY_S:
                     looked_s = now
                     self._look(reading, names)
                     self._catch_up(reading, names)
-                if now - record_s >= _IDLE_S:
-                    record_s = now
-                    self._check_idle(reading, names)
+                if now - asked_s - self._held_s >= self._idle_s:
+                    asked_s, self._held_s = now, 0.0
+                    stood = self._ask(reading, names, stood)
                 if self._upkeep.connected and self._upkeep.outages != outages:
                     return  # after an outage the brokers may be others
         finally:
@@ -134,7 +144,7 @@ class Fetching:
         """Wait until it is known which topics there are now: under the same name there may be another one."""
         self._upkeep.look_again()
         while not self._upkeep.found.wait(_POLL_S) and not self._ended:
-            self.beat_s = time.monotonic()
+            self._beat()
         return self._upkeep.outages
 
     def _add(self, fetched: Fetched) -> None:
@@ -143,26 +153,35 @@ class Fetching:
         assert first >= start, f"{name}: the client went back from {start} to {first}"
         kept = self._book.kept(fetched)
         if kept is not None:
-            batch = self._values.batch(kept, start)
+            batch = self._values.batch(kept, start, alive=self._beat)
             self._next[name] = int(batch.ends[-1])
             self._put(batch)
         self._fetched[name] = int(fetched.offsets[-1]) + 1
 
     def _put(self, item: RecordBatch | SourceError) -> None:
+        began_s = time.monotonic()
         while not self._ended:
-            self.beat_s = time.monotonic()
+            self._beat()
             try:
                 self.found.put(item, timeout=_POLL_S)
             except queue.Full:
                 continue
-            return
+            break
+        self._held_s += time.monotonic() - began_s
+
+    def _beat(self) -> None:
+        self.beat_s = time.monotonic()
 
     # Where to read
 
     def _assign(self, reading: Reading, names: Sequence[str]) -> None:
         """Read these partitions, the new ones from their start; look whether what comes next is still there."""
         self._begin(reading, [name for name in names if name not in self._next])
-        beginnings, ends = reading.beginnings(names), reading.ends(names)
+        self._beat()
+        beginnings = reading.beginnings(names)
+        self._beat()
+        ends = reading.ends(names)
+        self._beat()
         for name in names:
             position = self._book.jump(name, self._next[name])
             if position < beginnings[name]:
@@ -179,7 +198,7 @@ class Fetching:
         rest = [name for name in names if name not in noted]
         if rest:
             starts = self._starts(reading, rest)
-            self._book.start_at(starts)
+            self._book.start_at(starts, by=self)
             noted |= starts
             log.info("kafka.partitions_found", starts=starts)
         self._book.began = True
@@ -206,27 +225,27 @@ class Fetching:
                 "topic keep records for longer."
             )
         log.warning("kafka.records_lost", partition=name, first=position, last=beginning - 1, consequence="skipped")
-        self._put(self._book.lose(name, position, beginning))
+        self._put(lose(name, position, beginning))
         self._next[name] = beginning
 
     def _catch_up(self, reading: Reading, names: Sequence[str]) -> None:
         """Where a partition is too far behind, leave out what the settings say, up to where it ends now."""
         rule = self._settings.when_behind
-        behind = [
-            name
-            for name in names
-            if rule is not None
-            and self.ends[name] - self._fetched[name] > rule.records
-            and not self._book.skips(name, self._fetched[name])
-        ]
-        if rule is None or not behind:
+        if rule is None or not (doubted := self._behind(names, self.ends, rule.records)):
             return
+        ends = reading.ends(doubted)  # those at hand may count open transactions, behind which nothing can be read
+        behind = self._behind(doubted, ends, rule.records)
         for name in behind:
-            first, end = self._fetched[name], self.ends[name]
-            self._book.skip(name, first, end, rule.share if rule.do == "thin" else 0.0)
+            first, end = self._fetched[name], ends[name]
+            self._book.skip(name, first, end, rule.share if rule.do == "thin" else 0.0, by=self)
             log.warning("kafka.behind", partition=name, records=end - first, first=first, last=end - 1, done=rule.do)
-        if rule.do == "skip":
+        if behind and rule.do == "skip":
             self._assign(reading, names)
+
+    def _behind(self, names: Sequence[str], ends: Positions, records: int) -> list[str]:
+        """Return the partitions that have more than so many unread records, and none of them left out yet."""
+        far = [name for name in names if ends[name] - self._fetched[name] > records]
+        return [name for name in far if not self._book.skips(name, self._fetched[name])]
 
     # Trouble
 
@@ -235,12 +254,24 @@ class Fetching:
             if (found := reading.reached(name)) is not None:
                 self.reached[name], self.ends[name] = found
 
-    def _check_idle(self, reading: Reading, names: Sequence[str]) -> None:
-        """Ask whether there really is nothing to read: a fetch that never comes back shows in nothing else."""
-        for name, end in reading.ends(names).items():
-            found = reading.reached(name)
-            if found is not None and found[0] < end:
-                raise StuckError(f"{name}: no record has come for {_IDLE_S:g} s, though there are some")
+    def _ask(
+        self, reading: Reading, names: Sequence[str], before: dict[str, tuple[int, int]]
+    ) -> dict[str, tuple[int, int]]:
+        """Return how far each partition was fetched, and where it ends. `before` is what this returned the last time.
+
+        Raises StuckError where one stands where it stood, and had more then: a fetch that never comes back shows in
+        nothing else.
+        """
+        ends = reading.ends(names)
+        self.ends.update(ends)
+        stands = {}
+        for name in names:
+            reached = reading.reached(name)
+            position = max(self._fetched[name], reached[0] if reached is not None else 0)
+            if position == before[name][0] < before[name][1]:
+                raise StuckError(f"{name}: no record has come for {self._idle_s:g} s, though there are some")
+            stands[name] = position, ends[name]
+        return stands
 
     def _report(self, error: Exception) -> None:
         reason = TROUBLE.text if not str(error) else str(error)
@@ -264,8 +295,16 @@ class Fetching:
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._ended and time.monotonic() < deadline:
-            self.beat_s = time.monotonic()
+            self._beat()
             time.sleep(_POLL_S)
+
+
+def _truncated(error: TruncatedError) -> SourceError:
+    return SourceError(
+        f"brokers have lost records that were read, as after an unclean election of a leader: {error}. What was "
+        "trained is kept, these records among it. The next start goes on at the position: what was written anew at "
+        "offsets before it is left out."
+    )
 
 
 def resolve(reading: Reading, names: Sequence[str], rule: Start, now_s: float) -> Positions:

@@ -17,6 +17,7 @@ from kafka.errors import (
     CorruptRecordError,
     KafkaConfigurationError,
     KafkaError,
+    LogTruncationError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
@@ -39,6 +40,7 @@ from connectors.kafka.client import (
     RefusedError,
     TooLargeError,
     Topic,
+    TruncatedError,
 )
 from connectors.kafka.settings import KafkaConnection
 from connectors.kafka.starts import join_name, split_name
@@ -90,11 +92,11 @@ class PythonReading:
 
     def poll(self, timeout_s: float) -> list[Fetched]:
         try:
-            with _refusals():
+            with _refusals(), _truncations():
                 polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
         except OffsetOutOfRangeError as error:
             raise OutOfRangeError(str(error)) from error
-        except (RefusedError, OSError):
+        except (RefusedError, TruncatedError, OSError):
             raise
         except Exception as error:
             if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordError):
@@ -116,7 +118,9 @@ class PythonReading:
 
     def reached(self, partition: str) -> tuple[int, int] | None:
         one = _partition(partition)
-        position, end = self._consumer.position(one, timeout_ms=0), self._consumer.highwater(one)
+        with _truncations():  # it looks for them, too
+            position = self._consumer.position(one, timeout_ms=0)
+        end = self._consumer.highwater(one)
         return None if position is None or end is None else (position, end)
 
     def close(self) -> None:
@@ -210,6 +214,16 @@ def _refusals() -> Iterator[None]:
         if _is_refusal(error):
             raise RefusedError(f"{type(error).__name__.removesuffix('Error')}: {error}") from error
         raise
+
+
+@contextmanager
+def _truncations() -> Iterator[None]:
+    try:
+        yield
+    except LogTruncationError as error:
+        kept = {join_name(*partition): at for partition, at in error.divergent_offsets.items()}
+        ends = [f"{name} {'' if at is None else f'from offset {at.offset} on'}".rstrip() for name, at in kept.items()]
+        raise TruncatedError(", ".join(ends)) from error
 
 
 def _is_refusal(error: BaseException) -> bool:

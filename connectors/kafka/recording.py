@@ -13,7 +13,7 @@ import structlog
 
 from connectors.kafka import clients
 from connectors.kafka.book import partitions_of
-from connectors.kafka.client import Fetched, OutOfRangeError, Reading, RefusedError, Topic, watched
+from connectors.kafka.client import Fetched, OutOfRangeError, Reading, RefusedError, Topic, TruncatedError, watched
 from connectors.kafka.fetching import resolve
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.starts import Offsets, Start, parse_start
@@ -135,7 +135,7 @@ class Recorder:
                 do(reading)
             except RefusedError as error:
                 raise refused(self.settings, error) from error
-            except OutOfRangeError as error:
+            except (OutOfRangeError, TruncatedError) as error:
                 raise SourceError(f"records were deleted before they were recorded: {error}. Begin later.") from error
             except LearndError:
                 raise

@@ -18,6 +18,7 @@ from connectors.kafka.client import (
     Reading,
     RefusedError,
     StuckError,
+    TruncatedError,
     watched,
 )
 from connectors.kafka.ranges import Ranges
@@ -128,8 +129,8 @@ class Rereading(Ranges):
 
     def _final(self, partition: str, position: int, end: int, error: Exception) -> SourceError | None:
         """Return what to stop with where trying again has not helped; None where an outage may go on for long."""
-        if isinstance(error, OutOfRangeError | BehindEndError):
-            why = str(error) if isinstance(error, BehindEndError) else "the partition no longer holds them"
+        if isinstance(error, OutOfRangeError | BehindEndError | TruncatedError):
+            why = "the partition no longer holds them" if isinstance(error, OutOfRangeError) else str(error)
             return self._gone(partition, position, end, why)
         if isinstance(error, CorruptError):
             return SourceError(

@@ -126,6 +126,7 @@ class KafkaSource:
         return lag
 
     def commit(self, saved: Positions, needed: Positions) -> None:  # noqa: ARG002  (Kafka deletes by its own rules)
+        self._book.forget(saved)
         if self._upkeep is not None:
             self._upkeep.commit(dict(saved))
 
@@ -150,8 +151,9 @@ class KafkaSource:
                 self._rereading = None
             assert self._upkeep is not None, "open comes first"
             positions = dict(self._positions)
-            fetching = Fetching(self._settings, self._book, self._values(), self._upkeep, self._connect, positions)
-            self._fetching = fetching
+            self._fetching = fetching = Fetching(
+                self._settings, self._book, self._values(), self._upkeep, self._connect, positions, self._hangs_s / 2
+            )
         return fetching
 
     def _values(self) -> Values:

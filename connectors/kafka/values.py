@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from connectors.kafka.book import Book
@@ -25,35 +26,52 @@ class Values:
         self._registry = None if registry is None else Registry(registry)
         self._book = book
 
-    def batch(self, fetched: Fetched, start: int, *, again: bool = False) -> RecordBatch:
+    def batch(
+        self, fetched: Fetched, start: int, *, again: bool = False, alive: Callable[[], None] = lambda: None
+    ) -> RecordBatch:
         """Return fetched records as a batch from position `start`: the gaps before records belong to their spans.
 
-        `again` says that they were handed out before, as the notes have it. Raises RegistryAwayError, SourceError.
+        `again` says that they were handed out before, as the notes have it. `alive` is told of each answer of the
+        registry. Raises RegistryAwayError, SourceError.
         """
         batch = to_batch(fetched, start, self._max_record_bytes, self._columns)
-        return batch if self._registry is None else self._with_schemas(self._registry, batch, again=again)
-
-    def _with_schemas(self, registry: Registry, batch: RecordBatch, *, again: bool) -> RecordBatch:
-        """Add the schemas that the values name; one that there is not is a defect of those values for good."""
+        if self._registry is None:
+            return batch
         numbers = list(map(_schema_number, batch.values))
-        named = sorted({number for number in numbers if number is not None})
-        found = {number: registry.schema(number) for number in named}
-        schemas = {number: texts for number, texts in found.items() if texts is not None}
-        unknown = sorted(found.keys() - schemas.keys())
-        if unknown and not again:
-            self._book.miss_schemas(batch.partition, int(batch.ends[0]), int(batch.ends[-1]), unknown)
+        schemas, unknown = {}, []
+        for number in sorted({number for number in numbers if number is not None}):
+            alive()
+            texts = self._registry.schema(number)
+            if texts is None:
+                unknown.append(number)
+            else:
+                schemas[number] = texts
+        batch = self._without(batch, numbers, [*schemas, *unknown], unknown, again=again)
+        return replace(batch, schemas=schemas)
+
+    def _without(
+        self, batch: RecordBatch, numbers: list[int | None], named: list[int], unknown: list[int], *, again: bool
+    ) -> RecordBatch:
+        """Return a batch in which a schema that there is not, or was not, is a defect of its values for good."""
+        missed = {number: self._book.missed_schema(batch.partition, number, batch.ends) for number in named}
+        missed = {number: of_record for number, of_record in missed.items() if number in unknown or of_record.any()}
+        if not missed:
+            return batch
         defects = dict(batch.defects or {})
         for index, number in enumerate(numbers):
-            if number is None or index in defects:
+            if number is None or number not in missed or index in defects:
                 continue
-            if self._book.missed_schema(batch.partition, int(batch.ends[index]), number):
-                defects[index] = Defect("unknown_schema", f"the registry knows no schema {number}")
-            elif number in unknown:
+            if again and number in unknown and not missed[number][index]:
                 raise SourceError(
                     f"{batch.partition}: the journal needs records whose Avro schema {number} the registry no longer "
                     "has. Nothing was changed; bring it back, and start again."
                 )
-        return replace(batch, schemas=schemas, defects=defects or None)
+            if number in unknown or missed[number][index]:
+                defects[index] = Defect("unknown_schema", f"the registry knows no schema {number}")
+        note = batch.note
+        if unknown and not again:
+            note = {"schemas": {batch.partition: [[int(batch.ends[0]), int(batch.ends[-1]), unknown]]}}
+        return replace(batch, defects=defects or None, note=note)
 
 
 def _schema_number(value: object) -> int | None:

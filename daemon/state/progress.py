@@ -34,17 +34,22 @@ class Progress:
         self.records += call.records
         self.samples_held_out += len(call.held_x)
         self.rejected.update(rejection.defect.reason for rejection in call.rejections)
-        self.notes.extend(call.notes)
         self.phase_request = call.next_phase or self.phase_request
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
+        if call.notes:
+            self.notes = [*filter(self._needs, self.notes), *call.notes]
         skips = report.skips()
         skipped = sum(skips.values())
         self.samples += call.samples
         self.updates += call.updates - skipped
         self.skipped.update(skips)
         self.samples_trained += (call.updates - skipped) * int(call.x.shape[1])
+
+    def _needs(self, note: Note) -> bool:
+        until = note.get("until")
+        return until is None or any(self.positions.get(partition, 0) < end for partition, end in until.items())
 
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
         """Set aside what was trained since `then`, the `facts` of that time: the model is that of then.

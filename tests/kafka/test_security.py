@@ -238,6 +238,21 @@ def saved(folder: Path) -> int:
     return max((sum(json.loads(path.read_text())["positions"].values()) for path in found), default=0)
 
 
+def test_no_right_to_a_group_is_needed(secured: Secured) -> None:
+    topic = secured.broker.topic()
+    secured.broker.produce(topic, [b"1", b"2", b"3"])
+    of_another = [
+        ACL("User:eve", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.GROUP, "*"))
+    ]
+    with contextlib.closing(secured.broker.admin()) as admin:
+        admin.create_acls(of_another)  # so that nobody else has any
+        try:
+            for group in (None, "learnd"):
+                assert read(secured, "SASL", topic=topic, group=group, sasl=password("PLAIN")) == [b"1", b"2", b"3"]
+        finally:
+            admin.delete_acls(of_another)
+
+
 def test_a_right_that_is_withdrawn(secured: Secured) -> None:
     broker, servers = secured.broker, secured.broker.listeners["SASL"]
     topic = broker.topic()

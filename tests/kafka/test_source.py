@@ -439,6 +439,73 @@ def test_records_are_not_held_until_there_are_more(broker: Broker, client: str) 
     assert [value for some in found for value in some.values] == numbers(0, 3)
 
 
+class Deaf:
+    """A client whose first connection never hears of one partition: neither records nor where it stands."""
+
+    connections = 0
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._inner = clients.reading(settings)
+        self._deaf = Deaf.connections == 0
+        Deaf.connections += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def poll(self, timeout_s: float) -> Any:
+        found = self._inner.poll(timeout_s)
+        return [some for some in found if not (self._deaf and some.partition.endswith("/0"))]
+
+    def reached(self, partition: str) -> tuple[int, int] | None:
+        return None if self._deaf and partition.endswith("/0") else self._inner.reached(partition)
+
+
+def test_a_partition_that_is_stuck_among_busy_ones_is_noticed(broker: Broker) -> None:
+    topic = broker.topic(2)
+    broker.produce(topic, numbers(0, 10))
+    Deaf.connections = 0
+    found: list[object] = []
+    deadline = time.monotonic() + PATIENCE_S
+    with opened(broker, topic=topic, reading=Deaf, hangs_s=2.0) as source:
+        while len(found) < 10:
+            assert time.monotonic() < deadline, "it is not noticed"
+            broker.produce(topic, [b"busy"], 1)
+            while (batch := source.read(0.05)) is not None:
+                found += batch.values if batch.partition.endswith("/0") else []
+    assert found == numbers(0, 10)
+    assert Deaf.connections == 2
+
+
+class Slow:
+    """A client of brokers that take their time to say where partitions begin and end."""
+
+    connections = 0
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._inner = clients.reading(settings)
+        Slow.connections += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def beginnings(self, partitions: Sequence[str]) -> Positions:
+        time.sleep(2.0)
+        return self._inner.beginnings(partitions)
+
+    def ends(self, partitions: Sequence[str]) -> Positions:
+        time.sleep(2.0)
+        return self._inner.ends(partitions)
+
+
+def test_a_client_that_asks_for_long_where_to_begin_is_not_taken_for_one_that_hangs(broker: Broker) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 10))
+    Slow.connections = 0
+    with opened(broker, topic=topic, reading=Slow, hangs_s=3.5) as source:
+        assert values(take(source, 10)) == numbers(0, 10)
+    assert Slow.connections == 1
+
+
 class Hanging:
     """A client whose poll never comes back: the first one does so in the middle of the stream."""
 

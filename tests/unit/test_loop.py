@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,17 @@ def test_other_records_than_those_journaled_are_refused(root: Path) -> None:
         Run(root, ScriptedSource([batch(0, 30)]), dies_at=25, every=1000)()
     with pytest.raises(SourceError, match="no longer those that the journal says"):
         Run(root, ScriptedSource([batch(0, 30, broken=[3])]))()
+
+
+def test_a_note_that_is_needed_no_more_is_not_kept(root: Path) -> None:
+    lasting, passing = {"file": "a"}, [{"until": {"p": first + 10}} for first in range(0, 40, 10)]
+    steps = [replace(batch(10 * n, 10 * n + 10), note=note) for n, note in enumerate(passing)]
+    first = replace(batch(0, 1), partition="q", note=lasting)
+    run = Run(root, ScriptedSource([first, *steps]))()
+    assert run.keeper.progress.positions == {"q": 1, "p": 40}
+    assert run.keeper.progress.notes[0] == lasting
+    assert len(run.keeper.progress.notes) < 4
+    assert run.keeper.progress.notes[-1] == passing[-1]
 
 
 class AwaySource(ScriptedSource):

@@ -1,0 +1,71 @@
+"""What the source remembers of partitions: which ranges, for how long, and by whom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from connectors.kafka.book import Book, lose
+from connectors.kafka.client import Fetched
+
+EMPTY = {"starts": {}, "topics": {}, "lost": {}}
+STARTS = {**EMPTY, "starts": {"t/0": 0}}
+
+
+def fetched(first: int, last: int) -> Fetched:
+    rows = last - first
+    return Fetched("t/0", np.arange(first, last), [b""] * rows, [None] * rows, None, np.zeros(rows, np.int64))
+
+
+def test_schemas_that_were_missed_are_those_of_the_noted_ranges() -> None:
+    ranges = [[first + 1, first + 3, [7, first]] for first in range(0, 100, 10)]
+    notes = [{**EMPTY, "schemas": {"t/0": [one]}} for one in reversed(ranges)]
+    book = Book({}, [STARTS, *notes])
+    ends = np.arange(1, 101)
+    assert book.missed_schema("t/0", 7, ends).tolist() == [end % 10 in {1, 2, 3} for end in ends]
+    assert np.flatnonzero(book.missed_schema("t/0", 50, ends)).tolist() == [50, 51, 52]
+    assert not book.missed_schema("t/0", 8, ends).any()
+    assert not book.missed_schema("t/1", 7, ends).any()
+
+
+def test_a_note_of_ranges_says_until_when_it_is_needed() -> None:
+    book = Book({}, [STARTS])
+    book.skip("t/0", 10, 20, 0.0)
+    batch = book.noted(lose("t/0", 5, 10))
+    assert batch.note == {
+        **EMPTY,
+        "lost": {"t/0": [5, 10]},
+        "skipped": {"t/0": [[10, 20, 0.0]]},
+        "skipped_records": 10,
+        "until": {"t/0": 20},
+    }
+    book.start_at({"t/1": 3})
+    started = book.noted(lose("t/0", 20, 30))
+    assert started.note is not None
+    assert "until" not in started.note
+
+
+def test_ranges_that_a_checkpoint_covers_are_forgotten() -> None:
+    book = Book({}, [STARTS])
+    for first in range(0, 100, 10):
+        book.skip("t/0", first, first + 5, 0.0)
+    book.forget({"t/0": 52})
+    assert book.jump("t/0", 30) == 30
+    assert [book.jump("t/0", position) for position in (53, 60, 90)] == [55, 65, 95]
+    kept = book.kept(fetched(40, 100))
+    assert kept is not None
+    assert kept.offsets.tolist() == [o for o in range(40, 100) if o < 50 or o % 10 >= 5]
+
+
+def test_a_thread_that_was_given_up_writes_nothing_when_it_wakes_up() -> None:
+    book = Book({}, [STARTS])
+    hung, new = object(), object()
+    book.reader = hung
+    book.reader = new
+    book.skip("t/0", 0, 10, 0.0, by=hung)
+    book.start_at({"t/0": 9}, by=hung)
+    assert book.jump("t/0", 0) == 0
+    assert book.starts == {"t/0": 0}
+    batch = lose("t/0", 0, 1)
+    assert book.noted(batch).note == {**EMPTY, "lost": {"t/0": [0, 1]}, "until": {"t/0": 1}}
+    book.skip("t/0", 0, 10, 0.0, by=new)
+    assert book.jump("t/0", 0) == 10
