@@ -197,7 +197,8 @@ def _line_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
     with _opened(path) as file:
         file.readline()
         while lines := file.readlines(_AT_ONCE_BYTES):
-            yield [_of_row(decode(line)) for line in lines]
+            for first in range(0, len(lines), _AT_ONCE):
+                yield [_of_row(decode(line)) for line in lines[first : first + _AT_ONCE]]
 
 
 def _parquet_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
