@@ -33,6 +33,11 @@ class SourceSettings(Section):
     shaping: ClassVar[tuple[str, ...]] = ("max_record_bytes",)
     """The keys that decide what becomes of a record: a journal is repeated under those that it was written under."""
 
+    @property
+    def gives_up_lost(self) -> bool:
+        """Whether to go on from the checkpoint where records that the journal needs are gone."""
+        return False
+
     def problem_with(self, fmt: RecordFormat) -> str | None:
         """Return why records of this format cannot come from here; None where they can."""
         if fmt.name not in self.formats:

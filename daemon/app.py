@@ -176,6 +176,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
         pause=Pause(root),
         phase_request=PhaseRequest(root),
         monitor=monitor,
+        gives_up_lost=settings.source.settings.gives_up_lost,
     )
 
 

@@ -39,6 +39,9 @@ class Source(Protocol):
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Start reading at `positions`: the record at each offset comes first. Empty: where the settings say.
 
+        Called again, before the first `read`, where calls of the journal are given up: what `read_range` read is
+        forgotten.
+
         Raises SourceError where a position cannot be reached any more, naming what is gone.
         """
 

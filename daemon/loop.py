@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from daemon.contracts import Adaptable, DeadLetters, Monitor, Predictions
-from daemon.errors import LearndError, StoppedError
+from daemon.errors import LearndError, LostError, StoppedError
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
 from daemon.failpoints import failpoint
@@ -20,7 +20,7 @@ from daemon.state.pause import Pause
 from daemon.state.phase_request import PhaseRequest
 from daemon.state.writer import CheckpointWriter
 from daemon.stream.reader import Reader
-from daemon.values import Call, Event, Rejection
+from daemon.values import Call, Event, JournalEntry, Rejection
 
 log = structlog.get_logger()
 
@@ -43,6 +43,7 @@ class Loop:
     pause: Pause
     phase_request: PhaseRequest
     monitor: Monitor
+    gives_up_lost: bool = False  # whether calls of the journal whose records are gone are given up
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost by one."""
@@ -69,16 +70,44 @@ class Loop:
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore()
         self.reader.open(self.keeper.progress.positions, notes)
-        for entry in entries:
-            call = None if stop() else self.reader.repeat(entry, stop)
+        repeated = self.repeat(entries, stop)
+        self.keeper.go_live()
+        self.monitor.happened(self.evaluation.latest())
+        self.grant_wishes()
+        log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=repeated)
+
+    def repeat(self, entries: Sequence[JournalEntry], stop: Callable[[], bool]) -> int:
+        """Train the journal's calls once more, and return how many: those whose records are there."""
+        for index, entry in enumerate(entries):
+            try:
+                call = None if stop() else self.reader.repeat(entry, stop)
+            except LostError as error:
+                if not self.gives_up_lost:
+                    raise
+                self.give_up(entries[index:], error)
+                return index
             if call is None:
                 raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
             self.reactions.forget_pauses()  # they have ended, but perhaps for that of the last call
             self.train(call)
-        self.keeper.go_live()
-        self.monitor.happened(self.evaluation.latest())
-        self.grant_wishes()
-        log.info("consuming", samples=self.keeper.progress.samples, repeated_calls=len(entries))
+        return len(entries)
+
+    def give_up(self, entries: Sequence[JournalEntry], error: LostError) -> None:
+        """Go on ahead of the journal's last calls, whose weights died with the daemon, and cut them anew.
+
+        The segment that begins when this goes live overrules them, ahead of the first call that follows the gap.
+        """
+        log.error(
+            "journal_given_up",
+            calls=len(entries),
+            first_call=entries[0].number,
+            reason=str(error),
+            consequence="they are not in the model; what is left of their records trains as new, behind the gap",
+        )
+        self.reader.open(self.keeper.progress.positions, self.keeper.progress.notes)
+        if any(entry.next_phase is not None for entry in entries):
+            self.phase_request.write(self.learner.phase)
+        self.keeper.save_next()
 
     def settle(self, stop: Callable[[], bool]) -> None:
         """Repeat the journal's calls, save, and end. Raises as `resume`."""

@@ -23,7 +23,7 @@ class Section(BaseModel):
     """
 
     access: ClassVar[tuple[str, ...]] = ()
-    """The keys that say how something is reached, and decide nothing that is learned: addresses, secrets."""
+    """The keys that hold at once, for calls of the journal too: how something is reached, by which secrets."""
 
     reads: ClassVar[tuple[str, ...]] = ()
     """The keys of files that have to be there when a run begins."""

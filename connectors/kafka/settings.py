@@ -236,7 +236,7 @@ class KafkaOutputSettings(Section):
 class KafkaSettings(KafkaConnection, MessageSettings):
     """Records in topics of Apache Kafka: committed ones alone, each partition in its order."""
 
-    access: ClassVar[tuple[str, ...]] = ("bootstrap_servers", "client", "tls", "sasl", "registry")
+    access: ClassVar[tuple[str, ...]] = ("bootstrap_servers", "client", "tls", "sasl", "registry", "on_data_loss")
 
     topic: str | list[str] | None = None
     """The topic, or several. Topics are never created."""
@@ -252,7 +252,8 @@ class KafkaSettings(KafkaConnection, MessageSettings):
 
     on_data_loss: Literal["stop", "skip"] = "stop"
     """What to do where records were deleted before they were read, by retention for one: `stop` with an error that
-    names them, or `skip` them and write each gap to the dead letters (reason `lost`)."""
+    names them, or `skip` them and write each gap to the dead letters (reason `lost`). Where they were trained, but a
+    kill came before the checkpoint, `skip` goes on from the checkpoint without them."""
 
     when_behind: WhenBehindSettings | None = None
     """What to leave out where records come faster than they train: nothing by default. Each range that is left out is
@@ -311,6 +312,10 @@ class KafkaSettings(KafkaConnection, MessageSettings):
                 "file; for values that name their schema by its number give source.kafka.registry instead"
             )
         return super().problem_with(fmt)
+
+    @property
+    def gives_up_lost(self) -> bool:
+        return self.on_data_loss == "skip"
 
     def reads_topic(self, topic: str) -> bool:
         """Whether a topic is one of those that are read."""

@@ -63,6 +63,8 @@ class KafkaSource:
         self._rereading: Rereading | None = None
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        self.close()
+        self._rereading = self._upkeep = None
         self._book = Book(positions, notes)
         self._positions = self._book.starts | positions
         self._upkeep = Upkeep(self._settings, self._book, self._ask)

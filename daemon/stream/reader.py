@@ -102,7 +102,8 @@ class Reader:
             where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in entry.spans)
             raise LostError(
                 f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
-                "the last checkpoint is whole. Bring the records back, or give a new --state directory."
+                "the last checkpoint is whole. Bring the records back, or give a new --state directory; of Kafka, "
+                "source.kafka.on_data_loss: skip goes on from the checkpoint without them."
             )
         return replace(call, notes=entry.notes, next_phase=entry.next_phase)
 

@@ -103,6 +103,33 @@ def test_records_that_retention_took_end_it_and_are_skipped_on_request(
     assert (letter["partition"], letter["start"], letter["end"]) == (f"{topic}/0", 50, 80)
 
 
+def test_records_of_the_journal_that_retention_took_are_given_up_on_request(
+    broker: Broker, zygote: Zygote, tmp_path: Path
+) -> None:
+    topic = broker.topic()
+    port = prepare(tmp_path, broker, topic)
+    broker.produce(topic, records(0, 50))
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml")
+    daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50")
+    stop(daemon)
+    broker.produce(topic, records(50, 100))
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", "checkpoint.every.seconds=1000")
+    daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50 more")
+    killed(daemon.kill())
+    with contextlib.closing(broker.admin()) as admin:
+        admin.delete_records({TopicPartition(topic, 0): 80})
+    message = refused(zygote.run(tmp_path, "run", "learnd.yaml"), 74)
+    assert f"{topic}/0: the journal needs the records at offsets" in message
+    assert "source.kafka.on_data_loss: skip" in message
+    changed = ("--set", "source.kafka.on_data_loss=skip", "--set", "train.optimizer.sgd.learning_rate=0.01")
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", *changed)
+    daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 20.0"), "to train what is left")
+    stop(daemon)
+    assert summary(tmp_path / "state")["samples_trained"] == 70
+    (letter,) = dead_letters(tmp_path / "state")
+    assert (letter["partition"], letter["start"], letter["end"]) == (f"{topic}/0", 50, 80)
+
+
 def test_the_journal_is_not_repeated_from_a_topic_that_was_made_again(
     broker: Broker, zygote: Zygote, tmp_path: Path
 ) -> None:

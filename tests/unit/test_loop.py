@@ -1,6 +1,7 @@
 """The loop with all its real parts, but for a script as the source and a learner that only adds up."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import DataError, OutputError, SettingsError, SourceError, StoppedError, StoreError
+from daemon.errors import DataError, LostError, OutputError, SettingsError, SourceError, StoppedError, StoreError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -36,7 +37,7 @@ from daemon.stream.decoding import SampleDecoder
 from daemon.stream.reader import Reader
 from daemon.stream.reject_rate import RejectRate
 from daemon.stream.settings import SamplesSettings
-from daemon.values import Arrays, Call, Event, Facts, Float32, RecordBatch, Report
+from daemon.values import Arrays, Call, Defect, Event, Facts, Float32, RecordBatch, Report
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
@@ -104,6 +105,7 @@ class Run:
         stop_after: int | None = None,
         max_rate: float = 1.0,
         every: int = 10,
+        gives_up_lost: bool = False,
     ) -> None:
         self.source, self.learner = source, AddingLearner(dies_at)
         self._stop_after = stop_after
@@ -144,6 +146,7 @@ class Run:
         self._loop = Loop(
             *(reader, self.learner, evaluation, reactions, [letters], None, history),
             *(self.keeper, writer, Pause(root), PhaseRequest(root), monitor),
+            gives_up_lost=gives_up_lost,
         )
 
     def __call__(self) -> "Run":
@@ -307,6 +310,44 @@ def test_a_note_that_is_needed_no_more_is_not_kept(root: Path) -> None:
     assert run.keeper.progress.notes[0] == lasting
     assert len(run.keeper.progress.notes) < 4
     assert run.keeper.progress.notes[-1] == passing[-1]
+
+
+class TruncatedSource(ScriptedSource):
+    """One that has lost what the journal needs from offset 24 on."""
+
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+        if end > 24:
+            raise LostError(f"{start} to {end} are gone")
+        return super().read_range(partition, start, end)
+
+
+LOST = replace(batch(16, 17), ends=np.array([22]), values=[b""], defects={0: Defect("lost", "gone")})
+RETAINED = (ScriptedSource, [LOST, batch(22, 50)], [*range(16), *range(22, 50)])
+OTHERS = (ScriptedSource, [batch(0, 24), batch(24, 49, broken=[25])], [*range(25), *range(26, 49)])
+CUT_OFF = (TruncatedSource, [batch(0, 24), batch(24, 48)], list(range(48)))
+
+
+@pytest.mark.parametrize(("make", "steps", "seen"), [RETAINED, OTHERS, CUT_OFF], ids=["retained", "others", "cut off"])
+def test_calls_whose_records_are_gone_are_given_up_on_request_and_however_often_it_dies_then(
+    root: Path, make: type[ScriptedSource], steps: list[Step], seen: list[int]
+) -> None:
+    Run(root, ScriptedSource([batch(0, 16)]))()
+    with pytest.raises(Died):
+        Run(root, ScriptedSource([batch(0, 45)]), dies_at=35, every=1000)()
+    with pytest.raises(LostError):
+        Run(root, make(steps), every=1000)()
+    copy = shutil.copytree(root, root.with_name("copy"))
+    whole = Run(copy, make(steps), every=1000, gives_up_lost=True)()
+    assert whole.learner.seen == seen
+    for dies_at in (32, 39, 45):
+        with pytest.raises(Died):
+            Run(root, make(steps), every=1000, gives_up_lost=True, dies_at=dies_at)()
+    resumed = Run(root, make(steps), every=1000, gives_up_lost=make is TruncatedSource)()
+    assert resumed.learner.seen == seen
+    assert resumed.digest == whole.digest
+    letters = (root / "dead-letters.jsonl").read_text()
+    assert letters == (copy / "dead-letters.jsonl").read_text()
+    assert letters.count('"lost"') == (make is ScriptedSource and LOST in steps)
 
 
 class AwaySource(ScriptedSource):
