@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ from kafka.admin import NewPartitions
 from kafka_broker import Broker, LocalBroker
 from kafka_sources import PATIENCE_S, after, chosen, made_again, notes, numbers, opened, repeat, take, values, wait
 
+from connectors.kafka import client as client_module
 from connectors.kafka import clients, rereading
 from connectors.kafka.client import Fetched
 from connectors.kafka.settings import KafkaSettings
@@ -269,6 +271,42 @@ def test_a_range_of_which_nothing_is_left_is_not_waited_for(broker: Broker, monk
         repeat(source, f"{topic}/0", 0, 15)
 
 
+def test_a_poll_that_hangs_while_the_journal_is_repeated_is_broken_off(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = broker.topic()
+    broker.produce(topic, numbers(0, 10))
+    monkeypatch.setattr(client_module, "_HANGS_S", 0.5)
+    Spinning.spun = 0
+    with opened(broker, {}, [start_note(topic)], topic=topic, reading=Spinning) as source:
+        assert values(repeat(source, f"{topic}/0", 0, 10)) == numbers(0, 10)
+    assert Spinning.spun == 1
+
+
+class Spinning:
+    """A client whose first poll spins until the client is closed from outside."""
+
+    spun = 0
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._inner = clients.reading(settings)
+        self._closed = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def poll(self, timeout_s: float) -> Any:
+        if Spinning.spun == 0:
+            Spinning.spun += 1
+            assert self._closed.wait(PATIENCE_S)
+            raise OSError("closed")
+        return self._inner.poll(timeout_s)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._inner.close()
+
+
 class Starting:
     """A client of brokers that are still starting: at first its partitions end too early."""
 
@@ -397,17 +435,22 @@ def test_a_network_that_stalls_holds_up_neither_reads_nor_the_end(mortal_broker:
     topic = mortal_broker.topic()
     mortal_broker.produce(topic, numbers(0, 10))
     with opened(mortal_broker, topic=topic) as source:
-        take(source, 10)
+        batches = take(source, 10)
+        mortal_broker.produce(topic, numbers(10, 3000))
         mortal_broker.suspend()
         try:
             started = time.monotonic()
             for _ in range(10):
-                assert source.read(0.1) is None
+                batch = source.read(0.1)
+                batches += [batch] if batch is not None else []
+            with opened(mortal_broker, after(batches), notes(batches), topic=topic) as other:
+                assert next(other.read_range(f"{topic}/0", 0, 5)) is None
+                assert other.read(0.1) is None
             assert time.monotonic() - started < PATIENCE_S
         finally:
             mortal_broker.go_on()
-        mortal_broker.produce(topic, numbers(10, 20))
-        assert values(take(source, 10)) == numbers(10, 20)
+        batches += take(source, 3000 - sum(map(len, batches)))
+    assert values(batches) == numbers(0, 3000)
 
 
 def test_one_client_goes_on_where_the_other_stopped(broker: Broker) -> None:
