@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-RECORDS = 4200
+RECORDS = 6000  # where the disk is busy, the loop is further before a checkpoint is there
 BATCH = 3
 ENDS = [800, 1700]  # samples, of the first two phases: neither is a multiple of the batch
 
