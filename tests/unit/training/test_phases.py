@@ -282,7 +282,7 @@ def test_a_stray_in_a_phase_leaves_the_frozen_and_the_others_as_they_were() -> N
 def test_a_checkpoint_of_a_phase_that_is_gone_is_refused() -> None:
     one = built(THREE)
     one.update(call(0, 32, 1, 4))
-    with pytest.raises(StateMismatchError, match="phases: it is in phase 1, and the settings have 1"):
+    with pytest.raises(StateMismatchError, match="in phase 1, counted from 0, and the settings end with phase 0"):
         built([{"unfreeze": "*", "batch_normalization": "training"}]).restore(*one.state())
 
 
