@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ def _run(
     settings = _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
+    gc.freeze()  # what TensorFlow has made stays: each full collection would walk it, and hold the loop for 0.2 s
     with closing(loop):
         try:
             loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
