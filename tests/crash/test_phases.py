@@ -10,10 +10,10 @@ import pytest
 from processes import Zygote, history, killed, refused, succeeded, summary
 from scenarios import seen
 
-KILLS = [
-    "loop.updated=kill@1", "journal.append.after=kill@9", "checkpoint.rename.after=kill@4", "loop.call.after=kill@12",
-    "checkpoint.rename.before=kill@3", "loop.updated=kill@15", "checkpoint.rename.after=kill@3",
-    "journal.append.before=kill@7", "checkpoint.write=kill@3",
+KILLS = [  # those by calls first: how many checkpoints there are by then depends on the disk
+    "loop.updated=kill@1", "journal.append.after=kill@9", "loop.call.after=kill@25", "loop.updated=kill@15",
+    "loop.updated=kill@45", "journal.append.before=kill@7", "checkpoint.rename.before=kill@1",
+    "checkpoint.write=kill@1", "checkpoint.rename.after=kill@1",
 ]  # fmt: skip
 
 
@@ -45,12 +45,12 @@ def test_strays_are_kept_out_and_each_phase_comes(whole: tuple[bool, Path]) -> N
 
 def test_killed_in_each_phase(whole: tuple[bool, Path], zygote: Zygote, tmp_path: Path) -> None:
     xla, expected = whole
-    folder, resumed_in = phased.prepare(tmp_path / "run", xla=xla), set()
+    folder, killed_in = phased.prepare(tmp_path / "run", xla=xla), set()
     for failpoint in KILLS[:: 2 if xla else 1]:
         killed(zygote.run(folder, "run", "learnd.yaml", failpoints=failpoint))
-        resumed_in.add(phased.phase_of(folder / "state"))
+        killed_in.add(len(history(folder / "state", "phase")))
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
-    assert resumed_in >= {0, 1, 2}
+    assert killed_in == {0, 1, 2}
     assert_same(folder / "state", expected)
 
 
