@@ -37,7 +37,7 @@ from daemon.stream.decoding import SampleDecoder
 from daemon.stream.reader import Reader
 from daemon.stream.reject_rate import RejectRate
 from daemon.stream.settings import SamplesSettings
-from daemon.values import Arrays, Call, Defect, Event, Facts, Float32, RecordBatch, Report
+from daemon.values import Arrays, Call, Defect, Event, Facts, Float32, JournalEntry, RecordBatch, Report
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
@@ -348,6 +348,15 @@ def test_calls_whose_records_are_gone_are_given_up_on_request_and_however_often_
     letters = (root / "dead-letters.jsonl").read_text()
     assert letters == (copy / "dead-letters.jsonl").read_text()
     assert letters.count('"lost"') == (make is ScriptedSource and LOST in steps)
+
+
+def test_an_operators_command_among_calls_that_are_given_up_is_asked_for_again(root: Path) -> None:
+    run = Run(root, ScriptedSource([batch(0, 16)]))()
+    entries = [JournalEntry(4, (), 2, BATCH, ()), JournalEntry(5, (), 2, BATCH, (), next_phase="asked")]
+    run._loop.give_up(entries[:1], LostError("gone"))
+    assert PhaseRequest(root).pending("asked", run.learner.phase) is None
+    run._loop.give_up(entries, LostError("gone"))
+    assert PhaseRequest(root).pending("asked", run.learner.phase) is not None
 
 
 class AwaySource(ScriptedSource):
