@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from connectors.kafka.book import Book
+from connectors.kafka.client import Fetched
 from connectors.kafka.registry import Registry, RegistryAwayError
 from connectors.kafka.settings import RegistrySettings
+from connectors.kafka.values import Values
 from daemon.errors import SourceError
+from daemon.values import RecordFormat
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Sends those who ask for schema 1 on to another path, and breaks off in all other answers."""
+    """Sends those who ask for schema 1 on to another path, has 10 to 19, and breaks off in all other answers."""
 
     server: Server
 
@@ -25,6 +30,13 @@ class Answers(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
             self.end_headers()
+            return
+        if self.path.startswith("/schemas/ids/1"):
+            body = b'{"schema": "\\"int\\""}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
             return
         self.send_response(200)
         self.send_header("Content-Length", "1000")
@@ -65,6 +77,18 @@ def test_the_password_goes_to_no_other_address(server: Server) -> None:
 def test_an_answer_that_breaks_off_is_waited_for(server: Server) -> None:
     with pytest.raises(RegistryAwayError, match="does not answer"):
         registry(server).schema(2)
+
+
+def test_there_is_a_sign_of_life_for_each_schema_that_is_asked_for(server: Server) -> None:
+    settings = RegistrySettings(url=f"http://127.0.0.1:{server.server_port}")
+    values = [b"\0" + (10 + n % 5).to_bytes(4, "big") for n in range(20)]
+    nothing = [None] * len(values)
+    fetched = Fetched("t/0", np.arange(20), values, nothing, None, np.zeros(20, np.int64))
+    heard: list[int] = []
+    made = Values(RecordFormat("avro"), 1 << 20, settings, Book({}, []))
+    batch = made.batch(fetched, 0, alive=lambda: heard.append(len(server.asked)))
+    assert heard == [0, 1, 2, 3, 4]
+    assert batch.schemas == dict.fromkeys(range(10, 15), ('"int"',))
 
 
 def test_an_authority_that_is_none_is_told_at_once(tmp_path: Path) -> None:
