@@ -33,9 +33,9 @@ class DistributionWatch:
 
         A row that is not finite, as predictions may be, is in no distribution.
         """
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            rows, counts = rows[finite], counts[finite]
+        if not (finite := np.isfinite(rows)).all():
+            known = finite.all(axis=1)
+            rows, counts = rows[known], counts[known]
         found: list[tuple[int, Level, Facts]] = []
         start = 0
         while start < len(rows):
