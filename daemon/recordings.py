@@ -29,7 +29,9 @@ def record(settings: Settings, path: Path, end: str, stop: Callable[[], bool]) -
             path, _end(end), stop, lambda: display.update(task, completed=recorder.share, records=recorder.records)
         )
     if not whole:
-        return f"stopped; there is no {path}"
+        raise StoreError(f"stopped before the end, so there is no {path}; record it again")
+    if not recorder.records:
+        return f"0 records in {path}: the topics hold none between --start and --end"
     return f"{recorder.records:,} records in {path}; now: learnd replay SETTINGS --from {path}"
 
 

@@ -96,6 +96,7 @@ class Fetching:
                 self._put(refused(self._settings, error))
                 return
             except TruncatedError as error:  # a new connection would not know of it
+                self._await_topics()  # it may be that the topic was made again: that is told first
                 self._put(_truncated(error))
                 return
             except Exception as error:  # noqa: BLE001  (whatever a client throws, it is built anew)

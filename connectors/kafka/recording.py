@@ -90,11 +90,29 @@ class Recorder:
         first = parse_start(self.settings.start)
         for key, given in (("start", first), ("--end", rule)):
             self._refuse(key, set(given.offsets if isinstance(given, Offsets) else ()) - set(names))
+        self._check_offsets(first, rule, last)
         starts = resolve(reading, names, first, now_s)
         chosen = last | dict(rule.offsets) if isinstance(rule, Offsets) else resolve(reading, names, rule, now_s)
         ends = {name: max(starts[name], min(chosen[name], last[name])) for name in names}
         self._header = Header(topics={name: topic.id for name, topic in ids.items()}, starts=starts, ends=ends)
         self._positions = dict(starts)
+
+    def _check_offsets(self, first: Start, rule: Start, last: Positions) -> None:
+        """Raise SettingsError for offsets that there are not, and for ranges that end before they begin."""
+        starts, ends = (dict(given.offsets) if isinstance(given, Offsets) else {} for given in (first, rule))
+        problems = [
+            f"{key}: {name} ends at offset {last[name]}, before {offset}"
+            for key, given in (("start", starts), ("--end", ends))
+            for name, offset in given.items()
+            if offset > last[name]
+        ]
+        problems += [
+            f"--end: {name} begins at {starts[name]}, behind {ends[name]}"
+            for name in starts.keys() & ends.keys()
+            if starts[name] > ends[name]
+        ]
+        if problems:
+            raise SettingsError(problems)
 
     def _copy(self, reading: Reading, file: Writer, stop: Callable[[], bool], show: Callable[[], None]) -> None:
         """Write what is still missing."""

@@ -24,7 +24,7 @@ class Health:
         self._state = STATES[0]
         self._reason = ""
         self._beat_s = clock()
-        self._reached = True
+        self._reached = False  # until it was seen
         self._not_saved: str | None = None
 
     @property

@@ -83,6 +83,7 @@ class Metrics:
         self._checkpoint_failures = counter(
             "checkpoint_failures_total", "Checkpoints that could not be written.", "reason"
         )
+        self._connected = gauge("source_connected", "1 where the source can be reached.")
         self._lags: dict[str, tuple[Gauge, set[str]]] = {  # and the partitions that it shows
             "records": (
                 gauge("source_lag_records", "Records in the source that are still unread.", "partition"),
@@ -189,6 +190,10 @@ class Metrics:
     def checkpoint_failed(self, reason: str) -> None:
         """A checkpoint could not be written: `enospc`, `eio`, or another small word."""
         self._checkpoint_failures.labels(reason).inc()
+
+    def connected(self, connected: bool) -> None:
+        """Whether the source can be reached."""
+        self._connected.set(connected)
 
     def lag(self, lags: Mapping[str, int], unit: Literal["records", "bytes"] = "records") -> None:
         """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`.

@@ -49,6 +49,7 @@ class _Seen:
     samples: int = 0
     earlier: int = 0
     rejected: int = 0
+    connected: bool = False
     rollbacks: int = 0  # of this process
     phase: tuple[int, int] = (0, 0)  # and how many parameters train in it
     traces: int = 0
@@ -168,6 +169,7 @@ class Monitor:
         return {
             "samples": self._seen.earlier + self._seen.samples,
             "samples_per_second": round(self._seen.rate, 1),
+            "connected": self._seen.connected,
             "rejected": self._seen.rejected,
             "rollbacks": self._seen.rollbacks,
             "phase": self._seen.phase[0],
@@ -191,8 +193,11 @@ class Monitor:
         self._metrics.queued(views.queued())
         self._metrics.retraced(views.traces() - self._seen.traces)
         self._seen.traces = views.traces()
-        self._metrics.lag(views.lag(), views.lag_unit)
-        self._health.reached(views.connected())
+        self._seen.connected = views.connected()
+        self._health.reached(self._seen.connected)
+        self._metrics.connected(self._seen.connected)
+        if self._seen.connected:  # else it is not known
+            self._metrics.lag(views.lag(), views.lag_unit)
 
     def _snapshot(self, views: Views) -> Snapshot:
         scores, window_scores = views.scores(), views.window_scores(views.window)

@@ -45,7 +45,7 @@ class StopSignal:
         if self._stopped:
             _say("stopped at once; nothing is lost: the next start repeats what the journal has after the checkpoint")
             os._exit(0)
-        _say("stopping: the call that runs ends, and a checkpoint is written; a second signal stops at once")
+        _say("stopping cleanly; a second signal stops at once")
         self._stopped = True
         self._timer.start()
 

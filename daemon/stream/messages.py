@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -16,6 +17,7 @@ from daemon.stream.parsing import Defects, MappingParser, Rows
 from daemon.values import Defect, RecordBatch
 
 Schemas = Mapping[int, tuple[str, ...]]
+_ADDRESS = re.compile("<[^<>]* at 0x[0-9a-f]+>")
 _NUMBERED = 5  # bytes before a value whose schema goes by a number: a zero, and the number
 
 
@@ -88,7 +90,8 @@ class AvroDecoder:
                 Reason.SCHEMA_MISMATCH, f"its schema does not resolve to that of samples.schema_file: {error}"
             )
         except Exception as error:  # noqa: BLE001  (bytes of any kind make fastavro raise errors of any kind)
-            return defect(Reason.BAD_AVRO, f"not a value of its schema: {type(error).__name__}: {error}")
+            told = _ADDRESS.sub("the value", str(error))  # the same words in each process
+            return defect(Reason.BAD_AVRO, f"not a value of its schema: {type(error).__name__}: {told}")
         if rest := len(value) - stream.tell():
             return defect(Reason.BAD_AVRO, f"{rest} bytes follow the value")
         return decoded

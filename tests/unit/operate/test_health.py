@@ -30,6 +30,8 @@ def test_a_loop_that_comes_round_is_ready_and_one_that_does_not_is_dead() -> Non
     health = Health(stalled_after_s=10, clock=clock)
     clock.now_s = 100
     health.entered("consuming")
+    assert health.why_not_ready() == "the source cannot be reached"
+    health.reached(True)
     assert health.why_not_ready() is None
     clock.now_s = 109
     health.beat()
@@ -54,6 +56,7 @@ def test_a_daemon_that_cannot_save_is_not_ready_and_says_why() -> None:
     health = Health()
     monitor = Monitor(Metrics(), health, None, total_known=False)
     monitor.state("consuming")
+    health.reached(True)
     monitor.checkpoint_done({}, 0.0, 0, StoreError("the brokers of the dead letters are away"))
     assert health.why_not_alive() is None
     assert health.why_not_ready() == "no checkpoint can be made: the brokers of the dead letters are away"

@@ -52,6 +52,7 @@ def test_probes_follow_the_health(served: Served) -> None:
     assert served.get("/healthz")[:2] == (200, "ok\n")
     assert served.get("/readyz")[:2] == (503, "the daemon is starting\n")
     served.health.entered("consuming")
+    served.health.reached(True)
     assert served.get("/readyz")[0] == 200
     served.health.failed("no memory")
     assert served.get("/healthz")[:2] == (503, "the loop has ended: no memory\n")
