@@ -316,6 +316,11 @@ def test_resumes_in_the_middle_of_a_batch(stream: Stream) -> None:
         assert rest == list(range(last + 1, N))
 
 
+def ranged(source: Source, partition: str, start: int, end: int) -> list[RecordBatch]:
+    """Return the records of a range, leaving out the times at which none had arrived yet."""
+    return [batch for batch in source.read_range(partition, start, end) if batch is not None]
+
+
 def test_a_range_holds_what_was_read_and_reading_goes_on_behind_it(stream: Stream) -> None:
     batches = whole(stream)
     taken = batches[: len(batches) // 2 + 1]
@@ -323,9 +328,9 @@ def test_a_range_holds_what_was_read_and_reading_goes_on_behind_it(stream: Strea
     again = []
     for batch in taken:
         middle = int(batch.ends[len(batch) // 2])
-        again += list(source.read_range(batch.partition, batch.start, middle))
+        again += ranged(source, batch.partition, batch.start, middle)
         if middle < batch.ends[-1]:
-            again += list(source.read_range(batch.partition, middle, int(batch.ends[-1])))
+            again += ranged(source, batch.partition, middle, int(batch.ends[-1]))
     rest = list(drain(source))
     source.close()
     assert ids(again) == ids(taken)
@@ -402,7 +407,7 @@ def test_notes_find_what_was_renamed(stream: Stream) -> None:
     taken = batches[: len(batches) // 2 + 1]
     stream.rename()
     source = stream.open(after(taken), notes(taken))
-    again = ids(list(source.read_range(taken[-1].partition, taken[-1].start, int(taken[-1].ends[-1]))))
+    again = ids(ranged(source, taken[-1].partition, taken[-1].start, int(taken[-1].ends[-1])))
     rest = ids(list(drain(source)))
     source.close()
     assert again == ids(taken[-1:])

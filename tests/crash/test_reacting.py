@@ -146,7 +146,8 @@ def test_phases_end_on_a_drift_and_on_a_plateau_at_the_same_sample_however_it_is
 
     whole, others = run("whole", 64), [run("single", 1), run("killed", 50, 7, 30)]
     begun = history(whole, "phase")
-    assert [(phase["number"], phase["cause"]) for phase in begun][:3] == [(1, "samples"), (2, "drift"), (3, "samples")]
+    causes = [(phase["number"], phase["cause"]) for phase in begun]
+    assert causes[:3] == [(1, "samples"), (2, "drift.confirmed of error"), (3, "samples")]
     drift = next(line for line in history(whole, "drift") if (line["signal"], line["level"]) == ("error", "confirmed"))
     assert [begun[0]["samples"], begun[1]["samples"]] == [301, drift["samples"]]
     for other in others:
