@@ -80,16 +80,22 @@ def test_while_brokers_are_away_it_is_alive_and_not_ready_and_then_goes_on(
     assert summary(tmp_path / "state")["samples_trained"] == 150
 
 
-def test_records_that_retention_took_end_it_and_are_skipped_on_request(
-    broker: Broker, zygote: Zygote, tmp_path: Path
-) -> None:
+def fifty_of_a_hundred(broker: Broker, zygote: Zygote, folder: Path) -> tuple[str, int]:
+    """Train the first 50 records of a topic, and have it hold 100. Return the topic, and the port of the metrics."""
     topic = broker.topic()
-    port = prepare(tmp_path, broker, topic)
+    port = prepare(folder, broker, topic)
     broker.produce(topic, records(0, 50))
-    daemon = zygote.start(tmp_path, "run", "learnd.yaml")
+    daemon = zygote.start(folder, "run", "learnd.yaml")
     daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50")
     stop(daemon)
     broker.produce(topic, records(50, 100))
+    return topic, port
+
+
+def test_records_that_retention_took_end_it_and_are_skipped_on_request(
+    broker: Broker, zygote: Zygote, tmp_path: Path
+) -> None:
+    topic, port = fifty_of_a_hundred(broker, zygote, tmp_path)
     with contextlib.closing(broker.admin()) as admin:
         admin.delete_records({TopicPartition(topic, 0): 80})
     message = refused(zygote.run(tmp_path, "run", "learnd.yaml"), 74)
@@ -106,13 +112,7 @@ def test_records_that_retention_took_end_it_and_are_skipped_on_request(
 def test_records_of_the_journal_that_retention_took_are_given_up_on_request(
     broker: Broker, zygote: Zygote, tmp_path: Path
 ) -> None:
-    topic = broker.topic()
-    port = prepare(tmp_path, broker, topic)
-    broker.produce(topic, records(0, 50))
-    daemon = zygote.start(tmp_path, "run", "learnd.yaml")
-    daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50")
-    stop(daemon)
-    broker.produce(topic, records(50, 100))
+    topic, port = fifty_of_a_hundred(broker, zygote, tmp_path)
     daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--set", "checkpoint.every.seconds=1000")
     daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 50.0"), "to train 50 more")
     killed(daemon.kill())

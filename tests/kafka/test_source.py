@@ -283,17 +283,24 @@ def test_a_poll_that_hangs_while_the_journal_is_repeated_is_broken_off(
     assert Spinning.spun == 1
 
 
-class Spinning:
+class Client:
+    """A real client, of which the ones below change a part."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._inner = clients.reading(settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class Spinning(Client):
     """A client whose first poll spins until the client is closed from outside."""
 
     spun = 0
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
+        super().__init__(settings)
         self._closed = threading.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def poll(self, timeout_s: float) -> Any:
         if Spinning.spun == 0:
@@ -307,16 +314,10 @@ class Spinning:
         self._inner.close()
 
 
-class Starting:
+class Starting(Client):
     """A client of brokers that are still starting: at first its partitions end too early."""
 
     asked = 0
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def ends(self, partitions: Sequence[str]) -> Positions:
         Starting.asked += 1
@@ -482,18 +483,15 @@ def test_records_are_not_held_until_there_are_more(broker: Broker, client: str) 
     assert [value for some in found for value in some.values] == numbers(0, 3)
 
 
-class Deaf:
+class Deaf(Client):
     """A client whose first connection never hears of one partition: neither records nor where it stands."""
 
     connections = 0
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
+        super().__init__(settings)
         self._deaf = Deaf.connections == 0
         Deaf.connections += 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def poll(self, timeout_s: float) -> Any:
         found = self._inner.poll(timeout_s)
@@ -519,17 +517,14 @@ def test_a_partition_that_is_stuck_among_busy_ones_is_noticed(broker: Broker) ->
     assert Deaf.connections == 2
 
 
-class Slow:
+class Slow(Client):
     """A client of brokers that take their time to say where partitions begin and end."""
 
     connections = 0
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
+        super().__init__(settings)
         Slow.connections += 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def beginnings(self, partitions: Sequence[str]) -> Positions:
         time.sleep(2.0)
@@ -549,16 +544,10 @@ def test_a_client_that_asks_for_long_where_to_begin_is_not_taken_for_one_that_ha
     assert Slow.connections == 1
 
 
-class Hanging:
+class Hanging(Client):
     """A client whose poll never comes back: the first one does so in the middle of the stream."""
 
     hung = 0
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def poll(self, timeout_s: float) -> Any:
         found = self._inner.poll(timeout_s)
