@@ -22,11 +22,13 @@ _AFRESH = "start afresh in another state directory (--state)"
 class Book:
     """Notes that were journaled, and those that are still to be. For any thread.
 
-    A note has up to five parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, `lost`
+    A note has up to six parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, `lost`
     {partition: [from, to]}, a gap that was skipped, which the stream holds as one rejected record, and `schemas`
-    {partition: [[from, to, numbers]]}, the Avro schemas that could not be found for records that end there, and
-    `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`.
-    One of neither starts nor topics says `until` when it is needed.
+    {partition: [[from, to, numbers]]}, the Avro schemas that could not be found for records that end there,
+    `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`, and
+    `current` {partition: epoch}, the leader epoch of what was read last: brokers that lost records write others in a
+    later one.
+    One of neither starts nor topics says `until` when the ranges in it are needed.
 
     A thread that hung, and was given up, may wake up once more: what it would write then is not taken.
     """
@@ -40,11 +42,13 @@ class Book:
         self._news: dict[str, Any] = {}
         self.reader: object = None  # who may write, but for what `know` learns
         self.starts: Positions = {}
+        self.epochs: dict[str, int] = {}  # negative where unknown
         missed: dict[str, dict[int, list[tuple[int, int]]]] = {}
         for note in notes:
-            self.starts.update(note["starts"])
-            self._topics.update(note["topics"])
-            for name, (first, end) in note["lost"].items():
+            self.starts.update(note.get("starts", {}))
+            self._topics.update(note.get("topics", {}))
+            self.epochs.update(note.get("current", {}))
+            for name, (first, end) in note.get("lost", {}).items():
                 self._lost.setdefault(name, {})[first] = end
             for name, ranges in note.get("schemas", {}).items():
                 for low, high, ids in ranges:
@@ -71,6 +75,14 @@ class Book:
                 return
             self.starts.update(starts)
             self._news.setdefault("starts", {}).update(starts)
+
+    def lead(self, partition: str, epoch: int, *, by: object = None) -> None:
+        """Remember the leader epoch of what comes before the next record, and with the next batch have it noted."""
+        with self._lock:
+            if by is not self.reader or self.epochs.get(partition, -1) == epoch:
+                return
+            self.epochs[partition] = epoch
+            self._news.setdefault("current", {})[partition] = epoch
 
     def know(self, topics: Mapping[str, Topic]) -> None:
         """Remember which topics these are. Raises SourceError where one is another than it was."""
@@ -159,15 +171,15 @@ class Book:
             news, self._news = self._news, {}
         if not news and batch.note is None:
             return batch
-        note = {"starts": {}, "topics": {}, "lost": {}, **news, **(batch.note or {})}
-        if not (note["starts"] or note["topics"]):
+        note = {**news, **(batch.note or {})}
+        if not note.keys() & {"starts", "topics"}:
             note["until"] = _until(note)
         return replace(batch, note=note)
 
 
 def _until(note: Mapping[str, Any]) -> Positions:
     """Return the positions from which on a note of ranges is of no more use."""
-    until = {name: end for name, (_, end) in note["lost"].items()}
+    until = {name: end for name, (_, end) in note.get("lost", {}).items()}
     for part in ("schemas", "skipped"):
         for name, ranges in note.get(part, {}).items():
             until[name] = max(until.get(name, 0), *(end for _, end, _ in ranges))

@@ -7,7 +7,7 @@ any error the connection is closed and made anew: a client may spin for ever in 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress
@@ -38,6 +38,11 @@ class BehindEndError(Exception):
 
 class TruncatedError(Exception):
     """Raised when brokers have lost records that were read, and may have others at their offsets now."""
+
+    def __init__(self, partitions: Mapping[str, str]) -> None:
+        """`partitions` tells, for each that this is true of, where it is known to differ; empty: nothing is known."""
+        self.partitions = list(partitions)
+        super().__init__(", ".join(f"{name} {where}".rstrip() for name, where in partitions.items()))
 
 
 class StuckError(Exception):
@@ -74,28 +79,42 @@ class Fetched:
     keys: list[bytes | None]
     headers: list[Sequence[tuple[str, bytes]]] | None
     timestamps_ms: Int64  # (n,) negative where unknown
+    epochs: Sequence[int] | None = None  # n leader epochs, which never fall; negative where unknown
+
+    @property
+    def epoch(self) -> int:
+        """The leader epoch of the last of them; negative where it is unknown."""
+        return self.epochs[-1] if self.epochs else -1
 
     def rows(self, chosen: slice | NDArray[np.bool_]) -> Fetched:
         """Return these records alone."""
         if isinstance(chosen, slice):
             values, keys = self.values[chosen], self.keys[chosen]
             headers = self.headers and self.headers[chosen]
+            epochs = self.epochs and self.epochs[chosen]
         else:
             values, keys = list(compress(self.values, chosen)), list(compress(self.keys, chosen))
             headers = self.headers and list(compress(self.headers, chosen))
-        return Fetched(self.partition, self.offsets[chosen], values, keys, headers, self.timestamps_ms[chosen])
+            epochs = self.epochs and list(compress(self.epochs, chosen))
+        timestamps_ms = self.timestamps_ms[chosen]
+        return Fetched(self.partition, self.offsets[chosen], values, keys, headers, timestamps_ms, epochs)
 
 
 class Reading(Protocol):
     """A connection that records come from. For one thread, but for `close`."""
 
-    def assign(self, positions: Positions) -> None:
-        """Read these partitions, from these positions, and no others."""
+    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
+        """Read these partitions, from these positions, and no others.
+
+        `epochs` are the leader epochs that what comes before the positions was read in, where they are known: where
+        brokers have lost some of it since, `poll` raises TruncatedError.
+        """
 
     def poll(self, timeout_s: float) -> list[Fetched]:
         """Return the next records; an empty list where there are none in time.
 
-        Raises OutOfRangeError, CorruptError, RefusedError, or another error where the connection is of no more use.
+        Raises OutOfRangeError, TruncatedError, CorruptError, RefusedError, or another error where the connection is
+        of no more use.
         """
 
     def beginnings(self, partitions: Iterable[str]) -> Positions:

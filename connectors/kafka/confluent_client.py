@@ -6,7 +6,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ _FULL_MS = 10  # how long no more is fetched once so much waits: with librdkafka
 _FETCH_WAIT_MS = 50  # how long a partition's new records may wait for a fetch of others that is on its way
 _TOKEN_S = 300.0  # after which the file is read again
 _CLOSE_S = 5.0
+_EFFECT_S = 0.005
 _CORRUPT = {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError.INVALID_MSG}  # noqa: SLF001  (its names)
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001
 _REFUSALS = {
@@ -115,9 +116,11 @@ class ConfluentReading:
             self._complaints.check()
             raise _translated(error) from error
 
-    def assign(self, positions: Positions) -> None:
+    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
         self._reached = dict(positions)
         self._consumer.assign([_partition(name, offset) for name, offset in positions.items()])
+        for name, epoch in epochs.items():  # an assignment takes an epoch as well, and does not look at it
+            self._seek(_partition(name, positions[name], epoch))
 
     def poll(self, timeout_s: float) -> list[Fetched]:
         if self._failed is not None:
@@ -168,6 +171,17 @@ class ConfluentReading:
         first = self._consumer.poll(timeout_s)
         return [] if first is None else [first, *self._consumer.consume(POLL_RECORDS - 1, 0)]
 
+    def _seek(self, partition: TopicPartition) -> None:
+        """Go to a position, once the assignment of its partition has taken effect."""
+        deadline = time.monotonic() + _REQUEST_S
+        while True:
+            try:
+                return self._consumer.seek(partition)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE or time.monotonic() > deadline:  # noqa: SLF001
+                    raise
+            time.sleep(_EFFECT_S)
+
     def _offsets(self, partitions: Iterable[str], at: int) -> Positions:
         """Return where a time is in partitions, or OFFSET_BEGINNING or OFFSET_END: asked of each broker once."""
         wanted = [_partition(name, at) for name in partitions]
@@ -183,7 +197,7 @@ class ConfluentReading:
     def _failure(self, message: Any) -> Exception:
         error = message.error()
         if "log truncation" in error.str():  # by its code it is a position out of range
-            return TruncatedError(f"{join_name(message.topic(), message.partition())}: {error.str()}")
+            return TruncatedError({join_name(message.topic(), message.partition()): f": {error.str()}"})
         return _translated(KafkaException(error))
 
     def _reach(self, name: str, offset: int) -> None:
@@ -348,6 +362,7 @@ def _translated(error: KafkaException) -> Exception:
 def _fetched(partition: str, messages: list[Any]) -> Fetched:
     headers = [message.headers() for message in messages]
     times = [message.timestamp() for message in messages]
+    epochs = [message.leader_epoch() for message in messages]
     return Fetched(
         partition,
         np.array([message.offset() for message in messages], np.int64),
@@ -355,6 +370,7 @@ def _fetched(partition: str, messages: list[Any]) -> Fetched:
         [message.key() for message in messages],
         [[(name, value or b"") for name, value in given or ()] for given in headers] if any(headers) else None,
         np.array([time_ms if kind else -1 for kind, time_ms in times], np.int64),
+        [-1 if epoch is None else epoch for epoch in epochs],
     )
 
 
@@ -368,6 +384,6 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _partition(name: str, offset: int = -1001) -> TopicPartition:
+def _partition(name: str, offset: int = -1001, epoch: int = -1) -> TopicPartition:
     topic, number = split_name(name)
-    return TopicPartition(topic, number, offset)
+    return TopicPartition(topic, number, offset, leader_epoch=epoch)

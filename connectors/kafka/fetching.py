@@ -16,6 +16,7 @@ from connectors.kafka.client import (
     BehindEndError,
     CorruptError,
     Fetched,
+    OutOfRangeError,
     Reading,
     RefusedError,
     StuckError,
@@ -95,10 +96,12 @@ class Fetching:
             except RefusedError as error:
                 self._put(refused(self._settings, error))
                 return
-            except TruncatedError as error:  # a new connection would not know of it
+            except TruncatedError as error:
                 self._await_topics()  # it may be that the topic was made again: that is told first
-                self._put(_truncated(error))
-                return
+                if self._settings.on_data_loss == "stop":
+                    self._put(_truncated(error))
+                    return
+                self._go_on_behind(error)
             except Exception as error:  # noqa: BLE001  (whatever a client throws, it is built anew)
                 failures = 1 if time.monotonic() - started_s > self._idle_s else failures + 1
                 if failures > FORGIVEN and (final := self._final(error)) is not None:
@@ -156,6 +159,7 @@ class Fetching:
         if kept is not None:
             batch = self._values.batch(kept, start, alive=self._beat)
             self._next[name] = int(batch.ends[-1])
+            self._book.lead(name, fetched.epoch, by=self)
             self._put(batch)
         self._fetched[name] = int(fetched.offsets[-1]) + 1
 
@@ -179,6 +183,7 @@ class Fetching:
         """Read these partitions, the new ones from their start; look whether what comes next is still there."""
         self._begin(reading, [name for name in names if name not in self._next])
         self._beat()
+        epochs = self._epochs(names)
         beginnings = reading.beginnings(names)
         self._beat()
         ends = reading.ends(names)
@@ -187,12 +192,17 @@ class Fetching:
             position = self._book.jump(name, self._next[name])
             if position < beginnings[name]:
                 self._lose(name, self._next[name], beginnings[name])
-            elif position > ends[name]:
+            elif position > ends[name] and name not in epochs:  # with one the client tells more exactly
                 raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
         self._fetched = {name: self._book.jump(name, self._next[name]) for name in names}
-        reading.assign(self._fetched)
+        reading.assign(self._fetched, self._epochs(names))
         self.ends.update(ends)
         self.assigned = True
+
+    def _epochs(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the leader epochs of what was read right before the positions."""
+        read = [name for name in names if self._book.jump(name, self._next[name]) == self._next[name]]
+        return {name: epoch for name in read if (epoch := self._book.epochs.get(name, -1)) >= 0}
 
     def _begin(self, reading: Reading, names: Sequence[str]) -> None:
         noted = {name: self._book.starts[name] for name in names if name in self._book.starts}
@@ -226,8 +236,15 @@ class Fetching:
                 "topic keep records for longer."
             )
         log.warning("kafka.records_lost", partition=name, first=position, last=beginning - 1, consequence="skipped")
+        self._book.lead(name, -1, by=self)
         self._put(lose(name, position, beginning))
         self._next[name] = beginning
+
+    def _go_on_behind(self, error: TruncatedError) -> None:
+        """Read on where it was, whatever brokers have written anew at offsets before."""
+        log.warning("kafka.records_lost", reason=str(error), consequence="kept in the model; going on at the position")
+        for name in error.partitions:
+            self._book.lead(name, -1, by=self)
 
     def _catch_up(self, reading: Reading, names: Sequence[str]) -> None:
         """Where a partition is too far behind, leave out what the settings say, up to where it ends now."""
@@ -280,7 +297,7 @@ class Fetching:
 
     def _final(self, error: Exception) -> SourceError | None:
         """Return what to stop with where trying again has not helped; None where an outage may go on for long."""
-        if isinstance(error, BehindEndError):
+        if isinstance(error, BehindEndError | OutOfRangeError):
             return SourceError(
                 f"{error}: the topic never had that offset, or brokers have lost records. What was trained is kept. "
                 "Correct source.kafka.start, or bring the records back, or start afresh in another state directory "
@@ -303,8 +320,8 @@ class Fetching:
 def _truncated(error: TruncatedError) -> SourceError:
     return SourceError(
         f"brokers have lost records that were read, as after an unclean election of a leader: {error}. What was "
-        "trained is kept, these records among it. The next start goes on at the position: what was written anew at "
-        "offsets before it is left out."
+        "trained is kept, these records among it. Start afresh in another state directory (--state), or go on at the "
+        "position, without what was written anew at offsets before it: source.kafka.on_data_loss: skip."
     )
 
 

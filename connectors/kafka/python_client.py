@@ -84,11 +84,12 @@ class PythonReading:
         # kafka-python 3.0.12 does not pass that setting on: a topic that is deleted would come into being again.
         self._consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
 
-    def assign(self, positions: Positions) -> None:
+    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
         partitions = _named(positions)
         self._consumer.assign(list(partitions.values()))
+        assigned = self._consumer._subscription.assignment  # noqa: SLF001  (the `seek` of 3.0.12 takes no epoch)
         for name, partition in partitions.items():
-            self._consumer.seek(partition, positions[name])
+            assigned[partition].seek(OffsetAndMetadata(positions[name], "", epochs.get(name, -1)))
 
     def poll(self, timeout_s: float) -> list[Fetched]:
         try:
@@ -222,8 +223,9 @@ def _truncations() -> Iterator[None]:
         yield
     except LogTruncationError as error:
         kept = {join_name(*partition): at for partition, at in error.divergent_offsets.items()}
-        ends = [f"{name} {'' if at is None else f'from offset {at.offset} on'}".rstrip() for name, at in kept.items()]
-        raise TruncatedError(", ".join(ends)) from error
+        raise TruncatedError(
+            {name: f"from offset {at.offset} on" if at else "" for name, at in kept.items()}
+        ) from error
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -334,6 +336,7 @@ def _fetched(partition: TopicPartition, records: list[Any]) -> Fetched:
         [record.key for record in records],
         [[(name, value or b"") for name, value in given or ()] for given in headers] if any(headers) else None,
         np.array([record.timestamp for record in records], np.int64),
+        [record.leader_epoch for record in records],
     )
 
 

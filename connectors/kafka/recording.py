@@ -38,6 +38,7 @@ class Recorder:
     records: int = field(default=0, init=False)
     _header: Header = field(default_factory=lambda: Header(topics={}, starts={}, ends={}), init=False)
     _positions: Positions = field(default_factory=dict, init=False)
+    _epochs: dict[str, int] = field(default_factory=dict, init=False)  # of what comes before them
 
     def record(self, path: Path, end: str | dict[str, int], stop: Callable[[], bool], show: Callable[[], None]) -> bool:
         """Write the recording, and return whether it is whole: not where it was stopped, which leaves no file.
@@ -117,7 +118,7 @@ class Recorder:
     def _copy(self, reading: Reading, file: Writer, stop: Callable[[], bool], show: Callable[[], None]) -> None:
         """Write what is still missing."""
         ends, awaited_s = self._header.ends, time.monotonic()
-        reading.assign({name: position for name, position in self._positions.items() if position < ends[name]})
+        reading.assign({name: at for name, at in self._positions.items() if at < ends[name]}, self._epochs)
         while not stop() and any(self._positions[name] < end for name, end in ends.items()):
             with watched(reading):
                 polled = reading.poll(_POLL_S)
@@ -142,6 +143,7 @@ class Recorder:
                 raise StoreError(f"the recording cannot be written: {error.strerror or error}. Make room.") from error
             self.records += len(wanted.offsets)
         self._positions[fetched.partition] = min(int(fetched.offsets[-1]) + 1, end)
+        self._epochs[fetched.partition] = fetched.epoch
 
     def _trying(self, do: Callable[[Reading], None], stop: Callable[[], bool]) -> None:
         """Do something with a connection; again with a new one where that is of use, until it is to stop."""

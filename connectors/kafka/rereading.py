@@ -74,6 +74,8 @@ class Rereading(Ranges):
         if not waiting:
             return None
         first = self._first_up_to(waiting, partition, position, end)
+        if first.epoch > self._book.epochs.get(partition, -1) >= 0:
+            raise self._gone(partition, position, end, "brokers have lost them, and written others at their offsets")
         self._begins[partition] = int(first.offsets[-1]) + 1
         return first
 
@@ -107,7 +109,7 @@ class Rereading(Ranges):
             if end > last:
                 raise BehindEndError(f"the partition ends at {last}")
             # One at a time: kafka-python 3.0.12 may never return what it has of a partition that was paused.
-            reading.assign({partition: position})
+            reading.assign({partition: position}, {})
             self._assigned = partition, position
             self._came_s = time.monotonic()
         with watched(reading):

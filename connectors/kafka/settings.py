@@ -253,7 +253,8 @@ class KafkaSettings(KafkaConnection, MessageSettings):
     on_data_loss: Literal["stop", "skip"] = "stop"
     """What to do where records were deleted before they were read, by retention for one: `stop` with an error that
     names them, or `skip` them and write each gap to the dead letters (reason `lost`). Where they were trained, but a
-    kill came before the checkpoint, `skip` goes on from the checkpoint without them."""
+    kill came before the checkpoint, `skip` goes on from the checkpoint without them. Where brokers lost records that
+    the model has, `skip` goes on at the position, without what was written anew at offsets before it."""
 
     when_behind: WhenBehindSettings | None = None
     """What to leave out where records come faster than they train: nothing by default. Each range that is left out is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon.values import Call, Facts, Note, Positions, Report
 
@@ -39,7 +40,7 @@ class Progress:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
         if call.notes:
-            self.notes = [*filter(self._needs, self.notes), *call.notes]
+            self.notes = _folded([*filter(self._needs, self.notes), *call.notes])
         skips = report.skips()
         skipped = sum(skips.values())
         self.samples += call.samples
@@ -128,3 +129,13 @@ class Progress:
             phase_request=facts.get("phase_request"),
             set_aside={partition: list(ranges) for partition, ranges in facts.get("set_aside", {}).items()},
         )
+
+
+def _folded(notes: list[Note]) -> list[Note]:
+    """Return notes whose `current` facts are in one of their own: a later value takes the place of an earlier one."""
+    current: dict[str, Any] = {}
+    rest = []
+    for note in notes:
+        current |= note.get("current", {})
+        rest.append({key: value for key, value in note.items() if key != "current"})
+    return [*filter(None, rest), *([{"current": current}] if current else [])]

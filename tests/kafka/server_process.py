@@ -61,6 +61,10 @@ class ServerProcess(ABC):
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.2)
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def end(self) -> None:
         """Let it shut down cleanly."""
         self._end(signal.SIGTERM)

@@ -6,18 +6,18 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from kafka.admin import NewTopic
 from kafka_broker import Cluster, LocalBroker, own_broker, own_cluster, required
-from kafka_sources import PATIENCE_S, numbers, opened, take, values
+from kafka_sources import PATIENCE_S, after, notes, numbers, opened, repeat, take, values
 from proxy import Proxy
 
 from connectors.kafka.source import KafkaSource
-from daemon.errors import SourceError
+from daemon.errors import LostError, SourceError
 from daemon.values import RecordBatch
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -123,7 +123,9 @@ def test_three_brokers_are_restarted_one_after_the_other(cluster: Cluster) -> No
         assert values([batch for batch in batches if batch.partition == f"{topic}/{partition}"]) == numbers(0, sent)
 
 
-def test_records_that_brokers_lost_and_wrote_anew_are_not_taken_for_the_same(cluster: Cluster) -> None:
+@contextlib.contextmanager
+def half_replicated(cluster: Cluster) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A topic with 100 records, of which one broker alone has the last 50; and how to lose these, and write others."""
     topic = f"t-{uuid.uuid4().hex[:12]}"
     configs = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
     with contextlib.closing(cluster.admin()) as admin:
@@ -132,18 +134,50 @@ def test_records_that_brokers_lost_and_wrote_anew_are_not_taken_for_the_same(clu
     first, second, _ = cluster.brokers
     write(cluster, topic, 0, 50)
     second.end()
-    write(cluster, topic, 50, 100)  # these are on the first broker alone
-    with opened(cluster, topic=topic) as source:
-        batches = take(source, 100)
+    write(cluster, topic, 50, 100)
+
+    def lose() -> None:
         first.kill()
-        try:
-            second.start()
-            write(cluster, topic, 1000, 1200)
-            with pytest.raises(SourceError, match=f"brokers have lost records that were read.*{topic}/0.*50"):
-                read_on(source, [])
-        finally:
-            first.start()
-    assert values(batches) == numbers(0, 100)
+        second.start()
+        write(cluster, topic, 1000, 1200)
+
+    try:
+        yield topic, lose
+    finally:
+        for broker in (first, second):
+            if not broker.running:
+                broker.start()
+
+
+def test_records_that_brokers_lost_and_wrote_anew_are_not_taken_for_the_same(cluster: Cluster) -> None:
+    with half_replicated(cluster) as (topic, lose), opened(cluster, topic=topic) as source:
+        assert values(take(source, 100)) == numbers(0, 100)
+        lose()
+        with pytest.raises(SourceError, match=f"brokers have lost records that were read.*{topic}/0.*50"):
+            read_on(source, [])
+
+
+def test_records_that_were_lost_while_nothing_ran_are_told_from_those_that_were_written_anew(cluster: Cluster) -> None:
+    with half_replicated(cluster) as (topic, lose):
+        with opened(cluster, topic=topic) as source:
+            batches = take(source, 100)
+        lose()
+        with (
+            opened(cluster, after(batches), notes(batches), topic=topic) as source,
+            pytest.raises(SourceError, match=f"brokers have lost records that were read.*{topic}/0.*50"),
+        ):
+            read_on(source, [])
+        with (
+            opened(cluster, {f"{topic}/0": 40}, notes(batches), topic=topic) as source,
+            pytest.raises(LostError, match=r"at offsets 40 to 99 again.*gone: brokers have lost them"),
+        ):
+            repeat(source, f"{topic}/0", 40, 100)
+        with opened(cluster, after(batches), notes(batches), topic=topic, on_data_loss="skip") as source:
+            batches += take(source, 150)
+        assert values(batches) == [*numbers(0, 100), *numbers(1050, 1200)]
+        write(cluster, topic, 1200, 1210)
+        with opened(cluster, after(batches), notes(batches), topic=topic) as source:
+            assert values(take(source, 10)) == numbers(1200, 1210)
 
 
 def write(cluster: Cluster, topic: str, first: int, last: int) -> None:

@@ -7,8 +7,7 @@ import numpy as np
 from connectors.kafka.book import Book, lose
 from connectors.kafka.client import Fetched
 
-EMPTY = {"starts": {}, "topics": {}, "lost": {}}
-STARTS = {**EMPTY, "starts": {"t/0": 0}}
+STARTS = {"starts": {"t/0": 0}}
 
 
 def fetched(first: int, last: int) -> Fetched:
@@ -18,7 +17,7 @@ def fetched(first: int, last: int) -> Fetched:
 
 def test_schemas_that_were_missed_are_those_of_the_noted_ranges() -> None:
     ranges = [[first + 1, first + 3, [7, first]] for first in range(0, 100, 10)]
-    notes = [{**EMPTY, "schemas": {"t/0": [one]}} for one in reversed(ranges)]
+    notes = [{"schemas": {"t/0": [one]}} for one in reversed(ranges)]
     book = Book({}, [STARTS, *notes])
     ends = np.arange(1, 101)
     assert book.missed_schema("t/0", 7, ends).tolist() == [end % 10 in {1, 2, 3} for end in ends]
@@ -32,7 +31,6 @@ def test_a_note_of_ranges_says_until_when_it_is_needed() -> None:
     book.skip("t/0", 10, 20, 0.0)
     batch = book.noted(lose("t/0", 5, 10))
     assert batch.note == {
-        **EMPTY,
         "lost": {"t/0": [5, 10]},
         "skipped": {"t/0": [[10, 20, 0.0]]},
         "skipped_records": 10,
@@ -66,6 +64,25 @@ def test_a_thread_that_was_given_up_writes_nothing_when_it_wakes_up() -> None:
     assert book.jump("t/0", 0) == 0
     assert book.starts == {"t/0": 0}
     batch = lose("t/0", 0, 1)
-    assert book.noted(batch).note == {**EMPTY, "lost": {"t/0": [0, 1]}, "until": {"t/0": 1}}
+    assert book.noted(batch).note == {"lost": {"t/0": [0, 1]}, "until": {"t/0": 1}}
     book.skip("t/0", 0, 10, 0.0, by=new)
     assert book.jump("t/0", 0) == 10
+
+
+def test_a_leader_epoch_is_noted_when_it_changes() -> None:
+    book = Book({}, [STARTS, {"current": {"t/0": 3}}, {"current": {"t/0": 4, "t/1": 9}}])
+    assert book.epochs == {"t/0": 4, "t/1": 9}
+    batch = lose("t/0", 0, 1)
+    book.lead("t/0", 4)
+    assert "current" not in (book.noted(batch).note or {})
+    book.lead("t/0", 5)
+    book.lead("t/1", -1)
+    assert (book.noted(batch).note or {})["current"] == {"t/0": 5, "t/1": -1}
+
+
+def test_the_epochs_of_records_stay_with_them() -> None:
+    some = Fetched("t/0", np.arange(4), [b""] * 4, [None] * 4, None, np.zeros(4, np.int64), [1, 1, 2, 3])
+    assert some.epoch == 3
+    assert some.rows(slice(0, 3)).epoch == 2
+    assert some.rows(np.array([True, True, False, False])).epoch == 1
+    assert fetched(0, 4).rows(slice(0, 2)).epoch == -1

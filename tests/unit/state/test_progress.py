@@ -1,5 +1,6 @@
 """What made the model, after some of it was taken back."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,20 @@ def test_a_partition_that_was_new_is_taken_back_whole() -> None:
     progress.take_back(Progress().facts())
     assert progress.ranges() == {"p": []}
     assert progress.samples_trained == 0
+
+
+def test_notes_are_kept_while_they_are_needed_and_of_current_facts_the_latest() -> None:
+    progress = Progress()
+    notes = [
+        {"starts": {"p": 0}, "current": {"p": 1, "q": 1}},
+        {"lost": {"p": [5, 35]}, "until": {"p": 35}, "current": {"p": 2}},
+        {"until": {}, "current": {"p": 3}},
+    ]
+    for number, note in enumerate(notes):
+        made, report = call(10 * number, 10 * number + 10)
+        progress.add(replace(made, notes=(note,)), report)
+    lost = {"lost": {"p": [5, 35]}, "until": {"p": 35}}
+    assert progress.notes == [{"starts": {"p": 0}}, lost, {"until": {}}, {"current": {"p": 3, "q": 1}}]
+    made, report = call(30, 40)
+    progress.add(replace(made, notes=({"until": {}, "current": {"q": 2}},)), report)
+    assert progress.notes == [{"starts": {"p": 0}}, {"until": {}}, {"current": {"p": 3, "q": 2}}]
