@@ -207,6 +207,25 @@ def problems_with_data(settings: Settings) -> list[str]:
     return _long_references(settings)
 
 
+def problems_with_model(settings: Settings) -> list[str]:
+    """Return what is wrong with that part of the settings which Keras alone can judge, by building the model.
+
+    Imports TensorFlow where there is such a part. Raises ModelError.
+    """
+    model, train = settings.model, settings.train
+    schedules = [phase.learning_rate for phase in settings.phases if isinstance(phase.learning_rate, dict)]
+    named = [model.build, model.load, train.optimizer, train.loss, *train.metrics, *schedules]
+    if not any(named) and "activation" not in model.model_fields_set:
+        return []
+    from daemon.training.learner import Learner
+
+    try:
+        Learner(model, train, settings.samples.spec(model.task), settings.guard, settings.phases)
+    except SettingsError as error:
+        return error.problems
+    return []
+
+
 def _long_references(settings: Settings) -> list[str]:
     """Return a problem for each watch that asks for a longer reference than the recorded stream has records.
 

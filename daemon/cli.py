@@ -110,10 +110,13 @@ def record(
 @app.command()
 def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
-    from daemon.app import problems_with_data
+    from daemon.app import problems_with_data, problems_with_model
     from daemon.first_look import doubts, problems
 
-    settings = _load(settings_path, overrides, state, lambda given: problems(given) or problems_with_data(given))
+    def further(given: Settings) -> Sequence[str]:
+        return problems(given) or problems_with_data(given) or problems_with_model(given)
+
+    settings = _load(settings_path, overrides, state, further)
     spec = settings.samples.spec(settings.model.task)
     for doubt in doubts(settings):
         print(f"learnd: warning: {doubt}", file=sys.stderr)

@@ -45,6 +45,10 @@ def text(spec):
 
 def wide(spec):
     return keras.Sequential([keras.Input((spec.width,)), keras.layers.Dense(2)])
+
+
+def narrow(spec):
+    return keras.Sequential([keras.Input((spec.width,)), keras.layers.Dense(1, name="head")])
 """
 
 
@@ -73,7 +77,7 @@ def test_every_mistake_is_listed_with_its_line(tmp_path: Path, zygote: Zygote) -
     assert "learnd init" in refused(zygote.run(folder, "run", "gone.yaml"), 78)
 
 
-def test_validating_never_imports_tensorflow(tmp_path: Path) -> None:
+def test_validating_imports_no_tensorflow_for_what_needs_none(tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run")
     valid = python(folder, "-X", "importtime", "-m", "daemon.cli", "validate", "learnd.yaml")
     assert valid.returncode == 0, valid.stderr
@@ -117,10 +121,23 @@ def test_a_model_that_cannot_be_built(zygote: Zygote, tmp_path: Path, overrides:
     (folder / "learnd.yaml").write_text(text)
     (folder / "builders.py").write_text(_BUILDERS)
     options = [argument for override in overrides for argument in ("--set", override)]
-    message = refused(zygote.run(folder, "run", "learnd.yaml", *options), 78)
-    for part in parts:
-        assert part in message
+    for verb in ("validate", "run"):
+        message = refused(zygote.run(folder, verb, "learnd.yaml", *options), 78)
+        for part in parts:
+            assert part in message
     assert not (folder / "state/checkpoints").exists()
+
+
+def test_layers_that_a_build_function_does_not_make_are_found_when_validating(zygote: Zygote, tmp_path: Path) -> None:
+    phases = [{"unfreeze": "haed", "until": "command"}, {"learning_rate": {"CosineDecai": {"decay_steps": 10}}}]
+    folder = prepare(tmp_path / "run", phases=phases)
+    (folder / "builders.py").write_text(_BUILDERS)
+    narrow = ("--set", "model={build: builders:narrow}")
+    message = refused(zygote.run(folder, "validate", "learnd.yaml", *narrow), 78)
+    assert "phases.0.unfreeze: no layer is called 'haed' (did you mean head?)" in message
+    message = refused(zygote.run(folder, "validate", "learnd.yaml", *narrow, "--set", "phases.0.unfreeze=head"), 78)
+    assert "phases.1.learning_rate: " in message
+    assert "did you mean cosine_decay?" in message
 
 
 def test_a_checkpoint_of_another_model_is_refused(zygote: Zygote, digest: str, tmp_path: Path) -> None:
