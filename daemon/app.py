@@ -17,7 +17,7 @@ import structlog
 
 from daemon.append_file import take_from_others
 from daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
-from daemon.errors import SettingsError, SourceError
+from daemon.errors import RestartError, SettingsError, SourceError, StoppedError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import HISTORY_FILE, History
@@ -69,7 +69,9 @@ class Options:
 
 
 def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summary:
-    """Train until the stream ends or `stop()`. Raises LearndError; the state is whole then, too."""
+    """Train until the stream ends or `stop()`. Raises LearndError, and RestartError where a new process has to go on;
+    the state is whole then, too.
+    """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     metrics, health = Metrics(), Health()
     display = Display() if options.display else None
@@ -90,6 +92,8 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
             stack.enter_context(display)
         try:
             return _run(settings, stop, options.records, lock, metrics, monitor)
+        except RestartError:
+            raise
         except Exception as error:
             monitor.failed(str(error))
             raise
@@ -103,7 +107,7 @@ def _run(
     metrics: Metrics,
     monitor: Monitor,
 ) -> Summary:
-    settings = _finish_under_earlier_settings(settings, stop, lock, monitor)
+    _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
     gc.freeze()  # what TensorFlow has made stays: each full collection would walk it, and hold the loop for 0.2 s
@@ -264,19 +268,19 @@ def _settings_record(settings: Settings) -> Facts:
 
 def _finish_under_earlier_settings(
     settings: Settings, stop: Callable[[], bool], lock: StateLock, monitor: Monitor
-) -> Settings:
+) -> None:
     """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
 
     So a change of the settings takes effect between two calls, whether the daemon before was stopped or killed.
-    Return the settings to go on with: those given, but for what cannot change inside a process.
+    Raises RestartError where what TensorFlow reads once is another then, StoppedError where it is to stop by then.
     """
     root = settings.checkpoint.dir
     record = read_settings_record(root)
     if record is None or record["fingerprint"] == fingerprint(settings):
-        return settings
+        return
     newest = CheckpointStore(root, lock.may_publish).newest()
     if not Journal(root / "journal").read(newest.manifest["calls"] if newest else 0):
-        return settings
+        return
     log.info("finishing_journal", reason="the settings changed since the daemon was killed")
     earlier = Settings.model_validate(record["settings"])
     here = {
@@ -287,10 +291,14 @@ def _finish_under_earlier_settings(
     }
     with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
         loop.settle(stop)
-    threads = earlier.train.threads
-    if threads != settings.train.threads:
-        log.warning("threads_unchanged", threads=threads, consequence="train.threads holds after the next clean stop")
-    return settings.model_copy(update={"train": settings.train.model_copy(update={"threads": threads})})
+    if earlier.train.of_a_process == settings.train.of_a_process:
+        return
+    if stop():
+        raise StoppedError(
+            "stopped after it had repeated the journal, and saved; the new settings hold from the next start"
+        )
+    log.info("restarting", reason="TensorFlow in this process is set up for the earlier settings")
+    raise RestartError
 
 
 def _reader(

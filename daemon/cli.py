@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
-from daemon.errors import LearndError, SettingsError, StoreError
+from daemon.errors import LearndError, RestartError, SettingsError, StoreError
 from daemon.operate.logs import configure_logging
 from daemon.operate.settings import LogSettings
 from daemon.operate.signals import StopSignal, stop_at_once
@@ -236,11 +237,14 @@ def _load(
 
 
 def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_over: bool = False) -> None:
-    with StopSignal(settings.shutdown_timeout_s) as stop:
-        from daemon.app import Options
-        from daemon.app import run as run_app
+    try:
+        with StopSignal(settings.shutdown_timeout_s) as stop:
+            from daemon.app import Options
+            from daemon.app import run as run_app
 
-        summary = run_app(settings, stop, Options(take_over=take_over, http=not recorded, recorded=recorded))
+            summary = run_app(settings, stop, Options(take_over=take_over, http=not recorded, recorded=recorded))
+    except RestartError:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (it is this very command)
     print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
 
 

@@ -36,6 +36,10 @@ class StoppedError(LearndError):
     exit_code = 0
 
 
+class RestartError(Exception):
+    """Raised when the same command has to go on in a new process. Nothing is wrong, and everything is saved."""
+
+
 class SettingsError(LearndError):
     """Raised when the settings file, an override or a build function cannot be used."""
 

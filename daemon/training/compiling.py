@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from daemon.training.step import Results, Updates
 log = structlog.get_logger()
 
 _SMALL_CALL = 32
+_PRODUCTS = ("MatMul", "Einsum", "Conv")  # in the names of operations
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _RAISED = re.compile(r"\w*(Error|Exception): ")
 _DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedError)
@@ -75,7 +77,7 @@ class Calls:
         if self._graph_mode:
             return self._in_graph_mode()
         try:
-            full = self._warmed_up(Updates(self._parts, self._times, xla=True))
+            full = self._with_xla()
         except tf.errors.ResourceExhaustedError:
             raise
         except _DOES_NOT_COMPILE as error:
@@ -91,6 +93,13 @@ class Calls:
         else:
             self.xla = True
         return full
+
+    def _with_xla(self) -> Step:
+        """Raises what TensorFlow does where the model does not compile."""
+        if self._train.updates_by_one and multiplies_vectors(self._parts):
+            with suppress(*_DOES_NOT_COMPILE):  # not every operation can be part of a larger kernel
+                return self._warmed_up(Updates(self._parts, self._times, xla=True, one_kernel=True))
+        return self._warmed_up(Updates(self._parts, self._times, xla=True))
 
     def _in_graph_mode(self) -> Step:
         try:
@@ -119,6 +128,20 @@ class Calls:
                 "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
                 "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
             )
+
+
+def multiplies_vectors(parts: Parts) -> bool:
+    """Whether the model's pass over one sample has no product of matrices but of one row by a matrix."""
+    model, shape = parts.model, (1, *parts.widths[0])
+    function = tf.function(lambda x: model(x, training=False), autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec(shape)).graph.as_graph_def(add_shapes=True)
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return all(_has_one_row(node) for node in nodes if any(word in node.op for word in _PRODUCTS))
+
+
+def _has_one_row(product: Any) -> bool:
+    (shape,) = product.attr["_output_shapes"].list.shape or (None,)
+    return product.op == "MatMul" and shape is not None and len(shape.dim) == 2 and shape.dim[0].size == 1
 
 
 def _reason(error: Exception, most: int = 3) -> str:

@@ -63,7 +63,7 @@ class Learner:
         phases: Sequence[PhaseSettings] = (),
     ) -> None:
         """Build and compile. Raises ModelError, or SettingsError for a name that Keras does not know."""
-        configure(train.threads, train.seed)
+        configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one)
         self._train = train
         self._spec = spec
         self.max_updates = _longest_call(train, spec)

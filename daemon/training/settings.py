@@ -95,6 +95,16 @@ class TrainSettings(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads inside one TensorFlow operation. More help large layers only; the last bits depend on the number."""
 
+    @property
+    def updates_by_one(self) -> bool:
+        """Whether an update is of one sample, so that most products are of a vector and a matrix."""
+        return self.batch_size == 1
+
+    @property
+    def of_a_process(self) -> tuple[int, bool]:
+        """What TensorFlow reads once in the life of a process."""
+        return self.threads, self.updates_by_one
+
 
 class GuardSettings(Section):
     """Which updates are skipped for being far outside of what is usual. What is not finite is skipped in any case."""

@@ -57,9 +57,15 @@ class Updates:
     """The compiled loop over the updates of a call, for one set of trainable variables."""
 
     def __init__(
-        self, parts: Parts, times: Mapping[int, float], *, xla: bool, signature: Sequence[Any] | None = None
+        self,
+        parts: Parts,
+        times: Mapping[int, float],
+        *,
+        xla: bool,
+        one_kernel: bool = False,
+        signature: Sequence[Any] | None = None,
     ) -> None:
-        """`times` scales the steps of variables, by their ids.
+        """`times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
 
         A `signature` of all arguments leaves B open: compiled once, whatever sizes come in which order.
         """
@@ -67,6 +73,7 @@ class Updates:
         self._metrics, self._guard = parts.metrics, parts.guard
         self._clip_norm, self._outputs = parts.clip_norm, parts.outputs
         self._times = times
+        self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         self._own_prediction = predicts_differently(self._model)
@@ -109,6 +116,7 @@ class Updates:
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
             output, figure = self._update(x[k], y[k], weight[k])
             self._optimizer.learning_rate.assign(rates[k + 1])
+            k = kept_apart(k) if self._keep_apart else k
             return k + 1, outputs.write(k, output), figures.write(k, figure)
 
         _, outputs, figures = tf.while_loop(
@@ -179,6 +187,11 @@ class Updates:
             return gradients
         scale = self._clip_norm / tf.maximum(norm, self._clip_norm)
         return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
+
+
+def kept_apart(k: Any) -> Any:
+    """Return k. XLA makes no kernel of a loop with an operation that is never part of one: a sort, which is not run."""
+    return tf.cond(k < 0, lambda: tf.sort(tf.stack([k, k + 1]))[0], lambda: k)
 
 
 def sum_of_squares(values: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from daemon.training.runtime import configure, keras, tf
+from daemon.training.step import kept_apart
 
 
 def data(samples: int, features: int) -> tuple[Any, Any]:
@@ -18,7 +19,7 @@ def data(samples: int, features: int) -> tuple[Any, Any]:
 
 def mlp(features: int) -> tuple[Any, Any]:
     """Return the network features-64-32-1 and its Adam."""
-    configure(threads=1, seed=7)
+    configure(threads=1, seed=7, loops_as_kernels=True)
     layers = [
         keras.layers.Dense(64, activation="relu"),
         keras.layers.Dense(32, activation="relu"),
@@ -30,14 +31,18 @@ def mlp(features: int) -> tuple[Any, Any]:
     return model, optimizer
 
 
-def xla_loop(features: int, updates: int = 256) -> Any:
-    """Return a function that trains on (n, features) and (n, 1), one sample an update, `updates` in a compiled call."""
+def xla_loop(features: int, updates: int = 256, *, one_kernel: bool = False) -> Any:
+    """Return a function that trains on (n, features) and (n, 1), one sample an update, `updates` in a compiled call.
+
+    It is compiled as XLA does by itself, or on request, as learnd has it do, as one kernel.
+    """
     model, optimizer = mlp(features)
 
     @tf.function(jit_compile=True)
     def steps(xs: Any, ys: Any) -> Any:
         outputs = tf.TensorArray(tf.float32, size=updates, element_shape=(1, 1))
-        for k in tf.range(updates):
+        for number in tf.range(updates):
+            k = number if one_kernel else kept_apart(number)
             with tf.GradientTape() as tape:
                 logits = model(xs[k], training=True)
                 loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=ys[k], logits=logits))

@@ -26,7 +26,7 @@ PARTS = {"all": slice(None), "the first 60": slice(60), "from 300 on": slice(300
 
 
 def rows() -> list[Row]:
-    configure(threads=1, seed=7)
+    configure(threads=1, seed=7, loops_as_kernels=True)
     sys.path.insert(0, str(EXAMPLE))
     import digits
 

@@ -176,16 +176,20 @@ def test_settings_that_change_after_a_kill_hold_from_the_next_call_on(
     assert np.count_nonzero(counted) + given["samples_held_out"] + 80 == 4000
 
 
-def test_threads_that_change_after_a_kill_hold_after_the_next_clean_stop(zygote: Zygote, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["train.threads=2", "train.batch_size=3"])
+def test_what_tensorflow_reads_once_changes_after_a_kill_in_a_new_process(
+    zygote: Zygote, tmp_path: Path, change: str
+) -> None:
     folder = SCENARIOS["one sample an update"].prepare(tmp_path / "run")
     write_stream(folder)
     killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.updated=kill@30"))
-    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.threads=2"))
-    assert "threads_unchanged" in result.stderr
-    assert (
-        "threads_unchanged"
-        not in succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.threads=2")).stderr
-    )
+    changed = zygote.run(folder, "run", "learnd.yaml", "--json", "--set", change)
+    assert [changed.stderr.count(event) for event in ('"finishing_journal"', '"restarting"', '"consuming"')] == [1, 1, 2]
+    told = succeeded(changed).json()
+    assert (told["updates"] < told["samples_trained"]) == ("batch_size" in change)
+    again = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", change))
+    assert "restarting" not in again.stderr
+    assert again.json()["digest"] == told["digest"]
     assert seen(folder / "state").max() == 1
 
 

@@ -71,7 +71,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     y = (x @ stream.normal(size=20) > 0).astype(np.float32)[:, None]
 
     def build() -> tuple[Any, Any]:
-        configure(threads=1, seed=7)
+        configure(threads=1, seed=7, loops_as_kernels=True)
         relu = {"activation": "relu"}
         layers = [
             keras.Input((20,)),

@@ -1,0 +1,46 @@
+"""Updates by one sample run in one kernel where that is quicker, and the length of calls changes no bit of them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from learners import MIXED, X, Y, bits, call, learner
+
+from daemon.training.learner import Learner
+from daemon.training.runtime import tf
+
+
+def runs_in_one_kernel(one: Learner) -> bool:
+    """Whether XLA has made one of the loop, by what it says of the program that it has compiled."""
+    updates = one._calls.full
+    rows, rates = one._train.batch_size, np.ones(33, np.float32)
+    x, y = X[: 32 * rows].reshape(32, rows, 5), Y[: 32 * rows].reshape(32, rows, 1)
+    weight = np.ones((32, rows), np.float32)
+    given = [tf.constant(value) for value in (x, y, weight, rates, np.int32(1))]
+    program = updates._function.experimental_get_compiler_ir(*given)(stage="optimized_hlo")  # type: ignore[attr-defined]
+    return "xla_cpu_small_call" in program
+
+
+@pytest.mark.parametrize("build", ["dense", "normalized", "recurrent"])
+def test_products_of_a_vector_run_in_one_kernel(build: str) -> None:
+    one = learner(MIXED, {"build": f"kinds_of_models:{build}"}, xla=True, optimizer="adam", max_updates_per_call=64)
+    assert runs_in_one_kernel(one)
+    start, found = one.state(), set()
+    for schedule in ([60], [1, 3, 40, 16], [20] * 3):
+        one.restore(*start)
+        done = 0
+        for updates in schedule:
+            one.update(call(done, updates, 1))
+            done += updates
+        found.add(bits(one))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "train"),
+    [("dense", {"batch_size": 2}), ("steps", {}), ("convolution", {}), ("attention", {})],
+    ids=["a batch", "a layer at each step", "a convolution", "attention"],
+)
+def test_products_of_matrices_do_not(build: str, train: dict[str, Any]) -> None:
+    one = learner(MIXED, {"build": f"kinds_of_models:{build}"}, xla=True, max_updates_per_call=32, **train)
+    assert not runs_in_one_kernel(one)
