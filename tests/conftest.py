@@ -1,19 +1,18 @@
-"""What tests of several folders share: a real Kafka broker, and how they are dealt out to several processes."""
+"""What tests of several folders share: the zygote, a real Kafka broker, and how they are dealt out to processes."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from processes import Zygote, shared_zygote
 
 if TYPE_CHECKING:
     from kafka_broker import Broker, LocalBroker
 
 TESTS = Path(__file__).parent
-sys.path.insert(0, str(TESTS / "kafka"))
 
 _LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "conformance", "unit/training")
 _APART = ("docs", "e2e", "unit/training")  # nothing that their tests share takes long to make
@@ -42,6 +41,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def _folder(path: Path) -> str:
     return path.parent.relative_to(TESTS).as_posix()
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Zygote:
+    return shared_zygote()
 
 
 @pytest.fixture(scope="session")

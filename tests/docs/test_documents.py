@@ -4,7 +4,8 @@ its own.
 A comment on the line before a `bash` or `yaml` block says what it is:
 
 - `<!-- run -->`: a script for bash; it must exit with 0. `python` is that of the tests, and `learnd` this very code,
-  with HTTP on a free port: the usual one may be taken where the tests run.
+  forked where TensorFlow is imported already, and with HTTP on a free port: the usual one may be taken where the
+  tests run.
 - `<!-- file: NAME -->`: the content of a file, for the blocks after it. A settings file is validated, too.
 - `<!-- settings -->`: a whole settings file; it must validate.
 - `<!-- not run: WHY -->`.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,15 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from processes import ROOT, SUPPORT, Zygote
 
 from daemon.settings_file import load_settings
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md")])
-LEARND = """#!/bin/sh
-if [ "$1" = run ]; then shift; set -- run --set http.listen=127.0.0.1:0 "$@"; fi
-exec python -m daemon.cli "$@"
-"""
 BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>.+?) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -58,6 +56,19 @@ def blocks(document: Path) -> list[Block]:
     ]
 
 
+def install_learnd(folder: Path, zygote: Zygote) -> None:
+    """Put a `learnd` where `run` has the shell look first. Python starts faster without packages."""
+    client = [sys.executable, "-I", "-S", str(SUPPORT / "command.py"), zygote.socket]
+    learnd = folder / ".bin" / "learnd"
+    learnd.parent.mkdir()
+    learnd.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = run ]; then shift; set -- run --set http.listen=127.0.0.1:0 "$@"; fi\n'
+        f'exec {shlex.join(client)} "$@"\n'
+    )
+    learnd.chmod(0o755)
+
+
 def run(script: str, folder: Path) -> None:
     path = os.pathsep.join([str(folder / ".bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
@@ -81,12 +92,9 @@ def test_every_block_says_what_it_is(document: Path) -> None:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_blocks_do_what_they_say(document: Path, tmp_path: Path) -> None:
+def test_the_blocks_do_what_they_say(document: Path, zygote: Zygote, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    learnd = tmp_path / ".bin" / "learnd"
-    learnd.parent.mkdir()
-    learnd.write_text(LEARND)
-    learnd.chmod(0o755)
+    install_learnd(tmp_path, zygote)
     for block in blocks(document):
         if block.marker == "run":
             run(block.text, tmp_path)

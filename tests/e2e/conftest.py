@@ -1,19 +1,10 @@
-"""The zygote, the modules of tests/support, and what most tests compare with."""
+"""What most tests compare with."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
-from processes import Result, Zygote, shared_zygote, succeeded
+from processes import Result, Zygote, succeeded
 from streams import prepare
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Zygote:
-    return shared_zygote()
 
 
 @pytest.fixture(scope="session")

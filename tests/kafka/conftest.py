@@ -1,21 +1,11 @@
-"""The zygote, and the modules of tests/support."""
+"""The clients that tests run with."""
 
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-
 from kafka_sources import chosen
-from processes import Zygote, shared_zygote
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Zygote:
-    return shared_zygote()
 
 
 @pytest.fixture(params=["kafka-python", pytest.param("confluent", marks=pytest.mark.slow)])

@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from command import Command
+
+SUPPORT = Path(__file__).parent
+ROOT = SUPPORT.parents[1]
 KILLED = -signal.SIGKILL
 _PATIENCE_S = 300.0
 
@@ -35,9 +37,9 @@ class Result:
 class Daemon:
     """A running `learnd`."""
 
-    def __init__(self, zygote: "Zygote", pid: int, stdout: Path, stderr: Path) -> None:
-        self.pid = pid
-        self._zygote = zygote
+    def __init__(self, command: Command, stdout: Path, stderr: Path) -> None:
+        self.pid = command.pid
+        self._command = command
         self._stdout = stdout
         self._stderr = stderr
 
@@ -49,8 +51,7 @@ class Daemon:
         os.kill(self.pid, number)
 
     def kill(self) -> Result:
-        if self.state() != "Z":
-            self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         return self.wait()
 
     def state(self) -> str:
@@ -72,33 +73,36 @@ class Daemon:
 
     def wait(self) -> Result:
         """Wait for its end. One that hangs fails the test."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while self.state() != "Z":
-            if time.monotonic() > deadline:
-                self.signal(signal.SIGKILL)
-                self._zygote.reap(self.pid)
-                raise AssertionError(f"it hangs:\n{self.stderr}")
-            time.sleep(0.01)
-        return Result(self._zygote.reap(self.pid), self._stdout.read_text(), self._stderr.read_text())
+        try:
+            code = self._command.wait(_PATIENCE_S)
+        except TimeoutError as error:
+            raise AssertionError(f"it hangs:\n{self.stderr}") from error
+        finally:
+            self._command.close()
+        return Result(code, self._stdout.read_text(), self._stderr.read_text())
 
 
 class Zygote:
     """A process that starts `learnd` commands without importing TensorFlow anew each time."""
 
     def __init__(self) -> None:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
-            "PYTHONHASHSEED": "random",
-        }
-        self._started = 0
+        self._started: list[Daemon] = []  # whether or not a test keeps them: they run until they are waited for
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("zygote.py")],
+            [sys.executable, "-P", SUPPORT / "zygote.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
+            start_new_session=True,  # a Ctrl-C is for the test process, with which this one ends
             text=True,
         )
+
+    @cached_property
+    def socket(self) -> str:
+        """Where it listens, once it has imported TensorFlow."""
+        assert self._process.stdout is not None
+        path = self._process.stdout.readline().rstrip("\n")
+        assert path, f"the zygote has ended with {self._process.wait()}"
+        return path
 
     def start(
         self,
@@ -106,44 +110,27 @@ class Zygote:
         *arguments: str | Path,
         failpoints: str = "",
         stdin: Path = Path(os.devnull),
-        environment: Mapping[str, str] | None = None,
         memory: int | None = None,
     ) -> Daemon:
-        """Start a command in a folder."""
-        self._started += 1
-        outputs = [folder / f".{self._started:04d}.{name}" for name in ("stdout", "stderr")]
-        for output in outputs:
-            output.touch()
-        request = {
-            "arguments": [str(argument) for argument in arguments],
-            "failpoints": failpoints,
-            "folder": str(folder),
-            "stdin": str(stdin),
-            "stdout": str(outputs[0]),
-            "stderr": str(outputs[1]),
-            "environment": dict(environment or {}),
-            "memory": memory,
+        """Start a command in a folder, where it finds the modules of tests/support, too."""
+        number = len(self._started) + 1
+        outputs = [folder / f".{number:04d}.{name}" for name in ("stdout", "stderr")]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
+            "LEARND_FAILPOINTS": failpoints,
         }
-        return Daemon(self, int(self._ask(request)["pid"]), *outputs)
+        with stdin.open("rb") as given, outputs[0].open("ab") as stdout, outputs[1].open("ab") as stderr:
+            descriptors = [file.fileno() for file in (given, stdout, stderr)]
+            command = Command(
+                self.socket, [str(argument) for argument in arguments], str(folder), environment, descriptors, memory
+            )
+        self._started.append(Daemon(command, *outputs))
+        return self._started[-1]
 
     def run(self, folder: Path, *arguments: str | Path, **options: Any) -> Result:
         """Run a command to its end, whatever that is."""
         return self.start(folder, *arguments, **options).wait()
-
-    def reap(self, pid: int) -> int:
-        """Return the exit code of a process that has ended; that of a signal is negative."""
-        return int(self._ask({"wait": pid})["status"])
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the zygote has ended with {self._process.wait()}"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
 
 
 @cache

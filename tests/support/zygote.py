@@ -1,70 +1,154 @@
 """Starts `learnd` commands quickly: imports TensorFlow once, and forks a process for each command.
 
-Reads JSON lines on standard input and answers each with one on standard output:
+It listens on a UNIX socket, whose path is the only line on standard output. Each connection is one command:
 
-- `{"arguments", "failpoints", "folder", "stdin", "stdout", "stderr", "environment", "memory"}` starts a command, and is
-  answered `{"pid"}`; `memory`, where it is not null, is how many bytes more than now its address space may take;
-- `{"wait": pid}` is answered `{"status"}` once it has ended: the exit code, negative where a signal ended it.
+- the client sends one message, `{"arguments", "folder", "environment", "memory"}`, and with it the descriptors of the
+  command's standard input, output and error; the environment is the whole one, and `memory`, where it is not null,
+  is how many bytes more than now the command's address space may take;
+- it is answered `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative where a signal
+  ended it. The process stays, as a zombie, until the connection closes: so its number is nobody else's;
+- a connection that closes before the command has ended kills it, and whoever connects next finds it dead.
+
+All of it ends with standard input: with the test process, however that ends.
 """
 
 import gc
+import importlib
 import json
 import os
 import resource
+import selectors
 import signal
+import socket
 import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from daemon import app, checkpoints, failpoints  # noqa: F401  (imported before any fork, like the learner)
 from daemon.cli import main
-from daemon.training import learner  # noqa: F401
+from daemon.training import learner, runtime  # noqa: F401
+
+_LONGEST_MESSAGE = 1 << 20
 
 
-def start(request: dict[str, Any]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        _become(request)
-        main()
-    except SystemExit as error:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(error.code if isinstance(error.code, int) else 1)
-    except BaseException:  # noqa: BLE001  (a fork must not go on as the zygote)
-        sys.excepthook(*sys.exc_info())
-        os._exit(99)
-    os._exit(98)
+class Server:
+    """Does one thing after another; of several that wait, what belongs to the oldest connection comes first."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._running: set[int] = set()
+        # Not epoll, which a fork would share; and poll tells in the order of registration.
+        self._selector = selectors.PollSelector()
+        self._selector.register(0, selectors.EVENT_READ)
+        self._when_readable(listener, self._accept)
+
+    def serve(self) -> None:
+        """Return at the end of standard input, with no command left."""
+        while (key := self._selector.select()[0][0]).fd != 0:
+            key.data()
+        for pid in self._running:  # a test that failed left it
+            os.kill(pid, signal.SIGKILL)
+
+    def _when_readable(self, file: socket.socket | int, callback: Callable[[], None]) -> None:
+        self._selector.register(file, selectors.EVENT_READ, callback)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        self._when_readable(connection, partial(self._start, connection))
+
+    def _start(self, connection: socket.socket) -> None:
+        message, descriptors, _, _ = socket.recv_fds(connection, _LONGEST_MESSAGE, 3)
+        self._selector.unregister(connection)
+        if not message:  # the client was killed before it asked for anything
+            connection.close()
+            return
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            self._run(json.loads(message), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._running.add(pid)
+        process = os.pidfd_open(pid)
+        self._when_readable(connection, partial(self._close, connection, pid, process))
+        self._when_readable(process, partial(self._tell_status, connection, process))
+        _answer(connection, {"pid": pid})
+
+    def _tell_status(self, connection: socket.socket, process: int) -> None:
+        self._selector.unregister(process)
+        ended = os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        _answer(connection, {"status": ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status})
+
+    def _close(self, connection: socket.socket, pid: int, process: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        self._running.remove(pid)
+        with suppress(KeyError):  # its end was told
+            self._selector.unregister(process)
+        self._selector.unregister(connection)
+        os.close(process)
+        connection.close()
+
+    def _run(self, request: dict[str, Any], descriptors: list[int]) -> NoReturn:
+        """Be the command, in a fork, which must not go on as the server."""
+        status = 99
+        try:
+            self._let_go()
+            _become(request, descriptors)
+            main()
+        except SystemExit as error:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:  # noqa: BLE001
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+
+    def _let_go(self) -> None:
+        """Close what belongs to the server, or nobody would see its connections end."""
+        for key in self._selector.get_map().values():
+            os.close(key.fd)
 
 
-def _become(request: dict[str, Any]) -> None:
+def _answer(connection: socket.socket, answer: dict[str, int]) -> None:
+    with suppress(ConnectionError):  # a client that is gone is seen when its turn comes
+        connection.send(json.dumps(answer).encode())
+
+
+def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Turn a fork into what a shell would have started."""
     os.setsid()
     os.chdir(request["folder"])
-    os.dup2(os.open(request["stdin"], os.O_RDONLY), 0)
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    for standard, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    os.environ.clear()
     os.environ.update(request["environment"])
-    failpoints.arm(request["failpoints"])
+    importlib.reload(runtime)  # sets some variables for TensorFlow, which reads them when it compiles
+    sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     if request["memory"] is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + request["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["learnd", *request["arguments"]]
+    sys.orig_argv = [sys.executable, "-m", "daemon.cli", *request["arguments"]]  # what a restart executes
 
 
 if __name__ == "__main__":
     gc.freeze()  # what was imported is garbage in no fork
-    running: set[int] = set()
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "wait" in request:
-            answer = {"status": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
-            running.remove(request["wait"])
-        else:
-            answer = {"pid": start(request)}
-            running.add(answer["pid"])
-        print(json.dumps(answer), flush=True)
-    for pid in running:  # a test that failed left it
-        os.kill(pid, signal.SIGKILL)
+    with (
+        tempfile.TemporaryDirectory(prefix="learnd-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
+    ):
+        path = f"{folder}/zygote"
+        listener.bind(path)
+        listener.listen()
+        print(path, flush=True)
+        Server(listener).serve()

@@ -1,12 +1,8 @@
 """Twenty kills of a daemon and three of its broker, while producers write: no record is lost, none trains twice."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "kafka"))
-
 from kafka_broker import LocalBroker
 from processes import Zygote
 from test_exactness import train_through_kills
