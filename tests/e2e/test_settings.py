@@ -184,7 +184,8 @@ def test_what_tensorflow_reads_once_changes_after_a_kill_in_a_new_process(
     write_stream(folder)
     killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.updated=kill@30"))
     changed = zygote.run(folder, "run", "learnd.yaml", "--json", "--set", change)
-    assert [changed.stderr.count(event) for event in ('"finishing_journal"', '"restarting"', '"consuming"')] == [1, 1, 2]
+    counts = [changed.stderr.count(f'"{event}"') for event in ("finishing_journal", "restarting", "consuming")]
+    assert counts == [1, 1, 2]
     told = succeeded(changed).json()
     assert (told["updates"] < told["samples_trained"]) == ("batch_size" in change)
     again = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", change))
