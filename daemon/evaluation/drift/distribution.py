@@ -76,6 +76,8 @@ class DistributionWatch:
 
     def _reports(self, distances: Float64) -> list[tuple[Level, Facts]]:
         levels = np.searchsorted(self._thresholds(), distances, side="right")
+        if not (levels.any() or self._levels.any()):
+            return []
         risen = levels > self._levels
         self._levels = np.where(levels == 0, 0, np.maximum(levels, self._levels))
         reports: list[tuple[Level, Facts]] = []
