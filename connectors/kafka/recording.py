@@ -118,7 +118,9 @@ class Recorder:
     def _copy(self, reading: Reading, file: Writer, stop: Callable[[], bool], show: Callable[[], None]) -> None:
         """Write what is still missing."""
         ends, awaited_s = self._header.ends, time.monotonic()
-        reading.assign({name: at for name, at in self._positions.items() if at < ends[name]}, self._epochs)
+        missing = {name: position for name, position in self._positions.items() if position < ends[name]}
+        epochs = {name: epoch for name, epoch in self._epochs.items() if name in missing and epoch >= 0}
+        reading.assign(missing, epochs)
         while not stop() and any(self._positions[name] < end for name, end in ends.items()):
             with watched(reading):
                 polled = reading.poll(_POLL_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,8 +96,12 @@ class Calls:
     def _with_xla(self) -> Step:
         """Raises what TensorFlow does where the model does not compile."""
         if self._train.updates_by_one and multiplies_vectors(self._parts):
-            with suppress(*_DOES_NOT_COMPILE):  # not every operation can be part of a larger kernel
+            try:
                 return self._warmed_up(Updates(self._parts, self._times, xla=True, one_kernel=True))
+            except tf.errors.ResourceExhaustedError:  # that is no property of the model
+                raise
+            except _DOES_NOT_COMPILE as error:
+                log.debug("kernel_by_kernel", reason=_reason(error))
         return self._warmed_up(Updates(self._parts, self._times, xla=True))
 
     def _in_graph_mode(self) -> Step:
