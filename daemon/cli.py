@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
-from daemon.errors import LearndError, RestartError, SettingsError, StoreError
+from daemon.errors import LearndError, RestartError, SettingsError, StoppedError, StoreError
 from daemon.operate.logs import configure_logging
 from daemon.operate.settings import LogSettings
 from daemon.operate.signals import StopSignal, stop_at_once
@@ -237,15 +237,32 @@ def _load(
 
 
 def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_over: bool = False) -> None:
+    stop = StopSignal(settings.shutdown_timeout_s)
     try:
-        with StopSignal(settings.shutdown_timeout_s) as stop:
+        with stop:
             from daemon.app import Options
             from daemon.app import run as run_app
 
             summary = run_app(settings, stop, Options(take_over=take_over, http=not recorded, recorded=recorded))
-    except RestartError:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (it is this very command)
+    except RestartError as restart:
+        if stop():
+            raise StoppedError(
+                "stopped after it had repeated the journal; the new settings hold from here on"
+            ) from restart
+        _start_anew()
     print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
+
+
+def _start_anew() -> NoReturn:
+    """Go on as the same command in the same process, of which nothing stays."""
+    arguments = [argument for argument in sys.orig_argv[1:] if argument != "--take-over"]  # that is done
+    try:
+        os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  (no shell is wanted)
+    except OSError as error:
+        raise StoreError(
+            f"{sys.executable} cannot be started anew, as the new settings want it: {error.strerror}. Everything is "
+            "saved; start again."
+        ) from error
 
 
 def _out_of_memory(error: MemoryError) -> str:

@@ -22,10 +22,11 @@ _AFRESH = "start afresh in another state directory (--state)"
 class Book:
     """Notes that were journaled, and those that are still to be. For any thread.
 
-    A note has up to six parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, `lost`
+    A note has up to seven parts: `starts` {partition: the first offset to be read}, `topics` {topic: id}, `lost`
     {partition: [from, to]}, a gap that was skipped, which the stream holds as one rejected record, and `schemas`
     {partition: [[from, to, numbers]]}, the Avro schemas that could not be found for records that end there,
-    `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`, and
+    `skipped` {partition: [[from, to, share]]}, ranges of which a share alone was kept, beside `skipped_records`,
+    `truncated` {partition: position}, up to which brokers may have other records by now than were read, and
     `current` {partition: epoch}, the leader epoch of what was read last: brokers that lost records write others in a
     later one.
     One of neither starts nor topics says `until` when the ranges in it are needed.
@@ -43,11 +44,13 @@ class Book:
         self.reader: object = None  # who may write, but for what `know` learns
         self.starts: Positions = {}
         self.epochs: dict[str, int] = {}  # negative where unknown
+        self._truncated: Positions = {}
         missed: dict[str, dict[int, list[tuple[int, int]]]] = {}
         for note in notes:
             self.starts.update(note.get("starts", {}))
             self._topics.update(note.get("topics", {}))
             self.epochs.update(note.get("current", {}))
+            self._truncated.update(note.get("truncated", {}))
             for name, (first, end) in note.get("lost", {}).items():
                 self._lost.setdefault(name, {})[first] = end
             for name, ranges in note.get("schemas", {}).items():
@@ -83,6 +86,20 @@ class Book:
                 return
             self.epochs[partition] = epoch
             self._news.setdefault("current", {})[partition] = epoch
+
+    def truncate(self, partition: str, position: int, *, by: object = None) -> None:
+        """Remember that brokers have lost records before a position, and perhaps written others in their place."""
+        self.lead(partition, -1, by=by)
+        with self._lock:
+            if by is self.reader:
+                self._truncated[partition] = position
+                self._news.setdefault("truncated", {})[partition] = position
+
+    def still_holds(self, fetched: Fetched) -> bool:
+        """Whether records that were read before are the same now, by all that is known."""
+        known = self.epochs.get(fetched.partition, -1)
+        truncated = fetched.offsets[0] < self._truncated.get(fetched.partition, 0)
+        return not truncated and not fetched.epoch > known >= 0
 
     def know(self, topics: Mapping[str, Topic]) -> None:
         """Remember which topics these are. Raises SourceError where one is another than it was."""
@@ -179,7 +196,9 @@ class Book:
 
 def _until(note: Mapping[str, Any]) -> Positions:
     """Return the positions from which on a note of ranges is of no more use."""
-    until = {name: end for name, (_, end) in note.get("lost", {}).items()}
+    until: Positions = dict(note.get("truncated", {}))
+    for name, (_, end) in note.get("lost", {}).items():
+        until[name] = max(until.get(name, 0), end)
     for part in ("schemas", "skipped"):
         for name, ranges in note.get(part, {}).items():
             until[name] = max(until.get(name, 0), *(end for _, end, _ in ranges))

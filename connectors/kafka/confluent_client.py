@@ -197,7 +197,7 @@ class ConfluentReading:
     def _failure(self, message: Any) -> Exception:
         error = message.error()
         if "log truncation" in error.str():  # by its code it is a position out of range
-            return TruncatedError({join_name(message.topic(), message.partition()): f": {error.str()}"})
+            return TruncatedError({join_name(message.topic(), message.partition()): f"({error.str()})"})
         return _translated(KafkaException(error))
 
     def _reach(self, name: str, offset: int) -> None:

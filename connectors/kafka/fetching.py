@@ -192,7 +192,7 @@ class Fetching:
             position = self._book.jump(name, self._next[name])
             if position < beginnings[name]:
                 self._lose(name, self._next[name], beginnings[name])
-            elif position > ends[name] and name not in epochs:  # with one the client tells more exactly
+            elif position > ends[name] and name not in epochs:  # with one the client finds out
                 raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
         self._fetched = {name: self._book.jump(name, self._next[name]) for name in names}
         reading.assign(self._fetched, self._epochs(names))
@@ -244,7 +244,7 @@ class Fetching:
         """Read on where it was, whatever brokers have written anew at offsets before."""
         log.warning("kafka.records_lost", reason=str(error), consequence="kept in the model; going on at the position")
         for name in error.partitions:
-            self._book.lead(name, -1, by=self)
+            self._book.truncate(name, self._next[name], by=self)
 
     def _catch_up(self, reading: Reading, names: Sequence[str]) -> None:
         """Where a partition is too far behind, leave out what the settings say, up to where it ends now."""
@@ -297,11 +297,12 @@ class Fetching:
 
     def _final(self, error: Exception) -> SourceError | None:
         """Return what to stop with where trying again has not helped; None where an outage may go on for long."""
-        if isinstance(error, BehindEndError | OutOfRangeError):
+        stops = self._settings.on_data_loss == "stop"  # else what is out of range is skipped, when it is found
+        if isinstance(error, BehindEndError) or (stops and isinstance(error, OutOfRangeError)):
             return SourceError(
-                f"{error}: the topic never had that offset, or brokers have lost records. What was trained is kept. "
-                "Correct source.kafka.start, or bring the records back, or start afresh in another state directory "
-                "(--state)."
+                f"{error}: brokers have lost records, or the topic never had that offset. What was trained is kept. "
+                "Bring the records back, or start again once the partition has grown past the position, or correct "
+                "source.kafka.start, or start afresh in another state directory (--state)."
             )
         if isinstance(error, CorruptError):
             return SourceError(

@@ -158,7 +158,10 @@ class Recorder:
             except RefusedError as error:
                 raise refused(self.settings, error) from error
             except (OutOfRangeError, TruncatedError) as error:
-                raise SourceError(f"records were deleted before they were recorded: {error}. Begin later.") from error
+                raise SourceError(
+                    f"records were deleted before they were recorded, or brokers have lost some that were: {error}. "
+                    "Begin later, or anew."
+                ) from error
             except LearndError:
                 raise
             except Exception as error:  # whatever a client throws, it is built anew

@@ -74,7 +74,7 @@ class Rereading(Ranges):
         if not waiting:
             return None
         first = self._first_up_to(waiting, partition, position, end)
-        if first.epoch > self._book.epochs.get(partition, -1) >= 0:
+        if not self._book.still_holds(first):
             raise self._gone(partition, position, end, "brokers have lost them, and written others at their offsets")
         self._begins[partition] = int(first.offsets[-1]) + 1
         return first

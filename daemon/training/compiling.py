@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from daemon.errors import ModelError
 from daemon.training.by_batch import TrainOnBatch
 from daemon.training.parts import Parts
-from daemon.training.runtime import tf
+from daemon.training.runtime import loops_are_kernels, tf
 from daemon.training.settings import TrainSettings
 from daemon.training.step import Results, Updates
 
@@ -23,6 +23,10 @@ _PRODUCTS = ("MatMul", "Einsum", "Conv")  # in the names of operations
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _RAISED = re.compile(r"\w*(Error|Exception): ")
 _DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedError)
+
+
+Mode: TypeAlias = Literal["one kernel", "kernel by kernel", "graph mode"]
+"""How the loop over updates runs, the quickest way first; each rounds in its own way."""
 
 
 class Step(Protocol):
@@ -37,17 +41,23 @@ class Calls:
     """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
 
     def __init__(
-        self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float], *, graph_mode: bool
+        self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float], *, at_best: Mode
     ) -> None:
-        """`times` scales the steps of variables, by their ids; in `graph_mode` XLA is not tried. Raises ModelError."""
+        """`times` scales the steps of variables, by their ids; no better mode than `at_best` is tried.
+
+        Raises ModelError.
+        """
         self._parts = parts
         self._train = train
         self._max_updates = max_updates
         self._times = times
         self._partial: Step | None = None
-        self.xla = False
-        self._graph_mode = graph_mode or train.xla is False
-        self.full = TrainOnBatch(parts, times) if train.step == "train_on_batch" else self._compiled()
+        self.full: Step
+        self.mode: Mode = "graph mode" if train.xla is False else at_best
+        if train.step == "train_on_batch":
+            self.mode, self.full = "graph mode", TrainOnBatch(parts, times)
+        else:
+            self.full = self._compiled()
 
     @property
     def partial(self) -> Step:
@@ -73,7 +83,7 @@ class Calls:
         return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
 
     def _compiled(self) -> Step:
-        if self._graph_mode:
+        if self.mode == "graph mode":
             return self._in_graph_mode()
         try:
             full = self._with_xla()
@@ -85,24 +95,26 @@ class Calls:
                     f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
                     "  Nothing was trained. Leave train.xla out to run it in graph mode."
                 ) from error
-            full = self._in_graph_mode()
+            self.mode, full = "graph mode", self._in_graph_mode()
             log.warning(
                 "graph_mode", reason=_reason(error), consequence="slower updates; the last bits differ from XLA's"
             )
-        else:
-            self.xla = True
         return full
 
     def _with_xla(self) -> Step:
         """Raises what TensorFlow does where the model does not compile."""
-        if self._train.updates_by_one and multiplies_vectors(self._parts):
+        if self.mode == "one kernel" and self._may_be_one_kernel():
             try:
                 return self._warmed_up(Updates(self._parts, self._times, xla=True, one_kernel=True))
             except tf.errors.ResourceExhaustedError:  # that is no property of the model
                 raise
             except _DOES_NOT_COMPILE as error:
                 log.debug("kernel_by_kernel", reason=_reason(error))
+        self.mode = "kernel by kernel"
         return self._warmed_up(Updates(self._parts, self._times, xla=True))
+
+    def _may_be_one_kernel(self) -> bool:
+        return self._train.updates_by_one and loops_are_kernels() and multiplies_vectors(self._parts)
 
     def _in_graph_mode(self) -> Step:
         try:
@@ -143,8 +155,8 @@ def multiplies_vectors(parts: Parts) -> bool:
 
 
 def _has_one_row(product: Any) -> bool:
-    (shape,) = product.attr["_output_shapes"].list.shape or (None,)
-    return product.op == "MatMul" and shape is not None and len(shape.dim) == 2 and shape.dim[0].size == 1
+    shapes = product.attr["_output_shapes"].list.shape
+    return product.op == "MatMul" and bool(shapes) and len(shapes[0].dim) == 2 and shapes[0].dim[0].size == 1
 
 
 def _reason(error: Exception, most: int = 3) -> str:

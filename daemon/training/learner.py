@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon.errors import StateMismatchError
-from daemon.training.compiling import Calls, Step
+from daemon.training.compiling import Calls, Mode, Step
 from daemon.training.guard import Guard, reasons_of
 from daemon.training.layers import RunningStandardization
 from daemon.training.models import create_model
@@ -45,7 +45,7 @@ class _Before:
     """What the learner was before an update: phase, mode, rate, and what was written since, the latest last."""
 
     phase: int
-    xla: bool
+    mode: Mode
     rate: Facts
     values: list[tuple[Any, Any]]
 
@@ -79,7 +79,7 @@ class Learner:
         self._earlier_traces = 0
         self._events: list[Event] = []
         self._before: _Before | None = None
-        self._graph_mode = False  # whether XLA is no longer tried
+        self._mode: Mode = "one kernel"  # the best that is tried
         self._phases.begin(0)
         self._calls = self._compile()
         self._set_learning_rate()
@@ -112,7 +112,7 @@ class Learner:
         """
         if not call.updates:
             return self._nothing
-        self._before = _Before(self._phase, self._calls.xla, self._rate.facts(), [])
+        self._before = _Before(self._phase, self._calls.mode, self._rate.facts(), [])
         self._begin_due_phases()  # the settings may have come to end this one earlier
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than calls are now
@@ -138,7 +138,7 @@ class Learner:
         """Take the last `update` back, once: be as before it."""
         before = self._before
         assert before is not None, "an update comes first"
-        self._return_to(before.phase, xla=before.xla)
+        self._return_to(before.phase, before.mode)
         for variable, value in reversed(before.values):
             variable.assign(value)
         self._rate.restore(before.rate)
@@ -263,19 +263,20 @@ class Learner:
         }
         self._events.append(Event("phase", self._rate.samples, data))
 
-    def _return_to(self, phase: int, *, xla: bool) -> None:
-        """Be in a phase as the learner was before: XLA and graph mode round differently.
+    def _return_to(self, phase: int, mode: Mode) -> None:
+        """Be in a phase as the learner was before: each mode rounds differently.
 
-        Raises StateMismatchError where XLA was used before and does not compile the model now.
+        Raises StateMismatchError where the model does not compile now as it did before.
         """
-        if (phase, xla) != (self._phase, self._calls.xla):
-            self._graph_mode = not xla
+        if (phase, mode) != (self._phase, self._calls.mode):
+            self._mode = mode
             self._enter(phase)
             self._rate.use(self._base_rates[phase])
-        if xla and not self._calls.xla:
+        if self._calls.mode != mode:
             raise StateMismatchError(
-                "the checkpoint was trained with XLA, and the model runs in graph mode now, which rounds differently. "
-                "Nothing was changed. Leave train.xla out, mend what keeps XLA from compiling, or give a new --state."
+                f"the checkpoint was trained with XLA, {mode}, and the model compiles to {self._calls.mode} now, which "
+                "rounds differently. Nothing was changed. Leave train.xla and XLA_FLAGS as they were, mend what keeps "
+                "XLA from compiling, or give a new --state."
             )
 
     def _enter(self, phase: int) -> None:
@@ -287,8 +288,8 @@ class Learner:
 
     def _compile(self) -> Calls:
         times = self._phases.times(self._phase)
-        calls = Calls(self._parts, self._train, self.max_updates, times, graph_mode=self._graph_mode)
-        self._graph_mode = not calls.xla  # for good: a resume, which knows the last mode alone, goes on in the same
+        calls = Calls(self._parts, self._train, self.max_updates, times, at_best=self._mode)
+        self._mode = calls.mode  # for good: a resume, which knows the last one alone, goes on in the same
         return calls
 
     def _set_learning_rate(self) -> None:
@@ -302,7 +303,8 @@ class Learner:
         facts = {
             "rate": self._rate.facts(),
             "phase": self._phase,
-            "xla": self._calls.xla,
+            "mode": self._calls.mode,
+            "by_one": self._train.updates_by_one,
             "columns": self._columns(),
             "label": list(self._spec.task.names),
         }
@@ -334,11 +336,17 @@ class Learner:
                 + "\n  ".join(problems)
                 + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
             )
-        self._return_to(facts["phase"], xla=facts["xla"])
+        self._return_to(facts["phase"], self._mode_after(facts))
         for name, variable in variables.items():
             variable.assign(arrays[name])
         self._restore_rate(facts["rate"])
         self._events.clear()
+
+    def _mode_after(self, facts: Facts) -> Mode:
+        """Return the mode to go on in: that of before, but for a batch size that allows another one."""
+        mode: Mode = facts["mode"]
+        same = mode == "graph mode" or facts["by_one"] == self._train.updates_by_one
+        return mode if same else self._calls.mode
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
         """Whether the settings have switched the guard on or off since then; one that is new begins anew."""

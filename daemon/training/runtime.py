@@ -68,11 +68,15 @@ def memory_error() -> Iterator[None]:
         raise MemoryError(str(error).strip().partition("\n")[0]) from error
 
 
+def loops_are_kernels() -> bool:
+    """Whether XLA was asked for it: a user's XLA_FLAGS may hold other options in its place."""
+    return _ONE_KERNEL in os.environ["XLA_FLAGS"].split()
+
+
 def configure(threads: int, seed: int, *, loops_as_kernels: bool) -> None:
     """Fix the number of threads, make operations deterministic, and forget every model built before.
 
-    Whether loops are compiled as one kernel holds for the life of the process: with a model that is compiled here, or
-    elsewhere, it is decided.
+    `loops_as_kernels` is fixed by the first compilation with XLA in the process.
 
     Layer names count up through the life of a process; starting over keeps the paths of variables the same
     in each one.

@@ -175,6 +175,10 @@ def test_records_that_were_lost_while_nothing_ran_are_told_from_those_that_were_
         with opened(cluster, after(batches), notes(batches), topic=topic, on_data_loss="skip") as source:
             batches += take(source, 150)
         assert values(batches) == [*numbers(0, 100), *numbers(1050, 1200)]
+        with opened(cluster, {f"{topic}/0": 40}, notes(batches), topic=topic) as source:
+            with pytest.raises(LostError, match="brokers have lost them"):
+                repeat(source, f"{topic}/0", 40, 100)
+            assert values(repeat(source, f"{topic}/0", 100, 200)) == numbers(1050, 1150)
         write(cluster, topic, 1200, 1210)
         with opened(cluster, after(batches), notes(batches), topic=topic) as source:
             assert values(take(source, 10)) == numbers(1200, 1210)

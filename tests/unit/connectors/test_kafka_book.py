@@ -86,3 +86,20 @@ def test_the_epochs_of_records_stay_with_them() -> None:
     assert some.rows(slice(0, 3)).epoch == 2
     assert some.rows(np.array([True, True, False, False])).epoch == 1
     assert fetched(0, 4).rows(slice(0, 2)).epoch == -1
+
+
+def test_records_of_a_later_epoch_or_before_a_truncation_are_not_those_that_were_read() -> None:
+    def of(first: int, epoch: int) -> Fetched:
+        return Fetched(
+            "t/0", np.arange(first, first + 2), [b""] * 2, [None] * 2, None, np.zeros(2, np.int64), [epoch] * 2
+        )
+
+    book = Book({}, [STARTS, {"current": {"t/0": 3}}])
+    assert book.still_holds(of(0, 3))
+    assert not book.still_holds(of(0, 4))
+    book.truncate("t/0", 10)
+    note = book.noted(lose("t/0", 10, 12)).note
+    assert note == {"current": {"t/0": -1}, "truncated": {"t/0": 10}, "lost": {"t/0": [10, 12]}, "until": {"t/0": 12}}
+    again = Book({}, [STARTS, note])
+    assert not again.still_holds(of(8, 4))
+    assert again.still_holds(of(10, 4))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from learners import MIXED, X, Y, bits, call, learner
 
+from daemon.errors import StateMismatchError
 from daemon.training.learner import Learner
 from daemon.training.runtime import tf
 
@@ -44,3 +45,26 @@ def test_products_of_a_vector_run_in_one_kernel(build: str) -> None:
 def test_products_of_matrices_do_not(build: str, train: dict[str, Any]) -> None:
     one = learner(MIXED, {"build": f"kinds_of_models:{build}"}, xla=True, max_updates_per_call=32, **train)
     assert not runs_in_one_kernel(one)
+
+
+def test_a_resume_goes_on_as_it_was_or_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(**train: Any) -> Learner:
+        model = {"build": "kinds_of_models:dense"}
+        return learner(MIXED, model, xla=True, max_updates_per_call=32, **train)
+
+    arrays, facts = made().state()
+    assert facts["mode"] == "one kernel"
+    larger = made(batch_size=2)
+    larger.restore(arrays, facts)
+    assert larger.state()[1]["mode"] == "kernel by kernel"
+    back = made()
+    back.restore(*larger.state())
+    assert back.state()[1]["mode"] == "one kernel"
+    back.restore(arrays, {**facts, "mode": "kernel by kernel"})
+    assert back.state()[1]["mode"] == "kernel by kernel"
+    assert not runs_in_one_kernel(back)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling=true")
+    apart = made()
+    assert apart.state()[1]["mode"] == "kernel by kernel"
+    with pytest.raises(StateMismatchError, match="trained with XLA, one kernel, and the model compiles to kernel by"):
+        apart.restore(arrays, facts)
