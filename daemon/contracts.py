@@ -29,8 +29,8 @@ class Source(Protocol):
     `clicks-3.jsonl`, with this identity). It rides on the first batch that depends on it, is journaled
     with the call that consumes that batch, kept in every later checkpoint, and handed back to `open`, in order. What
     it holds is for the source alone, but for `skipped_records`: how many it leaves out on request; `current`: facts of
-    which checkpoints keep the latest value of each key, for good; and `until`: the positions, per partition, from which on the
-    rest of it is needed no more, so that checkpoints need not keep it.
+    which checkpoints keep the latest value of each key, for good; and `until`: the positions, per partition, from
+    which on the rest of it is needed no more, so that checkpoints need not keep it.
 
     Must never: skip or reorder records within a partition; return a record that a note still unsent is needed
     to find again; hand out a record that it could not read again after a kill (a pipe is written to disk first);
