@@ -17,7 +17,7 @@ import structlog
 
 from daemon.append_file import take_from_others
 from daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
-from daemon.errors import RestartError, SettingsError, SourceError, StoppedError
+from daemon.errors import RestartError, SettingsError, SourceError
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import HISTORY_FILE, History
@@ -272,7 +272,7 @@ def _finish_under_earlier_settings(
     """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
 
     So a change of the settings takes effect between two calls, whether the daemon before was stopped or killed.
-    Raises RestartError where what TensorFlow reads once is another then, StoppedError where it is to stop by then.
+    Raises RestartError where what TensorFlow reads once is another then.
     """
     root = settings.checkpoint.dir
     record = read_settings_record(root)
@@ -293,10 +293,6 @@ def _finish_under_earlier_settings(
         loop.settle(stop)
     if earlier.train.of_a_process == settings.train.of_a_process:
         return
-    if stop():
-        raise StoppedError(
-            "stopped after it had repeated the journal, and saved; the new settings hold from the next start"
-        )
     log.info("restarting", reason="TensorFlow in this process is set up for the earlier settings")
     raise RestartError
 

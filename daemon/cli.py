@@ -247,7 +247,7 @@ def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_ov
     except RestartError as restart:
         if stop():
             raise StoppedError(
-                "stopped after it had repeated the journal; the new settings hold from here on"
+                "stopped after it had repeated the journal, and saved; the new settings hold from the next start"
             ) from restart
         _start_anew()
     print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")

@@ -18,7 +18,7 @@ from typing import Any
 
 from daemon.errors import SettingsError
 
-_ONE_BY_ONE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+_NOT_CONCURRENT = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 _ONE_KERNEL = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={1 << 40}"
 
 
@@ -30,7 +30,7 @@ def _set_xla_flag(flag: str, *, wanted: bool) -> None:
     os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
-_set_xla_flag(_ONE_BY_ONE, wanted=True)
+_set_xla_flag(_NOT_CONCURRENT, wanted=True)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["KERAS_BACKEND"] = "tensorflow"
