@@ -120,10 +120,10 @@ class Book:
         return topic in self._topics
 
     @property
-    def topics(self) -> Sequence[str]:
-        """The topics that were read, here or before."""
+    def topics(self) -> Mapping[str, str]:
+        """The ids of the topics that were read, here or before."""
         with self._lock:
-            return sorted(self._topics)
+            return dict(sorted(self._topics.items()))
 
     def gap_at(self, partition: str, position: int) -> int | None:
         """Return where the gap ends that begins at a position, if one does."""

@@ -103,11 +103,12 @@ class Fetched:
 class Reading(Protocol):
     """A connection that records come from. For one thread, but for `close`."""
 
-    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
+    def assign(self, positions: Positions, epochs: Mapping[str, int], ids: Mapping[str, str]) -> None:
         """Read these partitions, from these positions, and no others.
 
         `epochs` are the leader epochs that what comes before the positions was read in, where they are known: where
-        brokers have lost some of it since, `poll` raises TruncatedError.
+        brokers have lost some of it since, `poll` raises TruncatedError. `ids` are those of the topics, empty where
+        they are unknown: of another topic that goes by the same name, a client that can does not read.
         """
 
     def poll(self, timeout_s: float) -> list[Fetched]:

@@ -116,7 +116,7 @@ class ConfluentReading:
             self._complaints.check()
             raise _translated(error) from error
 
-    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
+    def assign(self, positions: Positions, epochs: Mapping[str, int], ids: Mapping[str, str]) -> None:  # noqa: ARG002
         self._reached = dict(positions)
         self._consumer.assign([_partition(name, offset) for name, offset in positions.items()])
         for name, epoch in epochs.items():  # an assignment takes an epoch as well, and does not look at it

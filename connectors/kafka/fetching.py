@@ -195,7 +195,7 @@ class Fetching:
             elif position > ends[name] and name not in epochs:  # with one the client finds out
                 raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
         self._fetched = {name: self._book.jump(name, self._next[name]) for name in names}
-        reading.assign(self._fetched, self._epochs(names))
+        reading.assign(self._fetched, self._epochs(names), self._book.topics)
         self.ends.update(ends)
         self.assigned = True
 

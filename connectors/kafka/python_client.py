@@ -42,6 +42,7 @@ from connectors.kafka.client import (
     Topic,
     TruncatedError,
 )
+from connectors.kafka.fetches_by_id import FetchesById
 from connectors.kafka.settings import KafkaConnection
 from connectors.kafka.starts import join_name, split_name
 from connectors.kafka.trouble import TROUBLE
@@ -83,8 +84,10 @@ class PythonReading:
             )
         # kafka-python 3.0.12 does not pass that setting on: a topic that is deleted would come into being again.
         self._consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
+        self._fetches = FetchesById(self._consumer._fetcher)  # noqa: SLF001
 
-    def assign(self, positions: Positions, epochs: Mapping[str, int]) -> None:
+    def assign(self, positions: Positions, epochs: Mapping[str, int], ids: Mapping[str, str]) -> None:
+        self._fetches.know(ids)
         partitions = _named(positions)
         self._consumer.assign(list(partitions.values()))
         assigned = self._consumer._subscription.assignment  # noqa: SLF001  (the `seek` of 3.0.12 takes no epoch)
@@ -95,6 +98,7 @@ class PythonReading:
         try:
             with _refusals(), _truncations():
                 polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
+                self._fetches.raise_for_missing()
         except OffsetOutOfRangeError as error:
             raise OutOfRangeError(str(error)) from error
         except (RefusedError, TruncatedError, OSError):

@@ -120,7 +120,7 @@ class Recorder:
         ends, awaited_s = self._header.ends, time.monotonic()
         missing = {name: position for name, position in self._positions.items() if position < ends[name]}
         epochs = {name: epoch for name, epoch in self._epochs.items() if name in missing and epoch >= 0}
-        reading.assign(missing, epochs)
+        reading.assign(missing, epochs, self._header.topics)
         while not stop() and any(self._positions[name] < end for name, end in ends.items()):
             with watched(reading):
                 polled = reading.poll(_POLL_S)

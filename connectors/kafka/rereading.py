@@ -109,7 +109,7 @@ class Rereading(Ranges):
             if end > last:
                 raise BehindEndError(f"the partition ends at {last}")
             # One at a time: kafka-python 3.0.12 may never return what it has of a partition that was paused.
-            reading.assign({partition: position}, {})
+            reading.assign({partition: position}, {}, self._book.topics)
             self._assigned = partition, position
             self._came_s = time.monotonic()
         with watched(reading):

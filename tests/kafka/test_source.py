@@ -361,18 +361,33 @@ def test_a_topic_that_was_deleted_or_made_again_is_not_taken_for_the_same(broker
             read(source)
 
 
+class Pausing(Client):
+    """A client that does not fetch for a while."""
+
+    paused = threading.Event()
+
+    def poll(self, timeout_s: float) -> Any:
+        if not Pausing.paused.is_set():
+            return self._inner.poll(timeout_s)
+        time.sleep(0.01)
+        return []
+
+
 @pytest.mark.parametrize("refill", [3, 30])
 def test_a_topic_that_is_made_again_meanwhile_is_not_read(broker: Broker, refill: int) -> None:
     if refill > 10 and chosen["client"] == "confluent":
         pytest.skip("librdkafka reads on by the name: looking for partitions finds it, in its time")
     topic = broker.topic()
     broker.produce(topic, numbers(0, 10))
-    with opened(broker, topic=topic, discover_every_s=3600) as source:
+    with opened(broker, topic=topic, discover_every_s=3600, reading=Pausing) as source:
         take(source, 10)
+        Pausing.paused.set()
+        time.sleep(0.5)  # a fetch that is under way ends
         with contextlib.closing(broker.admin()) as admin:
             admin.delete_topics([topic])
         made_again(broker, topic)
         broker.produce(topic, numbers(100, 100 + refill))
+        Pausing.paused.clear()
         with pytest.raises(SourceError, match=f"the topic {topic} was deleted and made again"):
             wait(source, lambda: False)
 
@@ -478,7 +493,7 @@ def test_records_are_not_held_until_there_are_more(broker: Broker, client: str) 
         {"bootstrap_servers": broker.bootstrap, "client": client, "topic": topic, "group": None}
     )
     with contextlib.closing(clients.reading(settings)) as reading:
-        reading.assign({f"{topic}/0": 0}, {})
+        reading.assign({f"{topic}/0": 0}, {}, {})
         started = time.monotonic()
         found: list[Fetched] = []
         while sum(len(some.offsets) for some in found) < 3:

@@ -1,0 +1,53 @@
+"""Has kafka-python fetch by the ids of topics (KIP-516): a topic that is made again has the name, and another id."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from kafka.errors import InconsistentTopicIdError, UnknownTopicIdError
+
+_BY_ID = 13  # the first version of fetches that names topics by their ids; before it brokers ignore them
+_MISSING = (UnknownTopicIdError.errno, InconsistentTopicIdError.errno)
+
+
+class FetchesById:
+    """Stands between kafka-python's fetcher and its requests: version 3.0.12 makes them by names alone.
+
+    With brokers older than Kafka 3.1 the names count as before.
+    """
+
+    def __init__(self, fetcher: Any) -> None:
+        self._requests = fetcher._create_fetch_requests  # noqa: SLF001
+        self._handle = fetcher._handle_fetch_response  # noqa: SLF001
+        fetcher._create_fetch_requests = self._requests_by_id  # noqa: SLF001
+        fetcher._handle_fetch_response = self._handle_by_name  # noqa: SLF001
+        self._ids: dict[str, uuid.UUID] = {}
+        self._missing: set[str] = set()
+
+    def know(self, ids: Mapping[str, str]) -> None:
+        """Fetch topics by these ids; by names where one is unknown, since a session of fetches is of one kind."""
+        self._ids = {topic: uuid.UUID(text) for topic, text in ids.items()} if all(ids.values()) else {}
+
+    def raise_for_missing(self) -> None:
+        """Raise UnknownTopicIdError where brokers have no topic of an id: it is gone, or they do not know it yet."""
+        if self._missing:
+            raise UnknownTopicIdError(", ".join(sorted(self._missing)))
+
+    def _requests_by_id(self) -> dict[int, tuple[Any, Any]]:
+        requests: dict[int, tuple[Any, Any]] = self._requests()
+        for request, _ in requests.values() if self._ids else ():
+            for topic in (*request.topics, *request.forgotten_topics_data):
+                topic.topic_id = self._ids[topic.topic]
+            request._max_version = _BY_ID  # noqa: SLF001
+        return requests
+
+    def _handle_by_name(self, node_id: int, fetch_offsets: Any, send_time: float, response: Any) -> None:
+        if response.API_VERSION >= _BY_ID:
+            names = {topic_id: name for name, topic_id in self._ids.items()}
+            for topic in response.responses:
+                topic.topic = names[topic.topic_id]
+                if any(partition.error_code in _MISSING for partition in topic.partitions):
+                    self._missing.add(topic.topic)
+        self._handle(node_id, fetch_offsets, send_time, response)
