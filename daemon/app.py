@@ -224,7 +224,7 @@ def problems_with_model(settings: Settings) -> list[str]:
     from daemon.training.learner import Learner
 
     try:
-        Learner(model, train, settings.samples.spec(model.task), settings.guard, settings.phases)
+        Learner(model, train, settings.samples.spec(model.task), settings.guard, settings.phases).compile()
     except SettingsError as error:
         return error.problems
     return []

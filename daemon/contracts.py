@@ -165,6 +165,9 @@ class Learner(Protocol):
     def metric_results(self) -> dict[str, float]:
         """Return what scores the learner keeps itself, over every prediction so far."""
 
+    def compile(self) -> None:
+        """Do now what the next update would otherwise wait for. Raises ModelError, StateMismatchError."""
+
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any, each after the prediction of its samples."""
 

@@ -69,6 +69,7 @@ class Loop:
         """
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore()
+        self.learner.compile()
         self.reader.open(self.keeper.progress.positions, notes)
         repeated = self.repeat(entries, stop)
         self.keeper.go_live()

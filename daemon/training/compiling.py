@@ -74,14 +74,6 @@ class Calls:
     def traces(self) -> int:
         return self.full.traces + (self._partial.traces if self._partial else 0)
 
-    def size(self, updates: int) -> int:
-        """Return the length of the compiled call that runs so many updates.
-
-        Never 1: XLA drops the loop then, and rounds otherwise in what is left.
-        """
-        most = self._max_updates
-        return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
-
     def _compiled(self) -> Step:
         if self.mode == "graph mode":
             return self._in_graph_mode()
@@ -127,7 +119,7 @@ class Calls:
 
     def _warmed_up(self, step: Updates) -> Step:
         """Compile now, by calls of no updates, which change no variable but the learning rate, set by each call."""
-        for size in sorted({self.size(1), self.size(self._max_updates)}):
+        for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
             shapes = [(size, self._train.batch_size, *last) for last in self._parts.widths]
             x, y, weight, rates = (np.zeros(shape, np.float32) for shape in [*shapes, (size + 1,)])
             step(x, y, weight, rates, 0)
@@ -143,6 +135,14 @@ class Calls:
                 "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
                 "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
             )
+
+
+def call_size(updates: int, most: int) -> int:
+    """Return the length of the compiled call that runs so many updates, of at most `most`.
+
+    Never 1: XLA drops the loop then, and rounds otherwise in what is left.
+    """
+    return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
 
 
 def multiplies_vectors(parts: Parts) -> bool:

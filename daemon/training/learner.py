@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from daemon.errors import StateMismatchError
-from daemon.training.compiling import Calls, Mode, Step
+from daemon.training.compiling import Calls, Mode, Step, call_size
 from daemon.training.guard import Guard, reasons_of
 from daemon.training.layers import RunningStandardization
 from daemon.training.models import create_model
@@ -62,7 +62,7 @@ class Learner:
         guard: GuardSettings | None = None,
         phases: Sequence[PhaseSettings] = (),
     ) -> None:
-        """Build and compile. Raises ModelError, or SettingsError for a name that Keras does not know."""
+        """Build; to compile comes later. Raises ModelError, or SettingsError for a name that Keras does not know."""
         configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one)
         self._train = train
         self._spec = spec
@@ -79,9 +79,10 @@ class Learner:
         self._earlier_traces = 0
         self._events: list[Event] = []
         self._before: _Before | None = None
+        self._compiled: Calls | None = None  # for this phase
         self._mode: Mode = "one kernel"  # the best that is tried
+        self._mode_before: Mode | None = None  # that of the state which was restored, until it is compiled
         self._phases.begin(0)
-        self._calls = self._compile()
         self._set_learning_rate()
         self._nothing = _empty_report(train.batch_size, spec.task.outputs)
 
@@ -102,6 +103,33 @@ class Learner:
             kept=self._variables,
         )
 
+    @memory_error()
+    def compile(self) -> None:
+        """Compile the updates of this phase now, so that no record waits for it; the next update would.
+
+        Raises ModelError, or StateMismatchError where a state was restored, and each mode rounds differently.
+        """
+        if self._compiled is not None:
+            return
+        times = self._phases.times(self._phase)
+        calls = Calls(self._parts, self._train, self.max_updates, times, at_best=self._mode)
+        if self._mode_before not in (None, calls.mode):
+            raise StateMismatchError(
+                f"the checkpoint was trained with XLA, {self._mode_before}, and the model compiles to {calls.mode} "
+                "now, which rounds differently. Nothing was changed. Leave train.xla and XLA_FLAGS as they were, mend "
+                "what keeps XLA from compiling, or give a new --state."
+            )
+        self._mode_before = None
+        self._mode = calls.mode  # for good: a resume, which knows the last one alone, goes on in the same
+        self._compiled = calls
+        self._set_learning_rate()  # to compile has written it
+
+    @property
+    def _calls(self) -> Calls:
+        self.compile()
+        assert self._compiled is not None, "it has just been compiled"
+        return self._compiled
+
     # Training and prediction.
 
     @memory_error()
@@ -120,7 +148,7 @@ class Learner:
             if call.partial:
                 reports.append(self._run(self._calls.partial, call, done, end, size=1))
             else:
-                reports.append(self._run(self._calls.full, call, done, end, self._calls.size(end - done)))
+                reports.append(self._run(self._calls.full, call, done, end, call_size(end - done, self.max_updates)))
             done = end
             self._begin_due_phases()
         return Report.joined(reports)
@@ -153,7 +181,8 @@ class Learner:
     @property
     def traces(self) -> int:
         """How often a call was traced; more than a handful a phase is a bug."""
-        return self._earlier_traces + self._calls.traces
+        compiled = self._compiled  # any thread may ask
+        return self._earlier_traces + (0 if compiled is None else compiled.traces)
 
     @property
     def learning_rate(self) -> float:
@@ -263,37 +292,23 @@ class Learner:
         }
         self._events.append(Event("phase", self._rate.samples, data))
 
-    def _return_to(self, phase: int, mode: Mode) -> None:
-        """Be in a phase as the learner was before: each mode rounds differently.
-
-        Raises StateMismatchError where the model does not compile now as it did before.
-        """
-        if (phase, mode) != (self._phase, self._calls.mode):
-            self._mode = mode
-            self._enter(phase)
+    def _return_to(self, phase: int, mode: Mode | None) -> None:
+        """Be in a phase as the learner was before, and in its mode if there is one."""
+        if self._compiled is None or (phase, mode) != (self._phase, self._compiled.mode):
+            self._enter(phase, mode)
             self._rate.use(self._base_rates[phase])
-        if self._calls.mode != mode:
-            raise StateMismatchError(
-                f"the checkpoint was trained with XLA, {mode}, and the model compiles to {self._calls.mode} now, which "
-                "rounds differently. Nothing was changed. Leave train.xla and XLA_FLAGS as they were, mend what keeps "
-                "XLA from compiling, or give a new --state."
-            )
 
-    def _enter(self, phase: int) -> None:
-        """Set what trains in a phase, and compile its updates."""
+    def _enter(self, phase: int, mode_before: Mode | None = None) -> None:
+        """Set what trains in a phase; what is compiled is of another one."""
         self._phase = phase
         self._phases.begin(phase)
-        self._earlier_traces += self._calls.traces
-        self._calls = self._compile()
-
-    def _compile(self) -> Calls:
-        times = self._phases.times(self._phase)
-        calls = Calls(self._parts, self._train, self.max_updates, times, at_best=self._mode)
-        self._mode = calls.mode  # for good: a resume, which knows the last one alone, goes on in the same
-        return calls
+        self._earlier_traces = self.traces
+        self._compiled = None
+        self._mode = mode_before or self._mode
+        self._mode_before = mode_before
 
     def _set_learning_rate(self) -> None:
-        self._optimizer.learning_rate.assign(self._rate.of(0, 1, self._calls.size(1))[0])
+        self._optimizer.learning_rate.assign(self._rate.of(0, 1, call_size(1, self.max_updates))[0])
 
     # State.
 
@@ -342,11 +357,11 @@ class Learner:
         self._restore_rate(facts["rate"])
         self._events.clear()
 
-    def _mode_after(self, facts: Facts) -> Mode:
+    def _mode_after(self, facts: Facts) -> Mode | None:
         """Return the mode to go on in: that of before, but for a batch size that allows another one."""
         mode: Mode = facts["mode"]
         same = mode == "graph mode" or facts["by_one"] == self._train.updates_by_one
-        return mode if same else self._calls.mode
+        return mode if same else None
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
         """Whether the settings have switched the guard on or off since then; one that is new begins anew."""

@@ -61,6 +61,9 @@ class AddingLearner:
         self.seen: list[float] = []
         self._dies_at = dies_at
 
+    def compile(self) -> None:
+        pass
+
     def update(self, call: Call) -> Report:
         for batch in call.x:
             if self._dies_at is not None and self._dies_at in batch[:, 0]:

@@ -27,6 +27,9 @@ class ScriptedLearner:
         self._began: list[Event] = []
         self.done: list[list[object]] = []  # what was done to it, and behind how many samples
 
+    def compile(self) -> None:
+        pass
+
     def update(self, call: Call) -> Report:
         self.before = self.state()
         skipped = call.x[:, :, 1].max(axis=1).astype(np.uint8)
