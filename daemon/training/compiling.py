@@ -65,9 +65,7 @@ class Calls:
         if self._train.step == "train_on_batch":
             return self.full
         if self._partial is None:
-            shapes: list[tuple[int | None, ...]] = [*[(1, None, *last) for last in self._parts.widths], (2,)]
-            signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
-            self._partial = Updates(self._parts, self._times, xla=False, signature=signature)
+            self._partial = Updates(self._parts, self._times, xla=False)
         return self._partial
 
     @property
@@ -97,39 +95,40 @@ class Calls:
         """Raises what TensorFlow does where the model does not compile."""
         if self.mode == "one kernel" and self._may_be_one_kernel():
             try:
-                return self._warmed_up(Updates(self._parts, self._times, xla=True, one_kernel=True))
+                return self._warmed_up(xla=True, one_kernel=True)
             except tf.errors.ResourceExhaustedError:  # that is no property of the model
                 raise
             except _DOES_NOT_COMPILE as error:
                 log.debug("kernel_by_kernel", reason=_reason(error))
         self.mode = "kernel by kernel"
-        return self._warmed_up(Updates(self._parts, self._times, xla=True))
+        return self._warmed_up(xla=True)
 
     def _may_be_one_kernel(self) -> bool:
         return self._train.updates_by_one and loops_are_kernels() and multiplies_vectors(self._parts)
 
     def _in_graph_mode(self) -> Step:
         try:
-            return self._warmed_up(Updates(self._parts, self._times, xla=False))
+            return self._warmed_up(xla=False)
         except _DOES_NOT_COMPILE as error:
             raise ModelError(
                 f"model: an update of it does not compile: {_reason(error)}\n"
                 "  Nothing was trained. Mend the model, or the loss if it is one of yours."
             ) from error
 
-    def _warmed_up(self, step: Updates) -> Step:
+    def _warmed_up(self, *, xla: bool, one_kernel: bool = False) -> Step:
         """Compile now, by calls of no updates, which change no variable but the learning rate, set by each call."""
+        step = Updates(self._parts, self._times, xla=xla, one_kernel=one_kernel, rows=self._train.batch_size)
+        self._check_captured(step)
         for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
             shapes = [(size, self._train.batch_size, *last) for last in self._parts.widths]
             x, y, weight, rates = (np.zeros(shape, np.float32) for shape in [*shapes, (size + 1,)])
             step(x, y, weight, rates, 0)
-        self._check_captured(step.captured(x, y, weight, rates))
         return step
 
-    def _check_captured(self, handles: list[Any]) -> None:
+    def _check_captured(self, step: Updates) -> None:
         """Raise ModelError where an update depends on a variable that no checkpoint would hold."""
         kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
-        if stray := [handle for handle in handles if id(handle) not in kept]:
+        if stray := [handle for handle in step.captured if id(handle) not in kept]:
             raise ModelError(
                 f"model: its updates use {len(stray)} variables that are not the model's, so that no checkpoint would "
                 "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "

@@ -17,7 +17,7 @@ Four things here are written for XLA on a processor, each measured at one sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from daemon.training.parts import Parts
@@ -63,11 +63,12 @@ class Updates:
         *,
         xla: bool,
         one_kernel: bool = False,
-        signature: Sequence[Any] | None = None,
+        rows: int | None = None,
     ) -> None:
-        """`times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
+        """Trace, once for all K; XLA compiles when a K is first run.
 
-        A `signature` of all arguments leaves B open: compiled once, whatever sizes come in which order.
+        `times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
+        `rows` is B; None leaves it open, so that no result depends on which sizes come in which order.
         """
         self._model, self._optimizer, self._loss = parts.model, parts.optimizer, parts.loss
         self._metrics, self._guard = parts.metrics, parts.guard
@@ -81,8 +82,10 @@ class Updates:
         self.traces = 0
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
-        self._function = tf.function(self._loop, jit_compile=xla, input_signature=signature, autograph=False)
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        shapes: list[tuple[int | None, ...]] = [*[(None, rows, *last) for last in parts.widths], (None,)]
+        signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
+        self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
+        self._run = self._function.get_concrete_function()  # to have TensorFlow find it anew takes 0.3 ms a call
 
     def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
         """Run the first `updates` of (K, B, ...) samples.
@@ -90,25 +93,18 @@ class Updates:
         `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
         `guard.reasons_of` reads.
         """
-        run = self._of_shape(x, y, weight, rates)
-        outputs, figures, before = run(*map(tf.constant, (x, y, weight, rates, updates)))
+        outputs, figures, before = self._run(*map(tf.constant, (x, y, weight, rates, updates)))
         return Results(outputs.numpy(), figures.numpy(), list(zip(self._written(), before, strict=True)))
 
-    def captured(self, x: Any, y: Any, weight: Any, rates: Any) -> list[Any]:
-        """Return the handles of the variables that a call of these shapes reads or writes."""
-        inputs = self._of_shape(x, y, weight, rates).captured_inputs
-        return [handle for handle in inputs if handle.dtype == tf.resource]
-
-    def _of_shape(self, x: Any, y: Any, weight: Any, rates: Any) -> Any:
-        """Return what runs calls of these shapes. To have TensorFlow find it anew takes 0.3 ms a call."""
-        if x.shape not in self._compiled:
-            self._compiled[x.shape] = self._function.get_concrete_function(x, y, weight, rates, tf.constant(0))
-        return self._compiled[x.shape]
+    @property
+    def captured(self) -> list[Any]:
+        """The handles of the variables that a call reads or writes."""
+        return [handle for handle in self._run.captured_inputs if handle.dtype == tf.resource]
 
     def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any, list[Any]]:
         self.traces += 1
         before = [tf.identity(variable.value) for variable in self._written()]
-        size = x.shape[0]
+        size = tf.shape(x)[0]
         outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
         self._optimizer.learning_rate.assign(rates[0])

@@ -99,7 +99,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
     model, optimizer = build()
-    parts = Parts(model, optimizer, ours, [], None, None, outputs=1, widths=(), infer=model, kept=dict)
+    parts = Parts(model, optimizer, ours, [], None, None, outputs=1, widths=((20,), (1,), ()), infer=model, kept=dict)
     fused = Updates(parts, {}, xla=True)
     weight, rates = np.ones((2500, 1), np.float32), np.full(2501, 1e-3, np.float32)
     many = [
