@@ -23,7 +23,7 @@ demo-kafka: .venv/dev  ## Start a real Kafka broker (needs Java 17), and train o
 	@$(BIN)/python examples/kafka/demo.py
 
 test: lint types layers  ## Everything that CI runs
-	$(BIN)/python -m pytest -q -n 4 --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder
 
 lint: .venv/dev  ## Style and likely mistakes
 	$(BIN)/ruff check $(CODE)
