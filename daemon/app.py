@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -110,7 +109,6 @@ def _run(
     _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
-    gc.freeze()  # what TensorFlow has made stays: each full collection would walk it, and hold the loop for 0.2 s
     with closing(loop):
         try:
             loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)

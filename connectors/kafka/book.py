@@ -111,7 +111,7 @@ class Book:
                         f"the topic {name} was deleted and made again: what the positions of the state stand for is "
                         f"gone, and its offsets now mean other records. Name another topic, or {_AFRESH}."
                     )
-                if known is None:
+                if known is None or (not known and topic.id):
                     self._topics[name] = topic.id
                     self._news.setdefault("topics", {})[name] = topic.id
 

@@ -375,9 +375,9 @@ def _fetched(partition: str, messages: list[Any]) -> Fetched:
 
 
 def _uuid(topic_id: Any) -> str:
-    """Return a topic's id as kafka-python writes it."""
+    """Return a topic's id as kafka-python writes it; empty where brokers are too old to give one."""
     high, low = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
-    return str(uuid.UUID(int=((high & (2**64 - 1)) << 64) | (low & (2**64 - 1))))
+    return str(uuid.UUID(int=((high & (2**64 - 1)) << 64) | (low & (2**64 - 1)))) if high or low else ""
 
 
 def _text(path: Path | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from kafka.errors import InconsistentTopicIdError, UnknownTopicIdError
 
 _BY_ID = 13  # the first version of fetches that names topics by their ids; before it brokers ignore them
+_MISSING_S = 1.0  # a broker that has not heard of a new topic yet says the same
 _MISSING = (UnknownTopicIdError.errno, InconsistentTopicIdError.errno)
 
 
@@ -24,16 +26,20 @@ class FetchesById:
         fetcher._create_fetch_requests = self._requests_by_id  # noqa: SLF001
         fetcher._handle_fetch_response = self._handle_by_name  # noqa: SLF001
         self._ids: dict[str, uuid.UUID] = {}
-        self._missing: set[str] = set()
+        self._names: dict[uuid.UUID, str] = {}
+        self._missing_s: dict[int, dict[str, float]] = {}  # since when, by the node that says so
 
     def know(self, ids: Mapping[str, str]) -> None:
         """Fetch topics by these ids; by names where one is unknown, since a session of fetches is of one kind."""
         self._ids = {topic: uuid.UUID(text) for topic, text in ids.items()} if all(ids.values()) else {}
+        self._names |= {topic_id: topic for topic, topic_id in self._ids.items()}
 
     def raise_for_missing(self) -> None:
-        """Raise UnknownTopicIdError where brokers have no topic of an id: it is gone, or they do not know it yet."""
-        if self._missing:
-            raise UnknownTopicIdError(", ".join(sorted(self._missing)))
+        """Raise UnknownTopicIdError where a broker has had no topic of an id for a while: it is not new, but gone."""
+        said = [item for of_node in self._missing_s.values() for item in of_node.items()]
+        missing = {topic for topic, since_s in said if since_s < time.monotonic() - _MISSING_S}
+        if missing:
+            raise UnknownTopicIdError(f"brokers no longer have {', '.join(sorted(missing))} by the id that was read")
 
     def _requests_by_id(self) -> dict[int, tuple[Any, Any]]:
         requests: dict[int, tuple[Any, Any]] = self._requests()
@@ -45,9 +51,15 @@ class FetchesById:
 
     def _handle_by_name(self, node_id: int, fetch_offsets: Any, send_time: float, response: Any) -> None:
         if response.API_VERSION >= _BY_ID:
-            names = {topic_id: name for name, topic_id in self._ids.items()}
             for topic in response.responses:
-                topic.topic = names[topic.topic_id]
-                if any(partition.error_code in _MISSING for partition in topic.partitions):
-                    self._missing.add(topic.topic)
+                topic.topic = self._names[topic.topic_id]
+            self._note_missing(node_id, response.responses)
         self._handle(node_id, fetch_offsets, send_time, response)
+
+    def _note_missing(self, node_id: int, topics: Any) -> None:
+        before, now_s = self._missing_s.get(node_id, {}), time.monotonic()
+        self._missing_s[node_id] = {
+            topic.topic: before.get(topic.topic, now_s)
+            for topic in topics
+            if any(partition.error_code in _MISSING for partition in topic.partitions)
+        }

@@ -92,7 +92,10 @@ class KafkaSource:
         if self._rereading is None:
             self._rereading = Rereading(self._settings, self._book, self._values(), self._connect)
         try:
-            yield from self._rereading.read(partition, start, end)
+            for batch in self._rereading.read(partition, start, end):
+                if batch is None:
+                    self._raise_for_upkeep()
+                yield batch
         except LostError:
             assert self._upkeep is not None, "open comes first"
             self._upkeep.look_again()

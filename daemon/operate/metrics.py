@@ -93,7 +93,7 @@ class Metrics:
         }
         self._freshness = histogram("freshness_seconds", "From a sample's event to the weights.", _FRESHNESS_BUCKETS)
         self._queue = gauge("queue_samples", "Decoded samples that wait for training.")
-        self._retraces = counter("retraces_total", "Compilations of the step, each for new shapes or a new phase.")
+        self._retraces = counter("retraces_total", "Lengths of calls that updates were compiled for, in each phase.")
         self._model = Info("learnd_model", "Which model is trained.", registry=registry)
         self._state = gauge("state", "1 for the state that the daemon is in.", "state")
 

@@ -63,14 +63,16 @@ class Keeper:
     _saved_samples: int = field(default=0, init=False)
     _saved_at_s: float = field(default_factory=time.monotonic, init=False)
 
-    def restore(self) -> tuple[list[JournalEntry], list[Note]]:
+    def restore(self, ready: Callable[[], None]) -> tuple[list[JournalEntry], list[Note]]:
         """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
-        Raises StoreError where no checkpoint verifies, StateMismatchError where it is of another model.
+        `ready` is called before anything on disk changes. Raises what it raises, StoreError where no checkpoint
+        verifies, StateMismatchError where it is of another model.
         """
         checkpoint = self.store.newest()
         if checkpoint is not None:
             self._take_up(checkpoint)
+        ready()
         marks = checkpoint.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.items():
             place, mark = marks.get(name, (None, None))

@@ -28,7 +28,6 @@ class TrainOnBatch:
                 f"step: train_on_batch: compile() of the model does not take optimizer, loss and jit_compile, as that "
                 f"of keras.Model does: {error}. Nothing was trained. Let it take them, and pass them on."
             ) from error
-        self.traces = 0
         self._model, self._optimizer = parts.model, parts.optimizer
         self._metrics, self._guard = parts.metrics, parts.guard
         self._infer = parts.infer
@@ -46,6 +45,10 @@ class TrainOnBatch:
                     metric.update_state(y[k], outputs[-1], weight[k])
         self._optimizer.learning_rate.assign(rates[updates])
         return Results(np.array(outputs, np.float32), np.array(figures, np.float32), before)
+
+    @property
+    def traces(self) -> int:
+        return 0  # Keras compiles its own
 
     def _written(self) -> list[Any]:
         metrics = [variable for metric in self._metrics for variable in metric.variables]

@@ -32,7 +32,9 @@ Mode: TypeAlias = Literal["one kernel", "kernel by kernel", "graph mode"]
 class Step(Protocol):
     """A compiled call. Its results are those of `Updates`."""
 
-    traces: int
+    @property
+    def traces(self) -> int:
+        """For how many lengths of calls it was compiled."""
 
     def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results: ...
 

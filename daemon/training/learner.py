@@ -94,7 +94,7 @@ class Learner:
             model=self.model,
             optimizer=self._optimizer,
             loss=loss,
-            metrics=create_metrics(self._train, task.kind),
+            metrics=create_metrics(self._train, task),
             guard=Guard(guard) if guard.sigma is not None else None,
             clip_norm=take_global_clip_norm(self._optimizer),
             outputs=task.outputs,
@@ -180,9 +180,8 @@ class Learner:
 
     @property
     def traces(self) -> int:
-        """How often a call was traced; more than a handful a phase is a bug."""
-        compiled = self._compiled  # any thread may ask
-        return self._earlier_traces + (0 if compiled is None else compiled.traces)
+        """For how many lengths calls were compiled; more than a handful a phase is a bug."""
+        return self._earlier_traces + (self._compiled.traces if self._compiled else 0)
 
     @property
     def learning_rate(self) -> float:
@@ -281,7 +280,7 @@ class Learner:
     def _go_on(self, cause: str) -> None:
         self._enter(self._phase + 1)
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
-        self._set_learning_rate()
+        self.compile()  # each phase that it goes through: the mode of one holds for those behind it
         if self._parts.guard is not None:
             self._parts.guard.reset()
         data = {

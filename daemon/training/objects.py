@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from daemon.errors import SettingsError
 from daemon.training.runtime import keras
 from daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
-from daemon.values import TaskKind
+from daemon.values import Task, TaskKind
 
 DEFAULT_LEARNING_RATE = 0.1
 DEFAULT_CLIP_NORM = 1.0
@@ -89,9 +91,21 @@ def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: 
     return type(created).from_config(config)
 
 
-def create_metrics(settings: TrainSettings, task: TaskKind) -> list[Any]:
-    """Return the metrics of the settings. `accuracy` is that of the task, as in Keras' own `compile`."""
-    return [_create("train.metrics", _accuracy_of(metric, task), keras.metrics) for metric in settings.metrics]
+def create_metrics(settings: TrainSettings, task: Task) -> list[Any]:
+    """Return the metrics of the settings, built. `accuracy` is that of the task, as in Keras' own `compile`."""
+    names = [_accuracy_of(metric, task.kind) for metric in settings.metrics]
+    return [_built(_create("train.metrics", name, keras.metrics), settings.batch_size, task) for name in names]
+
+
+def _built(metric: Any, rows: int, task: Task) -> Any:
+    """Return a metric with all its variables: some are made at its first update, and a restore has to find them."""
+    try:
+        metric.update_state(np.zeros((rows, task.label_columns)), np.zeros((rows, task.outputs)), np.ones(rows))
+    except Exception as error:
+        problem = f"train.metrics: {metric.name} does not fit the task: {error}. Nothing was trained."
+        raise SettingsError([problem]) from error
+    metric.reset_state()
+    return metric
 
 
 def _accuracy_of(metric: KerasObject, task: TaskKind) -> KerasObject:

@@ -79,7 +79,7 @@ class Updates:
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         self._own_prediction = predicts_differently(self._model)
         self._as_probabilities = link(self._loss)
-        self.traces = 0
+        self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
         shapes: list[tuple[int | None, ...]] = [*[(None, rows, *last) for last in parts.widths], (None,)]
@@ -93,8 +93,14 @@ class Updates:
         `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
         `guard.reasons_of` reads.
         """
+        self._lengths.add(len(x))
         outputs, figures, before = self._run(*map(tf.constant, (x, y, weight, rates, updates)))
         return Results(outputs.numpy(), figures.numpy(), list(zip(self._written(), before, strict=True)))
+
+    @property
+    def traces(self) -> int:
+        """For how many lengths of calls it was compiled."""
+        return len(self._lengths)
 
     @property
     def captured(self) -> list[Any]:
@@ -102,7 +108,6 @@ class Updates:
         return [handle for handle in self._run.captured_inputs if handle.dtype == tf.resource]
 
     def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any, list[Any]]:
-        self.traces += 1
         before = [tf.identity(variable.value) for variable in self._written()]
         size = tf.shape(x)[0]
         outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from connectors.dead_letters import DeadLetterFile
 from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import DataError, LostError, OutputError, SettingsError, SourceError, StoppedError, StoreError
+from daemon.errors import (
+    DataError,
+    LostError,
+    ModelError,
+    OutputError,
+    SettingsError,
+    SourceError,
+    StoppedError,
+    StoreError,
+)
 from daemon.evaluation.drift.watch import Drift
 from daemon.evaluation.evaluation import Evaluation
 from daemon.evaluation.history import History
@@ -232,6 +241,25 @@ def test_a_fault_of_the_source_keeps_what_came_before_and_cuts_no_batch_short(ro
     resumed = Run(root, ScriptedSource([batch(0, 13), batch(13, 30)]))
     resumed()
     assert resumed.digest == whole(root, [batch(0, 13), batch(13, 30)]).digest
+
+
+def test_nothing_on_disk_changes_where_the_model_does_not_compile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Step] = [batch(0, 13, broken=[2]), batch(13, 30, broken=[20])]
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=29, every=1000)()
+    before = {name: (root / name).read_bytes() for name in ("dead-letters.jsonl", "scores.jsonl")}
+    assert before["dead-letters.jsonl"]
+
+    def refuse(_: AddingLearner) -> None:
+        raise ModelError("it does not compile")
+
+    refused = Run(root, ScriptedSource(steps))
+    monkeypatch.setattr(AddingLearner, "compile", refuse)
+    with pytest.raises(ModelError):
+        refused()
+    monkeypatch.undo()
+    assert before == {name: (root / name).read_bytes() for name in before}
+    assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
 
 
 class Refusing:

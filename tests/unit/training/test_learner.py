@@ -355,13 +355,33 @@ def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
         learner(model={"load": tmp_path / "missing.keras"})
 
 
-def test_a_few_traces_serve_every_call() -> None:
+def test_three_lengths_serve_every_call() -> None:
     one = learner(batch_size=2, max_updates_per_call=4096, xla=True)
+    assert one.traces == 0
     for updates in (1, 2, 31, 32, 33, 500, 4096):
         one.update(call(0, updates, 2))
     for rows in (1, 1, 1):
         one.update(call(0, 1, rows, partial=True))
-    assert one.traces <= 4
+    assert one.traces == 3  # a short one and a long one of full batches, and partial ones
+    other = learner(batch_size=2, max_updates_per_call=4096, xla=True)
+    other.restore(*one.state())
+    assert other.traces == 0  # what only predicts or exports has nothing compiled
+
+
+@pytest.mark.parametrize("train", [{}, {"step": "train_on_batch"}])
+def test_a_metric_that_makes_its_variables_at_its_first_update_is_restored(train: dict[str, Any]) -> None:
+    one, other = (learner(metrics=["r2_score", "accuracy"], **train) for _ in range(2))
+    feed(one, 40)
+    other.restore(*one.state())
+    for each in (one, other):
+        feed(each, 20)
+    assert one.metric_results()["r2_score"] == other.metric_results()["r2_score"] != 0
+    assert bits(one.state()[0]) == bits(other.state()[0])
+
+
+def test_a_metric_that_does_not_fit_the_task_is_said() -> None:
+    with pytest.raises(SettingsError, match=r"train\.metrics: .*does not fit the task"):
+        learner(metrics=[{"mean_io_u": {"num_classes": 2, "sparse_y_pred": False}}], batch_size=1)
 
 
 @pytest.mark.parametrize(("rows", "xla"), [(1, True), (32, False)])

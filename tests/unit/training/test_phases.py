@@ -154,6 +154,22 @@ def test_an_end_that_the_settings_have_brought_forward_is_now() -> None:
     assert [event.samples for event in other.take_events()] == [20]
 
 
+def test_a_phase_without_an_update_counts_for_how_those_behind_it_run() -> None:
+    phases = [
+        {"unfreeze": "last", "until": {"samples": 10}},
+        {"unfreeze": "odd", "until": "command"},
+        {"unfreeze": "last"},
+    ]
+    looked_at, passed = (built(phases, "uncompilable", xla=None) for _ in range(2))
+    for one in (looked_at, passed):
+        one.update(call(0, 10, 1, 4))
+    looked_at.state()
+    for one in (looked_at, passed):
+        assert one.next_phase("command")
+        one.update(call(10, 5, 1, 4))
+    assert bits(looked_at) == bits(passed)
+
+
 def test_a_model_that_goes_on_in_graph_mode_does_so_in_each_phase() -> None:
     phases = [{"unfreeze": "head", "until": {"samples": 10}}, {}]
     one = built(phases)
