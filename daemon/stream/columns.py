@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain, islice
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -456,10 +456,10 @@ def _turns(seconds: Float64, parts: Sequence[str]) -> Float64:
     return np.stack([_TURNS[part](seconds) for part in parts], axis=-1)
 
 
-def _calendar_turn(seconds: Float64, unit: str) -> Float64:
+def _calendar_turn(seconds: Float64, unit: Literal["M", "Y"]) -> Float64:
     """Return the share of the calendar's month or year that has run."""
     period = seconds.astype("datetime64[s]").astype(f"datetime64[{unit}]")
-    first, last = (p.astype("datetime64[s]").astype(np.float64) for p in (period, period + 1))
+    first, last = (p.astype("datetime64[s]").astype(np.float64) for p in (period, period + np.timedelta64(1, unit)))
     return (seconds - first) / (last - first)
 
 
