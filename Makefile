@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# What an interrupted installation has left, pip takes for installed.
+AGAIN = $(if $(wildcard .venv/unfinished),--ignore-installed)
 CODE := daemon connectors tests $(wildcard examples)
 
 help:  ## Say what there is to make
@@ -63,12 +65,16 @@ clean:  ## Remove what make has made
 	$(PYTHON) -m venv .venv
 
 .venv/runtime: requirements.lock pyproject.toml | .venv/bin/python
-	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@touch .venv/unfinished
+	$(PIP) install --quiet $(AGAIN) --require-hashes --only-binary :all: -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@rm .venv/unfinished
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/runtime
-	$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch .venv/unfinished
+	$(PIP) install --quiet $(AGAIN) --require-hashes --only-binary :all: -r requirements-dev.lock
+	@rm .venv/unfinished
 	@touch $@
 
 .PHONY: help demo demo-kafka test lint types layers bench quality torture docs lock clean

@@ -101,9 +101,16 @@ def _built(metric: Any, rows: int, task: Task) -> Any:
     """Return a metric with all its variables: some are made at its first update, and a restore has to find them."""
     try:
         metric.update_state(np.zeros((rows, task.label_columns)), np.zeros((rows, task.outputs)), np.ones(rows))
+        several = np.ndim(metric.result()) > 0
     except Exception as error:
         problem = f"train.metrics: {metric.name} does not fit the task: {error}. Nothing was trained."
         raise SettingsError([problem]) from error
+    if several:
+        raise SettingsError(
+            [
+                f"train.metrics: {metric.name} gives several values, and a score is one: give it an average, such as macro"
+            ]
+        )
     metric.reset_state()
     return metric
 

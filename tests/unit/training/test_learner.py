@@ -382,6 +382,8 @@ def test_a_metric_that_makes_its_variables_at_its_first_update_is_restored(train
 def test_a_metric_that_does_not_fit_the_task_is_said() -> None:
     with pytest.raises(SettingsError, match=r"train\.metrics: .*does not fit the task"):
         learner(metrics=[{"mean_io_u": {"num_classes": 2, "sparse_y_pred": False}}], batch_size=1)
+    with pytest.raises(SettingsError, match=r"train\.metrics: f1_score gives several values"):
+        learner(metrics=["f1_score"])
 
 
 @pytest.mark.parametrize(("rows", "xla"), [(1, True), (32, False)])
