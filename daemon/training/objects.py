@@ -106,11 +106,8 @@ def _built(metric: Any, rows: int, task: Task) -> Any:
         problem = f"train.metrics: {metric.name} does not fit the task: {error}. Nothing was trained."
         raise SettingsError([problem]) from error
     if several:
-        raise SettingsError(
-            [
-                f"train.metrics: {metric.name} gives several values, and a score is one: give it an average, such as macro"
-            ]
-        )
+        problem = f"train.metrics: {metric.name} gives several values, and a score is one. Give an average: macro, say."
+        raise SettingsError([problem])
     metric.reset_state()
     return metric
 
