@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -85,13 +85,15 @@ class Daemon:
 class Zygote:
     """A process that starts `learnd` commands without importing TensorFlow anew each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is for it and for its commands, over that of this process."""
         self._started: list[Daemon] = []  # whether or not a test keeps them: they run until they are waited for
+        self._environment = environment or {}
         self._process = subprocess.Popen(
             [sys.executable, "-P", SUPPORT / "zygote.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
+            env={**os.environ, **self._environment, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
             start_new_session=True,  # a Ctrl-C is for the test process, with which this one ends
             text=True,
         )
@@ -117,6 +119,7 @@ class Zygote:
         outputs = [folder / f".{number:04d}.{name}" for name in ("stdout", "stderr")]
         environment = {
             **os.environ,
+            **self._environment,
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
             "LEARND_FAILPOINTS": failpoints,
         }
