@@ -13,7 +13,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # What an interrupted installation has left, pip takes for installed.
 AGAIN = $(if $(wildcard .venv/unfinished),--ignore-installed)
-CODE := daemon connectors tests $(wildcard examples)
+CODE := daemon connectors tests setup.py $(wildcard examples)
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,11 +31,11 @@ lint: .venv/dev  ## Style and likely mistakes
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-types: .venv/dev  ## Static types
+types: .venv/dev build/links  ## Static types
 	$(BIN)/mypy
 
-layers: .venv/dev  ## Which module may import which
-	$(BIN)/lint-imports --no-cache
+layers: .venv/dev build/links  ## Which module may import which
+	PYTHONPATH=build/links $(BIN)/lint-imports --no-cache
 
 bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py
@@ -48,7 +48,7 @@ torture: .venv/dev  ## Two hundred kills, and every test of Kafka with the secon
 	$(BIN)/python -m pytest -q -m slow tests/kafka
 
 docs: .venv/dev  ## Write docs/settings.md from the settings models
-	$(BIN)/python -m daemon.settings_reference docs/settings.md
+	$(BIN)/python -m learnd.daemon.config.reference docs/settings.md
 
 lock:  ## Choose newer dependencies; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
@@ -59,12 +59,19 @@ lock:  ## Choose newer dependencies; needs uv
 clean:  ## Remove what make has made
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# The package as it is installed, for tools that read files and follow no editable installation.
+build/links: Makefile
+	@mkdir -p build/links/learnd
+	@for folder in daemon connectors; do ln -sfn "$(CURDIR)/$$folder" build/links/learnd/$$folder; done
+	@for file in daemon/public/*.py; do ln -sfn "$(CURDIR)/$$file" build/links/learnd/; done
+	@touch build/links
+
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "learnd needs Python 3.11 to 3.13 with venv (on Debian: apt install python3-venv)," \
 		"and found none; name one with make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/runtime: requirements.lock pyproject.toml | .venv/bin/python
+.venv/runtime: requirements.lock pyproject.toml setup.py | .venv/bin/python
 	@touch .venv/unfinished
 	$(PIP) install --quiet $(AGAIN) --require-hashes --only-binary :all: -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .

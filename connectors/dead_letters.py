@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from daemon.append_file import AppendFile
-from daemon.values import Rejection
+from learnd.daemon.foundation.append_file import AppendFile
+from learnd.daemon.values import Rejection
 
 
 class DeadLetterFile(AppendFile):

@@ -10,13 +10,13 @@ from typing import Literal
 
 import structlog
 
-from connectors.discovery import Listing, matching, nothing_there
-from connectors.identity import Identity, find_copy
-from connectors.partition import FilePartition, ReplacedError, partition_name
-from connectors.settings import FilesSettings
-from connectors.source_settings import Glance
-from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.discovery import Listing, matching, nothing_there
+from learnd.connectors.identity import Identity, find_copy
+from learnd.connectors.partition import FilePartition, ReplacedError, partition_name
+from learnd.connectors.settings import FilesSettings
+from learnd.connectors.source_settings import Glance
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _POLL_S = 0.1  # how often to look at the names while there is enough to read: one that rotates twice is not missed
 _QUIET_S = 5.0

@@ -7,10 +7,10 @@ import io
 from collections import deque
 from typing import Any, Protocol
 
-from connectors.compression import BrokenStreamError, ByteStream, PlainStream
-from connectors.records import CsvSplitter, LineSplitter, Records
-from daemon.errors import not_utf8
-from daemon.values import Defect, RecordFormat
+from learnd.connectors.compression import BrokenStreamError, ByteStream, PlainStream
+from learnd.connectors.records import CsvSplitter, LineSplitter, Records
+from learnd.daemon.errors import not_utf8
+from learnd.daemon.values import Defect, RecordFormat
 
 BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
 _CHUNK_BYTES = 1 << 17

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.lines import BATCH_RECORDS, UnreachableError
-from connectors.records import KEPT_BYTES, Records
-from daemon.values import Defect
+from learnd.connectors.lines import BATCH_RECORDS, UnreachableError
+from learnd.connectors.records import KEPT_BYTES, Records
+from learnd.daemon.values import Defect
 
 _MAGIC = b"PAR1"
 # What pyarrow raises on damaged data: ArrowInvalid is a ValueError, a failed read an OSError.

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from connectors.compression import is_compressed, open_stream
-from connectors.identity import HEAD_BYTES, Identity, find, renamed_to
-from connectors.lines import LineReader, NotTextError, RecordReader, UnreachableError
-from connectors.parquet import ParquetReader
-from connectors.records import Records
-from daemon.errors import SourceError
-from daemon.values import Note, RecordBatch, RecordFormat
+from learnd.connectors.compression import is_compressed, open_stream
+from learnd.connectors.identity import HEAD_BYTES, Identity, find, renamed_to
+from learnd.connectors.lines import LineReader, NotTextError, RecordReader, UnreachableError
+from learnd.connectors.parquet import ParquetReader
+from learnd.connectors.records import Records
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, RecordBatch, RecordFormat
 
 _WAY_OUT = "put the file back, or start afresh in another state directory"
 

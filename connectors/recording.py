@@ -9,15 +9,15 @@ from typing import Literal
 
 import structlog
 
-from connectors.kafka.book import Book, gap
-from connectors.kafka.client import Fetched, Topic
-from connectors.kafka.ranges import Ranges
-from connectors.kafka.registry import RegistryAwayError
-from connectors.kafka.values import Values
-from connectors.recordings import Header, read_header, read_recording
-from connectors.settings import RecordingSettings
-from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.kafka.book import Book, gap
+from learnd.connectors.kafka.client import Fetched, Topic
+from learnd.connectors.kafka.ranges import Ranges
+from learnd.connectors.kafka.registry import RegistryAwayError
+from learnd.connectors.kafka.values import Values
+from learnd.connectors.recordings import Header, read_header, read_recording
+from learnd.connectors.settings import RecordingSettings
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _MOST_WAITING = 256 << 20
 _RECORD_BYTES = 200  # that a record takes beside what it holds

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from connectors.kafka.client import Fetched
-from daemon.values import Positions
+from learnd.connectors.kafka.client import Fetched
+from learnd.daemon.values import Positions
 
 FORMATS = (".jsonl", ".jsonl.zst", ".parquet")
 _KEY = "learnd_recording"

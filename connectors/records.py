@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon.values import Defect, Int64
+from learnd.daemon.values import Defect, Int64
 
 KEPT_BYTES = 1024  # of a record that is too long to keep
 _LINE_FEED = 10

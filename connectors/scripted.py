@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch
 
 
 class Moment(Enum):

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from connectors.kafka.settings import KafkaOutputSettings, RegistrySettings
-from connectors.source_settings import MIB, Glance, MessageSettings, RecordLimit, SourceSettings
-from daemon.section import Section
-from daemon.values import RecordFormat
+from learnd.connectors.kafka.settings import KafkaOutputSettings, RegistrySettings
+from learnd.connectors.source_settings import MIB, Glance, MessageSettings, RecordLimit, SourceSettings
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.values import RecordFormat
 
 
 class FilesSettings(SourceSettings):
@@ -35,7 +35,7 @@ class FilesSettings(SourceSettings):
     was unread of it."""
 
     def glance(self, fmt: RecordFormat) -> Glance:
-        from connectors.files import glance  # the settings alone need none of what reads files
+        from learnd.connectors.files import glance  # the settings alone need none of what reads files
 
         return glance(self, fmt)
 

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from daemon.section import Section
-from daemon.values import RecordFormat
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.values import RecordFormat
 
 RecordLimit = Annotated[int, Field(ge=1024, le=1 << 30)]
 MIB = 1 << 20

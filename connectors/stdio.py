@@ -15,11 +15,11 @@ from typing import Literal
 
 import structlog
 
-from connectors.identity import Identity
-from connectors.partition import FilePartition, ReplacedError, partition_name
-from connectors.settings import StdinSettings
-from daemon.errors import SettingsError, SourceError, StoreError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.identity import Identity
+from learnd.connectors.partition import FilePartition, ReplacedError, partition_name
+from learnd.connectors.settings import StdinSettings
+from learnd.daemon.errors import SettingsError, SourceError, StoreError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 SEGMENT_BYTES = 1 << 26  # of a segment, and with it of what may lie unread in the spool
 _PIECE_BYTES = 1 << 20

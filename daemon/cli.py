@@ -13,12 +13,12 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
-from daemon.errors import LearndError, RestartError, SettingsError, StoppedError, StoreError
-from daemon.operate.logs import configure_logging
-from daemon.operate.settings import LogSettings
-from daemon.operate.signals import StopSignal, stop_at_once
-from daemon.settings import Settings
-from daemon.settings_file import load_settings, schema
+from learnd.daemon.config.file import load_settings, schema
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import LearndError, RestartError, SettingsError, StoppedError, StoreError
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import LogSettings
+from learnd.daemon.operate.signals import StopSignal, stop_at_once
 
 app = typer.Typer(
     name="learnd",
@@ -64,7 +64,7 @@ def run(
     ] = False,
 ) -> None:
     """Train from the stream until it ends, or until a signal; resume where the last run was."""
-    from daemon.first_look import problems
+    from learnd.daemon.config.first_look import problems
 
     settings = _load(settings_path, overrides, state, problems)
     _train(settings, as_json, take_over=take_over)
@@ -79,7 +79,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Train on a recorded stream, as fast as it goes, into a fresh state directory."""
-    from daemon.replays import replay_settings
+    from learnd.daemon.verbs.replay import replay_settings
 
     settings = replay_settings(_load(settings_path, overrides, None), recording, state)
     print(f"learnd: state in {settings.checkpoint.dir}", file=sys.stderr)
@@ -99,8 +99,8 @@ def record(
     overrides: Overrides = None,
 ) -> None:
     """Write a topic of Kafka, or a range of it, to a file that `replay` takes."""
-    from daemon.first_look import problems
-    from daemon.recordings import record as record_topics
+    from learnd.daemon.config.first_look import problems
+    from learnd.daemon.verbs.record import record as record_topics
 
     extra = [] if start is None else [f"source.kafka.start={start}"]
     settings = _load(settings_path, [*(overrides or []), *extra], None, problems)
@@ -111,8 +111,8 @@ def record(
 @app.command()
 def validate(settings_path: SettingsPath, overrides: Overrides = None, state: StateDir = None) -> None:
     """Check a settings file: every problem with its line. Exit code 78 where there is one."""
-    from daemon.app import problems_with_data, problems_with_model
-    from daemon.first_look import doubts, problems
+    from learnd.daemon.compose import problems_with_data, problems_with_model
+    from learnd.daemon.config.first_look import doubts, problems
 
     def further(given: Settings) -> Sequence[str]:
         return problems(given) or problems_with_data(given) or problems_with_model(given)
@@ -133,7 +133,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented settings file for DATA, with what its first records show."""
-    from daemon.stream.infer import infer_settings
+    from learnd.daemon.stream.inferring.infer import infer_settings
 
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
@@ -151,7 +151,7 @@ def demo(
     rate: Annotated[float, typer.Option("--rate", min=1, help="Records a second.")] = 200.0,
 ) -> None:
     """Learn from a live stream whose concept changes half-way, while you watch."""
-    from daemon.demo import run_demo
+    from learnd.daemon.verbs.demo import run_demo
 
     configure_logging(LogSettings(level="warning"))
     run_demo(directory, rate)
@@ -160,7 +160,7 @@ def demo(
 @app.command(name="next-phase")
 def next_phase(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     """Begin the next of the training's phases, in the daemon that keeps its state in DIR."""
-    from daemon.next_phase import ask_for_next_phase
+    from learnd.daemon.verbs.next_phase import ask_for_next_phase
 
     print(ask_for_next_phase(directory))
 
@@ -174,7 +174,7 @@ def print_schema() -> None:
 @checkpoints.command("ls")
 def checkpoints_ls(directory: Annotated[Path, typer.Argument(metavar="DIR")], as_json: AsJson = False) -> None:
     """List the checkpoints of a state directory, newest first."""
-    from daemon.checkpoints import listing, listing_text
+    from learnd.daemon.verbs.checkpoints import listing, listing_text
 
     rows = listing(directory)
     print(json.dumps(rows) if as_json else listing_text(rows))
@@ -186,7 +186,7 @@ def checkpoints_show(
     as_json: AsJson = False,
 ) -> None:
     """Show the newest checkpoint that verifies: its digest, and which records made it."""
-    from daemon.checkpoints import manifest_text, newest_manifest
+    from learnd.daemon.verbs.checkpoints import manifest_text, newest_manifest
 
     manifest = newest_manifest(directory)
     print(json.dumps(manifest) if as_json else manifest_text(manifest))
@@ -195,7 +195,7 @@ def checkpoints_show(
 @checkpoints.command("verify")
 def checkpoints_verify(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
     """Read every checkpoint to the last byte. Exit code 74 where one is broken."""
-    from daemon.checkpoints import verify
+    from learnd.daemon.verbs.checkpoints import verify
 
     print(verify(directory))
 
@@ -206,7 +206,7 @@ def checkpoints_pin(
     sequence: Annotated[int, typer.Argument(metavar="SEQUENCE")],
 ) -> None:
     """Keep a checkpoint for good."""
-    from daemon.checkpoints import pin_sequence
+    from learnd.daemon.verbs.checkpoints import pin_sequence
 
     print(f"pinned {pin_sequence(directory, sequence).name}")
 
@@ -218,7 +218,7 @@ def checkpoints_export(
     sequence: Annotated[int | None, typer.Option("--sequence", help="Which one; the newest without.")] = None,
 ) -> None:
     """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
-    from daemon.checkpoints import export
+    from learnd.daemon.verbs.checkpoints import export
 
     print(f"wrote {export(directory, output, sequence)}")
 
@@ -240,8 +240,8 @@ def _train(settings: Settings, as_json: bool, *, recorded: bool = False, take_ov
     stop = StopSignal(settings.shutdown_timeout_s)
     try:
         with stop:
-            from daemon.app import Options
-            from daemon.app import run as run_app
+            from learnd.daemon.compose import Options
+            from learnd.daemon.compose import run as run_app
 
             summary = run_app(settings, stop, Options(take_over=take_over, http=not recorded, recorded=recorded))
     except RestartError as restart:

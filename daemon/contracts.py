@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from daemon.values import (
+from learnd.daemon.values import (
     Arrays,
     Block,
     Call,

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from daemon.contracts import Adaptable, DeadLetters, Monitor, Predictions
-from daemon.errors import LearndError, LostError, StoppedError
-from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.history import History
-from daemon.failpoints import failpoint
-from daemon.reactions.reactions import Reactions
-from daemon.state.keeper import Keeper
-from daemon.state.pause import Pause
-from daemon.state.phase_request import PhaseRequest
-from daemon.state.writer import CheckpointWriter
-from daemon.stream.reader import Reader
-from daemon.values import Call, Event, JournalEntry, Rejection
+from learnd.daemon.contracts import Adaptable, DeadLetters, Monitor, Predictions
+from learnd.daemon.control.pause import Pause
+from learnd.daemon.control.phase_request import PhaseRequest
+from learnd.daemon.errors import LearndError, LostError, StoppedError
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.history import History
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.state.keeper import Keeper
+from learnd.daemon.state.writer import CheckpointWriter
+from learnd.daemon.stream.reader import Reader
+from learnd.daemon.values import Call, Event, JournalEntry, Rejection
 
 log = structlog.get_logger()
 

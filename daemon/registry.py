@@ -17,17 +17,17 @@ class Entry:
 
 
 SOURCES: Mapping[str, Entry] = {
-    "files": Entry("connectors.settings:FilesSettings", "connectors.files:FilesSource"),
-    "kafka": Entry("connectors.kafka.settings:KafkaSettings", "connectors.kafka.source:KafkaSource"),
-    "recording": Entry("connectors.settings:RecordingSettings", "connectors.recording:RecordingSource"),
-    "stdin": Entry("connectors.settings:StdinSettings", "connectors.stdio:StdinSource"),
+    "files": Entry("learnd.connectors.settings:FilesSettings", "learnd.connectors.files:FilesSource"),
+    "kafka": Entry("learnd.connectors.kafka.settings:KafkaSettings", "learnd.connectors.kafka.source:KafkaSource"),
+    "recording": Entry("learnd.connectors.settings:RecordingSettings", "learnd.connectors.recording:RecordingSource"),
+    "stdin": Entry("learnd.connectors.settings:StdinSettings", "learnd.connectors.stdio:StdinSource"),
 }
 
-DEAD_LETTER_FILE = "connectors.dead_letters:DeadLetterFile"
-DEAD_LETTER_TOPIC = "connectors.kafka.publishing:DeadLetterTopic"
-RECORDER = "connectors.kafka.recording:Recorder"
-IS_RECORDING = "connectors.recordings:is_recording"
-PREDICTION_TOPIC = "connectors.kafka.publishing:PredictionTopic"
+DEAD_LETTER_FILE = "learnd.connectors.dead_letters:DeadLetterFile"
+DEAD_LETTER_TOPIC = "learnd.connectors.kafka.publishing:DeadLetterTopic"
+RECORDER = "learnd.connectors.kafka.recording:Recorder"
+IS_RECORDING = "learnd.connectors.recordings:is_recording"
+PREDICTION_TOPIC = "learnd.connectors.kafka.publishing:PredictionTopic"
 
 
 def resolve(reference: str) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.kafka.client import Fetched, Topic
-from connectors.kafka.starts import join_name
-from daemon.errors import SourceError
-from daemon.values import Defect, Float64, Int64, Note, Positions, RecordBatch
+from learnd.connectors.kafka.client import Fetched, Topic
+from learnd.connectors.kafka.starts import join_name
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Defect, Float64, Int64, Note, Positions, RecordBatch
 
 _AFRESH = "start afresh in another state directory (--state)"
 

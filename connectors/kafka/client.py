@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.values import Int64, Positions
+from learnd.daemon.values import Int64, Positions
 
 POLL_RECORDS = 1000
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from connectors.kafka.client import Asking, Reading, Writing
-from connectors.kafka.settings import KafkaConnection, KafkaSettings
+from learnd.connectors.kafka.client import Asking, Reading, Writing
+from learnd.connectors.kafka.settings import KafkaConnection, KafkaSettings
 
 
 def reading(settings: KafkaSettings) -> Reading:
     """Return a connection that records come from. Raises RefusedError, or another error where no broker answers."""
     if settings.client == "confluent":
-        from connectors.kafka.confluent_client import ConfluentReading
+        from learnd.connectors.kafka.confluent_client import ConfluentReading
 
         return ConfluentReading(settings)
-    from connectors.kafka.python_client import PythonReading
+    from learnd.connectors.kafka.python_client import PythonReading
 
     return PythonReading(settings)
 
@@ -20,10 +20,10 @@ def reading(settings: KafkaSettings) -> Reading:
 def asking(settings: KafkaConnection) -> Asking:
     """Return a connection to ask about topics. Raises as `reading`."""
     if settings.client == "confluent":
-        from connectors.kafka.confluent_client import ConfluentAsking
+        from learnd.connectors.kafka.confluent_client import ConfluentAsking
 
         return ConfluentAsking(settings)
-    from connectors.kafka.python_client import PythonAsking
+    from learnd.connectors.kafka.python_client import PythonAsking
 
     return PythonAsking(settings)
 
@@ -31,9 +31,9 @@ def asking(settings: KafkaConnection) -> Asking:
 def writing(settings: KafkaConnection, topic: str) -> Writing:
     """Return a connection that writes to a topic. Raises as `reading`."""
     if settings.client == "confluent":
-        from connectors.kafka.confluent_client import ConfluentWriting
+        from learnd.connectors.kafka.confluent_client import ConfluentWriting
 
         return ConfluentWriting(settings, topic)
-    from connectors.kafka.python_client import PythonWriting
+    from learnd.connectors.kafka.python_client import PythonWriting
 
     return PythonWriting(settings, topic)

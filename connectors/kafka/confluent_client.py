@@ -24,7 +24,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.client import (
+from learnd.connectors.kafka.client import (
     POLL_RECORDS,
     CorruptError,
     Fetched,
@@ -35,10 +35,10 @@ from connectors.kafka.client import (
     Topic,
     TruncatedError,
 )
-from connectors.kafka.settings import KafkaConnection, KafkaSettings
-from connectors.kafka.starts import join_name, split_name
-from connectors.kafka.trouble import TROUBLE
-from daemon.values import Positions
+from learnd.connectors.kafka.settings import KafkaConnection, KafkaSettings
+from learnd.connectors.kafka.starts import join_name, split_name
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.daemon.values import Positions
 
 _CONNECT_S = 5.0
 _REQUEST_S = 15.0

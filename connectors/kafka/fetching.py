@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from connectors.kafka.book import Book, lose, partitions_of
-from connectors.kafka.client import (
+from learnd.connectors.kafka.book import Book, lose, partitions_of
+from learnd.connectors.kafka.client import (
     FORGIVEN,
     RETRY_S,
     BehindEndError,
@@ -22,13 +22,13 @@ from connectors.kafka.client import (
     StuckError,
     TruncatedError,
 )
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
-from connectors.kafka.trouble import TROUBLE
-from connectors.kafka.upkeep import Upkeep, refused
-from connectors.kafka.values import Values
-from daemon.errors import SourceError
-from daemon.values import Positions, RecordBatch
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, Start, parse_start, split_name
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.connectors.kafka.upkeep import Upkeep, refused
+from learnd.connectors.kafka.values import Values
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Positions, RecordBatch
 
 _POLL_S = 0.1
 _BATCHES_AHEAD = 8

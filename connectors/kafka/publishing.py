@@ -13,15 +13,15 @@ import msgspec
 import numpy as np
 import structlog
 
-from connectors.kafka import clients
-from connectors.kafka.client import Message, RefusedError, TooLargeError, Writing
-from connectors.kafka.settings import KafkaOutputSettings
-from connectors.kafka.starts import split_name
-from connectors.kafka.trouble import TROUBLE
-from daemon.errors import OutputError, StoreError
-from daemon.failpoints import failpoint
-from daemon.section import Section
-from daemon.values import Call, Rejection, Report
+from learnd.connectors.kafka import clients
+from learnd.connectors.kafka.client import Message, RefusedError, TooLargeError, Writing
+from learnd.connectors.kafka.settings import KafkaOutputSettings
+from learnd.connectors.kafka.starts import split_name
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.daemon.errors import OutputError, StoreError
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.values import Call, Rejection, Report
 
 _AT_ONCE = 2000  # messages
 _MOST_PENDING = 64 << 20  # bytes

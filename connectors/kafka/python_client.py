@@ -31,7 +31,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.net.selector import NetworkSelector
 
-from connectors.kafka.client import (
+from learnd.connectors.kafka.client import (
     POLL_RECORDS,
     CorruptError,
     Fetched,
@@ -42,11 +42,11 @@ from connectors.kafka.client import (
     Topic,
     TruncatedError,
 )
-from connectors.kafka.fetches_by_id import FetchesById
-from connectors.kafka.settings import KafkaConnection
-from connectors.kafka.starts import join_name, split_name
-from connectors.kafka.trouble import TROUBLE
-from daemon.values import Positions
+from learnd.connectors.kafka.fetches_by_id import FetchesById
+from learnd.connectors.kafka.settings import KafkaConnection
+from learnd.connectors.kafka.starts import join_name, split_name
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.daemon.values import Positions
 
 _CONNECT_MS = 5_000
 _REQUEST_MS = 15_000

@@ -10,12 +10,12 @@ from typing import ClassVar
 import numpy as np
 import structlog
 
-from connectors.kafka.book import Book, gap
-from connectors.kafka.client import Fetched
-from connectors.kafka.registry import RegistryAwayError
-from connectors.kafka.values import Values
-from daemon.errors import LostError
-from daemon.values import RecordBatch
+from learnd.connectors.kafka.book import Book, gap
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka.registry import RegistryAwayError
+from learnd.connectors.kafka.values import Values
+from learnd.daemon.errors import LostError
+from learnd.daemon.values import RecordBatch
 
 _REGISTRY_RETRY_S = 0.5
 

@@ -11,17 +11,25 @@ from pathlib import Path
 
 import structlog
 
-from connectors.kafka import clients
-from connectors.kafka.book import partitions_of
-from connectors.kafka.client import Fetched, OutOfRangeError, Reading, RefusedError, Topic, TruncatedError, watched
-from connectors.kafka.fetching import resolve
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.starts import Offsets, Start, parse_start
-from connectors.kafka.trouble import TROUBLE
-from connectors.kafka.upkeep import refused
-from connectors.recordings import FORMATS, Header, Writer, writer
-from daemon.errors import LearndError, SettingsError, SourceError, StoreError
-from daemon.values import Positions
+from learnd.connectors.kafka import clients
+from learnd.connectors.kafka.book import partitions_of
+from learnd.connectors.kafka.client import (
+    Fetched,
+    OutOfRangeError,
+    Reading,
+    RefusedError,
+    Topic,
+    TruncatedError,
+    watched,
+)
+from learnd.connectors.kafka.fetching import resolve
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.starts import Offsets, Start, parse_start
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.connectors.kafka.upkeep import refused
+from learnd.connectors.recordings import FORMATS, Header, Writer, writer
+from learnd.daemon.errors import LearndError, SettingsError, SourceError, StoreError
+from learnd.daemon.values import Positions
 
 _POLL_S = 0.2
 _PATIENCE_S = 60.0  # without anything coming, before giving up

@@ -16,8 +16,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from connectors.kafka.settings import RegistrySettings
-from daemon.errors import SourceError
+from learnd.connectors.kafka.settings import RegistrySettings
+from learnd.daemon.errors import SourceError
 
 _TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 5.0  # a registry of several machines may know a number a moment later

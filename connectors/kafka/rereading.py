@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from connectors.kafka.book import Book
-from connectors.kafka.client import (
+from learnd.connectors.kafka.book import Book
+from learnd.connectors.kafka.client import (
     FORGIVEN,
     RETRY_S,
     BehindEndError,
@@ -21,13 +21,13 @@ from connectors.kafka.client import (
     TruncatedError,
     watched,
 )
-from connectors.kafka.ranges import Ranges
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.trouble import TROUBLE
-from connectors.kafka.upkeep import refused
-from connectors.kafka.values import Values
-from daemon.errors import SourceError
-from daemon.values import Positions
+from learnd.connectors.kafka.ranges import Ranges
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.connectors.kafka.upkeep import refused
+from learnd.connectors.kafka.values import Values
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Positions
 
 _POLL_S = 0.5
 _IDLE_S = 30.0  # without a record, before connecting anew

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.kafka.starts import Offsets, Start, parse_start, split_name
-from connectors.source_settings import MIB, MessageSettings, RecordLimit
-from daemon.section import Section
-from daemon.values import RecordFormat
+from learnd.connectors.kafka.starts import Offsets, Start, parse_start, split_name
+from learnd.connectors.source_settings import MIB, MessageSettings, RecordLimit
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.values import RecordFormat
 
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s\[\]:/@,]+):(\d{1,5})")
 

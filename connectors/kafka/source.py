@@ -10,16 +10,16 @@ from typing import Literal
 
 import structlog
 
-from connectors.kafka import clients
-from connectors.kafka.book import Book
-from connectors.kafka.client import Reading
-from connectors.kafka.fetching import Fetching
-from connectors.kafka.rereading import Rereading
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.upkeep import Upkeep
-from connectors.kafka.values import Values
-from daemon.errors import LostError, SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.kafka import clients
+from learnd.connectors.kafka.book import Book
+from learnd.connectors.kafka.client import Reading
+from learnd.connectors.kafka.fetching import Fetching
+from learnd.connectors.kafka.rereading import Rereading
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.upkeep import Upkeep
+from learnd.connectors.kafka.values import Values
+from learnd.daemon.errors import LostError, SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _WAIT_S = 0.1
 _HANGS_S = 60.0  # without a sign of life; each call of a client ends within half of that by itself

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from connectors.kafka.book import Book
-from connectors.kafka.client import Asking, RefusedError, Topic
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.trouble import TROUBLE
-from daemon.errors import SourceError
-from daemon.values import Positions
+from learnd.connectors.kafka.book import Book
+from learnd.connectors.kafka.client import Asking, RefusedError, Topic
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.trouble import TROUBLE
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Positions
 
 _RETRY_S = (0.5, 1.0, 2.0, 5.0)
 _MISSED_TIMES = 4  # in a row, before a topic counts as gone: a broker that starts may not know it yet

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from connectors.kafka.book import Book
-from connectors.kafka.client import Fetched
-from connectors.kafka.registry import Registry
-from connectors.kafka.settings import RegistrySettings
-from daemon.errors import SourceError
-from daemon.values import Defect, RecordBatch, RecordFormat
+from learnd.connectors.kafka.book import Book
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka.registry import Registry
+from learnd.connectors.kafka.settings import RegistrySettings
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Defect, RecordBatch, RecordFormat
 
 _KEPT_BYTES = 1024  # of a value that is too long
 _TOMBSTONE = Defect("tombstone", "the value is null")

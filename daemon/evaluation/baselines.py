@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.evaluation.counters import Counters, running_sum
-from daemon.values import Float32, Float64, Task, TaskKind
+from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.values import Float32, Float64, Task, TaskKind
 
 _LEAST_ROWS = 512
 _CELLS = 2**18  # bounds the memory of the running counts: rows times the classes that may lead

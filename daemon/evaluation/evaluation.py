@@ -9,14 +9,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from daemon.errors import SettingsError, StateMismatchError
-from daemon.evaluation.metrics import METRICS, Scores
-from daemon.evaluation.prequential import Prequential
-from daemon.evaluation.ring import Ring
-from daemon.evaluation.scoreboard import Scoreboard
-from daemon.evaluation.sets import Predict, score_set
-from daemon.evaluation.settings import ValidateSettings
-from daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
+from learnd.daemon.errors import SettingsError, StateMismatchError
+from learnd.daemon.evaluation.metrics import METRICS, Scores
+from learnd.daemon.evaluation.prequential import Prequential
+from learnd.daemon.evaluation.ring import Ring
+from learnd.daemon.evaluation.scoreboard import Scoreboard
+from learnd.daemon.evaluation.sets import Predict, score_set
+from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
 
 _HELD = "holdout."
 _MORE_IS_BETTER = ("accuracy", "r2")

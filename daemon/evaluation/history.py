@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.append_file import AppendFile
-from daemon.values import Event
+from learnd.daemon.foundation.append_file import AppendFile
+from learnd.daemon.values import Event
 
 HISTORY_FILE = "scores.jsonl"
 """Its name in the state directory."""

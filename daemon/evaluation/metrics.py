@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.evaluation.counters import Counters, running_sum
-from daemon.values import Float32, Int64, Task, TaskKind
+from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.values import Float32, Int64, Task, TaskKind
 
 Scores: TypeAlias = dict[str, float]
 

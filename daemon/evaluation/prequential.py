@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.evaluation.baselines import baselines_of
-from daemon.evaluation.ring import Ring
-from daemon.evaluation.scoreboard import Scoreboard, observe
-from daemon.values import Arrays, Float32, Task
+from learnd.daemon.evaluation.baselines import baselines_of
+from learnd.daemon.evaluation.ring import Ring
+from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.values import Arrays, Float32, Task
 
 _OVERALL, _WINDOW, _BASELINE = "prequential.", "window.", "baseline."
 

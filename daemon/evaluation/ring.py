@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from daemon.evaluation.counters import mismatch
-from daemon.values import Arrays
+from learnd.daemon.foundation.counters import mismatch
+from learnd.daemon.values import Arrays
 
 
 class Ring:

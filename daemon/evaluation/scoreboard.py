@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.evaluation.counters import Counters
-from daemon.evaluation.metrics import METRICS, Scores, kappa_temporal, label_tally, probability_tallies
-from daemon.values import Arrays, Facts, Float32, Task, TaskKind
+from learnd.daemon.evaluation.metrics import METRICS, Scores, kappa_temporal, label_tally, probability_tallies
+from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.values import Arrays, Facts, Float32, Task, TaskKind
 
 
 def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:

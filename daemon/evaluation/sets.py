@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.evaluation.scoreboard import Scoreboard, observe
-from daemon.values import Float32, Task
+from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.values import Float32, Task
 
 Predict: TypeAlias = Callable[[NDArray[Any]], Float32]
 

@@ -14,11 +14,11 @@ from typing import Any, Self
 import structlog
 from prometheus_client.exposition import choose_encoder
 
-from daemon.errors import SettingsError
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.reports import to_json
-from daemon.operate.settings import split_address
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.settings import split_address
+from learnd.daemon.operate.summary import to_json
 
 _READ_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 32

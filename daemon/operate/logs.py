@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from daemon.operate.settings import LogSettings
+from learnd.daemon.operate.settings import LogSettings
 
 _CHATTY = ("absl", "asyncio", "h5py", "keras", "tensorflow", "watchfiles")
 

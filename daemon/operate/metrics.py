@@ -11,8 +11,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
-from daemon.operate.health import STATES
-from daemon.values import Event, Skip
+from learnd.daemon.operate.health import STATES
+from learnd.daemon.values import Event, Skip
 
 MOST_PARTITIONS = 100
 OTHER_PARTITIONS = "other"

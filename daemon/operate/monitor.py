@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.progress import Progress, Snapshot
-from daemon.values import Call, Event, Facts, Report, Skip
+from learnd.daemon.operate.display import Progress, Snapshot
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.values import Call, Event, Facts, Report, Skip
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from daemon.section import Section
+from learnd.daemon.foundation.section import Section
 
 
 def split_address(listen: str) -> tuple[str, int]:

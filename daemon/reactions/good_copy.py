@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from statistics import median
 
-from daemon.contracts import Adaptable
-from daemon.reactions.settings import RollBackAction
-from daemon.values import Arrays, Facts, finite
+from learnd.daemon.contracts import Adaptable
+from learnd.daemon.reactions.settings import RollBackAction
+from learnd.daemon.values import Arrays, Facts, finite
 
 _LOOKS = 8  # whose errors an error is compared with
 _PREFIX = "good."

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from daemon.evaluation.counters import running_sum
-from daemon.values import Arrays, Event, Facts, Float64
+from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.values import Arrays, Event, Facts, Float64
 
 SAMPLES = 1_000  # before and after, whose mean error is told
 

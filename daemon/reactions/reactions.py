@@ -17,15 +17,15 @@ from typing import Any
 
 import structlog
 
-from daemon.contracts import Adaptable
-from daemon.errors import DataError
-from daemon.evaluation.drift.watch import Drift
-from daemon.reactions.good_copy import GoodCopy
-from daemon.reactions.rules import Rules
-from daemon.reactions.settings import Action, Reaction
-from daemon.reactions.watching import Watching
-from daemon.state.progress import Progress
-from daemon.values import Arrays, Call, Defect, Event, Facts, Rejection, Report, Task
+from learnd.daemon.contracts import Adaptable
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.errors import DataError
+from learnd.daemon.reactions.good_copy import GoodCopy
+from learnd.daemon.reactions.rules import Rules
+from learnd.daemon.reactions.settings import Action, Reaction
+from learnd.daemon.reactions.watching import Watching
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.values import Arrays, Call, Defect, Event, Facts, Rejection, Report, Task
 
 log = structlog.get_logger()
 

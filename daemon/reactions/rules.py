@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from daemon.reactions.settings import PHASE_ENDS, Reaction
-from daemon.values import Event
+from learnd.daemon.reactions.settings import PHASE_ENDS, Reaction
+from learnd.daemon.values import Event
 
 _LONG_AGO = -(1 << 62)
 

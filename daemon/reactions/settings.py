@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from daemon.section import Section, did_you_mean
+from learnd.daemon.foundation.section import Section, did_you_mean
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
 _AFTER = {"score.plateau": 3, "update.non_finite": 50}

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.reactions.settings import Reaction
-from daemon.values import Event, Facts, Float64, Int64
+from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.values import Event, Facts, Float64, Int64
 
 _SETS = ("holdout", "anchor")
 _PLATEAU = ("sum", "known", "seen", "best", "waited")

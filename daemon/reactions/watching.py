@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from daemon.evaluation.counters import running_sum
-from daemon.evaluation.drift.signals import Signals
-from daemon.evaluation.drift.watch import Drift
-from daemon.reactions.ledger import Ledger
-from daemon.reactions.settings import Reaction
-from daemon.reactions.triggers import Drop, Plateau, SkipsInARow
-from daemon.values import Arrays, Call, Event, Facts, Float64, Report, Skip, Task
+from learnd.daemon.drift.signals import Signals
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.reactions.ledger import Ledger
+from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, Skip, Task
 
 
 class Watching:

@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from daemon.state.files import canonical_json
-from daemon.values import Arrays, Facts
+from learnd.daemon.foundation.files import canonical_json
+from learnd.daemon.values import Arrays, Facts
 
 
 def digest(variables: Arrays, stream_facts: Facts) -> str:

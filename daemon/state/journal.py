@@ -23,11 +23,11 @@ from typing import Any
 
 import structlog
 
-from daemon.append_file import write_at
-from daemon.errors import StoreError
-from daemon.failpoints import failpoint
-from daemon.state.files import canonical_json
-from daemon.values import JournalEntry, Span
+from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.append_file import write_at
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.files import canonical_json
+from learnd.daemon.values import JournalEntry, Span
 
 log = structlog.get_logger()
 

@@ -19,17 +19,17 @@ from pathlib import Path
 
 import structlog
 
-from daemon.contracts import Monitor, Output, Source, Stateful
-from daemon.errors import FencedError, OutputError, StoreError
-from daemon.state.digest import digest
-from daemon.state.files import replace_synced
-from daemon.state.journal import Journal
-from daemon.state.lock import StateLock
-from daemon.state.progress import Progress
-from daemon.state.settings import CheckpointEvery
-from daemon.state.store import Checkpoint, CheckpointStore
-from daemon.state.writer import CheckpointWriter, Snapshot, Written
-from daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note, finite
+from learnd.daemon.contracts import Monitor, Output, Source, Stateful
+from learnd.daemon.errors import FencedError, OutputError, StoreError
+from learnd.daemon.foundation.files import replace_synced
+from learnd.daemon.state.digest import digest
+from learnd.daemon.state.journal import Journal
+from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.state.settings import CheckpointEvery
+from learnd.daemon.state.store import Checkpoint, CheckpointStore
+from learnd.daemon.state.writer import CheckpointWriter, Snapshot, Written
+from learnd.daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note, finite
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ import json
 import os
 from pathlib import Path
 
-from daemon.errors import FencedError, LockedError, StoreError
-from daemon.state.files import canonical_json, replace_synced
+from learnd.daemon.errors import FencedError, LockedError, StoreError
+from learnd.daemon.foundation.files import canonical_json, replace_synced
 
 
 class StateLock:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon.values import Call, Facts, Note, Positions, Report
+from learnd.daemon.values import Call, Facts, Note, Positions, Report
 
 
 @dataclass(slots=True)

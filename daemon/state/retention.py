@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from daemon.state.settings import CheckpointSettings
-from daemon.values import Facts
+from learnd.daemon.state.settings import CheckpointSettings
+from learnd.daemon.values import Facts
 
 
 def newest(manifests: Mapping[str, Facts], settings: CheckpointSettings) -> Sequence[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from daemon.section import Section
+from learnd.daemon.foundation.section import Section
 
 
 class CheckpointEvery(Section):

@@ -16,10 +16,10 @@ from pathlib import Path
 import structlog
 from safetensors.numpy import load, save
 
-from daemon.errors import StoreError
-from daemon.failpoints import failpoint
-from daemon.state.files import canonical_json, sync_directory, write_synced
-from daemon.values import Arrays, Facts
+from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.files import canonical_json, sync_directory, write_synced
+from learnd.daemon.values import Arrays, Facts
 
 log = structlog.get_logger()
 

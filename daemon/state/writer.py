@@ -19,15 +19,15 @@ from typing import Self
 
 import structlog
 
-from daemon.contracts import Output
-from daemon.errors import StoreError
-from daemon.failpoints import failpoint
-from daemon.state import retention
-from daemon.state.journal import Journal
-from daemon.state.lock import StateLock
-from daemon.state.settings import CheckpointSettings
-from daemon.state.store import CheckpointStore
-from daemon.values import Arrays, Facts, Positions
+from learnd.daemon.contracts import Output
+from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.state import retention
+from learnd.daemon.state.journal import Journal
+from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.settings import CheckpointSettings
+from learnd.daemon.state.store import CheckpointStore
+from learnd.daemon.values import Arrays, Facts, Positions
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.values import Block, Call, Float32, Int64, Kind, Note, Origin, Rejection, Span
+from learnd.daemon.values import Block, Call, Float32, Int64, Kind, Note, Origin, Rejection, Span
 
 _MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
 

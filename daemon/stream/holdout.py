@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.stream.memo import Memo
-from daemon.values import Int64
+from learnd.daemon.stream.decoding.memo import Memo
+from learnd.daemon.values import Int64
 
 
 class HoldoutRule:

@@ -15,11 +15,11 @@ from typing import Self
 
 import structlog
 
-from daemon.contracts import Decoder, Source
-from daemon.errors import DataError, LostError, SettingsError
-from daemon.stream.batching import Batcher, updates_until
-from daemon.stream.reject_rate import RejectRate
-from daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
+from learnd.daemon.contracts import Decoder, Source
+from learnd.daemon.errors import DataError, LostError, SettingsError
+from learnd.daemon.stream.batching import Batcher, updates_until
+from learnd.daemon.stream.reject_rate import RejectRate
+from learnd.daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
 
 log = structlog.get_logger()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from daemon.errors import DataError
-from daemon.values import Block, Kind, Rejection
+from learnd.daemon.errors import DataError
+from learnd.daemon.values import Block, Kind, Rejection
 
 _ENOUGH = 100  # records
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, model_validator
 
-from daemon.errors import SettingsError
-from daemon.section import Section
-from daemon.values import Column, ColumnKind, RecordFormat, SampleSpec, Task, TaskKind
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.values import Column, ColumnKind, RecordFormat, SampleSpec, Task, TaskKind
 
 Scalar = bool | int | float | str
 Path = Annotated[str, StringConstraints(min_length=1)]

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.training.runtime import keras, tf
-from daemon.training.settings import GuardSettings
-from daemon.values import Float32, Skip
+from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.settings import GuardSettings
+from learnd.daemon.values import Float32, Skip
 
 FADE = 10_000  # updates, of the maximum
 LEAST_DEVIATION = 1.5  # of a natural logarithm

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
-from daemon.values import ColumnKind, SampleSpec
+from learnd.daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
+from learnd.daemon.values import ColumnKind, SampleSpec
 
 _NOT_COUNTED = ("BatchNormalization", "RunningStandardization")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.training.runtime import keras, tf
+from learnd.daemon.training.runtime import keras, tf
 
 _SURE = 10  # samples, from which on a value of ten standard deviations is a stray
 _REFIT, _REFIT_HORIZON = 2000, 125  # samples

@@ -13,12 +13,11 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from daemon.errors import StateMismatchError
-from daemon.training.compiling import Calls, Mode, Step, call_size
-from daemon.training.guard import Guard, reasons_of
-from daemon.training.layers import RunningStandardization
-from daemon.training.models import create_model
-from daemon.training.objects import (
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.guard import Guard, reasons_of
+from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.models import create_model
+from learnd.daemon.training.objects import (
     create_learning_rate,
     create_loss,
     create_metrics,
@@ -26,13 +25,14 @@ from daemon.training.objects import (
     take_global_clip_norm,
     take_learning_rate,
 )
-from daemon.training.parts import Parts
-from daemon.training.phases import Phases, parameters
-from daemon.training.rate import LearningRate
-from daemon.training.runtime import configure, keras, memory_error, tf
-from daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
-from daemon.training.step import link
-from daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
+from learnd.daemon.training.phases import Phases, parameters
+from learnd.daemon.training.rate import LearningRate
+from learnd.daemon.training.runtime import configure, keras, memory_error, tf
+from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
+from learnd.daemon.training.step.compiling import Calls, Mode, Step, call_size
+from learnd.daemon.training.step.fused import link
+from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
 
 log = structlog.get_logger()
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import ModelError
-from daemon.training import layers
-from daemon.training.layer_choice import category_name
-from daemon.training.runtime import keras
-from daemon.training.settings import ModelSettings
-from daemon.values import ColumnKind, SampleSpec, TaskKind
+from learnd.daemon.errors import ModelError
+from learnd.daemon.training import layers
+from learnd.daemon.training.layer_choice import category_name
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import ModelSettings
+from learnd.daemon.values import ColumnKind, SampleSpec, TaskKind
 
 _LAST_ACTIVATION = {
     TaskKind.BINARY: "sigmoid",

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import SettingsError
-from daemon.training.runtime import keras
-from daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
-from daemon.values import Task, TaskKind
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
+from learnd.daemon.values import Task, TaskKind
 
 DEFAULT_LEARNING_RATE = 0.1
 DEFAULT_CLIP_NORM = 1.0

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import ModelError
-from daemon.training.layer_choice import LayerName, chosen
-from daemon.training.layers import RunningStandardization
-from daemon.training.runtime import keras
-from daemon.training.settings import LayerChoice, PhaseSettings
+from learnd.daemon.errors import ModelError
+from learnd.daemon.training.layer_choice import LayerName, chosen
+from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import LayerChoice, PhaseSettings
 
 
 class Phases:

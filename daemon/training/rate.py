@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.training.runtime import tf
-from daemon.values import Facts, Float32, Float64
+from learnd.daemon.training.runtime import tf
+from learnd.daemon.values import Facts, Float32, Float64
 
 Schedule: TypeAlias = Callable[[Any], Any]  # a Keras schedule: from a count to a rate
 

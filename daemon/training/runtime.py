@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from daemon.errors import SettingsError
+from learnd.daemon.errors import SettingsError
 
 _NOT_CONCURRENT = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 _ONE_KERNEL = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold={1 << 40}"

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.section import Section
+from learnd.daemon.foundation.section import Section
 
 KerasObject = str | dict[str, Any]
 TaskName = Literal["binary", "classes", "regression", "multi_label"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from daemon.training.layers import RunningStandardization, TakeColumns
-from daemon.values import ColumnKind, SampleSpec
+from learnd.daemon.training.layers import RunningStandardization, TakeColumns
+from learnd.daemon.values import ColumnKind, SampleSpec
 
 
 def bikes(spec: SampleSpec) -> Any:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from report import Row
 
-from daemon.app import Options, run
-from daemon.settings_file import load_settings
+from learnd.daemon.compose import Options, run
+from learnd.daemon.config.file import load_settings
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv.gz"))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from daemon.training.runtime import configure, keras, tf
-from daemon.training.step import kept_apart
+from learnd.daemon.training.runtime import configure, keras, tf
+from learnd.daemon.training.step.fused import kept_apart
 
 
 def data(samples: int, features: int) -> tuple[Any, Any]:

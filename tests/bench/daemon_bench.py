@@ -12,14 +12,14 @@ from typing import Any
 from bare import data, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from daemon.app import Options, compose, run
-from daemon.loop import Loop
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.monitor import Monitor
-from daemon.operate.reports import Summary
-from daemon.settings import Settings
-from daemon.state.lock import StateLock
+from learnd.daemon.compose import Options, compose, run
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.loop import Loop
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.monitor import Monitor
+from learnd.daemon.operate.summary import Summary
+from learnd.daemon.state.lock import StateLock
 
 FEATURES, SAMPLES, FEW = 8, 400_000, 30_000
 

@@ -9,9 +9,9 @@ import numpy as np
 from accuracy_bench import DATA
 from report import Row
 
-from daemon.training.learner import Learner
-from daemon.training.settings import GuardSettings, ModelSettings, TrainSettings
-from daemon.values import Call, Column, ColumnKind, SampleSpec, Skip, Task, TaskKind
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.settings import GuardSettings, ModelSettings, TrainSettings
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Skip, Task, TaskKind
 
 SAMPLES, FEATURES, SEED = 100_000, 10, 1
 ON, OFF = GuardSettings(), GuardSettings(sigma=None)

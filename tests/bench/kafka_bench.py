@@ -22,11 +22,11 @@ from kafka_broker import Broker, own_broker
 from memory_bench import resident_mib
 from report import Row, ratio_row, ratios, timed
 
-from daemon.app import Options, run
-from daemon.operate.monitor import Monitor
-from daemon.operate.reports import Summary
-from daemon.settings import Settings
-from daemon.values import Call, Report
+from learnd.daemon.compose import Options, run
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.operate.monitor import Monitor
+from learnd.daemon.operate.summary import Summary
+from learnd.daemon.values import Call, Report
 
 MILLION, PARTITIONS, TURNS = 1_000_000, 3, 5
 RATE, FRESH_S, WARM_S = 5_000, 30, 20  # the daemon takes a while to start, and to catch up

@@ -8,9 +8,9 @@ import numpy as np
 from bare import data, train_on_batch, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from daemon.training.learner import Learner
-from daemon.training.settings import ModelSettings, TrainSettings
-from daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
 
 FEATURES, SAMPLES, FEW = 20, 65_536, 500
 

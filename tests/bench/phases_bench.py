@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from report import Row
 
-from daemon.settings_file import load_settings
-from daemon.training.learner import Learner
-from daemon.training.runtime import configure
-from daemon.training.settings import PhaseSettings
-from daemon.values import Call
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.runtime import configure
+from learnd.daemon.training.settings import PhaseSettings
+from learnd.daemon.values import Call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fine_tuning"
 SEEDS = (1, 2, 3, 4, 5)

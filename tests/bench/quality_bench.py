@@ -13,16 +13,16 @@ from accuracy_bench import DATA
 from quality_streams import Stream, elec2, poisoned, rescaled, sea, stationary
 from report import Row
 
-from daemon.evaluation.drift.sequential import SequentialWatch
-from daemon.evaluation.drift.settings import DEFAULT_WATCHES, DriftWatch
-from daemon.evaluation.drift.watch import Drift
-from daemon.reactions.reactions import Reactions
-from daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
-from daemon.state.progress import Progress
-from daemon.stream.settings import SamplesSettings
-from daemon.training.learner import Learner
-from daemon.training.settings import ModelSettings, TrainSettings
-from daemon.values import Call, Float64, Span
+from learnd.daemon.drift.sequential import SequentialWatch
+from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.values import Call, Float64, Span
 
 SEEDS = (11, 12, 13, 14, 15)  # the defaults were chosen on others
 _CALL = 1_000

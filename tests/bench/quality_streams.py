@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.values import Float32
+from learnd.daemon.values import Float32
 
 Stream = tuple[Float32, Float32]
 

@@ -22,18 +22,18 @@ import pytest
 import zstandard
 from kafka_broker import Broker, required, shared_broker
 
-from connectors.files import FilesSource
-from connectors.kafka.client import Fetched
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.source import KafkaSource
-from connectors.recording import RecordingSource
-from connectors.recordings import Header, writer
-from connectors.scripted import Moment, ScriptedSource
-from connectors.settings import FilesSettings, RecordingSettings, StdinSettings
-from connectors.stdio import StdinSource
-from daemon.contracts import Source
-from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.files import FilesSource
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.source import KafkaSource
+from learnd.connectors.recording import RecordingSource
+from learnd.connectors.recordings import Header, writer
+from learnd.connectors.scripted import Moment, ScriptedSource
+from learnd.connectors.settings import FilesSettings, RecordingSettings, StdinSettings
+from learnd.connectors.stdio import StdinSource
+from learnd.daemon.contracts import Source
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 N = 3000
 JSON = RecordFormat("json")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.defects import Reason
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Block, Kind, RecordBatch
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.decoding.defects import Reason
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Block, Kind, RecordBatch
 
 SAMPLES: dict[str, Any] = {
     "features": {

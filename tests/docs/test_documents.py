@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 from processes import ROOT, SUPPORT, Zygote
 
-from daemon.settings_file import load_settings
+from learnd.daemon.config.file import load_settings
 
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/README.md")])
 BLOCK = re.compile(

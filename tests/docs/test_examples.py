@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.settings_file import load_settings
+from learnd.daemon.config.file import load_settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))

@@ -13,7 +13,7 @@ from streams import RECORDS, json_lines, prepare, records
 _PREDICT = """
 import json, sys
 import keras, numpy as np
-import daemon.training.layers
+import learnd.daemon.training.layers
 model = keras.saving.load_model(sys.argv[1])
 np.save(sys.argv[2], model.predict(np.array(json.load(sys.stdin), np.float32), verbose=0))
 """
@@ -106,10 +106,10 @@ def test_what_is_not_there_is_said_plainly(zygote: Zygote, whole: tuple[Path, Re
 def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path
 ) -> None:
-    from daemon.checkpoints import learner_of
-    from daemon.settings_file import load_settings
-    from daemon.stream.decoding import SampleDecoder
-    from daemon.values import RecordBatch
+    from learnd.daemon.config.file import load_settings
+    from learnd.daemon.stream.decoding.decoder import SampleDecoder
+    from learnd.daemon.values import RecordBatch
+    from learnd.daemon.verbs.checkpoints import learner_of
 
     folder, _ = whole
     succeeded(zygote.run(folder, "checkpoints", "export", "state", tmp_path / "model.keras"))

@@ -10,10 +10,10 @@ from typing import Any
 from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker
 
-from connectors.kafka import clients
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.source import KafkaSource
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.kafka import clients
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.source import KafkaSource
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 PATIENCE_S = 200.0

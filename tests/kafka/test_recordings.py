@@ -18,9 +18,9 @@ from kafka import TopicPartition
 from kafka_broker import Broker
 from processes import Zygote, refused, succeeded, summary
 
-from connectors.kafka.recording import Recorder
-from connectors.kafka.settings import KafkaSettings
-from daemon.errors import SourceError, StoreError
+from learnd.connectors.kafka.recording import Recorder
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.daemon.errors import SourceError, StoreError
 
 KEPT = {"retention.ms": "-1"}  # the records of these tests are old
 

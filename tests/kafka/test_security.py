@@ -19,12 +19,12 @@ from kafka_broker import LocalBroker, own_broker, required
 from kafka_sources import chosen
 from processes import Zygote, refused, succeeded, summary
 
-from connectors.kafka.client import Message
-from connectors.kafka.publishing import DeadLetterTopic
-from connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
-from connectors.kafka.source import KafkaSource
-from daemon.errors import OutputError, SourceError
-from daemon.values import RecordFormat
+from learnd.connectors.kafka.client import Message
+from learnd.connectors.kafka.publishing import DeadLetterTopic
+from learnd.connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
+from learnd.connectors.kafka.source import KafkaSource
+from learnd.daemon.errors import OutputError, SourceError
+from learnd.daemon.values import RecordFormat
 
 pytestmark = pytest.mark.usefixtures("client")
 

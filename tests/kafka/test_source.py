@@ -18,12 +18,12 @@ from kafka.admin import NewPartitions
 from kafka_broker import Broker, LocalBroker
 from kafka_sources import PATIENCE_S, after, chosen, made_again, notes, numbers, opened, repeat, take, values, wait
 
-from connectors.kafka import client as client_module
-from connectors.kafka import clients, rereading
-from connectors.kafka.client import Fetched
-from connectors.kafka.settings import KafkaSettings
-from daemon.errors import LostError, SourceError
-from daemon.values import Note, Positions
+from learnd.connectors.kafka import client as client_module
+from learnd.connectors.kafka import clients, rereading
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.daemon.errors import LostError, SourceError
+from learnd.daemon.values import Note, Positions
 
 pytestmark = pytest.mark.usefixtures("client")
 

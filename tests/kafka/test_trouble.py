@@ -16,9 +16,9 @@ from kafka_broker import Cluster, LocalBroker, own_broker, own_cluster, required
 from kafka_sources import PATIENCE_S, after, notes, numbers, opened, repeat, take, values
 from proxy import Proxy
 
-from connectors.kafka.source import KafkaSource
-from daemon.errors import LostError, SourceError
-from daemon.values import RecordBatch
+from learnd.connectors.kafka.source import KafkaSource
+from learnd.daemon.errors import LostError, SourceError
+from learnd.daemon.values import RecordBatch
 
 pytestmark = pytest.mark.usefixtures("client")
 

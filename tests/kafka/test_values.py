@@ -14,10 +14,10 @@ from kafka_broker import Broker, required
 from kafka_sources import notes, opened, repeat, take, wait
 from schema_registry import SchemaRegistry, shared_registry
 
-from daemon.errors import SourceError
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.settings import SamplesSettings
-from daemon.values import RecordBatch
+from learnd.daemon.errors import SourceError
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import RecordBatch
 
 OLD = {
     "type": "record",

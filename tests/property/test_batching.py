@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.stream.batching import Batcher, updates_until
-from daemon.values import Block, Call, Defect, Kind, Rejection
+from learnd.daemon.stream.batching import Batcher, updates_until
+from learnd.daemon.values import Block, Call, Defect, Kind, Rejection
 
 KINDS = st.lists(st.sampled_from([Kind.TRAIN] * 6 + [Kind.HOLD_OUT, Kind.REJECT]), max_size=60)
 

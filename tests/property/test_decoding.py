@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.stream.columns import NumberReader, number_from_text
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.holdout import HoldoutRule
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Block, Kind, RecordBatch
+from learnd.daemon.stream.decoding.columns import NumberReader, number_from_text
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.holdout import HoldoutRule
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Block, Kind, RecordBatch
 
 FEATURES: dict[str, Any] = {
     "a": "float",

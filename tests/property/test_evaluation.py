@@ -12,10 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.evaluation.counters import running_sum
-from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.settings import AnchorSettings, HoldoutSettings, PrequentialSettings, ValidateSettings
-from daemon.values import Arrays, Call, Column, ColumnKind, Event, Facts, Float32, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.settings import AnchorSettings, HoldoutSettings, PrequentialSettings, ValidateSettings
+from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.values import (
+    Arrays,
+    Call,
+    Column,
+    ColumnKind,
+    Event,
+    Facts,
+    Float32,
+    Report,
+    SampleSpec,
+    Task,
+    TaskKind,
+)
 
 WIDTH = 3
 SETTINGS = ValidateSettings(

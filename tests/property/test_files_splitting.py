@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.records import CsvSplitter, LineSplitter, Records
+from learnd.connectors.records import CsvSplitter, LineSplitter, Records
 
 LIMIT = 40
 Make = Callable[[int, int], LineSplitter]

@@ -24,8 +24,8 @@ ONE_PROCESSOR = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
 }
-"""What keeps XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has: wider ones add
-up in another order, and a digest that is written down must not depend on the machine."""
+"""Keeps XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add up
+in another order, and a digest that is written down must not depend on the machine."""
 
 
 def _example(name: str, *commands: str) -> Callable[[Path], None]:

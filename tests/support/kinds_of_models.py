@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.training.runtime import keras
+from learnd.daemon.training.runtime import keras
 
 
 def dense(spec: Any) -> Any:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from daemon.state.digest import digest
-from daemon.training.learner import Learner
-from daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
-from daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.state.digest import digest
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
 
 BINARY = Task(TaskKind.BINARY, 1, 1)
 NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)

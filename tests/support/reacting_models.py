@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from witness_models import Witness
 
-from daemon.training.layers import RunningStandardization
-from daemon.values import SampleSpec
+from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.values import SampleSpec
 
 
 def fragile(spec: SampleSpec) -> Any:

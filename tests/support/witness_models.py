@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from daemon.training.layers import RunningStandardization
-from daemon.values import SampleSpec
+from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.values import SampleSpec
 
 MOST_IDS = 8192
 

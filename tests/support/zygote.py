@@ -28,9 +28,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from daemon import app, checkpoints, failpoints  # noqa: F401  (imported before any fork, like the learner)
-from daemon.cli import main
-from daemon.training import learner, runtime  # noqa: F401
+from learnd.daemon import compose as app  # noqa: F401  (imported before any fork, like the learner)
+from learnd.daemon.cli import main
+from learnd.daemon.foundation import failpoints
+from learnd.daemon.training import learner, runtime  # noqa: F401
+from learnd.daemon.verbs import checkpoints  # noqa: F401  (imported before any fork, like the learner)
 
 _LONGEST_MESSAGE = 1 << 20
 
@@ -138,7 +140,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         limit = pages * resource.getpagesize() + request["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["learnd", *request["arguments"]]
-    sys.orig_argv = [sys.executable, "-m", "daemon.cli", *request["arguments"]]  # what a restart executes
+    sys.orig_argv = [sys.executable, "-m", "learnd.daemon.cli", *request["arguments"]]  # what a restart executes
 
 
 if __name__ == "__main__":

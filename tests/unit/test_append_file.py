@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.append_file import AppendFile
-from daemon.errors import StoreError
+from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.append_file import AppendFile
 
 
 def open_at(path: Path, mark: int | None) -> AppendFile:

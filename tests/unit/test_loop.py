@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.dead_letters import DeadLetterFile
-from connectors.scripted import Moment, ScriptedSource, Step
-from daemon.errors import (
+from learnd.connectors.dead_letters import DeadLetterFile
+from learnd.connectors.scripted import Moment, ScriptedSource, Step
+from learnd.daemon.control.pause import Pause
+from learnd.daemon.control.phase_request import PhaseRequest
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.errors import (
     DataError,
     LostError,
     ModelError,
@@ -24,29 +27,26 @@ from daemon.errors import (
     StoppedError,
     StoreError,
 )
-from daemon.evaluation.drift.watch import Drift
-from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.history import History
-from daemon.evaluation.settings import ValidateSettings
-from daemon.loop import Loop
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.monitor import Monitor
-from daemon.reactions.reactions import Reactions
-from daemon.state.journal import Journal
-from daemon.state.keeper import Keeper
-from daemon.state.lock import StateLock
-from daemon.state.pause import Pause
-from daemon.state.phase_request import PhaseRequest
-from daemon.state.settings import CheckpointEvery, CheckpointSettings
-from daemon.state.store import CheckpointStore
-from daemon.state.writer import CheckpointWriter
-from daemon.stream.batching import Batcher
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.reader import Reader
-from daemon.stream.reject_rate import RejectRate
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Arrays, Call, Defect, Event, Facts, Float32, JournalEntry, RecordBatch, Report
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.history import History
+from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.loop import Loop
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.monitor import Monitor
+from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.state.journal import Journal
+from learnd.daemon.state.keeper import Keeper
+from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.settings import CheckpointEvery, CheckpointSettings
+from learnd.daemon.state.store import CheckpointStore
+from learnd.daemon.state.writer import CheckpointWriter
+from learnd.daemon.stream.batching import Batcher
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.reader import Reader
+from learnd.daemon.stream.reject_rate import RejectRate
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Arrays, Call, Defect, Event, Facts, Float32, JournalEntry, RecordBatch, Report
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})

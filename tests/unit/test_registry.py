@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
-from daemon.section import Section
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
 
 
 @pytest.mark.parametrize("name", SOURCES)

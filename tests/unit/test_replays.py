@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import SourceError, StoreError
-from daemon.replays import replay_settings
-from daemon.settings import Settings
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import SourceError, StoreError
+from learnd.daemon.verbs.replay import replay_settings
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from daemon.errors import SettingsError
-from daemon.first_look import doubts, missing_in_source
-from daemon.first_look import problems as first_problems
-from daemon.reactions.settings import Trigger
-from daemon.section import Section
-from daemon.settings import Settings
-from daemon.settings_file import as_file, fingerprint, load_settings, read_secrets, schema
-from daemon.settings_problems import Outline, describe
-from daemon.settings_yaml import Document
-from daemon.training.settings import TrainSettings
+from learnd.daemon.config.document import Document
+from learnd.daemon.config.file import as_file, fingerprint, load_settings, read_secrets, schema
+from learnd.daemon.config.first_look import doubts, missing_in_source
+from learnd.daemon.config.first_look import problems as first_problems
+from learnd.daemon.config.problems import Outline, describe
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.reactions.settings import Trigger
+from learnd.daemon.training.settings import TrainSettings
 
 SMALL = """\
 source: {files: {path: clicks.jsonl}}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.settings_reference import reference
+from learnd.daemon.config.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.dead_letters import DeadLetterFile
-from daemon.values import Defect, Rejection
+from learnd.connectors.dead_letters import DeadLetterFile
+from learnd.daemon.values import Defect, Rejection
 
 
 def rejection(number: int = 0, value: bytes = b"{") -> Rejection:

@@ -14,10 +14,10 @@ import pytest
 import zstandard
 from structlog.testing import capture_logs
 
-from connectors.files import FilesSource, glance
-from connectors.settings import FilesSettings
-from daemon.errors import SourceError
-from daemon.values import Defect, Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.files import FilesSource, glance
+from learnd.connectors.settings import FilesSettings
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Defect, Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 CSV = RecordFormat("csv")
@@ -102,9 +102,9 @@ def test_an_endless_line_takes_bounded_memory(tmp_path: Path) -> None:
         file.write(b"\n2\n")
     script = f"""
 import resource
-from connectors.files import FilesSource, glance
-from connectors.settings import FilesSettings
-from daemon.values import RecordFormat
+from learnd.connectors.files import FilesSource, glance
+from learnd.connectors.settings import FilesSettings
+from learnd.daemon.values import RecordFormat
 source = FilesSource(FilesSettings(path={str(path)!r}), RecordFormat("json"))
 source.open({{}}, [])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.files import FilesSource
-from connectors.settings import FilesSettings
-from daemon.errors import SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors.files import FilesSource
+from learnd.connectors.settings import FilesSettings
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 Opener = Callable[..., FilesSource]

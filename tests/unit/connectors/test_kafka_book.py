@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from connectors.kafka.book import Book, lose
-from connectors.kafka.client import Fetched
+from learnd.connectors.kafka.book import Book, lose
+from learnd.connectors.kafka.client import Fetched
 
 STARTS = {"starts": {"t/0": 0}}
 

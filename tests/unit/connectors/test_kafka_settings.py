@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.kafka.python_client import connection_options
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
-from daemon.errors import SettingsError
-from daemon.first_look import doubts, problems
-from daemon.settings import Settings, SourceChoice
-from daemon.settings_file import as_file, load_settings
+from learnd.connectors.kafka.python_client import connection_options
+from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
+from learnd.daemon.config.file import as_file, load_settings
+from learnd.daemon.config.first_look import doubts, problems
+from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.errors import SettingsError
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import structlog
 
-from connectors.kafka.client import Fetched
-from connectors.recording import RecordingSource
-from connectors.recordings import FORMATS, Header, read_recording, writer
-from connectors.settings import RecordingSettings
-from daemon.values import RecordFormat
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.recording import RecordingSource
+from learnd.connectors.recordings import FORMATS, Header, read_recording, writer
+from learnd.connectors.settings import RecordingSettings
+from learnd.daemon.values import RecordFormat
 
 MIB = 1 << 20
 JSON = RecordFormat("json")

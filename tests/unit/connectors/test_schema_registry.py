@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connectors.kafka.book import Book
-from connectors.kafka.client import Fetched
-from connectors.kafka.registry import Registry, RegistryAwayError
-from connectors.kafka.settings import RegistrySettings
-from connectors.kafka.values import Values
-from daemon.errors import SourceError
-from daemon.values import RecordFormat
+from learnd.connectors.kafka.book import Book
+from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka.registry import Registry, RegistryAwayError
+from learnd.connectors.kafka.settings import RegistrySettings
+from learnd.connectors.kafka.values import Values
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import RecordFormat
 
 
 class Answers(BaseHTTPRequestHandler):

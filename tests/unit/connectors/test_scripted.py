@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from connectors.scripted import Moment, ScriptedSource, between
-from daemon.errors import SourceError
-from daemon.values import Defect, RecordBatch
+from learnd.connectors.scripted import Moment, ScriptedSource, between
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Defect, RecordBatch
 
 
 def batch(partition: str, first: int, last: int, **more: object) -> RecordBatch:

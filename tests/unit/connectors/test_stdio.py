@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors import stdio
-from connectors.settings import StdinSettings
-from connectors.stdio import StdinSource
-from daemon.errors import SettingsError, SourceError
-from daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.connectors import stdio
+from learnd.connectors.settings import StdinSettings
+from learnd.connectors.stdio import StdinSource
+from learnd.daemon.errors import SettingsError, SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
 CSV = RecordFormat("csv")
@@ -226,9 +226,9 @@ def test_a_spool_that_is_gone_is_named(tmp_path: Path) -> None:
 CHILD = """
 import json, sys
 from pathlib import Path
-from connectors.settings import StdinSettings
-from connectors.stdio import StdinSource
-from daemon.values import RecordFormat
+from learnd.connectors.settings import StdinSettings
+from learnd.connectors.stdio import StdinSource
+from learnd.daemon.values import RecordFormat
 root = Path(sys.argv[1])
 journal = root / "journal"
 entries = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []

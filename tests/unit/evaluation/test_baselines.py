@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.evaluation import baselines
-from daemon.evaluation.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean, baselines_of
-from daemon.values import Task, TaskKind
+from learnd.daemon.evaluation import baselines
+from learnd.daemon.evaluation.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean, baselines_of
+from learnd.daemon.values import Task, TaskKind
 
 
 def most_frequent_before(labels: list[int], classes: int) -> list[int]:

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
-from daemon.errors import SettingsError, StateMismatchError
-from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.settings import ValidateSettings
-from daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.errors import SettingsError, StateMismatchError
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task, TaskKind
 
 BINARY = Task(TaskKind.BINARY, 1, 1)
 CLASSES = Task(TaskKind.CLASSES, 3, 1)

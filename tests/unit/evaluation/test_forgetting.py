@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from daemon.evaluation.evaluation import Evaluation
-from daemon.evaluation.settings import ValidateSettings
-from daemon.values import Call, Column, ColumnKind, Event, Float32, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.values import Call, Column, ColumnKind, Event, Float32, Report, SampleSpec, Task, TaskKind
 
 SPEC = SampleSpec((Column("a", ColumnKind.NUMBER),), Task(TaskKind.BINARY, 1, 1))
 ANCHOR = np.linspace(0, 1, 10, dtype=np.float32)[:, None]

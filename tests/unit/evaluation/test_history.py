@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.evaluation.history import History
-from daemon.values import Event
+from learnd.daemon.evaluation.history import History
+from learnd.daemon.values import Event
 
 
 def events(*samples: int) -> list[Event]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from daemon.evaluation.metrics import (
+from learnd.daemon.evaluation.metrics import (
     Auc,
     BinaryCounts,
     ClassCounts,

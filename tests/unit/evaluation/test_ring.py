@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import StateMismatchError
-from daemon.evaluation.ring import Ring
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.evaluation.ring import Ring
 
 
 @given(size=st.integers(0, 9), pieces=st.lists(st.integers(0, 25), max_size=12), count=st.integers(0, 30))

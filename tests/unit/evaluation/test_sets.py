@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from daemon.evaluation.sets import CHUNK, predict_all, score_set
-from daemon.values import Float32, Task, TaskKind
+from learnd.daemon.evaluation.sets import CHUNK, predict_all, score_set
+from learnd.daemon.values import Float32, Task, TaskKind
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.errors import StoreError
-from daemon.operate.health import Health
-from daemon.operate.metrics import Metrics
-from daemon.operate.monitor import Monitor
+from learnd.daemon.errors import StoreError
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.monitor import Monitor
 
 
 class ManualClock:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import SettingsError
-from daemon.operate.health import Health
-from daemon.operate.http import HttpServer
-from daemon.operate.metrics import Metrics
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.http import HttpServer
+from learnd.daemon.operate.metrics import Metrics
 
 
 class Served:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from daemon.operate.logs import configure_logging
-from daemon.operate.settings import LogSettings
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)

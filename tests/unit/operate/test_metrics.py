@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from daemon.operate.health import STATES
-from daemon.operate.metrics import MOST_PARTITIONS, Metrics
-from daemon.values import Event
+from learnd.daemon.operate.health import STATES
+from learnd.daemon.operate.metrics import MOST_PARTITIONS, Metrics
+from learnd.daemon.values import Event
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

@@ -5,7 +5,7 @@ import io
 import structlog
 from rich.console import Console
 
-from daemon.operate.progress import Progress, Snapshot, render
+from learnd.daemon.operate.display import Progress, Snapshot, render
 
 SNAPSHOT = Snapshot(
     samples=12_000,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.operate.reports import Summary, to_json
+from learnd.daemon.operate.summary import Summary, to_json
 
 SUMMARY = Summary(
     digest="ab" * 32,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from daemon.operate.settings import HttpSettings, split_address
+from learnd.daemon.operate.settings import HttpSettings, split_address
 
 
 @pytest.mark.parametrize(

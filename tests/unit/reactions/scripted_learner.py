@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.values import Arrays, Call, Event, Facts, Float32, Report, Skip
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float32, Report, Skip
 
 _NEVER = 1 << 60
 

@@ -16,15 +16,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scripted_learner import ScriptedLearner
 
-from daemon.errors import DataError
-from daemon.evaluation.drift.settings import DriftWatch
-from daemon.evaluation.drift.watch import Drift
-from daemon.reactions.reactions import Reactions
-from daemon.reactions.settings import Reaction
-from daemon.reactions.triggers import Drop, Plateau
-from daemon.state.progress import Progress
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Call, Event, Rejection, Span
+from learnd.daemon.drift.settings import DriftWatch
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.errors import DataError
+from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.triggers import Drop, Plateau
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Call, Event, Rejection, Span
 
 SPEC = SamplesSettings.model_validate({"features": {"p": "float", "skip": "float"}, "label": "y"}).spec("binary")
 WATCHES = [

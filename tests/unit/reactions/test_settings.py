@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from daemon.errors import SettingsError
-from daemon.settings import Settings
-from daemon.settings_file import fingerprint, load_settings
+from learnd.daemon.config.file import fingerprint, load_settings
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import SettingsError
 
 BASE: dict[str, Any] = {
     "source": {"files": {"path": "stream.jsonl"}},

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import StoreError
-from daemon.state.journal import Journal
-from daemon.values import Call, JournalEntry, Span
+from learnd.daemon.errors import StoreError
+from learnd.daemon.state.journal import Journal
+from learnd.daemon.values import Call, JournalEntry, Span
 
 
 def entry(number: int) -> JournalEntry:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import FencedError, LockedError, StoreError
-from daemon.state.lock import StateLock
+from learnd.daemon.errors import FencedError, LockedError, StoreError
+from learnd.daemon.state.lock import StateLock
 
 
 def held(root: Path) -> StateLock:
@@ -19,7 +19,8 @@ def held(root: Path) -> StateLock:
 def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     first = held(tmp_path)
     script = (
-        "import sys, pathlib; from daemon.state.lock import StateLock; from daemon.errors import LockedError\n"
+        "import sys, pathlib; from learnd.daemon.state.lock import StateLock\n"
+        "from learnd.daemon.errors import LockedError\n"
         "try: StateLock(pathlib.Path(sys.argv[1])).acquire()\n"
         "except LockedError as error: print(error); sys.exit(error.exit_code)"
     )
@@ -33,7 +34,7 @@ def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> Non
 
 def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, pathlib, signal, sys; from daemon.state.lock import StateLock\n"
+        "import os, pathlib, signal, sys; from learnd.daemon.state.lock import StateLock\n"
         "lock = StateLock(pathlib.Path(sys.argv[1])); lock.acquire(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path], check=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.state.phase_request import PhaseRequest
+from learnd.daemon.control.phase_request import PhaseRequest
 
 
 def test_it_is_there_until_it_is_done(tmp_path: Path) -> None:

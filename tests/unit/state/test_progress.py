@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from daemon.state.progress import Progress
-from daemon.values import Call, Report, Span
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.values import Call, Report, Span
 
 
 def call(start: int, end: int, skipped: int = 0) -> tuple[Call, Report]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.errors import StoreError
-from daemon.state.store import BrokenCheckpointError, CheckpointStore, pin
+from learnd.daemon.errors import StoreError
+from learnd.daemon.state.store import BrokenCheckpointError, CheckpointStore, pin
 
 
 def everyone(_epoch: int, _sequence: int) -> bool:
@@ -148,7 +148,7 @@ def test_what_cannot_be_read_is_not_taken_for_broken(store: CheckpointStore) -> 
 
 
 def test_a_format_of_another_version_is_left_alone(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.state.store._FORMAT", 2)
+    monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 2)
     with pytest.raises(StoreError, match="has the format 1, and this learnd reads 2"):
         store.newest()
     assert len(store.paths()) == 2

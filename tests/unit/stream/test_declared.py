@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from daemon.stream.declared import missing_columns, missing_fields
-from daemon.stream.settings import SamplesSettings
+from learnd.daemon.stream.decoding.declared import missing_columns, missing_fields
+from learnd.daemon.stream.settings import SamplesSettings
 
 
 def samples(form: str, **changes: Any) -> SamplesSettings:

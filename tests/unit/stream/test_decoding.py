@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.holdout import HoldoutRule
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Block, Defect, Kind, RecordBatch
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.holdout import HoldoutRule
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Block, Defect, Kind, RecordBatch
 
 
 def decode(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daemon.stream.holdout import HoldoutRule
+from learnd.daemon.stream.holdout import HoldoutRule
 
 
 @pytest.mark.parametrize("by", ["key", "position"])

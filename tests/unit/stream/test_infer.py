@@ -14,12 +14,12 @@ import pytest
 import zstandard
 from structlog.testing import capture_logs
 
-from daemon.errors import DataError, SourceError
-from daemon.settings import Settings
-from daemon.settings_file import load_settings
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.infer import infer_settings
-from daemon.values import RecordBatch
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import DataError, SourceError
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.inferring.infer import infer_settings
+from learnd.daemon.values import RecordBatch
 
 
 def clicks(count: int = 100) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ import fastavro
 import numpy as np
 import pytest
 
-from daemon.errors import SettingsError
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.messages import _example_type
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Block, RecordBatch
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.decoding.messages import _example_type
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Block, RecordBatch
 
 FEATURES = {
     "amount": "float",

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from daemon.errors import SettingsError
-from daemon.stream.decoding import SampleDecoder
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Column, ColumnKind, RecordFormat, TaskKind
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Column, ColumnKind, RecordFormat, TaskKind
 
 NUMBER, CATEGORY = ColumnKind.NUMBER, ColumnKind.CATEGORY
 

@@ -2,7 +2,7 @@
 
 import gc
 
-from daemon.training.runtime import configure
+from learnd.daemon.training.runtime import configure
 
 configure(threads=1, seed=7, loops_as_kernels=True)
 gc.freeze()  # Keras collects garbage for each new model: a quarter of a second, most of it over TensorFlow's modules

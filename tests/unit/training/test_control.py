@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from learners import MIXED, bits, call, learner
 
-from daemon.training.learner import Learner
-from daemon.training.rate import LearningRate
-from daemon.training.runtime import keras
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.rate import LearningRate
+from learnd.daemon.training.runtime import keras
 
 CONTROLS: list[Callable[[Learner], object]] = [
     lambda one: one.boost(5, 30),

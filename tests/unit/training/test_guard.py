@@ -7,10 +7,10 @@ import pytest
 from learners import NUMBERS, X, Y, bits, call, learner
 from numpy.typing import NDArray
 
-from daemon.training.guard import Guard, reasons_of
-from daemon.training.runtime import tf
-from daemon.training.settings import GuardSettings
-from daemon.values import Skip
+from learnd.daemon.training.guard import Guard, reasons_of
+from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.settings import GuardSettings
+from learnd.daemon.values import Skip
 
 
 def judged(losses: Any, norms: Any = None, **settings: Any) -> NDArray[np.uint8]:

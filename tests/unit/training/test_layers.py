@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.training.layers import RunningStandardization, TakeColumns
-from daemon.training.runtime import tf
+from learnd.daemon.training.layers import RunningStandardization, TakeColumns
+from learnd.daemon.training.runtime import tf
 
 
 def fed(values: Any, batch: int, **config: Any) -> RunningStandardization:

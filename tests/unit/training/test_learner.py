@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from learners import BINARY, MIXED, NUMBERS, X, Y, call, learner
 
-from daemon.errors import ModelError, SettingsError, StateMismatchError
-from daemon.state.digest import digest
-from daemon.training.learner import Learner
-from daemon.training.parts import Parts
-from daemon.training.runtime import configure, keras, tf
-from daemon.training.settings import ModelSettings, TrainSettings
-from daemon.training.step import Updates
-from daemon.values import Arrays, Column, ColumnKind, Report, SampleSpec, Skip, Task, TaskKind
+from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
+from learnd.daemon.state.digest import digest
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.runtime import configure, keras, tf
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.training.step.fused import Updates
+from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Arrays, Column, ColumnKind, Report, SampleSpec, Skip, Task, TaskKind
 
 
 def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
@@ -337,7 +337,7 @@ def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> N
     one.export(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", X[:50])
     script = (
-        "import sys, keras, numpy as np, daemon.training.layers\n"
+        "import sys, keras, numpy as np, learnd.daemon.training.layers\n"
         "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
         "np.save(sys.argv[1] + '/y.npy', model.predict(np.load(sys.argv[1] + '/x.npy'), verbose=0))\n"
     )

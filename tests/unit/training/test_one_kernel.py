@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from learners import MIXED, X, Y, bits, call, learner
 
-from daemon.errors import StateMismatchError
-from daemon.training.learner import Learner
-from daemon.training.runtime import tf
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.runtime import tf
 
 
 def runs_in_one_kernel(one: Learner) -> bool:

@@ -9,19 +9,19 @@ import pytest
 from learners import MIXED, NUMBERS, X, bits, call, learner
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.errors import ModelError, SettingsError, StateMismatchError
-from daemon.settings import Settings
-from daemon.training.layer_choice import problems_with_phases
-from daemon.training.learner import Learner
-from daemon.training.phases import Phases
-from daemon.training.runtime import keras
-from daemon.training.settings import ModelSettings, PhaseSettings, PhasesSettings
-from daemon.values import Skip
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
+from learnd.daemon.training.layer_choice import problems_with_phases
+from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.phases import Phases
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import ModelSettings, PhaseSettings, PhasesSettings
+from learnd.daemon.values import Skip
 
 MODELS = """
 import keras
 import tensorflow as tf
-from daemon.training.layers import RunningStandardization
+from learnd.daemon.training.layers import RunningStandardization
 
 def base():
     inputs = keras.Input((4,))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from daemon.evaluation.drift.sequential import SequentialWatch, make_detector
-from daemon.evaluation.drift.settings import SEQUENTIAL, DriftWatch
+from learnd.daemon.drift.sequential import SequentialWatch, make_detector
+from learnd.daemon.drift.settings import SEQUENTIAL, DriftWatch
 
 ERRORS = np.repeat([0.0, 1.0, 0.0], 200)
 ARGUMENTS = [

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.evaluation.drift.distribution import DistributionWatch, binned, kolmogorov_smirnov, stability_index
-from daemon.evaluation.drift.settings import DriftWatch
+from learnd.daemon.drift.distribution import DistributionWatch, binned, kolmogorov_smirnov, stability_index
+from learnd.daemon.drift.settings import DriftWatch
 
 NAMES = ("a", "b", "flag")
 

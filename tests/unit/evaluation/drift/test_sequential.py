@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.errors import StateMismatchError
-from daemon.evaluation.drift.sequential import SequentialWatch
-from daemon.evaluation.drift.settings import SEQUENTIAL, DriftWatch
+from learnd.daemon.drift.sequential import SequentialWatch
+from learnd.daemon.drift.settings import SEQUENTIAL, DriftWatch
+from learnd.daemon.errors import StateMismatchError
 
 DETECTORS = [*SEQUENTIAL, "adwin warned of by hddm_w"]
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.errors import StateMismatchError
-from daemon.evaluation.drift.settings import DriftWatch
-from daemon.evaluation.drift.signals import Signals, chosen_columns, errors
-from daemon.evaluation.drift.watch import Drift
-from daemon.stream.settings import SamplesSettings
-from daemon.values import Event, SampleSpec, Task, TaskKind
+from learnd.daemon.drift.settings import DriftWatch
+from learnd.daemon.drift.signals import Signals, chosen_columns, errors
+from learnd.daemon.drift.watch import Drift
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import Event, SampleSpec, Task, TaskKind
 
 REGRESSION = SamplesSettings.model_validate({"features": {"a": "float", "v": {"vector": 2}}, "label": "y"}).spec(
     "regression"

@@ -1,0 +1,91 @@
+"""The settings held against what can be seen of their source, before anything is read or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.foundation.section import Section
+from learnd.daemon.stream.decoding.declared import missing_columns
+
+
+def problems(settings: Settings) -> list[str]:
+    """Return a problem for each file that cannot be read, and for each column that the source does not have.
+
+    Where there is none, return one for fields that cannot be read together.
+    """
+    return [*_unreadable(settings), *missing_in_source(settings)] or _undecodable(settings)
+
+
+def missing_in_source(settings: Settings) -> list[str]:
+    """Return a problem for each declared column that the first records lack; none where a state directory has begun.
+
+    Then the columns were there once, and records that lack one are rejected.
+    """
+    if has_begun(settings):
+        return []
+    glance = settings.look_at_source()
+    return _missing(settings, glance.columns, glance.where)
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """Yield what may be a mistake, or be otherwise when the daemon runs."""
+    glance = settings.look_at_source()
+    if glance.away is not None:
+        yield f"{glance.where}: {glance.away}; a run waits for it with follow: true, and ends with 74 without"
+    if glance.problem is not None:
+        yield glance.problem
+    if has_begun(settings):
+        yield from _missing(settings, glance.columns, glance.where)
+    for key, section in _sections(settings, ""):
+        if (doubt := section.doubt()) is not None:
+            yield f"{key}: {doubt}"
+    holdout = settings.validation.holdout
+    if holdout is not None and holdout.by == "key" and settings.samples.key is None:
+        yield (
+            "validate.holdout: by key, but samples.key names none: records to which the source gives no key go by "
+            "their position"
+        )
+
+
+def has_begun(settings: Settings) -> bool:
+    return (settings.checkpoint.dir / "checkpoints").exists()
+
+
+def _unreadable(settings: Settings) -> Iterator[str]:
+    for at, section in _sections(settings, ""):
+        for name in section.reads:
+            path = getattr(section, name)
+            try:
+                if path is not None:
+                    path.open("rb").close()
+            except OSError as error:
+                yield f"{at}.{name}: {path} cannot be read: {error.strerror}"
+
+
+def _undecodable(settings: Settings) -> list[str]:
+    from learnd.daemon.stream.decoding.decoder import SampleDecoder
+
+    try:
+        SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
+    except SettingsError as error:
+        return error.problems
+    return []
+
+
+def _sections(section: Section, key: str) -> Iterator[tuple[str, Section]]:
+    """Yield the sections of the settings that stand by themselves, each with its key."""
+    yield key, section
+    for name in type(section).model_fields:
+        value, at = getattr(section, name), f"{key}.{name}" if key else name
+        if isinstance(value, SourceChoice):
+            at = f"{at}.{value.name}"
+            value = value.settings
+        if isinstance(value, Section):
+            yield from _sections(value, at)
+
+
+def _missing(settings: Settings, columns: tuple[str, ...] | None, where: str) -> list[str]:
+    return missing_columns(settings.samples, columns, Path(where).name) if columns else []

@@ -1,0 +1,147 @@
+"""Windows of many columns against a reference: the population stability index and the Kolmogorov-Smirnov distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from learnd.daemon.drift.sequential import Level
+from learnd.daemon.drift.settings import DriftWatch
+from learnd.daemon.values import Arrays, Facts, Float32, Float64, Int64
+
+_QUANTILES = np.linspace(0, 1, 11)
+_CHANCE_INDEX = 49.0  # chi-squared of 11 degrees of freedom exceeds it once in a million times
+_CHANCE_DISTANCE = float(np.sqrt(np.log(2e6) / 2))
+_LEAST_ROWS = 0.5  # of a bin that nothing fell into, so that the logarithm is defined
+
+
+class DistributionWatch:
+    """Compares each full window with the reference, column by column, and reports a column when it rises a level."""
+
+    def __init__(self, settings: DriftWatch, names: Sequence[str]) -> None:
+        self._settings = settings
+        self._names = tuple(names)
+        self._rows: list[Float32] = []  # of the window, or of the reference while there is none
+        self._held = 0
+        self._reference: Float32 | None = None
+        self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: what was reported of each column and still holds
+
+    def scan(self, rows: Float32, counts: Any) -> list[tuple[int, Level, Facts]]:
+        """Take in rows (m, columns); `counts` are the samples up to each. Return sample, level and data of drifts.
+
+        A row that is not finite, as predictions may be, is in no distribution.
+        """
+        if not (finite := np.isfinite(rows)).all():
+            known = finite.all(axis=1)
+            rows, counts = rows[known], counts[known]
+        found: list[tuple[int, Level, Facts]] = []
+        start = 0
+        while start < len(rows):
+            taken = min(len(rows) - start, self._wanted - self._held)
+            self._rows.append(rows[start : start + taken].copy())
+            self._held += taken
+            start += taken
+            if self._held == self._wanted:
+                found += [(int(counts[start - 1]), level, data) for level, data in self._full()]
+        return found
+
+    def state(self) -> tuple[Arrays, Facts]:
+        arrays: Arrays = {"rows": self._gathered(), "levels": self._levels.copy()}
+        if self._reference is not None:
+            arrays["reference"] = self._reference.copy()
+        return arrays, {"names": list(self._names)}
+
+    def restore(self, arrays: Arrays, _facts: Facts) -> None:
+        self._rows, self._held = [arrays["rows"]], len(arrays["rows"])
+        self._reference = arrays.get("reference")
+        self._levels = np.array(arrays["levels"])
+
+    @property
+    def _wanted(self) -> int:
+        return self._settings.reference if self._reference is None else self._settings.window
+
+    def _full(self) -> list[tuple[Level, Facts]]:
+        rows = self._gathered()
+        self._rows, self._held = [], 0
+        if self._reference is None:
+            self._reference = binned(rows) if self._settings.detector == "psi" else np.sort(rows, axis=0)
+            return []
+        if self._settings.detector == "psi":
+            distances = stability_index(self._reference, rows)
+        else:
+            distances = kolmogorov_smirnov(self._reference, rows)
+        return self._reports(distances)
+
+    def _reports(self, distances: Float64) -> list[tuple[Level, Facts]]:
+        levels = np.searchsorted(self._thresholds(), distances, side="right")
+        if not (levels.any() or self._levels.any()):
+            return []
+        risen = levels > self._levels
+        self._levels = np.where(levels == 0, 0, np.maximum(levels, self._levels))
+        reports: list[tuple[Level, Facts]] = []
+        for number, level in ((1, "warning"), (2, "confirmed")):
+            if (columns := np.flatnonzero(risen & (levels == number))).size:
+                named = {self._names[column]: round(float(distances[column]), 4) for column in columns}
+                reports.append((level, {"columns": named}))  # type: ignore[arg-type]
+        if (risen & (levels == 2)).any() and self._settings.renew:
+            self._reference, self._levels = None, np.zeros_like(self._levels)
+        return reports
+
+    def _thresholds(self) -> Float64:
+        """Return the distances of a warning and of a confirmed drift: none that chance alone reaches in a short window.
+
+        Chance is what comes up in one of a million windows: of the index by its chi-squared distribution (Yurdakul,
+        Naranjo, Journal of Risk Model Validation 2020), of the other one by Smirnov's.
+        """
+        rows = 1 / self._settings.reference + 1 / self._settings.window
+        chance = _CHANCE_INDEX * rows if self._settings.detector == "psi" else _CHANCE_DISTANCE * np.sqrt(rows)
+        thresholds: Float64 = np.maximum(self._settings.thresholds, chance)
+        return thresholds
+
+    def _gathered(self) -> Float32:
+        return np.concatenate([np.zeros((0, len(self._names)), np.float32), *self._rows])
+
+
+def binned(rows: Float32) -> Float32:
+    """Return, of each column, the edges of its tenths and how many rows lie in each bin: (11 + 12, columns).
+
+    Bins are the tenths, what is up to the minimum, and what is above the maximum: other values than before count.
+    """
+    edges = np.quantile(rows, _QUANTILES, axis=0, method="lower").astype(np.float32)
+    return np.concatenate((edges, _counts(edges, rows).astype(np.float32)))
+
+
+def stability_index(reference: Float32, rows: Float32) -> Float64:
+    """Return the population stability index of each column: sum of (p - q) ln(p / q) over the bins of `binned`.
+
+    Siddiqi, Credit Risk Scorecards, 2006. Half a row stands for none, in both, so that the logarithm is defined.
+    """
+    edges, expected = reference[: len(_QUANTILES)], reference[len(_QUANTILES) :].astype(np.float64)
+    least = _LEAST_ROWS / len(rows)
+    p = np.maximum(_counts(edges, rows) / len(rows), least)
+    q = np.maximum(expected / expected.sum(axis=0), least)
+    index: Float64 = ((p - q) * np.log(p / q)).sum(axis=0)
+    return index
+
+
+def kolmogorov_smirnov(reference: Float32, rows: Float32) -> Float64:
+    """Return the largest distance between the distribution functions of each column; `reference` is sorted."""
+    distances = np.zeros(rows.shape[1])
+    for column in range(rows.shape[1]):
+        old, new = reference[:, column], np.sort(rows[:, column])
+        values = np.concatenate((old, new))
+        shares = [np.searchsorted(each, values, side="right") / len(each) for each in (old, new)]
+        distances[column] = np.abs(shares[0] - shares[1]).max()
+    return distances
+
+
+def _counts(edges: Float32, rows: Float32) -> Int64:
+    """Return how many rows lie in each bin, (edges + 1, columns)."""
+    above = np.packbits(np.ascontiguousarray(rows.T) > edges[:, :, None], axis=2)  # eight comparisons a byte
+    counts = np.bitwise_count(above).sum(axis=2, dtype=np.int64)
+    ends = np.full((1, rows.shape[1]), len(rows)), np.zeros((1, rows.shape[1]), np.int64)
+    beyond = np.concatenate((ends[0], counts, ends[1]))
+    within: Int64 = beyond[:-1] - beyond[1:]
+    return within

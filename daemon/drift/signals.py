@@ -1,0 +1,56 @@
+"""What detectors look at: columns with a row for each sample of a call, or for each update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learnd.daemon.values import Call, Float32, Float64, Report, SampleSpec, Task, TaskKind
+
+_MOST_COLUMNS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The signals of a call: `m` samples in `updates` updates. What is not finite counts in none of them."""
+
+    updates: int
+    error: Float64  # (m,) in [0, 1]; of a regression the absolute error
+    loss: Float64  # (updates,)
+    features: Float32  # (m, columns)
+    predictions: Float32  # (m, C)
+    labels: Float32  # (m, O)
+
+    @classmethod
+    def of(cls, task: Task, call: Call, report: Report) -> Signals:
+        """Return the signals of a call that has run, if it has any updates."""
+        outputs = report.outputs.reshape(call.samples, -1)
+        labels = call.y.reshape(call.samples, -1)
+        features = call.x.reshape(call.samples, -1)
+        loss = report.loss.astype(np.float64)
+        return cls(call.updates, errors(task, outputs, labels), loss, features, outputs, labels)
+
+
+def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
+    """Return the error of each prediction (m, C) for its label (m, O); NaN where the prediction is not finite."""
+    if task.kind == TaskKind.REGRESSION:
+        wrong = np.abs(outputs - labels).mean(axis=1, dtype=np.float64)
+    elif task.kind == TaskKind.CLASSES:
+        wrong = (outputs.argmax(axis=1) != labels[:, 0]).astype(np.float64)
+    else:
+        wrong = ((outputs > 0.5) != (labels > 0.5)).mean(axis=1, dtype=np.float64)
+    finite = np.isfinite(outputs)
+    return wrong if finite.all() else np.where(finite.all(axis=1), wrong, np.nan)
+
+
+def feature_names(spec: SampleSpec) -> tuple[str, ...]:
+    """Return a name for each column of the features."""
+    return tuple(column.name for column in spec.columns)
+
+
+def chosen_columns(names: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Return the indices of the columns to watch: those of the wanted features, or all; of very many, every so many."""
+    if wanted:
+        return [index for index, name in enumerate(names) if name in wanted or name.partition(".")[0] in wanted]
+    return list(range(0, len(names), -(-len(names) // _MOST_COLUMNS) or 1))

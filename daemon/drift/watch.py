@@ -1,0 +1,126 @@
+"""All that is watched for drift, sample by sample: what it finds is a function of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnd.daemon.drift.distribution import DistributionWatch
+from learnd.daemon.drift.sequential import SequentialWatch
+from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
+from learnd.daemon.drift.signals import Signals, chosen_columns, feature_names
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.values import Arrays, Event, Facts, Float64, SampleSpec, TaskKind
+
+_Watch: TypeAlias = SequentialWatch | DistributionWatch
+_BEGINNING = 1_000  # samples whose mean error is the scale of a regression's errors
+
+
+class Drift:
+    """Reports drifts as events, in the order of the samples; each once. All methods belong to the loop's thread."""
+
+    def __init__(self, settings: Sequence[DriftWatch], spec: SampleSpec) -> None:
+        self._settings = tuple(settings)
+        self._names = feature_names(spec)
+        self._columns = [chosen_columns(self._names, watch.columns) for watch in settings]
+        self._outputs = tuple(f"output {index}" for index in range(spec.task.outputs))
+        self._labels = tuple(f"label {index}" for index in range(spec.task.label_columns))
+        self._watches = [self._make(index) for index in range(len(self._settings))]
+        self._scale = _Scale() if spec.task.kind == TaskKind.REGRESSION else None
+
+    def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
+        """Take in some updates of a call, before which `samples` went through updates. Return the drifts in them."""
+        if not self._watches:
+            return []
+        rows_an_update = len(signals.error) // signals.updates
+        rows = slice(updates.start * rows_an_update, updates.stop * rows_an_update)
+        counts = samples + 1 + np.arange(rows.stop - rows.start)
+        error = signals.error[rows] if self._scale is None else self._scale.apply(signals.error[rows])
+        events = []
+        for watch, looking, columns in zip(self._settings, self._watches, self._columns, strict=True):
+            if isinstance(looking, DistributionWatch):
+                found = looking.scan(self._table(signals, watch, columns, rows), counts)
+            elif watch.watch == "error":
+                found = looking.scan(error, counts)
+            else:
+                found = looking.scan(signals.loss[updates], counts[rows_an_update - 1 :: rows_an_update])
+            for count, level, data in found:
+                described = {"signal": watch.watch, "level": level, "detector": watch.detector, **data}
+                events.append(Event("drift", count, described))
+        return sorted(events, key=lambda event: event.samples)
+
+    def state(self) -> tuple[Arrays, Facts]:
+        arrays: Arrays = {}
+        facts: Facts = {"watches": [watch.model_dump(mode="json") for watch in self._settings], "states": []}
+        for index, watch in enumerate(self._watches):
+            its_arrays, its_facts = watch.state()
+            arrays |= {f"{index}.{name}": array for name, array in its_arrays.items()}
+            facts["states"].append(its_facts)
+        if self._scale is not None:
+            arrays["scale"] = self._scale.array.copy()
+        return arrays, facts
+
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Go on from `state`. A watch whose settings have changed begins anew. Raises StateMismatchError."""
+        for index, (settings, watch) in enumerate(zip(self._settings, self._watches, strict=True)):
+            dumped = settings.model_dump(mode="json")
+            if dumped not in facts["watches"]:
+                continue
+            before = facts["watches"].index(dumped)
+            prefix = f"{before}."
+            mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            if mine.get("levels") is not None and len(mine["levels"]) != len(self._columns_of(index)):
+                raise StateMismatchError(
+                    f"drift state: {settings.watch} had {len(mine['levels'])} columns when the checkpoint was made and "
+                    f"has {len(self._columns_of(index))} now. Nothing was changed. Use the settings of that time."
+                )
+            watch.restore(mine, facts["states"][before])
+        if self._scale is not None and "scale" in arrays:
+            self._scale.array = np.array(arrays["scale"])
+
+    def _make(self, index: int) -> _Watch:
+        settings = self._settings[index]
+        if settings.detector in DISTRIBUTIONS:
+            return DistributionWatch(settings, self._columns_of(index))
+        return SequentialWatch(settings)
+
+    def _columns_of(self, index: int) -> tuple[str, ...]:
+        if self._settings[index].watch == "features":
+            return tuple(self._names[column] for column in self._columns[index])
+        return self._outputs if self._settings[index].watch == "predictions" else self._labels
+
+    def _table(self, signals: Signals, watch: DriftWatch, columns: list[int], rows: slice) -> NDArray[np.float32]:
+        if watch.watch == "features":
+            table = signals.features[rows]
+            return table if len(columns) == table.shape[1] else table[:, columns]
+        return signals.predictions[rows] if watch.watch == "predictions" else signals.labels[rows]
+
+
+class _Scale:
+    """Brings a regression's errors between 0 and 1: an error over itself plus the mean one of the beginning."""
+
+    def __init__(self) -> None:
+        self.array = np.zeros(2)  # sum, count
+
+    def apply(self, errors: Float64) -> Float64:
+        """Return the scaled errors; NaN for those of the beginning."""
+        missing = _BEGINNING - int(self.array[1])
+        if missing <= 0:
+            return _scaled(errors, self.array[0] / _BEGINNING)
+        finite = np.flatnonzero(np.isfinite(errors))[:missing]
+        total = running_sum(self.array[:1], errors[finite, None])[-1, 0]
+        self.array = np.array([total, self.array[1] + len(finite)])
+        scaled = np.full_like(errors, np.nan)
+        if len(finite) == missing:
+            rest = slice(int(finite[-1]) + 1, None)
+            scaled[rest] = _scaled(errors[rest], total / _BEGINNING)
+        return scaled
+
+
+def _scaled(errors: Float64, scale: float) -> Float64:
+    whole = errors + scale
+    return np.divide(errors, whole, out=np.zeros_like(errors), where=whole > 0)

@@ -1,1 +1,0 @@
-"""Drift: that the stream is no longer what it was, seen in errors, features, predictions and labels."""

@@ -1,0 +1,45 @@
+"""learnd: keeps a Keras model learning from a live stream.
+
+What a build function, a notebook or a test may rely on. Names that need TensorFlow are imported when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnd.daemon.config.file import load_settings
+    from learnd.daemon.errors import LearndError
+    from learnd.daemon.training.layers import RunningStandardization, TakeColumns
+    from learnd.daemon.values import Column, ColumnKind, SampleSpec
+
+_HOMES = {
+    "Column": "learnd.daemon.values",
+    "ColumnKind": "learnd.daemon.values",
+    "LearndError": "learnd.daemon.errors",
+    "RunningStandardization": "learnd.daemon.training.layers",
+    "SampleSpec": "learnd.daemon.values",
+    "TakeColumns": "learnd.daemon.training.layers",
+    "load_settings": "learnd.daemon.config.file",
+}
+
+__all__ = [
+    "Column",
+    "ColumnKind",
+    "LearndError",
+    "RunningStandardization",
+    "SampleSpec",
+    "TakeColumns",
+    "load_settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learnd' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

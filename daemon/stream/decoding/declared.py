@@ -1,0 +1,102 @@
+"""The fields that the settings declare, held against the columns or fields that there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from learnd.daemon.stream.decoding.fields import Path, field_path
+from learnd.daemon.stream.settings import SamplesSettings
+
+_MOST_NAMED = 20
+_DEEPEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A field, and the key of the settings that names it. One that is not needed has a default."""
+
+    key: str
+    field: str
+    path: Path
+    needed: bool = True
+
+
+def declared(samples: SamplesSettings) -> Iterator[Declared]:
+    """Yield each field that is read, in the order of the settings."""
+    for key, field, needed in _named(samples):
+        yield Declared(key, field, field_path(samples.format, field), needed)
+
+
+def missing_columns(samples: SamplesSettings, columns: Sequence[str], where: str) -> list[str]:
+    """Return a problem for each column that is needed and that `where` does not have; each begins with its key."""
+    return [_problem(field, "column", columns, where) for field in absent(samples, columns) if field.needed]
+
+
+def absent(samples: SamplesSettings, columns: Sequence[str]) -> list[Declared]:
+    """Return each declared field that is none of the columns, nor inside of one."""
+    return _without(declared(samples), lambda path: path[0] in columns)
+
+
+def missing_fields(samples: SamplesSettings, record: bytes, where: str) -> list[str]:
+    """Return a problem for each field that is needed and that a JSON object lacks; none for what is no object."""
+    try:
+        found = msgspec.json.decode(record)
+    except (ValueError, RecursionError):
+        return []
+    if samples.format != "json" or not isinstance(found, Mapping):
+        return []
+    names = list(_names(found, "", 1))
+    fields = _without(declared(samples), lambda path: _is_in(found, path))
+    return [_problem(field, "field", names, where) for field in fields if field.needed]
+
+
+def _named(samples: SamplesSettings) -> Iterator[tuple[str, str, bool]]:
+    for name, feature in samples.features.items():
+        yield f"samples.features.{name}", feature.field or name, feature.default is None
+    if samples.label.field is not None:
+        yield "samples.label", samples.label.field, True
+    else:
+        for label in samples.label.labels or ():
+            yield "samples.label.labels", label, True
+    if samples.weight is not None:
+        yield "samples.weight", samples.weight, True
+    if samples.key is not None:
+        yield "samples.key", samples.key, True
+    if samples.event_time is not None:
+        yield "samples.event_time", samples.event_time.field, True
+
+
+def _without(fields: Iterable[Declared], there: Callable[[Path], bool]) -> list[Declared]:
+    return [field for field in fields if not there(field.path)]
+
+
+def _is_in(record: Any, path: Path) -> bool:
+    for step in path:
+        if not isinstance(record, Mapping) or step not in record:
+            return False
+        record = record[step]
+    return True
+
+
+def _names(record: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
+    """Yield the names of the fields, those inside of objects by their path."""
+    for name, value in record.items():
+        path = prefix + name.replace(".", "\\.")
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from _names(value, f"{path}.", depth + 1)
+        else:
+            yield path
+
+
+def _problem(missing: Declared, noun: str, names: Sequence[str], where: str) -> str:
+    by_lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(missing.field.lower(), by_lower, n=1, cutoff=0.6)
+    meant = f": did you mean {by_lower[close[0]]!r}?" if close else ""
+    there = ", ".join(islice(names, _MOST_NAMED)) + (", …" if len(names) > _MOST_NAMED else "")
+    return f"{missing.key}: {where} has no {noun} {missing.field!r}{meant}; there are {there or 'none'}"

@@ -1,0 +1,302 @@
+"""Records to samples: arrays that TensorFlow may see, and a rejection with its reason for each bad record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from typing import Any
+
+import msgspec
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from learnd.daemon.stream.decoding.columns import (
+    BooleanReader,
+    ColumnReader,
+    CyclicReader,
+    HashReader,
+    LabelsReader,
+    ListedReader,
+    NumberReader,
+    TimeReader,
+    Values,
+    VectorReader,
+    WeightReader,
+    canonical,
+    finite_as_float32,
+    listed,
+    texts,
+)
+from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
+from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
+from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
+from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.holdout import HoldoutRule
+from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
+from learnd.daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A field, and the columns of the table that its reader fills."""
+
+    name: str
+    path: Path
+    reader: ColumnReader
+    columns: slice
+
+
+class SampleDecoder:
+    """Decodes and checks records, a batch at a time. A `learnd.daemon.contracts.Decoder`.
+
+    What becomes of a record depends on the record alone, never on those around it.
+    """
+
+    def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
+        """Raises SettingsError where the fields cannot be read together."""
+        self._settings = settings
+        self._spec = spec
+        self._holdout = holdout
+        self._uses = _uses(settings, spec)
+        self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
+        self._weighted = settings.weight is not None
+        self._timed = settings.event_time is not None
+        self._key = None if settings.key is None else field_path(settings.format, settings.key)
+        self._key_name = settings.key or ""
+        self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
+
+    def decode(self, batch: RecordBatch) -> Block:
+        """Return the samples of a batch, and a rejection for each record that is none. Never raises on a record."""
+        defects: Defects = dict(batch.defects or {})
+        rows = self._parser.parse(batch, defects)
+        parsed = _without(len(batch), defects)
+        table = self._table(rows, len(parsed))
+        keys = self._keys(rows, batch, parsed)
+        finite = finite_as_float32(table)
+        keyed = self._keyed(keys)
+        if not (finite.all() and keyed.all()):
+            found = dict(chain(self._without_key(rows, keyed), self._unusable(rows, finite)))
+            defects |= {int(parsed[row]): what for row, what in found.items()}
+            usable = np.logical_and.reduce(finite, axis=1) & keyed
+            table, parsed = table[usable], parsed[usable]
+            keys = None if keys is None else list(compress(keys, usable))
+        return self._block(batch, table, parsed, self._kinds(batch, parsed, keys, defects), defects)
+
+    def missing_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return a problem of the settings for each declared column that a header lacks; log those with a default."""
+        defaulted = [field.field for field in absent(self._settings, columns) if not field.needed]
+        if defaulted:
+            log.warning("columns.missing", columns=defaulted, consequence="their default stands in for every record")
+        return missing_columns(self._settings, columns, "the source")
+
+    def missing_fields(self, record: bytes) -> list[str]:
+        """Return a problem of the settings for each declared field that a record lacks, as far as it can be told."""
+        return missing_fields(self._settings, record, "the source")
+
+    def _table(self, rows: Rows, count: int) -> Float64:
+        """Return (count, columns): features, label, then weight and event time where they are declared."""
+        table = np.empty((count, self._uses[-1].columns.stop))
+        for use in self._uses:
+            table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
+        return table
+
+    def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
+        """Yield each parsed row that cannot be a sample, and what is wrong with the first of its bad fields."""
+        columns = [_as_list(rows.column(use.path, use.reader.from_text)) for use in self._uses]
+        bad = np.flatnonzero(~np.logical_and.reduce(finite, axis=1))
+        first = self._use_of_column[np.argmin(finite[bad], axis=1)]
+        for row, number in zip(bad.tolist(), first.tolist(), strict=True):
+            yield row, _value_defect(rows, row, self._uses[number], columns[number][row])
+
+    def _keys(self, rows: Rows, batch: RecordBatch, parsed: Int64) -> Sequence[str | bytes | None] | None:
+        """Return the key of each parsed row: of its declared field, or else the record's own."""
+        if self._holdout is None or not self._holdout.by_key:
+            return None
+        if self._key is not None:
+            return list(map(canonical, rows.column(self._key, texts)))
+        return None if batch.keys is None else [batch.keys[index] for index in parsed]
+
+    def _keyed(self, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
+        """Return whether each parsed row has the key that it needs: (1,) true where none needs one.
+
+        A record's own key may be missing: it then goes by its position. A field that is declared may not.
+        """
+        if self._key is None or keys is None:
+            return np.ones(1, np.bool_)
+        return np.fromiter((key is not None for key in keys), np.bool_, len(keys))
+
+    def _without_key(self, rows: Rows, keyed: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
+        """Yield each parsed row without its key, and whether the field is missing, or holds nothing that is one."""
+        if self._key is None:
+            return
+        values = rows.column(self._key, texts)
+        for row in np.flatnonzero(~keyed).tolist():
+            if not rows.has(row, self._key):
+                yield row, defect(Reason.MISSING, f"{self._key_name}: missing, and the holdout goes by it")
+            elif values[row] is None:
+                yield row, defect(Reason.NULL, f"{self._key_name}: null, and the holdout goes by it")
+            else:
+                yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
+
+    def _kinds(
+        self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
+    ) -> NDArray[np.uint8]:
+        kinds = np.full(len(batch), Kind.TRAIN, np.uint8)
+        kinds[list(defects)] = Kind.REJECT
+        if self._holdout is not None:
+            held = self._holdout.held_out(batch.partition, _starts(batch)[samples], keys)
+            kinds[samples[held]] = Kind.HOLD_OUT
+        return kinds
+
+    def _block(
+        self, batch: RecordBatch, table: Float64, samples: Int64, kinds: NDArray[np.uint8], defects: Defects
+    ) -> Block:
+        width, labels = self._spec.width, self._spec.task.label_columns
+        weight = table[:, width + labels] if self._weighted else np.ones(len(table))
+        event_time_s: Float64 | None
+        if self._timed:
+            event_time_s = table[:, -1].copy()
+        else:
+            event_time_s = None if batch.timestamps_s is None else batch.timestamps_s[samples]
+        return Block(
+            partition=batch.partition,
+            start=batch.start,
+            ends=batch.ends,
+            kinds=kinds,
+            x=table[:, :width].astype(np.float32),
+            y=table[:, width : width + labels].astype(np.float32),
+            weight=weight.astype(np.float32),
+            event_time_s=event_time_s,
+            rejections=tuple(_rejection(batch, index, found) for index, found in sorted(defects.items())),
+            note=batch.note,
+            keys=batch.keys,
+        )
+
+
+def _as_list(values: Values) -> Sequence[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def _value_defect(rows: Rows, row: int, use: Use, value: Any) -> Defect:
+    if value is None and not rows.has(row, use.path):
+        return defect(Reason.MISSING, f"{use.name}: missing")
+    return use.reader.defect(use.name, value)
+
+
+def _without(count: int, defects: Mapping[int, Defect]) -> Int64:
+    """Return the indices of the records that have no defect."""
+    if not defects:
+        return np.arange(count)
+    sound = np.ones(count, np.bool_)
+    sound[list(defects)] = False
+    return np.flatnonzero(sound)
+
+
+def _starts(batch: RecordBatch) -> Int64:
+    """Return (n,) the position of each record."""
+    return np.concatenate((np.array([batch.start], np.int64), batch.ends[:-1]))
+
+
+def _rejection(batch: RecordBatch, index: int, found: Defect) -> Rejection:
+    return Rejection(
+        partition=batch.partition,
+        start=batch.start if index == 0 else int(batch.ends[index - 1]),
+        end=int(batch.ends[index]),
+        defect=found,
+        value=_payload(batch.values[index]),
+        key=batch.keys[index] if batch.keys is not None else None,
+        headers=batch.headers[index] if batch.headers is not None else (),
+        timestamp_s=float(batch.timestamps_s[index]) if batch.timestamps_s is not None else None,
+    )
+
+
+def _payload(value: bytes | Mapping[str, Any]) -> bytes:
+    """Return what a dead letter holds: the bytes as they came, or JSON of a columnar row."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return msgspec.json.encode(value, enc_hook=str)
+    except (TypeError, ValueError, RecursionError):
+        return msgspec.json.encode({shown(name): shown(part) for name, part in value.items()})
+
+
+def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *, key_needed: bool) -> Parser:
+    needed = [Field(use.name, use.path, use.reader.json_type, use.reader.default is not None) for use in uses]
+    if key is not None:
+        needed.append(Field(settings.key or "", key, Any, optional=not key_needed))
+    fields = merged(needed)
+    forbid_extra = settings.extra_fields == "reject"
+    if settings.format == "json":
+        return JsonParser(fields, forbid_extra=forbid_extra)
+    if settings.format == "csv":
+        return CsvParser(fields, settings.delimiter, forbid_extra=forbid_extra)
+    mappings = MappingParser(fields, forbid_extra=forbid_extra)
+    if settings.format == "avro":
+        return MessageParser(AvroDecoder(settings.schema_file), mappings)
+    if settings.format == "tf_example":
+        return MessageParser(ExampleDecoder(fields), mappings)
+    return mappings
+
+
+def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
+    """Return what is read, in the order of the table: features, label, weight, event time."""
+    uses = []
+    start = 0
+    for name, reader in _readers(settings, spec):
+        uses.append(Use(name, field_path(settings.format, name), reader, slice(start, start + reader.width)))
+        start += reader.width
+    return tuple(uses)
+
+
+def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
+    for name, feature in settings.features.items():
+        yield feature.field or name, _feature_reader(feature)
+    yield from _label_readers(settings, spec)
+    if settings.weight is not None:
+        yield settings.weight, WeightReader()
+    if settings.event_time is not None:
+        yield settings.event_time.field, TimeReader(settings.event_time.unit)
+
+
+def _feature_reader(feature: FeatureSettings) -> ColumnReader:
+    default: Any = feature.default
+    if feature.hash is not None:
+        return HashReader(feature.hash, default)
+    if feature.values is not None:
+        other = feature.unknown == "other"
+        indices = listed(feature.values, first=1 if other else 0)
+        return ListedReader(indices, Reason.UNKNOWN_VALUE, default=default, **({"other": 0.0} if other else {}))
+    if feature.vector is not None:
+        return VectorReader(feature.vector, default)
+    if feature.timestamp is not None:
+        return CyclicReader(feature.unit, feature.timestamp)
+    if feature.type == "boolean":
+        return BooleanReader(Reason.WRONG_TYPE, default)
+    return NumberReader(whole=feature.type == "integer", default=default)
+
+
+def _label_readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
+    label, kind = settings.label, spec.task.kind
+    if kind == TaskKind.MULTI_LABEL:
+        if label.field is None:
+            for name in spec.task.names:
+                yield name, BooleanReader(Reason.UNKNOWN_LABEL)
+        else:
+            yield label.field, LabelsReader(spec.task.names)
+        return
+    field = label.field or ""
+    if kind == TaskKind.BINARY:
+        if label.values is None:
+            yield field, BooleanReader(Reason.UNKNOWN_LABEL)
+        else:
+            yield field, ListedReader(listed(label.values), Reason.UNKNOWN_LABEL)
+    elif kind == TaskKind.CLASSES:
+        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
+        yield field, ListedReader(listed(classes), Reason.UNKNOWN_LABEL)
+    else:
+        yield field, NumberReader() if label.size == 1 else VectorReader(label.size)

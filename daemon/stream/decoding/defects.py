@@ -1,0 +1,47 @@
+"""Why a record is rejected: the words of the metric's label `reason`, and how a bad value is shown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from learnd.daemon.values import Defect
+
+_MOST_SHOWN = 60  # characters of a bad value
+
+
+class Reason(StrEnum):
+    """What decoding finds wrong. Sources add words of their own, such as a line over the limit."""
+
+    BAD_ENCODING = "bad_encoding"  # not UTF-8
+    BAD_JSON = "bad_json"  # not JSON, cut off, followed by something, or nested too deep
+    BAD_CSV = "bad_csv"  # a quote that is not closed
+    BAD_AVRO = "bad_avro"  # bytes that are no value of their schema
+    BAD_EXAMPLE = "bad_example"  # bytes that are no tf.train.Example
+    UNKNOWN_SCHEMA = "unknown_schema"  # the registry knows no Avro schema of that number
+    SCHEMA_MISMATCH = "schema_mismatch"  # written by a schema that does not resolve to the one it is to be read by
+    NOT_AN_OBJECT = "not_an_object"  # JSON, but a list or a bare value
+    WRONG_COLUMN_COUNT = "wrong_column_count"  # a CSV row with more or fewer cells than the header
+    MISSING = "missing"  # a field that is needed is not there
+    NULL = "null"  # it is there, but null, or empty in CSV
+    EXTRA = "extra"  # there is a field that the settings do not name
+    WRONG_TYPE = "wrong_type"  # text for a number, a fraction for a whole number, ...
+    WRONG_LENGTH = "wrong_length"  # a vector of another length
+    NOT_FINITE = "not_finite"  # NaN or infinite
+    OVERFLOW = "overflow"  # finite, but not as float32
+    OUT_OF_RANGE = "out_of_range"  # a negative weight, a time outside the years 1 to 9999
+    UNKNOWN_VALUE = "unknown_value"  # a category that is not listed, where that is not allowed
+    UNKNOWN_LABEL = "unknown_label"  # a label that is none of the task's
+
+
+def defect(reason: Reason, detail: str) -> Defect:
+    return Defect(str(reason), detail)
+
+
+def shown(value: Any) -> str:
+    """Return a bad value as it may stand in a log line. Never raises."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"

@@ -1,0 +1,193 @@
+"""Messages that are decoded one by one to mappings: Avro and `tf.train.Example`."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any, get_args, get_origin
+
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.stream.decoding.defects import Reason, defect
+from learnd.daemon.stream.decoding.fields import Field, Path
+from learnd.daemon.stream.decoding.parsing import Defects, MappingParser, Rows
+from learnd.daemon.values import Defect, RecordBatch
+
+Schemas = Mapping[int, tuple[str, ...]]
+_ADDRESS = re.compile("<[^<>]* at 0x[0-9a-f]+>")
+_NUMBERED = 5  # bytes before a value whose schema goes by a number: a zero, and the number
+
+
+class MessageParser:
+    """A message a record, decoded to a mapping. `decode` returns what is wrong with a message that is none."""
+
+    def __init__(self, decode: Callable[[bytes, Schemas | None], Any], mappings: MappingParser) -> None:
+        self._decode = decode
+        self._mappings = mappings
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        found: list[Mapping[str, Any]] = [{}] * len(batch)
+        values: Sequence[Any] = batch.values
+        for index, value in enumerate(values):
+            if index not in defects:
+                decoded = self._decode(value, batch.schemas)
+                if isinstance(decoded, Defect):
+                    defects[index] = decoded
+                else:
+                    found[index] = decoded
+        return self._mappings.parse(replace(batch, values=found), defects)
+
+
+class AvroDecoder:
+    """Avro, by the schema of a file; or by those that values name, resolved to the one of the file, if there is one.
+
+    See https://avro.apache.org/docs/1.12.0/specification/ (schema resolution), and for the five bytes before a value
+    https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/ (wire format).
+    """
+
+    def __init__(self, schema_file: FilePath | None) -> None:
+        """Raises SettingsError where the file cannot be read, or holds no schema."""
+        self._reader = None if schema_file is None else _schema_of(schema_file)
+        self._writers: dict[tuple[str, ...], Any] = {}
+
+    def __call__(self, value: bytes, schemas: Schemas | None) -> Any:
+        """Return what the value holds, which should be a record; or what is wrong with it. Never raises."""
+        if schemas is None:
+            return self._read(value, 0, self._reader, None)
+        if len(value) < _NUMBERED or value[0] != 0:
+            return defect(Reason.BAD_AVRO, "it does not begin with a zero and the number of its schema")
+        number = int.from_bytes(value[1:_NUMBERED], "big")
+        if number not in schemas:
+            return defect(Reason.UNKNOWN_SCHEMA, f"the schema {number} is not known")
+        writer = self._writer(schemas[number])
+        if isinstance(writer, Exception):
+            return defect(Reason.UNKNOWN_SCHEMA, f"the schema {number} is no Avro schema: {writer}")
+        return self._read(value, _NUMBERED, writer, self._reader)
+
+    def _writer(self, texts: tuple[str, ...]) -> Any:
+        """Return the schema of these texts, the last of which builds on those before it; or why it is none."""
+        if texts not in self._writers:
+            try:
+                named: dict[str, Any] = {}
+                self._writers[texts] = [_parsed(json.loads(text), named) for text in texts][-1]
+            except Exception as error:  # noqa: BLE001  (fastavro has no one root of errors)
+                self._writers[texts] = error
+        return self._writers[texts]
+
+    def _read(self, value: bytes, start: int, writer: Any, reader: Any) -> Any:
+        import fastavro
+        from fastavro.read import SchemaResolutionError
+
+        stream = io.BytesIO(value)
+        stream.seek(start)
+        try:
+            decoded = fastavro.schemaless_reader(stream, writer, reader)
+        except SchemaResolutionError as error:
+            return defect(
+                Reason.SCHEMA_MISMATCH, f"its schema does not resolve to that of samples.schema_file: {error}"
+            )
+        except Exception as error:  # noqa: BLE001  (bytes of any kind make fastavro raise errors of any kind)
+            told = _ADDRESS.sub("the value", str(error))  # the same words in each process
+            return defect(Reason.BAD_AVRO, f"not a value of its schema: {type(error).__name__}: {told}")
+        if rest := len(value) - stream.tell():
+            return defect(Reason.BAD_AVRO, f"{rest} bytes follow the value")
+        return decoded
+
+
+def _schema_of(file: FilePath) -> Any:
+    try:
+        return _parsed(json.loads(file.read_bytes()), {})
+    except OSError as error:
+        raise SettingsError([f"samples.schema_file: {file} cannot be read: {error.strerror}"]) from error
+    except Exception as error:
+        raise SettingsError([f"samples.schema_file: {file} holds no Avro schema: {error}"]) from error
+
+
+def _parsed(schema: Any, named: dict[str, Any]) -> Any:
+    import fastavro
+
+    return fastavro.parse_schema(schema, named_schemas=named)
+
+
+class ExampleDecoder:
+    """`tf.train.Example`: named lists of numbers or bytes. A field that is read as a single value has one in its list.
+
+    See tensorflow/core/example/feature.proto.
+    """
+
+    def __init__(self, fields: Mapping[Path, Field]) -> None:
+        self._parse = _example_type().FromString
+        self._is_list = {path[0]: _takes_list(field.json_type) for path, field in fields.items()}
+
+    def __call__(self, value: bytes, _schemas: Schemas | None) -> Any:
+        """Return a value for each feature, or what is wrong with the message. Never raises."""
+        from google.protobuf.message import DecodeError
+
+        try:
+            features = self._parse(value).features.feature
+        except DecodeError as error:
+            return defect(Reason.BAD_EXAMPLE, f"not a tf.train.Example: {error}")
+        return {name: self._value(name, feature) for name, feature in features.items()}
+
+    def _value(self, name: str, feature: Any) -> Any:
+        kind = feature.WhichOneof("kind")
+        if kind is None:
+            return None
+        values = list(getattr(feature, kind).value)
+        if kind == "bytes_list":
+            values = list(map(_text, values))
+        if self._is_list.get(name):
+            return values
+        return values[0] if len(values) == 1 else values or None
+
+
+def _takes_list(json_type: Any) -> bool:
+    """Return whether a field is decoded to a list: `list[float]`, or the same with limits to its length."""
+    return any(get_origin(part) is list for part in (json_type, *get_args(json_type)))
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _example_type() -> Any:
+    """Return the message type, made without TensorFlow, and in a pool of its own, so that both can be loaded."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="learnd/example.proto", package="learnd", syntax="proto3")
+
+    def message(name: str, *fields: tuple[str, int, int, str | None], repeated: bool = False) -> Any:
+        made = file.message_type.add(name=name)
+        for field, number, kind, type_name in fields:
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            made.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
+        return made
+
+    message("BytesList", ("value", 1, kinds.TYPE_BYTES, None), repeated=True)
+    message("FloatList", ("value", 1, kinds.TYPE_FLOAT, None), repeated=True)
+    message("Int64List", ("value", 1, kinds.TYPE_INT64, None), repeated=True)
+    lists = ("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")
+    feature = message(
+        "Feature", *((name, at, kinds.TYPE_MESSAGE, f".learnd.{of}") for at, (name, of) in enumerate(lists, 1))
+    )
+    feature.oneof_decl.add(name="kind")
+    for field in feature.field:
+        field.oneof_index = 0
+    features = message("Features", ("feature", 1, kinds.TYPE_MESSAGE, ".learnd.Features.FeatureEntry"), repeated=True)
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    entry.field.add(
+        name="value", number=2, type=kinds.TYPE_MESSAGE, label=kinds.LABEL_OPTIONAL, type_name=".learnd.Feature"
+    )
+    message("Example", ("features", 1, kinds.TYPE_MESSAGE, ".learnd.Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("learnd.Example"))

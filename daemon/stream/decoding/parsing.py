@@ -1,0 +1,252 @@
+"""Records of one format to rows whose fields can be read as columns. A broken record leaves a defect, and no row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import chain
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from learnd.daemon.errors import not_utf8
+from learnd.daemon.stream.decoding.columns import BOOLEAN, FromText, Values
+from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.fields import Field, Path, RowType
+from learnd.daemon.values import Defect, Float64, RecordBatch
+
+Defects = dict[int, Defect]
+
+
+class Rows(Protocol):
+    """The records of a batch that could be parsed."""
+
+    def column(self, path: Path, from_text: FromText) -> Values:
+        """Return the values of a field, None where it is null or missing. The cells of CSV go through `from_text`."""
+
+    def has(self, row: int, path: Path) -> bool:
+        """Return whether a field whose value is None is there at all."""
+
+
+class Parser(Protocol):
+    """Cuts the records of one format into fields."""
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        """Parse the records that have no defect yet, and add those found. Never raises on a record."""
+
+
+class JsonRows:
+    """Rows as structs."""
+
+    def __init__(self, structs: Sequence[msgspec.Struct], row_type: RowType, numbers: Mapping[Path, Float64]) -> None:
+        self._structs = structs
+        self._row_type = row_type
+        self._numbers = numbers
+
+    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON is typed as it stands)
+        if path in self._numbers:
+            return self._numbers[path]
+        values: list[Any] = list(map(self._row_type.getter([path]), self._structs))
+        return values
+
+    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
+        return True  # a missing field is a defect found while parsing
+
+
+class JsonParser:
+    """A JSON object a record, decoded straight into the fields that are read, with their types checked."""
+
+    def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
+        self._row_type = RowType.of(fields.values(), forbid_extra=forbid_extra)
+        self._decode: Callable[[bytes], msgspec.Struct] = msgspec.json.Decoder(self._row_type.struct).decode
+        numeric = [path for path, f in fields.items() if f.json_type in (float, BOOLEAN) and not f.optional]
+        self._together = numeric if len(numeric) > 1 else []
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        structs = self._structs(batch, defects)
+        return JsonRows(structs, self._row_type, self._numbers(structs))
+
+    def _numbers(self, structs: Sequence[msgspec.Struct]) -> dict[Path, Float64]:
+        """Return the columns of numbers and booleans, read together: that is quicker than one by one."""
+        if not self._together:
+            return {}
+        values = chain.from_iterable(map(self._row_type.tuple_getter(self._together), structs))
+        shape = len(structs), len(self._together)
+        table = np.fromiter(values, np.float64, shape[0] * shape[1]).reshape(shape)
+        return dict(zip(self._together, table.T, strict=True))
+
+    def _structs(self, batch: RecordBatch, defects: Defects) -> list[msgspec.Struct]:
+        values: Sequence[Any] = batch.values
+        if not defects:
+            try:
+                return list(map(self._decode, values))
+            except (ValueError, RecursionError):
+                pass  # the loop below finds which
+        structs = []
+        for index, value in enumerate(values):
+            if index not in defects:
+                try:
+                    structs.append(self._decode(value))
+                except (ValueError, RecursionError) as error:
+                    defects[index] = _json_defect(value, error)
+        return structs
+
+
+# What msgspec says when a value is not of its type, and what we call it. The first that is found counts.
+_VALIDATION_REASONS = (
+    ("missing required field", Reason.MISSING),
+    ("unknown field", Reason.EXTRA),
+    ("got `null`", Reason.NULL),
+    ("out of range", Reason.OVERFLOW),
+    ("of length", Reason.WRONG_LENGTH),
+)
+
+
+def _json_defect(value: bytes, error: Exception) -> Defect:
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        if text.startswith("Expected `object`, got") and " - at " not in text:
+            return defect(Reason.NOT_AN_OBJECT, text)
+        reason = next((reason for words, reason in _VALIDATION_REASONS if words in text), Reason.WRONG_TYPE)
+        return defect(reason, text)
+    if isinstance(error, RecursionError):
+        return defect(Reason.BAD_JSON, "nested too deep")
+    if b"\0" in value[:2]:  # a character of ASCII in UTF-16
+        return defect(Reason.BAD_ENCODING, str(not_utf8(value)))
+    return _encoding_defect(value) or defect(Reason.BAD_JSON, text)
+
+
+def _encoding_defect(value: bytes) -> Defect | None:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return defect(Reason.BAD_ENCODING, f"not UTF-8 at byte {error.start}: {shown(value[error.start : error.end])}")
+    return None
+
+
+class CsvRows:
+    """Rows as columns of cells."""
+
+    def __init__(self, columns: Mapping[str, Sequence[str]], count: int) -> None:
+        self._columns = columns
+        self._count = count
+
+    def column(self, path: Path, from_text: FromText) -> Values:
+        cells = self._columns.get(path[0])
+        return [None] * self._count if cells is None else from_text(cells)
+
+    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
+        return path[0] in self._columns
+
+
+class CsvParser:
+    """A row of cells a record, under the header of its file."""
+
+    def __init__(self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool) -> None:
+        self._known = {path[0] for path in fields}
+        self._delimiter = delimiter
+        self._forbid_extra = forbid_extra
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        header = batch.columns or ()
+        if self._forbid_extra and (extra := sorted(set(header) - self._known)):
+            found = defect(Reason.EXTRA, f"the header has columns that the settings do not name: {shown(extra)}")
+            defects.update({index: found for index in range(len(batch)) if index not in defects})
+        values: Sequence[Any] = batch.values
+        if not defects and (columns := self._plain_columns(values, len(header))) is not None:
+            return CsvRows(dict(zip(header, columns, strict=True)), len(values))
+        rows = list(self._rows(values, len(header), defects))
+        cells: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
+
+    def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
+        """Split rows without quotes in one go, into a list for each column; None where some row needs a closer look.
+
+        The end of each row but the last is made a cell of its own, and has to be found where it belongs.
+        """
+        try:
+            text = b"\n".join(values).decode()
+        except UnicodeDecodeError:
+            return None
+        if '"' in text or "\r" in text or text.count("\n") != len(values) - 1:
+            return None
+        cells = text.replace("\n", f"{self._delimiter}\n{self._delimiter}").split(self._delimiter)
+        stride = width + 1
+        if len(cells) != len(values) * stride - 1 or cells[width::stride] != ["\n"] * (len(values) - 1):
+            return None
+        return [cells[column::stride] for column in range(width)]
+
+    def _rows(self, values: Sequence[bytes], width: int, defects: Defects) -> Iterator[list[str]]:
+        for index, value in enumerate(values):
+            if index not in defects:
+                row = self._row(value, width)
+                if isinstance(row, Defect):
+                    defects[index] = row
+                else:
+                    yield row
+
+    def _row(self, value: bytes, width: int) -> list[str] | Defect:
+        if found := _encoding_defect(value):
+            return found
+        text = value.decode().rstrip("\r\n")
+        try:
+            row = _quoted_row(text, self._delimiter) if '"' in text else text.split(self._delimiter)
+        except csv.Error as error:
+            return defect(Reason.BAD_CSV, str(error))
+        if len(row) != width:
+            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row {len(row)}")
+        return row
+
+
+def _quoted_row(text: str, delimiter: str) -> list[str]:
+    """Raises csv.Error where a quote is not closed, or the text is more than one row."""
+    first, *more = csv.reader([text], delimiter=delimiter, strict=True)
+    if more:
+        raise csv.Error("more than one row")
+    return first
+
+
+class MappingRows:
+    """Rows as mappings."""
+
+    def __init__(self, mappings: Sequence[Mapping[str, Any]]) -> None:
+        self._mappings = mappings
+
+    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002
+        if len(path) == 1:
+            return [mapping.get(path[0]) for mapping in self._mappings]
+        return [reduce(_inside, path, mapping) for mapping in self._mappings]
+
+    def has(self, row: int, path: Path) -> bool:
+        holder = reduce(_inside, path[:-1], self._mappings[row])
+        return isinstance(holder, Mapping) and path[-1] in holder
+
+
+def _inside(value: Any, step: str) -> Any:
+    return value.get(step) if isinstance(value, Mapping) else None
+
+
+class MappingParser:
+    """A mapping a record, from a columnar file."""
+
+    def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
+        self._known = {path[0] for path in fields}
+        self._forbid_extra = forbid_extra
+
+    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
+        values: Sequence[Any] = batch.values
+        for index, value in enumerate(values):
+            if index not in defects and (found := self._defect(value)):
+                defects[index] = found
+        return MappingRows([value for index, value in enumerate(values) if index not in defects])
+
+    def _defect(self, value: Any) -> Defect | None:
+        if not isinstance(value, Mapping):
+            return defect(Reason.NOT_AN_OBJECT, f"expected a row, got {shown(value)}")
+        if self._forbid_extra and not value.keys() <= self._known:
+            return defect(
+                Reason.EXTRA, f"columns that the settings do not name: {shown(sorted(value.keys() - self._known))}"
+            )
+        return None

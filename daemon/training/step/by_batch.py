@@ -1,0 +1,94 @@
+"""One update a Python call, by the model's own `train_step`: for models that override it.
+
+Some hundred updates a second. The prediction is a pass of its own, the verdict looks at the loss and every
+variable afterwards, and an update that is not finite is undone from a copy taken before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from learnd.daemon.errors import ModelError
+from learnd.daemon.training.step.fused import Results
+from learnd.daemon.training.step.parts import Parts
+
+
+class TrainOnBatch:
+    """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
+
+    def __init__(self, parts: Parts, times: Mapping[int, float]) -> None:
+        """`times` scales the steps of variables, by their ids. Raises ModelError for a `compile` of its own making."""
+        try:
+            parts.model.compile(optimizer=parts.optimizer, loss=parts.loss, jit_compile=False)
+        except TypeError as error:
+            raise ModelError(
+                f"step: train_on_batch: compile() of the model does not take optimizer, loss and jit_compile, as that "
+                f"of keras.Model does: {error}. Nothing was trained. Let it take them, and pass them on."
+            ) from error
+        self._model, self._optimizer = parts.model, parts.optimizer
+        self._metrics, self._guard = parts.metrics, parts.guard
+        self._infer = parts.infer
+        self._times = times
+
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
+        outputs, figures = [], []
+        before = [(variable, np.array(variable.value.numpy())) for variable in self._written()]
+        for k in range(updates):
+            self._optimizer.learning_rate.assign(rates[k])
+            outputs.append(self._infer(x[k]).numpy())
+            figures.append(self._update(x[k], y[k], weight[k]))
+            if figures[-1][-1] == 0:
+                for metric in self._metrics:
+                    metric.update_state(y[k], outputs[-1], weight[k])
+        self._optimizer.learning_rate.assign(rates[updates])
+        return Results(np.array(outputs, np.float32), np.array(figures, np.float32), before)
+
+    @property
+    def traces(self) -> int:
+        return 0  # Keras compiles its own
+
+    def _written(self) -> list[Any]:
+        metrics = [variable for metric in self._metrics for variable in metric.variables]
+        guard = [] if self._guard is None else self._guard.variables
+        return [*self._model.variables, *self._optimizer.variables, *metrics, *guard]
+
+    def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
+        variables = [*self._model.variables, *self._optimizer.variables]
+        before = [np.array(variable.value.numpy()) for variable in variables]
+        loss = self._loss(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True))
+        verdict = self._verdict(loss, all(_finite(variable) for variable in variables))
+        if verdict != 0:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+        elif self._times:
+            for variable, value in zip(variables, before, strict=True):
+                if (times := self._times.get(id(variable))) is not None:
+                    variable.assign(value + np.float32(times) * (variable.value - value))
+        return loss, float("nan"), verdict
+
+    def _loss(self, results: Mapping[str, Any]) -> float:
+        if "loss" not in results:
+            raise ModelError(
+                f"step: train_on_batch: train_step() of the model returns {', '.join(results) or 'nothing'}, and no "
+                "loss, which the guard and the metrics need. This call is in the journal and trains at the next start. "
+                "Let it return {'loss': ...}."
+            )
+        return float(results["loss"])
+
+    def _verdict(self, loss: float, finite: bool) -> float:
+        """Return 0 for a good update, as the compiled step does. The guard gets no norm: 0 enters no statistics."""
+        if not (finite and np.isfinite(loss)):
+            return float("nan")
+        if self._guard is None:
+            return 0.0
+        verdict = float(sum(self._guard.flags(loss, 0.0)))
+        self._guard.learn(loss, 0.0, finite=True)
+        return verdict
+
+
+def _finite(variable: Any) -> bool:
+    value = variable.value.numpy()
+    return not np.issubdtype(value.dtype, np.floating) or bool(np.isfinite(value).all())

@@ -1,0 +1,171 @@
+"""The compiled calls of a phase: of full batches, with XLA where the model compiles, and of partial ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import structlog
+
+from learnd.daemon.errors import ModelError
+from learnd.daemon.training.runtime import loops_are_kernels, tf
+from learnd.daemon.training.settings import TrainSettings
+from learnd.daemon.training.step.by_batch import TrainOnBatch
+from learnd.daemon.training.step.fused import Results, Updates
+from learnd.daemon.training.step.parts import Parts
+
+log = structlog.get_logger()
+
+_SMALL_CALL = 32
+_PRODUCTS = ("MatMul", "Einsum", "Conv")  # in the names of operations
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_RAISED = re.compile(r"\w*(Error|Exception): ")
+_DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedError)
+
+
+Mode: TypeAlias = Literal["one kernel", "kernel by kernel", "graph mode"]
+"""How the loop over updates runs, the quickest way first; each rounds in its own way."""
+
+
+class Step(Protocol):
+    """A compiled call. Its results are those of `Updates`."""
+
+    @property
+    def traces(self) -> int:
+        """For how many lengths of calls it was compiled."""
+
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results: ...
+
+
+class Calls:
+    """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
+
+    def __init__(
+        self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float], *, at_best: Mode
+    ) -> None:
+        """`times` scales the steps of variables, by their ids; no better mode than `at_best` is tried.
+
+        Raises ModelError.
+        """
+        self._parts = parts
+        self._train = train
+        self._max_updates = max_updates
+        self._times = times
+        self._partial: Step | None = None
+        self.full: Step
+        self.mode: Mode = "graph mode" if train.xla is False else at_best
+        if train.step == "train_on_batch":
+            self.mode, self.full = "graph mode", TrainOnBatch(parts, times)
+        else:
+            self.full = self._compiled()
+
+    @property
+    def partial(self) -> Step:
+        """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
+        if self._train.step == "train_on_batch":
+            return self.full
+        if self._partial is None:
+            self._partial = Updates(self._parts, self._times, xla=False)
+        return self._partial
+
+    @property
+    def traces(self) -> int:
+        return self.full.traces + (self._partial.traces if self._partial else 0)
+
+    def _compiled(self) -> Step:
+        if self.mode == "graph mode":
+            return self._in_graph_mode()
+        try:
+            full = self._with_xla()
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except _DOES_NOT_COMPILE as error:
+            if self._train.xla:
+                raise ModelError(
+                    f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
+                    "  Nothing was trained. Leave train.xla out to run it in graph mode."
+                ) from error
+            self.mode, full = "graph mode", self._in_graph_mode()
+            log.warning(
+                "graph_mode", reason=_reason(error), consequence="slower updates; the last bits differ from XLA's"
+            )
+        return full
+
+    def _with_xla(self) -> Step:
+        """Raises what TensorFlow does where the model does not compile."""
+        if self.mode == "one kernel" and self._may_be_one_kernel():
+            try:
+                return self._warmed_up(xla=True, one_kernel=True)
+            except tf.errors.ResourceExhaustedError:  # that is no property of the model
+                raise
+            except _DOES_NOT_COMPILE as error:
+                log.debug("kernel_by_kernel", reason=_reason(error))
+        self.mode = "kernel by kernel"
+        return self._warmed_up(xla=True)
+
+    def _may_be_one_kernel(self) -> bool:
+        return self._train.updates_by_one and loops_are_kernels() and multiplies_vectors(self._parts)
+
+    def _in_graph_mode(self) -> Step:
+        try:
+            return self._warmed_up(xla=False)
+        except _DOES_NOT_COMPILE as error:
+            raise ModelError(
+                f"model: an update of it does not compile: {_reason(error)}\n"
+                "  Nothing was trained. Mend the model, or the loss if it is one of yours."
+            ) from error
+
+    def _warmed_up(self, *, xla: bool, one_kernel: bool = False) -> Step:
+        """Compile now, by calls of no updates, which change no variable but the learning rate, set by each call."""
+        step = Updates(self._parts, self._times, xla=xla, one_kernel=one_kernel, rows=self._train.batch_size)
+        self._check_captured(step)
+        for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
+            shapes = [(size, self._train.batch_size, *last) for last in self._parts.widths]
+            x, y, weight, rates = (np.zeros(shape, np.float32) for shape in [*shapes, (size + 1,)])
+            step(x, y, weight, rates, 0)
+        return step
+
+    def _check_captured(self, step: Updates) -> None:
+        """Raise ModelError where an update depends on a variable that no checkpoint would hold."""
+        kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
+        if stray := [handle for handle in step.captured if id(handle) not in kept]:
+            raise ModelError(
+                f"model: its updates use {len(stray)} variables that are not the model's, so that no checkpoint would "
+                "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
+                "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
+            )
+
+
+def call_size(updates: int, most: int) -> int:
+    """Return the length of the compiled call that runs so many updates, of at most `most`.
+
+    Never 1: XLA drops the loop then, and rounds otherwise in what is left.
+    """
+    return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
+
+
+def multiplies_vectors(parts: Parts) -> bool:
+    """Whether the model's pass over one sample has no product of matrices but of one row by a matrix."""
+    model, shape = parts.model, (1, *parts.widths[0])
+    function = tf.function(lambda x: model(x, training=False), autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec(shape)).graph.as_graph_def(add_shapes=True)
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return all(_has_one_row(node) for node in nodes if any(word in node.op for word in _PRODUCTS))
+
+
+def _has_one_row(product: Any) -> bool:
+    shapes = product.attr["_output_shapes"].list.shape
+    return product.op == "MatMul" and bool(shapes) and len(shapes[0].dim) == 2 and shapes[0].dim[0].size == 1
+
+
+def _reason(error: Exception, most: int = 3) -> str:
+    """Return what went wrong: behind the frames of a function that TensorFlow traced, and behind Keras' mention of the
+    layer.
+    """
+    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line]
+    if raised := [index for index, line in enumerate(told) if _RAISED.match(line)]:
+        return " ".join(told[raised[-1] :][:most])
+    return " ".join(told[: 2 if told and told[0].startswith("Exception encountered") else 1])

@@ -1,0 +1,212 @@
+"""The compiled call: K exact updates, one after the other, with a prediction before each.
+
+The loop has a trip count given at run time, so that one compiled shape serves any number of updates up to its
+bucket, and the bits do not depend on how the updates were grouped into calls. An update whose loss, gradients or
+layer statistics are not finite, or which the guard finds far outside of what is usual, leaves every variable as it was.
+
+Four things here are written for XLA on a processor, each measured at one sample an update:
+
+- Sums of squares go through a dot product. XLA sums the elements of a vector one by one, which for the gradients
+  of a small network takes as long as the whole update; its dot product is vectorised.
+- The verdict is the result of a dot product too. XLA fuses a cheap scalar into every kernel that reads it, and
+  would compute the verdict again for each element of each variable.
+- A skipped update is a `where` for each variable, not a branch: XLA fuses it into the kernel that writes the variable.
+- The learning rate of an update, like the guard's limits, is a variable that the update before has written: what is
+  carried by the loop is read by the kernels, what is computed inside of it may be computed by each of them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from learnd.daemon.training.phases import may_train
+from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Float32
+
+# What a layer does differently while training, it does by the `training` argument of its call. These only pass the
+# argument on, or, like the standardisation, predict in training as they would have just after.
+_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "InputLayer")
+
+
+def predicts_differently(model: Any) -> bool:
+    """Whether the training pass of the model is not its prediction: Dropout, BatchNormalization, and their like."""
+    return any(_differs(layer) for layer in model._flatten_layers(include_self=False))  # noqa: SLF001  (Keras has no other way)
+
+
+def _differs(layer: Any) -> bool:
+    if type(layer).__name__ in _SAME_WHILE_TRAINING:
+        return False
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return bool(layer.trainable)
+    if isinstance(layer, keras.layers.Dropout):
+        return bool(layer.rate > 0)
+    return bool(getattr(layer, "_call_has_training_arg", False))
+
+
+class Results(NamedTuple):
+    """What a call of K updates gives: outputs (K, B, C), and (K, 3) of loss, norm and verdict; and what undoes it."""
+
+    outputs: Float32
+    figures: Float32
+    before: list[tuple[Any, Any]]  # each variable that it wrote, and its value from before
+
+
+class Updates:
+    """The compiled loop over the updates of a call, for one set of trainable variables."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        times: Mapping[int, float],
+        *,
+        xla: bool,
+        one_kernel: bool = False,
+        rows: int | None = None,
+    ) -> None:
+        """Trace, once for all K; XLA compiles when a K is first run.
+
+        `times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
+        `rows` is B; None leaves it open, so that no result depends on which sizes come in which order.
+        """
+        self._model, self._optimizer, self._loss = parts.model, parts.optimizer, parts.loss
+        self._metrics, self._guard = parts.metrics, parts.guard
+        self._clip_norm, self._outputs = parts.clip_norm, parts.outputs
+        self._times = times
+        self._keep_apart = xla and not one_kernel
+        frozen = {id(weight) for weight in may_train(self._model)}
+        self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
+        self._own_prediction = predicts_differently(self._model)
+        self._as_probabilities = link(self._loss)
+        self._lengths: set[int] = set()  # of the calls that it was compiled for
+        # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
+        # layers are never converted by Keras.
+        shapes: list[tuple[int | None, ...]] = [*[(None, rows, *last) for last in parts.widths], (None,)]
+        signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
+        self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
+        self._run = self._function.get_concrete_function()  # to have TensorFlow find it anew takes 0.3 ms a call
+
+    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
+        """Run the first `updates` of (K, B, ...) samples.
+
+        `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
+        `guard.reasons_of` reads.
+        """
+        self._lengths.add(len(x))
+        outputs, figures, before = self._run(*map(tf.constant, (x, y, weight, rates, updates)))
+        return Results(outputs.numpy(), figures.numpy(), list(zip(self._written(), before, strict=True)))
+
+    @property
+    def traces(self) -> int:
+        """For how many lengths of calls it was compiled."""
+        return len(self._lengths)
+
+    @property
+    def captured(self) -> list[Any]:
+        """The handles of the variables that a call reads or writes."""
+        return [handle for handle in self._run.captured_inputs if handle.dtype == tf.resource]
+
+    def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any, list[Any]]:
+        before = [tf.identity(variable.value) for variable in self._written()]
+        size = tf.shape(x)[0]
+        outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
+        figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
+        self._optimizer.learning_rate.assign(rates[0])
+
+        def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
+            output, figure = self._update(x[k], y[k], weight[k])
+            self._optimizer.learning_rate.assign(rates[k + 1])
+            k = kept_apart(k) if self._keep_apart else k
+            return k + 1, outputs.write(k, output), figures.write(k, figure)
+
+        _, outputs, figures = tf.while_loop(
+            lambda k, *_: k < updates, body, (tf.constant(0), outputs, figures), parallel_iterations=1
+        )
+        return self._as_probabilities(outputs.stack()), figures.stack(), before
+
+    def _update(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+        before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
+        prediction = self._model(x, training=False) if self._own_prediction else None
+        loss, gradients, output = self._gradients(x, y, weight)
+        norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
+        verdict = self._verdict(loss, norm)
+        if self._guard is not None:
+            self._guard.learn(loss, norm, tf.math.is_finite(verdict))
+        self._optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
+        output = tf.cast(output if prediction is None else prediction, tf.float32)
+        for metric in self._metrics:
+            metric.update_state(y, self._as_probabilities(output), weight)
+        good = verdict == 0
+        for variable, value in before:
+            variable.assign(tf.where(good, self._stepped(variable, value), value))
+        return output, tf.stack([loss, norm, verdict])
+
+    def _stepped(self, variable: Any, before: Any) -> Any:
+        """Return the value after the update. The step of a group is scaled as a whole: right for any optimizer."""
+        times = self._times.get(id(variable))
+        return variable.value if times is None else before + times * (variable.value - before)
+
+    def _written(self) -> list[Any]:
+        """Return every variable that a call writes."""
+        guard = [] if self._guard is None else self._guard.variables
+        return [*self._changing(), *guard, self._optimizer.learning_rate]
+
+    def _changing(self) -> list[Any]:
+        """Return what an update changes, and leaves as it was where it is skipped."""
+        return [
+            *self._model.trainable_variables,
+            *self._statistics,
+            *[variable for variable in self._optimizer.variables if variable is not self._optimizer.learning_rate],
+            *[variable for metric in self._metrics for variable in metric.variables],
+        ]
+
+    def _gradients(self, x: Any, y: Any, weight: Any) -> tuple[Any, list[Any], Any]:
+        variables = self._model.trainable_variables
+        with tf.GradientTape() as tape:
+            output = self._model(x, training=True)
+            losses = self._loss(y, output)
+            loss = tf.reduce_sum(tf.cast(losses, tf.float32) * weight) / tf.cast(tf.shape(weight)[0], tf.float32)
+            if self._model.losses:
+                loss += tf.add_n([tf.cast(penalty, tf.float32) for penalty in self._model.losses])
+        gradients = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], output
+
+    def _verdict(self, loss: Any, norm: Any) -> Any:
+        """Return 0 where the update may change the variables. Statistics that the forward pass wrote count too."""
+        written = [
+            tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
+            for variable in self._statistics
+            if tf.as_dtype(variable.dtype).is_floating
+        ]
+        flags = [] if self._guard is None else self._guard.flags(loss, norm)
+        parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # what is not finite times 0 is not 0
+        return tf.tensordot(parts, tf.ones_like(parts), 1)
+
+    def _clipped(self, gradients: list[Any], norm: Any) -> list[Any]:
+        if self._clip_norm is None:
+            return gradients
+        scale = self._clip_norm / tf.maximum(norm, self._clip_norm)
+        return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
+
+
+def kept_apart(k: Any) -> Any:
+    """Return k. XLA makes no kernel of a loop with an operation that is never part of one: a sort, which is not run."""
+    return tf.cond(k < 0, lambda: tf.sort(tf.stack([k, k + 1]))[0], lambda: k)
+
+
+def sum_of_squares(values: Any) -> Any:
+    """Return the sum of squares of a tensor of any shape, through a dot product."""
+    squares = tf.square(tf.cast(values, tf.float32))
+    columns = values.shape[-1] if values.shape.rank else 1
+    if values.shape.rank == 0:
+        return squares
+    rows = tf.reshape(squares, (-1, columns))
+    return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones((columns,))))
+
+
+def link(loss: Any) -> Any:
+    """Return what turns the model's outputs into probabilities: nothing, unless the loss takes logits."""
+    if not getattr(loss, "_fn_kwargs", {}).get("from_logits", False):
+        return tf.identity
+    return tf.nn.softmax if "Categorical" in type(loss).__name__ else tf.math.sigmoid

@@ -1,0 +1,162 @@
+"""What the `checkpoints` verbs do. Only `export` imports TensorFlow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import StoreError
+from learnd.daemon.state.keeper import learner_part, read_settings_record
+from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
+from learnd.daemon.values import Facts
+
+if TYPE_CHECKING:
+    from learnd.daemon.training.learner import Learner
+
+_SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
+_GOOD = {True: "good", False: "not good", None: "not known to be good"}
+
+
+def listing(root: Path) -> list[dict[str, Any]]:
+    """Return a row for each checkpoint, newest first; a broken one has its `error`."""
+    store = _store(root)
+    rows: list[dict[str, Any]] = []
+    for path in store.paths():
+        try:
+            manifest = store.manifest(path)
+            row = {key: manifest[key] for key in ("sequence", "samples_trained", "digest", "scores", "created_s")}
+            rows.append({"name": path.name, "pinned": is_pinned(path), "good": manifest.get("good"), **row})
+        except BrokenCheckpointError as error:
+            rows.append({"name": path.name, "pinned": is_pinned(path), "error": str(error)})
+    return rows
+
+
+def listing_text(rows: list[dict[str, Any]]) -> str:
+    """Return the listing as aligned lines."""
+    lines = []
+    for row in rows:
+        if "error" in row:
+            lines.append(f"{row['name']}  broken: {row['error']}")
+            continue
+        made = datetime.fromtimestamp(row["created_s"], UTC).isoformat(timespec="seconds")
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in list(row["scores"].items())[:2])
+        mark = f"  {_GOOD[row['good']]}" + ("  pinned" if row["pinned"] else "")
+        lines.append(
+            f"{row['name']}  {made}  {row['samples_trained']:>12,} samples  {row['digest'][:12]}  {scores}{mark}"
+        )
+    return "\n".join(lines)
+
+
+def newest_manifest(root: Path) -> Facts:
+    """Return the description of the newest checkpoint that verifies. Changes nothing. Raises StoreError."""
+    manifest = _newest(root).manifest
+    beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
+    beside["phase"] = manifest.get("phase", 0)
+    return {**{key: manifest[key] for key in _SHOWN}, **beside}
+
+
+def manifest_text(manifest: Facts) -> str:
+    """Return the description as lines for people."""
+    made = datetime.fromtimestamp(manifest["created_s"], UTC).isoformat(timespec="seconds")
+    lines = [
+        f"checkpoint   {manifest['sequence']} of {made}, after {manifest['parent']}",
+        f"state        {_GOOD[manifest['good']]}",
+        f"trained      {manifest['samples_trained']:,} samples, and is in phase {manifest['phase']}",
+        f"digest       {manifest['digest']}",
+    ]
+    lines += [f"score        {name} {value:.4f}" for name, value in manifest["scores"].items()]
+    for partition, ranges in manifest["ranges"].items():
+        lines += [f"records      {partition} {start:,} to {end:,}" for start, end in ranges]
+    return "\n".join(lines)
+
+
+def verify(root: Path) -> str:
+    """Read every byte of every checkpoint. Raises StoreError where one is broken, or there is none."""
+    store = _store(root)
+    problems, good = [], 0
+    for path in store.paths():
+        try:
+            store.load(path)
+            good += 1
+        except BrokenCheckpointError as error:
+            problems.append(f"{path}: {error}")
+    if problems or not good:
+        found = "\n  ".join(problems) or "there is no checkpoint"
+        raise StoreError(f"{root}: {good} checkpoints verify, {len(problems)} do not:\n  {found}")
+    return f"{root}: all {good} checkpoints verify"
+
+
+def pin_sequence(root: Path, sequence: int) -> Path:
+    """Keep the checkpoint of that number for good. Raises StoreError where there is none."""
+    path = _path_of(_store(root), root, sequence)
+    try:
+        pin(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be pinned: {error.strerror}. It is as it was.") from error
+    return path
+
+
+def export(root: Path, output: Path, sequence: int | None) -> Path:
+    """Write the model of a checkpoint as a `.keras` file. Raises StoreError, ModelError."""
+    if output.suffix != ".keras":
+        raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
+    learner = learner_of(root, sequence)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        learner.export(output)
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
+    return output
+
+
+def learner_of(root: Path, sequence: int | None = None) -> Learner:
+    """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
+    record = read_settings_record(root)
+    if record is None:
+        raise StoreError(f"{root}: settings.json is missing, which says how the model is built; nothing was written")
+    if sequence is None:
+        checkpoint = _newest(root)
+    else:
+        store = _store(root)
+        checkpoint = _load(store, _path_of(store, root, sequence))
+    from learnd.daemon.training.learner import Learner
+
+    settings = Settings.model_validate(record["settings"])
+    spec = settings.samples.spec(settings.model.task)
+    learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
+    learner.restore(*learner_part(checkpoint))
+    return learner
+
+
+def _store(root: Path) -> CheckpointStore:
+    if not root.is_dir():
+        raise StoreError(f"{root}: there is no such state directory")
+    return CheckpointStore(root, StateLock(root).may_publish)
+
+
+def _newest(root: Path) -> Checkpoint:
+    """Return the newest that verifies, and leave the others where they are: a daemon may be running."""
+    store = _store(root)
+    for path in store.paths():
+        try:
+            return store.load(path)
+        except BrokenCheckpointError:
+            continue
+    raise StoreError(f"{root}: there is no checkpoint that verifies")
+
+
+def _load(store: CheckpointStore, path: Path) -> Checkpoint:
+    try:
+        return store.load(path)
+    except BrokenCheckpointError as error:
+        raise StoreError(f"{path}: broken: {error}") from error
+
+
+def _path_of(store: CheckpointStore, root: Path, sequence: int) -> Path:
+    for path in store.paths():
+        if int(path.name.partition("-")[0]) == sequence:
+            return path
+    raise StoreError(f"{root}: there is no checkpoint {sequence}; see `learnd checkpoints ls {root}`")

@@ -1,0 +1,53 @@
+"""Settings for a recorded stream: the file instead of the source, a fresh state directory, no early batches."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.errors import SourceError, StoreError
+from learnd.daemon.registry import IS_RECORDING, resolve
+
+
+def replay_settings(settings: Settings, recording: Path, state: Path | None) -> Settings:
+    """Return the settings with `recording` as the source.
+
+    Raises SourceError where it is not there, StoreError where the state directory is not fresh.
+    """
+    if not recording.exists():
+        raise SourceError(f"{recording}: there is no such file, so that there is nothing to replay; correct --from")
+    source = _source(settings, recording)
+    checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
+    dead_letters = settings.dead_letters.model_copy(update={"file": None, "kafka": None})  # a live daemon's own
+    return settings.model_copy(
+        update={
+            "source": source,
+            "checkpoint": checkpoint,
+            "dead_letters": dead_letters,
+            "predictions": settings.predictions.model_copy(update={"kafka": None}),
+        }
+    )
+
+
+def _source(settings: Settings, recording: Path) -> SourceChoice:
+    """Return what reads the file: records with their positions, or records alone."""
+    if not resolve(IS_RECORDING)(recording):
+        return SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
+    live = settings.source.settings
+    taken = {name: getattr(live, name) for name in ("max_record_bytes", "registry") if hasattr(live, name)}
+    return SourceChoice.parse({"recording": {"path": str(recording), **taken}})
+
+
+def _fresh(beside: Path, given: Path | None) -> Path:
+    if given is None:
+        return next(path for number in count(1) if not (path := beside.with_name(f"replay-{number:03d}")).exists())
+    if given.exists() and not given.is_dir():
+        raise StoreError(f"{given} is no directory. Nothing was changed. Give a new --state directory.")
+    if given.exists() and any(given.iterdir()):
+        raise StoreError(
+            f"{given} is not empty, and a replay starts afresh. Nothing was changed. Give another --state directory; "
+            "or go on from what is there with: learnd run SETTINGS --set 'source={files: {path: FILE}}' --state "
+            f"{given}"
+        )
+    return given
