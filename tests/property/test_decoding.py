@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnd.daemon.stream.decoding.columns import NumberReader, number_from_text
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.decoding.numbers import NumberReader, number_from_text
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import Block, Kind, RecordBatch

@@ -12,28 +12,16 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.columns import (
-    BooleanReader,
-    ColumnReader,
-    CyclicReader,
-    HashReader,
-    LabelsReader,
-    ListedReader,
-    NumberReader,
-    TimeReader,
-    Values,
-    VectorReader,
-    WeightReader,
-    canonical,
-    finite_as_float32,
-    listed,
-    texts,
-)
+from learnd.daemon.stream.decoding.categories import BooleanReader, HashReader, ListedReader, listed
+from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, finite_as_float32, texts
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
+from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
+from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
 from learnd.daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind

@@ -1,0 +1,9 @@
+"""What the parts expect of each other. A contract says what it must never do."""
+
+from learnd.daemon.contracts.decoder import Decoder
+from learnd.daemon.contracts.learner import Adaptable, Learner, Stateful
+from learnd.daemon.contracts.monitor import Monitor
+from learnd.daemon.contracts.outputs import DeadLetters, Output, Predictions
+from learnd.daemon.contracts.source import Source
+
+__all__ = ["Adaptable", "DeadLetters", "Decoder", "Learner", "Monitor", "Output", "Predictions", "Source", "Stateful"]

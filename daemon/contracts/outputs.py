@@ -1,0 +1,51 @@
+"""Where what a checkpoint covers is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from learnd.daemon.values import (
+    Call,
+    Rejection,
+    Report,
+)
+
+
+class Output(Protocol):
+    """An append-only output that a checkpoint covers: dead letters, the history.
+
+    Must never lose what was written before a mark that `sync` made durable. After a resume it must not hold anything
+    twice where its place can be cut back; in a topic, what came after the last checkpoint comes once more.
+    """
+
+    def open(self, mark: int | None) -> None:
+        """Go on at `mark`, which the checkpoint holds, and drop what was written after it.
+
+        Without a mark no checkpoint covers this output yet: go on behind what there is, and drop nothing.
+        """
+
+    @property
+    def place(self) -> str:
+        """Where the output goes. A mark is of one place: elsewhere it means nothing."""
+
+    def mark(self) -> int:
+        """Hand everything written so far to the system, quickly, and return where the output ends."""
+
+    def sync(self) -> None:
+        """Make everything up to the last mark durable. Called from another thread. Raises StoreError."""
+
+    def close(self) -> None: ...
+
+
+class DeadLetters(Output, Protocol):
+    """Where rejected records go."""
+
+    def write(self, rejections: Iterable[Rejection]) -> None: ...
+
+
+class Predictions(Output, Protocol):
+    """Where predictions go: those that were made before the update on their sample."""
+
+    def write(self, call: Call, report: Report, updates: int) -> None:
+        """Write those of a call, which has its `origins`, on a model that has had so many updates before it."""

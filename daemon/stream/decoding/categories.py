@@ -1,0 +1,130 @@
+"""Categories, booleans and listed values: an index each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from learnd.daemon.stream.decoding.columns import BOOLEAN, NAN, SCALAR, Values, canonical, texts, with_default
+from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.memo import Memo
+from learnd.daemon.stream.decoding.numbers import number_from_text
+from learnd.daemon.values import Defect, Float64
+
+_MOST_NAMED = 10  # of the listed values, where one that is not among them is rejected
+
+TRUE_OR_FALSE: Mapping[str, float] = {
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), 0.0),
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), 1.0),
+}
+
+
+class CategoryReader:
+    """An index: of a listed value, or by hash. Reads through a cache, since values repeat."""
+
+    width = 1
+
+    def __init__(self, json_type: Any, default: Any) -> None:
+        self.json_type = json_type
+        self.default = default
+        self._memo = Memo(self.index)
+
+    def index(self, value: Any) -> float:
+        """Return the index of one value; NaN where it has none."""
+        raise NotImplementedError
+
+    def read(self, values: Values) -> Float64:
+        values = with_default(values, self.default)
+        try:
+            indices = np.fromiter(map(self._memo.__getitem__, values), np.float64, len(values))
+        except TypeError:  # a list or a mapping, which has no hash
+            indices = np.fromiter(map(self.index, values), np.float64, len(values))
+        return indices[:, None]
+
+    def from_text(self, cells: Sequence[str]) -> Values:
+        return texts(cells)
+
+    def defect(self, name: str, value: Any) -> Defect:
+        if value is None:
+            return defect(Reason.NULL, f"{name}: null")
+        return defect(Reason.WRONG_TYPE, f"{name}: expected text, a number or a boolean, got {shown(value)}")
+
+
+class HashReader(CategoryReader):
+    """The index of a value by BLAKE2b: the same in every process and on every machine."""
+
+    def __init__(self, size: int, default: Any) -> None:
+        super().__init__(SCALAR, default)
+        self._size = size
+
+    def index(self, value: Any) -> float:
+        text = canonical(value)
+        if text is None:
+            return NAN
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return float(int.from_bytes(digest, "little") % self._size)
+
+
+class ListedReader(CategoryReader):
+    """The index of a listed value. `other` is that of every other value; without it they are `unknown`."""
+
+    def __init__(
+        self,
+        indices: Mapping[str, float],
+        unknown: Reason,
+        *,
+        json_type: Any = SCALAR,
+        other: float = NAN,
+        default: Any = None,
+    ) -> None:
+        super().__init__(json_type, default)
+        self._indices = indices
+        self._unknown = unknown
+        self._other = other
+
+    def index(self, value: Any) -> float:
+        text = canonical(value)
+        if text is None:
+            return NAN
+        for form in (text, text.strip(), _truth_word(text), canonical(number_from_text(text))):
+            if form is not None and form in self._indices:
+                return self._indices[form]
+        return self._other
+
+    def defect(self, name: str, value: Any) -> Defect:
+        if canonical(value) is None:
+            return super().defect(name, value)
+        known = ", ".join(islice(self._indices, _MOST_NAMED)) + (", …" if len(self._indices) > _MOST_NAMED else "")
+        return defect(self._unknown, f"{name}: {shown(value)} is not one of {known}")
+
+
+class BooleanReader(ListedReader):
+    """0 or 1, from those numbers, true and false, or their words where all there is is text."""
+
+    def __init__(self, unknown: Reason, default: Any = None) -> None:
+        super().__init__(TRUE_OR_FALSE, unknown, json_type=BOOLEAN, default=default)
+
+    def read(self, values: Values) -> Float64:
+        if not isinstance(values, np.ndarray):
+            return super().read(values)
+        filled = np.asarray(with_default(values, self.default))
+        return np.where((filled == 0) | (filled == 1), filled, NAN)[:, None]
+
+
+def _truth_word(text: str) -> str | None:
+    word = text.strip().lower()
+    return word if word in TRUE_OR_FALSE else None
+
+
+def listed(values: Sequence[Any], first: int = 0) -> dict[str, float]:
+    """Return the index of each value by its canonical text; true and false go by their words, too."""
+    indices: dict[str, float] = {}
+    for index, value in enumerate(values, start=first):
+        if isinstance(value, bool):
+            indices.update((word, float(index)) for word, truth in TRUE_OR_FALSE.items() if truth == value)
+        indices[canonical(value) or str(value)] = float(index)
+    return indices

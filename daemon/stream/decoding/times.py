@@ -1,0 +1,123 @@
+"""Times, and how far the hour, the day or the year has run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from learnd.daemon.stream.decoding.columns import NAN, Values
+from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.numbers import NUMBERS, as_number, as_numbers, numbers_from_text
+from learnd.daemon.values import Defect, Float64
+
+_UNITS_PER_SECOND = {"auto": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+_FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
+
+_LAST_SECOND = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+
+
+class TimeReader:
+    """Seconds since 1970, from a number in some unit or from ISO 8601 text; without an offset it is UTC."""
+
+    width = 1
+    default = None
+
+    def __init__(self, unit: str) -> None:
+        self._per_second = _UNITS_PER_SECOND.get(unit)
+        self._takes_text = unit in {"auto", "iso"}
+        types = {"auto": float | str, "iso": str}
+        self.json_type: Any = types.get(unit, float)
+
+    def read(self, values: Values) -> Float64:
+        return self.seconds(values)[:, None]
+
+    def seconds(self, values: Values) -> Float64:
+        """Return an array (n,), NaN outside the years 1 to 9999."""
+        if isinstance(values, np.ndarray) or set(map(type, values)) <= NUMBERS:
+            seconds = as_numbers(values) / (self._per_second or NAN)
+        else:
+            seconds = np.fromiter(map(self._second, values), np.float64, len(values))
+        return np.where((seconds >= _FIRST_SECOND) & (seconds <= _LAST_SECOND), seconds, NAN)
+
+    def _second(self, value: Any) -> float:
+        if isinstance(value, str):
+            return _iso_seconds(value) if self._takes_text else NAN
+        if isinstance(value, date):  # or a datetime, which is one
+            return _iso_seconds(value.isoformat())
+        return as_number(value) / (self._per_second or NAN)
+
+    def from_text(self, cells: Sequence[str]) -> Values:
+        if self._per_second is None:
+            return [cell.strip() or None for cell in cells]
+        return numbers_from_text(cells)
+
+    def defect(self, name: str, value: Any) -> Defect:
+        if value is None:
+            return defect(Reason.NULL, f"{name}: expected a time, got null")
+        if isinstance(value, float) and not math.isfinite(value):
+            return defect(Reason.NOT_FINITE, f"{name}: {value} is not finite")
+        if self._per_second is not None and not math.isnan(as_number(value)):
+            return defect(Reason.OUT_OF_RANGE, f"{name}: {shown(value)} is outside the years 1 to 9999; see its unit")
+        return defect(Reason.WRONG_TYPE, f"{name}: expected a time, got {shown(value)}")
+
+
+def _iso_seconds(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return NAN
+
+
+class CyclicReader(TimeReader):
+    """How far some periods have run at a time, each as the sine and cosine of a full turn."""
+
+    def __init__(self, unit: str, parts: Sequence[str]) -> None:
+        super().__init__(unit)
+        self.width = 2 * len(parts)
+        self._parts = parts
+
+    def read(self, values: Values) -> Float64:
+        seconds = self.seconds(values)
+        usable = np.isfinite(seconds)
+        turns = _turns(np.where(usable, seconds, 0.0), self._parts) * (2 * math.pi)
+        both = np.stack([np.sin(turns), np.cos(turns)], axis=-1).reshape(len(seconds), self.width)
+        both[~usable] = NAN
+        return both
+
+
+def _turns(seconds: Float64, parts: Sequence[str]) -> Float64:
+    """Return (n, parts), each in [0, 1): the share of the hour, day, week, month or year that has run."""
+    return np.stack([_TURNS[part](seconds) for part in parts], axis=-1)
+
+
+def _calendar_turn(seconds: Float64, unit: Literal["M", "Y"]) -> Float64:
+    """Return the share of the calendar's month or year that has run."""
+    period = seconds.astype("datetime64[s]").astype(f"datetime64[{unit}]")
+    first, last = (p.astype("datetime64[s]").astype(np.float64) for p in (period, period + np.timedelta64(1, unit)))
+    return (seconds - first) / (last - first)
+
+
+def _fixed_turn(seconds: Float64, period_s: float) -> Float64:
+    return np.mod(seconds, period_s) / period_s
+
+
+def _month_turn(seconds: Float64) -> Float64:
+    months = seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+    return np.mod(months, 12) / 12
+
+
+_TURNS = {
+    "minute": lambda seconds: _fixed_turn(seconds, 3600.0),
+    "hour": lambda seconds: _fixed_turn(seconds, 86400.0),
+    # 1970 began on a Thursday; the week begins on Monday.
+    "weekday": lambda seconds: _fixed_turn(seconds + 3 * 86400.0, 7 * 86400.0),
+    "day_of_month": lambda seconds: _calendar_turn(seconds, "M"),
+    "day_of_year": lambda seconds: _calendar_turn(seconds, "Y"),
+    "month": _month_turn,
+}

@@ -1,0 +1,134 @@
+"""The guesses as a commented settings file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from learnd.daemon.errors import DataError
+from learnd.daemon.stream.inferring.guesses import Guess, hash_size, left_out, task_of
+from learnd.daemon.stream.inferring.seen import FieldSeen
+from learnd.daemon.stream.inferring.words import shown, yaml
+
+_MOST_LISTED = 20  # different texts that are listed as a category; more of them are hashed
+
+_NOTE_COLUMN = 44
+
+
+def written(guess: Guess) -> str:
+    task, label = task_of(guess.label)
+    return (
+        "\n".join([*_head(guess), *_model(guess, task), *_source(guess), *_samples(guess, label), *_rest(guess)]) + "\n"
+    )
+
+
+def _head(guess: Guess) -> Iterator[str]:
+    count = len(guess.sniffed.records)
+    yield f"# learnd settings, inferred from the first {count} records of {guess.path.name}."
+    yield "# They are guesses: look them through."
+    if guess.sniffed.broken:
+        yield f"# {guess.sniffed.broken} more could not be read; they would be rejected."
+
+
+def _model(guess: Guess, task: str) -> Iterator[str]:
+    yield ""
+    yield "model:"
+    yield "  preset: mlp"
+    yield _noted(f"  task: {task}", f"{guess.label.name}: {_seen(guess.label)}")
+
+
+def _source(guess: Guess) -> Iterator[str]:
+    yield ""
+    yield "source:"
+    yield "  files:"
+    yield f"    path: {yaml(os.path.relpath(guess.path, guess.folder))}"
+    yield _noted("    follow: false", "true: follow the file as it grows")
+
+
+def _samples(guess: Guess, label: str) -> Iterator[str]:
+    yield ""
+    yield "samples:"
+    yield f"  format: {guess.sniffed.format}"
+    if guess.sniffed.format == "csv" and guess.sniffed.delimiter != ",":
+        yield f"  delimiter: {yaml(guess.sniffed.delimiter)}"
+    yield "  features:"
+    yield from _features(guess)
+    yield f"  label: {label}"
+    if guess.event_time is not None:
+        unit = guess.event_time.unit
+        name = yaml(guess.event_time.name)
+        yield "  event_time: " + (name if unit in {"iso", "s"} else f"{{field: {name}, unit: {unit}}}")
+    if guess.key is not None:
+        yield _noted(f"  key: {yaml(guess.key.name)}", "whose record it is, for a holdout by key")
+
+
+def _features(guess: Guess) -> Iterator[str]:
+    lines = [_feature(field) for field in guess.fields if field is not guess.label]
+    if all(line.lstrip().startswith("#") for line in lines):
+        raise DataError(
+            f"{guess.path}: beside the label {guess.label.name} no field can be a feature; write the settings"
+        )
+    yield from lines
+
+
+def _feature(field: FieldSeen) -> str:
+    if why := left_out(field):
+        return f"    # {yaml(field.name)} is left out: {why}"
+    return _noted(f"    {yaml(field.name)}: {_feature_form(field)}", _seen(field))
+
+
+def _feature_form(field: FieldSeen) -> str:
+    """Return the feature in YAML."""
+    if field.kind == "time":
+        return f"{{timestamp: [hour, weekday], unit: {field.unit}}}"
+    if field.kind == "vector":
+        return f"{{vector: {len(field.values[0])}}}"
+    if field.kind == "text":
+        return _category(field)
+    name = "float" if field.kind == "number" else "boolean"
+    return f"{{type: {name}, default: 0}}" if field.nulls else name
+
+
+def _category(field: FieldSeen) -> str:
+    default = ', default: ""' if field.nulls else ""
+    if len(field.distinct) <= _MOST_LISTED:
+        return f"{{values: [{', '.join(map(yaml, field.distinct))}]{default}}}"
+    return f"{{hash: {hash_size(field)}{default}}}"
+
+
+def _rest(guess: Guess) -> Iterator[str]:
+    yield ""
+    yield "train:"
+    yield _noted("  batch_size: 1", "samples an update")
+    yield ""
+    yield "validate:"
+    by = "key" if guess.key is not None else "position"
+    yield _noted(f"  holdout: {{share: 0.02, by: {by}}}", "never trained on")
+    yield ""
+    yield "checkpoint:"
+    yield _noted("  dir: state", "what a restart goes on from")
+    yield ""
+    yield "http:"
+    yield _noted('  listen: "127.0.0.1:9464"', "metrics, health and status")
+
+
+def _noted(line: str, note: str) -> str:
+    return f"{line:<{_NOTE_COLUMN}}  # {note}"
+
+
+def _seen(field: FieldSeen) -> str:
+    """Say in a few words what a field held."""
+    distinct = field.distinct
+    nulls = f"; {field.nulls} without" if field.nulls else ""
+    if field.constant:
+        return f"always {shown(field.values[0])} so far{nulls}"
+    if field.kind == "number":
+        few = ", ".join(map(shown, distinct)) if len(distinct) <= 4 else None
+        return (few or f"{shown(min(field.values))} to {shown(max(field.values))}") + nulls
+    if field.kind == "vector":
+        return f"{len(field.values[0])} numbers{nulls}"
+    if field.kind == "time":
+        return f"such as {shown(field.values[0])}{nulls}"
+    if len(distinct) <= 4:
+        return ", ".join(map(shown, distinct)) + nulls
+    return f"{len(distinct)} different ones, such as {shown(distinct[0])}, {shown(distinct[1])}{nulls}"

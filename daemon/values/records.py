@@ -1,0 +1,95 @@
+"""Records as a source reads them, and what becomes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from learnd.daemon.values.arrays import Float64, Int64, Note
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Why a record cannot be a sample. `reason` is one of a small, fixed set of words: it labels a metric."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """At least one record of one partition, in order, as the source read them.
+
+    `values` holds bytes, or mappings where the format is columnar (Parquet). `defects` names, by index,
+    records that the source already knows to be broken (a line over the limit, a truncated archive); their
+    value is what there is of them. `note` is a fact about the outside that the source needs to find these
+    records again (see `contracts.Source`).
+    """
+
+    partition: str
+    start: int  # the position of the first record
+    ends: Int64  # (n,) the position after each record; strictly increasing, all > start
+    values: Sequence[bytes] | Sequence[Mapping[str, Any]]  # n of them
+    columns: tuple[str, ...] | None = None  # the names of the fields of a CSV row, or of a Parquet file
+    schemas: Mapping[int, tuple[str, ...]] | None = None  # of Avro values that name theirs: what it builds on, itself
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Sequence[tuple[str, bytes]]] | None = None
+    timestamps_s: Float64 | None = None  # (n,) seconds since 1970
+    defects: Mapping[int, Defect] | None = None
+    note: Note | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class Kind(IntEnum):
+    """What becomes of a record."""
+
+    TRAIN = 0
+    HOLD_OUT = 1
+    REJECT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A dead letter: a record that was not trained, why, and where it was."""
+
+    partition: str
+    start: int
+    end: int
+    defect: Defect
+    value: bytes
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The records of `partition` from position `start` up to `end`, which is not part of it."""
+
+    partition: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where some samples come from: n of them, in order, of one partition."""
+
+    partition: str
+    starts: Int64  # (n,) the position of the record of each
+    ends: Int64  # (n,) the position after it
+    keys: Sequence[bytes | None] | None  # n of them
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFormat:
+    """How a stream of bytes is cut into records."""
+
+    name: str  # json, csv, parquet, avro or tf_example
+    delimiter: str = ","  # of CSV
+    columns: tuple[str, ...] | None = None  # of CSV without a header
+    schema: bool = False  # whether the settings have a schema for it
