@@ -157,12 +157,17 @@ def demo(
     run_demo(directory, rate)
 
 
-@app.command(name="next-phase")
-def next_phase(directory: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
-    """Begin the next of the training's phases, in the daemon that keeps its state in DIR."""
-    from learnd.daemon.verbs.next_phase import ask_for_next_phase
+@app.command()
+def ctl(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The state directory.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="pause, resume, next_phase, checkpoint, ...")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE")] = None,
+    why: Annotated[str, typer.Option("--why", help="For the history.")] = "",
+) -> None:
+    """Command the daemon that keeps its state in DIR; one that does not run obeys when it starts."""
+    from learnd.daemon.verbs.ctl import ask
 
-    print(ask_for_next_phase(directory))
+    print(ask(directory, action, arguments or [], why))
 
 
 @app.command(name="schema")

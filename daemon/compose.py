@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import structlog
 
 from learnd.daemon.config.file import as_file, fingerprint
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.contracts import DeadLetters, Decoder, Output, Predictions, Source
-from learnd.daemon.control.pause import Pause
-from learnd.daemon.control.phase_request import PhaseRequest
+from learnd.daemon.control.control_state import ControlState
+from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import RestartError, SettingsError, SourceError
 from learnd.daemon.evaluation.evaluation import Evaluation
@@ -33,10 +32,14 @@ from learnd.daemon.operate.monitor import Monitor, Views
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import phase_rules
+from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
 from learnd.daemon.state.journal import Journal
-from learnd.daemon.state.keeper import Keeper, read_settings_record
+from learnd.daemon.state.keeper import Keeper
 from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.state.saving import SaveRequest
+from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.batching import Batcher
@@ -44,10 +47,11 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.values import Facts, SampleSpec
+from learnd.daemon.training.trainer import Trainer
+from learnd.daemon.values import Facts, Samples, SampleSpec
 
 if TYPE_CHECKING:
-    from learnd.daemon.training.learner import Learner
+    from learnd.daemon.training.learner import KerasLearner
 
 log = structlog.get_logger()
 
@@ -109,13 +113,12 @@ def _run(
     _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
     metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
-    with closing(loop):
-        try:
-            loop.run(stop if records is None else lambda: stop() or loop.keeper.progress.records >= records)
-        finally:
-            summary = _summary(loop, monitor)
-            if summary is not None:
-                _write_summary(summary, settings.checkpoint.dir)
+    try:
+        loop.run(stop if records is None else lambda: stop() or loop.progress.records >= records)
+    finally:
+        summary = _summary(loop, monitor)
+        if summary is not None:
+            _write_summary(summary, settings.checkpoint.dir)
     monitor.state("stopped")
     assert summary is not None, "a run that ends without an error leaves a checkpoint"
     log.info("stopped", samples=summary.samples, samples_trained=summary.samples_trained, digest=summary.digest)
@@ -125,17 +128,19 @@ def _run(
 def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     """Build the parts. Imports TensorFlow. Raises LearndError."""
     log.info("loading", what="TensorFlow")
-    from learnd.daemon.training.learner import Learner
+    from learnd.daemon.training.learner import KerasLearner
 
     spec = settings.samples.spec(settings.model.task)
     root = settings.checkpoint.dir
     source = open_source(settings)
     decoder = SampleDecoder(settings.samples, spec, _holdout_rule(settings))
-    learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
+    learner = KerasLearner(settings.model, settings.train, spec, settings.guard, settings.phases)
     evaluation = Evaluation(settings.validation, spec, _anchor(settings, spec))
-    drift = Drift(settings.watches, spec)
     of_phases = phase_rules([phase.until for phase in settings.phases])
-    reactions = Reactions(settings.rules, learner, drift, spec.task, of_phases)
+    watching = Watching([*settings.rules, *of_phases], Drift(settings.watches, spec), spec)
+    progress, control, saving = Progress(), ControlState(), SaveRequest()
+    reactions = Reactions(settings.rules, of_phases, learner, watching, control, progress, saving)
+    trainer = Trainer(learner, watching, reactions.act_at_once if reactions.ever_at_once else None)
     periods = [*evaluation.periods, *reactions.periods]
     reader = _reader(settings, spec, source, decoder, learner.max_updates, periods)
     dead_letters: list[DeadLetters] = [resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))]
@@ -147,20 +152,27 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     predictions: Predictions | None = None
     if (kafka := settings.predictions.kafka) is not None:
         outputs["predictions"] = predictions = resolve(PREDICTION_TOPIC)(kafka, settings.source.settings)
-    store = CheckpointStore(root, lock.may_publish)
-    journal = Journal(root / "journal")
-    writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))
+    writer = CheckpointWriter()
     keeper = Keeper(
-        parts={"learner": learner, "evaluation": evaluation, "drift": drift, "reactions": reactions},
+        parts={
+            "learner": learner,
+            "evaluation": evaluation,
+            "watching": watching,
+            "reactions": reactions,
+            "control": control,
+            "progress": progress,
+        },
+        progress=progress,
         outputs=outputs,
         describe=partial(_describe, settings, evaluation, learner, reactions),
         source=source,
-        store=store,
-        journal=journal,
+        store=CheckpointStore(root, lock.may_publish),
+        journal=Journal(root / "journal"),
         writer=writer,
         lock=lock,
         monitor=monitor,
-        every=settings.checkpoint.every,
+        saving=saving,
+        settings=settings.checkpoint,
         root=root,
         settings_record=_settings_record(settings),
         announce=lambda event: history.write([event], time.time()),
@@ -170,15 +182,17 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     return Loop(
         reader=reader,
         learner=learner,
+        trainer=trainer,
         evaluation=evaluation,
         reactions=reactions,
+        progress=progress,
+        control=control,
+        inbox=Inbox(root),
         dead_letters=dead_letters,
         predictions=predictions,
         history=history,
         keeper=keeper,
         writer=writer,
-        pause=Pause(root),
-        phase_request=PhaseRequest(root),
         monitor=monitor,
         gives_up_lost=settings.source.settings.gives_up_lost,
     )
@@ -219,10 +233,10 @@ def problems_with_model(settings: Settings) -> list[str]:
     named = [model.build, model.load, train.optimizer, train.loss, *train.metrics, *schedules]
     if not any(named) and "activation" not in model.model_fields_set:
         return []
-    from learnd.daemon.training.learner import Learner
+    from learnd.daemon.training.learner import KerasLearner
 
     try:
-        Learner(model, train, settings.samples.spec(model.task), settings.guard, settings.phases).compile()
+        KerasLearner(model, train, settings.samples.spec(model.task), settings.guard, settings.phases).compile()
     except SettingsError as error:
         return error.problems
     return []
@@ -287,8 +301,7 @@ def _finish_under_earlier_settings(
         "dead_letters": earlier.dead_letters.model_copy(update={"kafka": settings.dead_letters.kafka}),
         "predictions": settings.predictions,
     }
-    with closing(compose(earlier.model_copy(update=here), lock, monitor)) as loop:
-        loop.settle(stop)
+    compose(earlier.model_copy(update=here), lock, monitor).settle(stop)
     if earlier.train.of_a_process == settings.train.of_a_process:
         return
     log.info("restarting", reason="TensorFlow in this process is set up for the earlier settings")
@@ -307,13 +320,7 @@ def _reader(
     return Reader(
         source,
         decoder,
-        partial(
-            Batcher,
-            train.batch_size,
-            spec.width,
-            spec.task.label_columns,
-            origins=settings.predictions.kafka is not None,
-        ),
+        partial(Batcher, train.batch_size, spec, origins=settings.predictions.kafka is not None),
         batch_size=train.batch_size,
         max_updates=max_updates,
         max_wait_s=train.max_wait_ms / 1000 if source.live else None,
@@ -327,8 +334,8 @@ def _holdout_rule(settings: Settings) -> HoldoutRule | None:
     return HoldoutRule(holdout.share, holdout.by) if holdout else None
 
 
-def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None:
-    """Return x, y and weights of the anchor file. Raises SettingsError where a record of it is not a sample."""
+def _anchor(settings: Settings, spec: SampleSpec) -> Samples | None:
+    """Return the samples of the anchor file. Raises SettingsError where a record of it is not a sample."""
     anchor = settings.validation.anchor
     if anchor is None:
         return None
@@ -346,14 +353,13 @@ def _anchor(settings: Settings, spec: SampleSpec) -> tuple[Any, Any, Any] | None
     finally:
         source.close()
     rejections = [rejection for block in blocks for rejection in block.rejections]
-    if rejections or not any(len(block.x) for block in blocks):
+    if rejections or not any(len(block.samples) for block in blocks):
         what = f"{rejections[0].defect.detail} (at {rejections[0].start})" if rejections else "it holds no record"
         raise SettingsError([f"validate.anchor.file: {anchor.file} must hold samples alone: {what}"])
-    x, y, weight = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("x", "y", "weight"))
-    return x, y, weight
+    return Samples.joined([block.samples for block in blocks])
 
 
-def _describe(settings: Settings, evaluation: Evaluation, learner: Learner, reactions: Reactions) -> Facts:
+def _describe(settings: Settings, evaluation: Evaluation, learner: KerasLearner, reactions: Reactions) -> Facts:
     """Return what a checkpoint's manifest says beside the state."""
     windows = settings.validation.prequential.windows
     return {
@@ -365,7 +371,7 @@ def _describe(settings: Settings, evaluation: Evaluation, learner: Learner, reac
     }
 
 
-def _views(evaluation: Evaluation, learner: Learner, reader: Reader, source: Source, window: int) -> Views:
+def _views(evaluation: Evaluation, learner: KerasLearner, reader: Reader, source: Source, window: int) -> Views:
     return Views(
         scores=evaluation.scores,
         baselines=evaluation.baselines,
@@ -392,7 +398,7 @@ def _write_summary(summary: Summary, root: Path) -> None:
 
 def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
     """Return what scripts rely on; None where the loop has ended without a checkpoint."""
-    progress, manifest, seconds = loop.keeper.progress, loop.keeper.saved, monitor.seconds
+    progress, manifest, seconds = loop.progress, loop.keeper.saved, monitor.seconds
     if manifest is None:
         return None
     return Summary(

@@ -254,15 +254,17 @@ def _predictions(call: Call, report: Report, updates: int) -> Iterator[Message]:
     assert call.origins is not None, "the batcher was asked for them"
     changed = report.skipped == 0
     had = updates + np.cumsum(changed) - changed
-    sequences = np.repeat(had, call.x.shape[1]).tolist()
-    outputs = report.outputs.reshape(-1, report.outputs.shape[-1]).tolist()
-    samples = zip(sequences, outputs, strict=True)
+    sequences = np.repeat(had, call.rows).tolist()
+    outputs = {name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()}
+    samples = zip(sequences, *outputs.values(), strict=True)
     for origin in call.origins:
         keys = origin.keys or [None] * len(origin.ends)
         for start, end, key in zip(origin.starts.tolist(), origin.ends.tolist(), keys, strict=True):
-            sequence, output = next(samples)
+            sequence, *rows = next(samples)
             place = _place(origin.partition, start, end)
-            body = {**place, "sequence": sequence, "prediction": output[0] if len(output) == 1 else output}
+            predicted = [row[0] if len(row) == 1 else row for row in rows]
+            named = predicted[0] if len(predicted) == 1 else dict(zip(outputs, predicted, strict=True))
+            body = {**place, "sequence": sequence, "prediction": named}
             position = f"{origin.partition}:{place['offset']}".encode()
             yield Message(position if key is None else key, msgspec.json.encode(body))
 

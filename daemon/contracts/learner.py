@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
-
-from learnd.daemon.values import (
-    Arrays,
-    Call,
-    Event,
-    Facts,
-    Float32,
-    Report,
-)
+from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, State
 
 
 class Stateful(Protocol):
-    """A part whose state is in the checkpoint. The state is a function of the stream, however it was cut into calls."""
+    """A part whose later behaviour is a function of its state. The state is a function of the stream, however the
+    stream was cut into calls.
+    """
 
-    def state(self) -> tuple[Arrays, Facts]:
-        """Return copies: the loop goes on while they are written."""
+    def state(self) -> State:
+        """Return a copy: the part goes on while it is written, and changes nothing in it."""
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        """Take over a state. Raises StateMismatchError where it is not one of this part's."""
+    def restore(self, state: State) -> None:
+        """Go on from a state. Raises StateMismatchError, and changes nothing, if it is not one of this part's."""
 
 
-class Learner(Protocol):
+class Learner(Stateful, Protocol):
     """A model that is updated call by call. Must never keep anything that influences an update out of its state."""
 
     @property
@@ -46,16 +39,12 @@ class Learner(Protocol):
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any, each after the prediction of its samples."""
 
-    def predict(self, x: NDArray[Any]) -> Float32:
-        """Return outputs (m, C) of the current weights for features (m, ...), in inference mode."""
-
-    def state(self) -> tuple[Arrays, Facts]: ...
-
-    def restore(self, arrays: Arrays, facts: Facts) -> None: ...
+    def predict(self, inputs: Arrays) -> Arrays:
+        """Return outputs (m, C) of the current weights for each target, of inputs (m, ...), in inference mode."""
 
 
 class Adaptable(Learner, Protocol):
-    """A learner that reactions can change, between two updates. What they change is part of its state."""
+    """A learner that actions can change, between two updates. What they change is part of its state."""
 
     def undo(self) -> None:
         """Take the last `update` back, once: be as before it."""
@@ -69,19 +58,16 @@ class Adaptable(Learner, Protocol):
     def reset_moments(self) -> None:
         """Forget what the optimizer has gathered of earlier gradients."""
 
+    def refit_standardization(self) -> None:
+        """Let the running statistics of the inputs learn anew, quickly."""
+
     @property
     def phase(self) -> int:
         """The number of the phase of the training, from 0."""
-
-    def next_phase(self, cause: str) -> bool:
-        """Begin the next phase of the training; False, and nothing changes, where there is none."""
 
     @property
     def phase_ends_on(self) -> str | None:
         """What ends the phase: `samples`, which the learner counts itself, `plateau`, `drift` or `command`."""
 
-    def take_events(self) -> list[Event]:
-        """Return the phases that began since this was last asked, by the samples that it has counted itself."""
-
-    def refit_standardization(self) -> None:
-        """Let the running statistics of the inputs learn anew, quickly."""
+    def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
+        """Begin the next phase behind so many samples of the stream; None, and nothing changes, if there is none."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from learnd.daemon.drift.sequential import Level
 from learnd.daemon.drift.settings import DriftWatch
-from learnd.daemon.values import Arrays, Facts, Float32, Float64, Int64
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.values import Arrays, Facts, Float32, Float64, Int64, State
 
 _QUANTILES = np.linspace(0, 1, 11)
 _CHANCE_INDEX = 49.0  # chi-squared of 11 degrees of freedom exceeds it once in a million times
@@ -47,13 +48,20 @@ class DistributionWatch:
                 found += [(int(counts[start - 1]), level, data) for level, data in self._full()]
         return found
 
-    def state(self) -> tuple[Arrays, Facts]:
+    def state(self) -> State:
         arrays: Arrays = {"rows": self._gathered(), "levels": self._levels.copy()}
         if self._reference is not None:
             arrays["reference"] = self._reference.copy()
-        return arrays, {"names": list(self._names)}
+        return State(arrays)
 
-    def restore(self, arrays: Arrays, _facts: Facts) -> None:
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of other columns."""
+        arrays = state.arrays
+        if len(arrays["levels"]) != len(self._names):
+            raise StateMismatchError(
+                f"drift state: {self._settings.watch} had {len(arrays['levels'])} columns when the checkpoint was made "
+                f"and has {len(self._names)} now. Nothing was changed. Use the settings of that time."
+            )
         self._rows, self._held = [arrays["rows"]], len(arrays["rows"])
         self._reference = arrays.get("reference")
         self._levels = np.array(arrays["levels"])

@@ -12,7 +12,7 @@ from river.drift import binary
 from learnd.daemon.drift.frozen import freeze, thaw
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.values import Arrays, Facts, Float64
+from learnd.daemon.values import Facts, Float64, State
 
 Level: TypeAlias = Literal["warning", "confirmed"]
 
@@ -58,16 +58,14 @@ class Rise:
         self._remember(values[start:])
         return rises, warnings
 
-    def state(self) -> tuple[Arrays, Facts]:
-        return {"recent": self._recent.copy()}, {
-            "seen": self._seen,
-            "sum": self._sum,
-            "detector": freeze(self._detector),
-        }
+    def state(self) -> State:
+        facts = {"seen": self._seen, "sum": self._sum, "detector": freeze(self._detector)}
+        return State({"recent": self._recent.copy()}, facts)
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        self._recent, self._sum, self._seen = arrays["recent"], facts["sum"], facts["seen"]
-        self._detector = thaw(make_detector(self._name, self._arguments), facts["detector"])
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of another detector."""
+        self._detector = thaw(make_detector(self._name, self._arguments), state.facts["detector"])
+        self._recent, self._sum, self._seen = state.arrays["recent"], state.facts["sum"], state.facts["seen"]
 
     def _detections(self, values: Float64, warnings: list[int]) -> list[int]:
         if isinstance(self._detector, drift.ADWIN) and len(values) >= _MANY and self._adwin_is_quiet(values.tolist()):
@@ -120,8 +118,7 @@ class SequentialWatch:
 
     def __init__(self, settings: DriftWatch) -> None:
         self._settings = settings
-        self._confirm = Rise(settings.detector, settings.arguments)
-        self._warn = Rise(settings.warn, settings.warn_arguments) if settings.warn else None
+        self._rises = _rises(settings)
         self._quiet_until = 0
         self._warned_until = 0
 
@@ -130,28 +127,25 @@ class SequentialWatch:
         finite = np.isfinite(values)
         if not finite.all():
             values, counts = values[finite], counts[finite]
-        rises, warnings = self._confirm.scan(values)
+        rises, warnings = self._rises["confirm"].scan(values)
         found: list[tuple[int, Level, Facts]] = [(int(counts[i]), "confirmed", means) for i, means in rises]
         found += [(int(counts[i]), "warning", {}) for i in warnings]
-        if self._warn is not None:
-            found += [(int(counts[i]), "warning", means) for i, means in self._warn.scan(values)[0]]
+        if (warn := self._rises.get("warn")) is not None:
+            found += [(int(counts[i]), "warning", means) for i, means in warn.scan(values)[0]]
         found.sort(key=lambda drift: drift[0])
         return [drift for drift in found if self._is_new(*drift[:2])]
 
-    def state(self) -> tuple[Arrays, Facts]:
-        arrays, facts = self._confirm.state()
-        facts |= {"quiet_until": self._quiet_until, "warned_until": self._warned_until}
-        if self._warn is not None:
-            warn_arrays, facts["warn"] = self._warn.state()
-            arrays |= {f"warn.{name}": array for name, array in warn_arrays.items()}
-        return arrays, facts
+    def state(self) -> State:
+        rises = {name: rise.state() for name, rise in self._rises.items()}
+        return State.joined(rises, {"quiet_until": self._quiet_until, "warned_until": self._warned_until})
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        self._confirm.restore(arrays, facts)
-        self._quiet_until, self._warned_until = facts["quiet_until"], facts["warned_until"]
-        if self._warn is not None:
-            mine = {name.removeprefix("warn."): array for name, array in arrays.items() if name.startswith("warn.")}
-            self._warn.restore(mine, facts["warn"])
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of other detectors."""
+        rises = _rises(self._settings)
+        for name, rise in rises.items():
+            rise.restore(state.part(name))
+        self._rises = rises
+        self._quiet_until, self._warned_until = state.facts["quiet_until"], state.facts["warned_until"]
 
     def _is_new(self, samples: int, level: Level) -> bool:
         if samples < self._quiet_until or (level == "warning" and samples < self._warned_until):
@@ -160,3 +154,11 @@ class SequentialWatch:
             self._quiet_until = samples + self._settings.quiet
         self._warned_until = samples + self._settings.quiet // 4
         return True
+
+
+def _rises(settings: DriftWatch) -> dict[str, Rise]:
+    """Return the detector that confirms and, if there is one, the one that only warns."""
+    rises = {"confirm": Rise(settings.detector, settings.arguments)}
+    if settings.warn is not None:
+        rises["warn"] = Rise(settings.warn, settings.warn_arguments)
+    return rises

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnd.daemon.values import Call, Float32, Float64, Report, SampleSpec, Task, TaskKind
 
@@ -23,13 +26,24 @@ class Signals:
     labels: Float32  # (m, O)
 
     @classmethod
-    def of(cls, task: Task, call: Call, report: Report) -> Signals:
-        """Return the signals of a call that has run, if it has any updates."""
-        outputs = report.outputs.reshape(call.samples, -1)
-        labels = call.y.reshape(call.samples, -1)
-        features = call.x.reshape(call.samples, -1)
-        loss = report.loss.astype(np.float64)
-        return cls(call.updates, errors(task, outputs, labels), loss, features, outputs, labels)
+    def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
+        """Return the signals of a call that has run and has updates. The error is the mean of those of all targets."""
+        outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
+        labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
+        wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
+        features = [array.reshape(call.samples, -1) for array in call.batches.inputs.values()]
+        return cls(
+            updates=call.updates,
+            error=wrong[0] if len(wrong) == 1 else np.mean(wrong, axis=0),
+            loss=report.loss.astype(np.float64),
+            features=_side_by_side(features),
+            predictions=_side_by_side(list(outputs.values())),
+            labels=_side_by_side(list(labels.values())),
+        )
+
+
+def _side_by_side(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)
 
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:

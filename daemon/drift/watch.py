@@ -12,9 +12,8 @@ from learnd.daemon.drift.distribution import DistributionWatch
 from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
 from learnd.daemon.drift.signals import Signals, chosen_columns, feature_names
-from learnd.daemon.errors import StateMismatchError
-from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.values import Arrays, Event, Facts, Float64, SampleSpec, TaskKind
+from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.values import Event, Float64, SampleSpec, State, TaskKind
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
 _BEGINNING = 1_000  # samples whose mean error is the scale of a regression's errors
@@ -27,8 +26,8 @@ class Drift:
         self._settings = tuple(settings)
         self._names = feature_names(spec)
         self._columns = [chosen_columns(self._names, watch.columns) for watch in settings]
-        self._outputs = tuple(f"output {index}" for index in range(spec.task.outputs))
-        self._labels = tuple(f"label {index}" for index in range(spec.task.label_columns))
+        self._outputs = tuple(f"output {index}" for index in range(sum(t.task.outputs for t in spec.targets)))
+        self._labels = tuple(f"label {index}" for index in range(sum(t.task.label_columns for t in spec.targets)))
         self._watches = [self._make(index) for index in range(len(self._settings))]
         self._scale = _Scale() if spec.task.kind == TaskKind.REGRESSION else None
 
@@ -53,34 +52,24 @@ class Drift:
                 events.append(Event("drift", count, described))
         return sorted(events, key=lambda event: event.samples)
 
-    def state(self) -> tuple[Arrays, Facts]:
-        arrays: Arrays = {}
-        facts: Facts = {"watches": [watch.model_dump(mode="json") for watch in self._settings], "states": []}
-        for index, watch in enumerate(self._watches):
-            its_arrays, its_facts = watch.state()
-            arrays |= {f"{index}.{name}": array for name, array in its_arrays.items()}
-            facts["states"].append(its_facts)
+    def state(self) -> State:
+        parts = {str(index): watch.state() for index, watch in enumerate(self._watches)}
         if self._scale is not None:
-            arrays["scale"] = self._scale.array.copy()
-        return arrays, facts
+            parts["scale"] = self._scale.state()
+        return State.joined(parts, {"watches": [watch.model_dump(mode="json") for watch in self._settings]})
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        """Go on from `state`. A watch whose settings have changed begins anew. Raises StateMismatchError."""
-        for index, (settings, watch) in enumerate(zip(self._settings, self._watches, strict=True)):
-            dumped = settings.model_dump(mode="json")
-            if dumped not in facts["watches"]:
-                continue
-            before = facts["watches"].index(dumped)
-            prefix = f"{before}."
-            mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            if mine.get("levels") is not None and len(mine["levels"]) != len(self._columns_of(index)):
-                raise StateMismatchError(
-                    f"drift state: {settings.watch} had {len(mine['levels'])} columns when the checkpoint was made and "
-                    f"has {len(self._columns_of(index))} now. Nothing was changed. Use the settings of that time."
-                )
-            watch.restore(mine, facts["states"][before])
-        if self._scale is not None and "scale" in arrays:
-            self._scale.array = np.array(arrays["scale"])
+    def restore(self, state: State) -> None:
+        """Go on from `state`. A watch whose settings have changed since then begins anew.
+
+        Raises StateMismatchError, and changes nothing, if a watch is of other columns or of another detector.
+        """
+        watches = [self._make(index) for index in range(len(self._settings))]
+        for settings, watch in zip(self._settings, watches, strict=True):
+            if (dumped := settings.model_dump(mode="json")) in state.facts["watches"]:
+                watch.restore(state.part(str(state.facts["watches"].index(dumped))))
+        if self._scale is not None and "scale" in state.facts:
+            self._scale.restore(state.part("scale"))
+        self._watches = watches
 
     def _make(self, index: int) -> _Watch:
         settings = self._settings[index]
@@ -100,20 +89,20 @@ class Drift:
         return signals.predictions[rows] if watch.watch == "predictions" else signals.labels[rows]
 
 
-class _Scale:
+class _Scale(Counters):
     """Brings a regression's errors between 0 and 1: an error over itself plus the mean one of the beginning."""
 
     def __init__(self) -> None:
-        self.array = np.zeros(2)  # sum, count
+        super().__init__(seen=np.zeros(2))  # sum, count
 
     def apply(self, errors: Float64) -> Float64:
         """Return the scaled errors; NaN for those of the beginning."""
-        missing = _BEGINNING - int(self.array[1])
+        missing = _BEGINNING - int(self.arrays["seen"][1])
         if missing <= 0:
-            return _scaled(errors, self.array[0] / _BEGINNING)
+            return _scaled(errors, self.arrays["seen"][0] / _BEGINNING)
         finite = np.flatnonzero(np.isfinite(errors))[:missing]
-        total = running_sum(self.array[:1], errors[finite, None])[-1, 0]
-        self.array = np.array([total, self.array[1] + len(finite)])
+        total = running_sum(self.arrays["seen"][:1], errors[finite, None])[-1, 0]
+        self.arrays["seen"] = np.array([total, self.arrays["seen"][1] + len(finite)])
         scaled = np.full_like(errors, np.nan)
         if len(finite) == missing:
             rest = slice(int(finite[-1]) + 1, None)

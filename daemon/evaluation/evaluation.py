@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from numpy.typing import NDArray
-
+from learnd.daemon.contracts import Learner
 from learnd.daemon.errors import SettingsError, StateMismatchError
 from learnd.daemon.evaluation.metrics import METRICS, Scores
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
-from learnd.daemon.evaluation.sets import Predict, score_set
+from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
+from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec, State
 
-_HELD = "holdout."
 _MORE_IS_BETTER = ("accuracy", "r2")
 
 
@@ -30,25 +26,24 @@ class Evaluation:
     scores are exact without it. All methods belong to the thread of the loop.
     """
 
-    def __init__(
-        self,
-        settings: ValidateSettings,
-        spec: SampleSpec,
-        anchor: tuple[NDArray[Any], Float32, Float32] | None = None,
-    ) -> None:
-        """`anchor` holds x (m, ...), y (m, O) and weights, which scores do not regard.
-
-        Raises SettingsError for a metric that the task does not have.
-        """
+    def __init__(self, settings: ValidateSettings, spec: SampleSpec, anchor: Samples | None = None) -> None:
+        """Raises SettingsError for a metric that the task does not have."""
         _check_metrics(settings, spec)
         self._settings = settings
         self._spec = spec
-        self._prequential = Prequential(spec.task, settings.prequential.windows, settings.metrics)
-        self._held = Ring(settings.holdout.size if settings.holdout else 0)
-        self._anchor = anchor if settings.anchor and anchor and len(anchor[0]) else None
-        self._best_anchor = -math.inf
+        self._prequential = self._of_each_target()
+        self._held = self._ring()
+        self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
+        self._best_anchor: dict[str, float] = {}
         self._latest: dict[str, Facts] = {}  # the last published scores of each set
         self._published_at = 0  # samples, when scores of the predictions were published last
+
+    def _of_each_target(self) -> dict[str, Prequential]:
+        windows, metrics = self._settings.prequential.windows, self._settings.metrics
+        return {target.name: Prequential(target.task, windows, metrics) for target in self._spec.targets}
+
+    def _ring(self) -> Ring:
+        return Ring(self._settings.holdout.size if self._settings.holdout else 0)
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -56,143 +51,135 @@ class Evaluation:
         parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
         return tuple(sorted({part.every for part in parts if part is not None}))
 
-    @property
-    def samples(self) -> int:
-        """Samples that updates have consumed, the skipped updates included."""
-        return self._prequential.samples
-
-    def update(self, call: Call, report: Report, predict: Predict) -> list[Event]:
+    def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
         """Take in one call, and return the scores that became due, in order of their sample counts.
 
-        `predict` gives outputs (m, C) of the current weights, in inference mode, for `sets.CHUNK` samples.
+        `learner` predicts with the weights at the end of the call, `sets.CHUNK` samples at a time.
         """
-        before = self.samples
         events = list(self._score_predictions(call, report)) if call.samples else []
-        if len(call.held_x):
-            self._held.add({"x": call.held_x, "y": call.held_y})
+        if len(call.held):
+            self._held.add(call.held.named())
         holdout, anchor = self._settings.holdout, self._settings.anchor
-        if holdout and len(self._held) and self._crossed(before, holdout.every):
-            events.append(self._score_holdout(predict))
-        if anchor and self._anchor and self._crossed(before, anchor.every):
-            events.append(self._score_anchor(predict))
-        return events
+        if holdout and len(self._held) and call.passes(holdout.every):
+            events += self._score_holdout(learner.predict, call.end)
+        if anchor and self._anchor and call.passes(anchor.every):
+            events += self._score_anchor(learner.predict, call.end)
+        return [*events, *_kept_by(learner, call.end)] if events else []
 
-    def at_end(self, predict: Predict) -> list[Event]:
+    def at_end(self, learner: Learner, samples: int) -> list[Event]:
         """Return the scores at the end of the stream: a short one may have reached no multiple of a period."""
-        if self._published_at == self.samples:
+        if self._published_at == samples:
             return []
-        events = list(self._prequential_scores())
+        events = list(self._prequential_scores(samples))
         if len(self._held):
-            events.append(self._score_holdout(predict))
+            events += self._score_holdout(learner.predict, samples)
         if self._anchor:
-            events.append(self._score_anchor(predict))
-        return events
+            events += self._score_anchor(learner.predict, samples)
+        return [*events, *_kept_by(learner, samples)]
 
     def scores(self) -> Scores:
         """Return the prequential scores of the whole run; what is undefined is absent."""
-        return self._prequential.overall.scores()
+        return _as_one({name: part.overall.scores() for name, part in self._prequential.items()})
 
     def baselines(self) -> dict[str, Scores]:
         """Return the scores of each baseline over the same samples, by its name."""
-        return self._prequential.overall.baselines()
-
-    @property
-    def unscored(self) -> int:
-        """Samples of the whole run whose prediction was not finite: they count in no score."""
-        return self._prequential.overall.unscored
+        return _as_one_each({name: part.overall.baselines() for name, part in self._prequential.items()})
 
     def window_scores(self, window: int) -> Scores:
         """Return the prequential scores of the latest `window` samples. Counted anew: 1 ms for 10,000 samples."""
-        return self._prequential.window(window).scores()
+        return _as_one({name: part.window(window).scores() for name, part in self._prequential.items()})
 
     def window_baselines(self, window: int) -> dict[str, Scores]:
         """Return the scores of each baseline over the latest `window` samples."""
-        return self._prequential.window(window).baselines()
+        return _as_one_each({name: part.window(window).baselines() for name, part in self._prequential.items()})
 
     def holdout_scores(self) -> Scores:
         """Return the scores last published of the held-out samples; empty before the first."""
-        return self._latest_scores("holdout")
+        keys = {name: self._key("holdout", name) for name in self._prequential}
+        return _as_one({name: self._latest[key]["metrics"] for name, key in keys.items() if key in self._latest})
 
-    def anchor_scores(self) -> Scores:
-        """Return the scores last published of the anchor set; empty before the first."""
-        return self._latest_scores("anchor")
-
-    def latest(self) -> list[Event]:
+    def latest(self, samples: int) -> list[Event]:
         """Return the scores as they stand: of the predictions up to now, and of each set as last published."""
-        if not self.samples:
+        if not samples:
             return []
-        sets = (Event("score", self.samples, data) for data in self._latest.values())
-        return [*self._prequential_events(), *sets]
+        sets = (Event("score", samples, data) for data in self._latest.values())
+        return [*self._prequential_events(samples), *sets]
 
-    def state(self) -> tuple[Arrays, Facts]:
-        """Return copies of all that later scores depend on."""
-        best = None if math.isinf(self._best_anchor) else self._best_anchor
+    def state(self) -> State:
+        parts = {name: part.state() for name, part in self._prequential.items()}
         facts = {
-            "samples": self.samples,
             "shape": self._shape(),
             "latest": dict(self._latest),
-            "best_anchor": best,
+            "best_anchor": dict(self._best_anchor),
             "published_at": self._published_at,
         }
-        return self._prequential.copies() | self._held.copies(_HELD), facts
+        return State.joined({"prequential": State.joined(parts), "held": self._held.state()}, facts)
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
+    def restore(self, state: State) -> None:
         """Go on from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
 
-        Raises StateMismatchError where the state is of another task or of other features.
+        Raises StateMismatchError, and changes nothing, if the state is of another task or of other features.
         """
-        mine, theirs = self._shape(), facts.get("shape")
+        mine, theirs = self._shape(), state.facts.get("shape")
         if theirs != mine:
             raise StateMismatchError(
                 f"evaluation state: the settings declare {mine} and the checkpoint holds {theirs}, so "
                 "scores cannot go on from it; use the settings that it was made with, or another state directory"
             )
-        self._prequential.take(arrays)
-        self._held.take(arrays, _HELD)
-        self._latest = dict(facts["latest"])
-        self._published_at = facts.get("published_at", 0)
-        self._best_anchor = -math.inf if facts["best_anchor"] is None else facts["best_anchor"]
+        prequential, held = self._of_each_target(), self._ring()
+        for name, part in prequential.items():
+            part.restore(state.part("prequential").part(name))
+        held.restore(state.part("held"))
+        self._prequential, self._held = prequential, held
+        self._latest, self._best_anchor = dict(state.facts["latest"]), dict(state.facts["best_anchor"])
+        self._published_at = state.facts["published_at"]
 
     def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
         """Publish at each exact multiple of the period, so that the scores do not depend on where the call ends."""
         every = self._settings.prequential.every
-        outputs = report.outputs.reshape(call.samples, -1)
-        labels = call.y.reshape(call.samples, -1)
+        outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
+        labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
         start = 0
         while start < call.samples:
-            end = min(call.samples, start + every - self.samples % every)
-            self._prequential.add(outputs[start:end], labels[start:end])
-            if self.samples % every == 0:
-                yield from self._prequential_scores()
+            end = min(call.samples, start + every - (call.first + start) % every)
+            for name, part in self._prequential.items():
+                part.add(outputs[name][start:end], labels[name][start:end])
+            if (call.first + end) % every == 0:
+                yield from self._prequential_scores(call.first + end)
             start = end
 
-    def _prequential_scores(self) -> Iterator[Event]:
-        self._published_at = self.samples
-        return self._prequential_events()
+    def _prequential_scores(self, samples: int) -> Iterator[Event]:
+        self._published_at = samples
+        return self._prequential_events(samples)
 
-    def _prequential_events(self) -> Iterator[Event]:
-        yield self._event("prequential", "all", self._prequential.overall)
-        for window in self._settings.prequential.windows:
-            yield self._event("prequential", window, self._prequential.window(window))
+    def _prequential_events(self, samples: int) -> Iterator[Event]:
+        for name, part in self._prequential.items():
+            yield self._event("prequential", "all", name, part.overall, samples)
+            for window in self._settings.prequential.windows:
+                yield self._event("prequential", window, name, part.window(window), samples)
 
-    def _score_holdout(self, predict: Predict) -> Event:
+    def _score_holdout(self, predict: Predict, samples: int) -> list[Event]:
         assert self._settings.holdout is not None, "samples are held out"
-        held = self._held.latest(self._settings.holdout.size)
-        return self._score_set("holdout", held["x"], held["y"], predict)
+        held = Samples.of_named(self._held.latest(self._settings.holdout.size))
+        return list(self._score_set("holdout", held, predict, samples))
 
-    def _score_anchor(self, predict: Predict) -> Event:
+    def _score_anchor(self, predict: Predict, samples: int) -> list[Event]:
         assert self._anchor is not None, "there is an anchor set"
-        event = self._score_set("anchor", self._anchor[0], self._anchor[1], predict)
-        return replace(event, data={**event.data, **self._forgetting(event.data["metrics"])})
+        return list(self._score_set("anchor", self._anchor, predict, samples, self._forgetting))
 
-    def _score_set(self, name: str, x: NDArray[Any], y: Float32, predict: Predict) -> Event:
-        guesses = self._prequential.guesses()
-        board = score_set(self._spec.task, x, y, predict, guesses, self._settings.metrics)
-        event = self._event(name, "all", board)
-        self._latest[name] = dict(event.data)
-        return event
+    def _score_set(
+        self, set_: str, of: Samples, predict: Predict, samples: int, more: Callable[[str, Scores], Facts] | None = None
+    ) -> Iterator[Event]:
+        """Yield the scores of each target of some samples. `more` adds to what is published of each."""
+        outputs = predict_all(predict, of.inputs)
+        for name, part in self._prequential.items():
+            board = score_set(part.task, outputs[name], of.targets[name], part.guesses(), self._settings.metrics)
+            event = self._event(set_, "all", name, board, samples)
+            self._latest[self._key(set_, name)] = dict(event.data)
+            extra = more(name, event.data["metrics"]) if more is not None else {}
+            yield Event(event.kind, samples, {**event.data, **extra})
 
-    def _forgetting(self, scores: Scores) -> Facts:
+    def _forgetting(self, target: str, scores: Scores) -> Facts:
         """Return how far the anchor score is below the best that the model ever had: what it has forgotten.
 
         Of the first metric where more is better, as Chaudhry et al. (Riemannian Walk for Incremental Learning, ECCV
@@ -201,31 +188,49 @@ class Evaluation:
         name = next((name for name in _MORE_IS_BETTER if name in scores), None)
         if name is None:
             return {}
-        self._best_anchor = max(scores[name], self._best_anchor)
-        return {"forgetting": self._best_anchor - scores[name]}
+        best = self._best_anchor[target] = max(scores[name], self._best_anchor.get(target, -math.inf))
+        return {"forgetting": best - scores[name]}
 
-    def _event(self, name: str, window: int | str, board: Scoreboard) -> Event:
-        return Event("score", self.samples, {"set": name, "window": window, **board.summary()})
+    def _event(self, set_: str, window: int | str, target: str, board: Scoreboard, samples: int) -> Event:
+        named = {"target": target} if len(self._prequential) > 1 else {}
+        return Event("score", samples, {"set": set_, "window": window, **named, **board.summary()})
 
-    def _crossed(self, before: int, every: int) -> bool:
-        return before // every < self.samples // every
-
-    def _latest_scores(self, name: str) -> Scores:
-        return dict(self._latest[name]["metrics"]) if name in self._latest else {}
+    def _key(self, set_: str, target: str) -> str:
+        return set_ if len(self._prequential) == 1 else f"{set_} {target}"
 
     def _shape(self) -> Facts:
-        task = self._spec.task
-        return {"task": task.kind.name.lower(), "outputs": task.outputs, "features": self._spec.width}
+        inputs = {part.name: list(part.shape) for part in self._spec.inputs}
+        tasks = {part.name: [part.task.kind.name.lower(), part.task.outputs] for part in self._spec.targets}
+        return {"inputs": inputs, "targets": tasks}
+
+
+def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:
+    """Yield the scores that the learner keeps itself, if the settings ask for some."""
+    if metrics := learner.metric_results():
+        data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
+        yield Event("score", samples, data)
+
+
+def _as_one(scores: Mapping[str, Scores]) -> Scores:
+    """Return the scores of the one target; of several, each under its target's name."""
+    if len(scores) == 1:
+        return dict(next(iter(scores.values())))
+    return {f"{target}.{name}": value for target, its in scores.items() for name, value in its.items()}
+
+
+def _as_one_each(baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Scores]:
+    names = dict.fromkeys(name for its in baselines.values() for name in its)
+    return {name: _as_one({target: its[name] for target, its in baselines.items() if name in its}) for name in names}
 
 
 def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:
-    kind = spec.task.kind
-    foreign = [name for name in settings.metrics or () if name not in METRICS[kind]]
-    if foreign:
+    known = dict.fromkeys(name for target in spec.targets for name in METRICS[target.task.kind])
+    if foreign := [name for name in settings.metrics or () if name not in known]:
+        task = spec.task.kind.name.lower()
         raise SettingsError(
             [
-                f"validate.metrics: {name} is not a metric of a {kind.name.lower()} task and would never be published; "
-                f"choose from {', '.join(METRICS[kind])}"
+                f"validate.metrics: {name} is not a metric of a {task} task and would never be published; "
+                f"choose from {', '.join(known)}"
                 for name in foreign
             ]
         )

@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learnd.daemon.contracts import Stateful
 from learnd.daemon.evaluation.baselines import baselines_of
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
-from learnd.daemon.values import Arrays, Float32, Task
-
-_OVERALL, _WINDOW, _BASELINE = "prequential.", "window.", "baseline."
+from learnd.daemon.values import Float32, State, Task
 
 
 class Prequential:
     """The counts of the whole run, and the latest samples, from which a window is counted when it is asked for."""
 
     def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
-        self._task = task
+        self.task = task
         self._metrics = metrics
         self._baselines = baselines_of(task)
         self._ring = Ring(max(windows, default=0))
@@ -32,7 +31,7 @@ class Prequential:
 
     def add(self, outputs: Float32, labels: Float32) -> None:
         """Score predictions (m, C) against labels (m, O), in the order of the stream."""
-        rows = observe(self._task, outputs, labels)
+        rows = observe(self.task, outputs, labels)
         for name, baseline in self._baselines.items():
             rows[name] = baseline.follow(rows["label"])
         self.overall.add(rows, first=self.samples == 0)
@@ -50,17 +49,16 @@ class Prequential:
         """Return the label that each constant baseline would give to any sample now."""
         return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
 
-    def copies(self) -> Arrays:
-        arrays = self.overall.copies(_OVERALL) | self._ring.copies(_WINDOW)
-        for name, baseline in self._baselines.items():
-            arrays |= baseline.copies(f"{_BASELINE}{name}.")
-        return arrays
+    def state(self) -> State:
+        return State.joined({name: part.state() for name, part in self._parts().items()})
 
-    def take(self, arrays: Arrays) -> None:
-        self.overall.take(arrays, _OVERALL)
-        self._ring.take(arrays, _WINDOW)
-        for name, baseline in self._baselines.items():
-            baseline.take(arrays, f"{_BASELINE}{name}.")
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError if it is of another task."""
+        for name, part in self._parts().items():
+            part.restore(state.part(name))
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {"overall": self.overall, "window": self._ring, **self._baselines}
 
     def _scoreboard(self) -> Scoreboard:
-        return Scoreboard(self._task, self._baselines, self._metrics)
+        return Scoreboard(self.task, self._baselines, self._metrics)

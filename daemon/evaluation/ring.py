@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from learnd.daemon.foundation.counters import mismatch
-from learnd.daemon.values import Arrays
+from learnd.daemon.values import Arrays, State
 
 
 class Ring:
@@ -52,12 +52,11 @@ class Ring:
         columns = self._columns.items()
         return {name: np.concatenate((rows[start : start + head], rows[: count - head])) for name, rows in columns}
 
-    def copies(self, prefix: str) -> Arrays:
-        return {prefix + name: rows for name, rows in self.latest(self._length).items()}
+    def state(self) -> State:
+        return State(self.latest(self._length))
 
-    def take(self, arrays: Arrays, prefix: str) -> None:
-        """Take over the latest rows of what `copies` returned, in place of what is here; none where there is none."""
+    def restore(self, state: State) -> None:
+        """Take over the latest rows of a state, in place of what is here."""
         self._columns, self._next, self._length = {}, 0, 0
-        rows = {name.removeprefix(prefix): rows for name, rows in arrays.items() if name.startswith(prefix)}
-        if rows:
-            self.add(rows)
+        if state.arrays:
+            self.add(state.arrays)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.metrics import METRICS, Scores, kappa_temporal, label_tally, probability_tallies
 from learnd.daemon.foundation.counters import Counters
-from learnd.daemon.values import Arrays, Facts, Float32, Task, TaskKind
+from learnd.daemon.values import Arrays, Facts, Float32, State, Task, TaskKind
 
 
 def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
@@ -103,15 +103,13 @@ class Scoreboard:
             "baselines": self.baselines(),
         }
 
-    def copies(self, prefix: str) -> Arrays:
-        arrays: Arrays = {}
-        for name, tally in self._parts.items():
-            arrays |= tally.copies(f"{prefix}{name}.")
-        return arrays
+    def state(self) -> State:
+        return State.joined({name: part.state() for name, part in self._parts.items()})
 
-    def take(self, arrays: Arrays, prefix: str) -> None:
-        for name, tally in self._parts.items():
-            tally.take(arrays, f"{prefix}{name}.")
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError if it is of another task."""
+        for name, part in self._parts.items():
+            part.restore(state.part(name))
 
     def _choose(self, scores: Scores) -> Scores:
         return {name: scores[name] for name in self._wanted if name in scores}

@@ -9,38 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
-from learnd.daemon.values import Float32, Task
+from learnd.daemon.values import Arrays, Float32, Task
 
-Predict: TypeAlias = Callable[[NDArray[Any]], Float32]
+Predict: TypeAlias = Callable[[Arrays], Arrays]
 
 CHUNK = 256  # samples a prediction: one shape, so one compilation, and bounded memory
 
 
 def score_set(
-    task: Task,
-    x: NDArray[Any],
-    y: Float32,
-    predict: Predict,
-    guesses: Mapping[str, NDArray[Any]],
-    metrics: Iterable[str] | None,
+    task: Task, outputs: Float32, labels: Float32, guesses: Mapping[str, NDArray[Any]], metrics: Iterable[str] | None
 ) -> Scoreboard:
-    """Score the predictions for `x` (m, ...) against `y` (m, O), and beside them constants: `guesses`, by name."""
-    rows = observe(task, predict_all(predict, x), y)
+    """Score predictions (m, C) against labels (m, O), and beside them constants: `guesses`, by name."""
+    rows = observe(task, outputs, labels)
     for name, guess in guesses.items():
-        rows[name] = np.broadcast_to(guess, (len(y), *guess.shape))
+        rows[name] = np.broadcast_to(guess, (len(labels), *guess.shape))
     board = Scoreboard(task, guesses, metrics)
     board.add(rows, first=False)
     return board
 
 
-def predict_all(predict: Predict, x: NDArray[Any]) -> Float32:
-    """Return the outputs (m, C) for at least one sample. `predict` sees `CHUNK` samples each time.
+def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
+    """Return the outputs (m, C) of each target for at least one sample. `predict` sees `CHUNK` samples each time.
 
     The last chunk is filled up with its last sample, which is as valid an input as any.
     """
-    outputs = []
-    for start in range(0, len(x), CHUNK):
-        chunk = x[start : start + CHUNK]
-        padding = np.repeat(chunk[-1:], CHUNK - len(chunk), axis=0)
-        outputs.append(predict(np.concatenate((chunk, padding)))[: len(chunk)])
-    return np.concatenate(outputs)
+    count = len(next(iter(inputs.values())))
+    chunks = []
+    for start in range(0, count, CHUNK):
+        rows = np.minimum(np.arange(start, start + CHUNK), count - 1)
+        outputs = predict({name: array[rows] for name, array in inputs.items()})
+        chunks.append({name: array[: count - start] for name, array in outputs.items()})
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.errors import StateMismatchError
-from learnd.daemon.values import Arrays, Float64
+from learnd.daemon.values import Arrays, Float64, State
 
 
 class Counters:
@@ -17,17 +17,18 @@ class Counters:
     def __init__(self, **arrays: NDArray[Any]) -> None:
         self.arrays: Arrays = arrays
 
-    def copies(self, prefix: str) -> Arrays:
-        """Return a copy of each array, under its name behind `prefix`."""
-        return {prefix + name: array.copy() for name, array in self.arrays.items()}
+    def state(self) -> State:
+        return State(self.arrays).clone()
 
-    def take(self, arrays: Arrays, prefix: str) -> None:
-        """Take over what `copies` returned. Raises StateMismatchError where an array is missing or of another shape."""
+    def restore(self, state: State) -> None:
+        """Go on from `state`. Raises StateMismatchError, and changes nothing, if an array is missing or of another
+        shape.
+        """
         for name, mine in self.arrays.items():
-            theirs = arrays.get(prefix + name)
+            theirs = state.arrays.get(name)
             if theirs is None or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
-                raise mismatch(prefix + name, f"{mine.dtype} {mine.shape}", theirs)
-            self.arrays[name] = np.array(theirs)
+                raise mismatch(name, f"{mine.dtype} {mine.shape}", theirs)
+        self.arrays = {name: np.array(state.arrays[name]) for name in self.arrays}
 
 
 def mismatch(name: str, expected: str, found: NDArray[Any] | None) -> StateMismatchError:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
-
-
-def canonical_json(value: Any) -> bytes:
-    """Return the one way to write `value` as JSON, so that bytes and hashes can be compared."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def write_synced(path: Path, data: bytes) -> None:

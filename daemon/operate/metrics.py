@@ -110,7 +110,7 @@ class Metrics:
         """A call of K updates returned after `seconds`; `skipped` tells of how many that changed nothing, by reason.
 
         `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped;
-        NaN, where all were, leaves the last value standing.
+        NaN, where all were, leaves the last value control.
         """
         self._trained.inc(samples)
         skipped = skipped or {}

@@ -92,7 +92,7 @@ class Monitor:
     def state(self, word: str) -> None:
         if word == self._health.state:
             return
-        if self._health.state == "paused":
+        if self._health.state == "paused" and word == "consuming":
             log.info("resumed", samples=self._seen.earlier + self._seen.samples)
         elif word == "consuming":
             self._seen.earlier += self._seen.samples
@@ -117,7 +117,7 @@ class Monitor:
 
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
         good = report.skipped == Skip.NONE
-        trained = int(good.sum()) * int(call.x.shape[1])
+        trained = int(good.sum()) * call.rows
         self._seen.samples += call.samples
         loss, norm = _mean(report.loss[good]), _mean(report.gradient_norm[good])
         if np.isfinite(loss):
@@ -130,8 +130,8 @@ class Monitor:
             gradient_norm=norm,
             skipped=report.skips(),
         )
-        if len(call.held_x):
-            self._metrics.held_out(len(call.held_x))
+        if len(call.held):
+            self._metrics.held_out(len(call.held))
         for note in call.notes:
             self._metrics.records_skipped(note.get("skipped_records", 0))
         for rejection in call.rejections:

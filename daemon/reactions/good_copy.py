@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from statistics import median
 
+from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Adaptable
-from learnd.daemon.reactions.settings import RollBackAction
-from learnd.daemon.values import Arrays, Facts, finite
+from learnd.daemon.values import Facts, State, finite
 
 _LOOKS = 8  # whose errors an error is compared with
-_PREFIX = "good."
 
 
 class GoodCopy:
     """A copy of the learner, and how far the stream was then; and the errors that say whether a model is good."""
 
-    def __init__(self, action: RollBackAction) -> None:
+    def __init__(self, action: RollBack) -> None:
         self.action = action
-        self.progress: Facts | None = None  # of the copy
+        self.progress: Facts | None = None  # at the time of the copy
         self.rollbacks = 0
         self._since_copy = 0  # rollbacks
-        self._arrays: Arrays = {}
-        self._facts: Facts = {}
+        self._learner = State()
         self._errors: list[float] = []
 
     @property
@@ -35,10 +33,10 @@ class GoodCopy:
 
     def look(self, learner: Adaptable, error: float | None, progress: Facts) -> bool:
         """Return whether the model is good, given the mean error since the last look; take a copy if it is."""
-        arrays, facts = learner.state()
-        good = finite(arrays) and self._passes(error)
+        now = learner.state()
+        good = finite(now.arrays) and self._passes(error)
         if good:
-            self._arrays, self._facts, self.progress, self._since_copy = arrays, facts, progress, 0
+            self._learner, self.progress, self._since_copy = now, progress, 0
         if error is not None:
             self._errors = [*self._errors, error][-_LOOKS:]
         return good
@@ -47,17 +45,21 @@ class GoodCopy:
         """Give the learner its good copy back, at a lower learning rate. Each time in a row lowers it further."""
         self.rollbacks += 1
         self._since_copy += 1
-        learner.restore(self._arrays, self._facts)
+        learner.restore(self._learner)
         learner.slow_down(self.action.times**self._since_copy)
 
-    def state(self) -> tuple[Arrays, Facts]:
-        arrays = {_PREFIX + name: array.copy() for name, array in self._arrays.items()}
-        facts = {"learner": self._facts, "progress": self.progress, "errors": list(self._errors)}
-        return arrays, {**facts, "rollbacks": self.rollbacks, "since_copy": self._since_copy}
+    def state(self) -> State:
+        facts = {
+            "progress": self.progress,
+            "errors": list(self._errors),
+            "rollbacks": self.rollbacks,
+            "since_copy": self._since_copy,
+        }
+        return State.joined({"learner": self._learner.clone()}, facts)
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        self._arrays = {name.removeprefix(_PREFIX): a for name, a in arrays.items() if name.startswith(_PREFIX)}
-        self._facts, self.progress, self._errors = facts["learner"], facts["progress"], list(facts["errors"])
+    def restore(self, state: State) -> None:
+        facts = state.facts
+        self._learner, self.progress, self._errors = state.part("learner"), facts["progress"], list(facts["errors"])
         self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]
 
     def _passes(self, error: float | None) -> bool:

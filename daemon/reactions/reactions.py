@@ -1,70 +1,63 @@
-"""Runs the updates of calls, watches them, and does what the rules say.
-
-What a rule does must happen behind the same update however updates are grouped into calls, and at once: a
-network has adapted to most of a drift by itself within some hundred samples. So where a rule is to act in
-the middle of a call, the learner goes back to its copy from before the call, runs the updates
-up to there once more, is changed, and runs the rest. That is rare, costs at most a call, and leaves calls as long as
-they are. The journal knows nothing of it: the same call is divided in the same way when it is repeated.
+"""Does what the rules say about what was found in the stream, and what operators command.
 
 To roll back needs a position in the stream, which a call has at its end alone: calls end where that may happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 
+from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions.contract import DONE, Action, Cause, NothingToDoError
+from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Adaptable
-from learnd.daemon.drift.watch import Drift
+from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.rules import Rules
-from learnd.daemon.reactions.settings import Action, Reaction
+from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
-from learnd.daemon.values import Arrays, Call, Defect, Event, Facts, Rejection, Report, Task
+from learnd.daemon.state.saving import SaveRequest
+from learnd.daemon.training.trainer import Part
+from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun, Rejection, State
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Something outside of the model that a reaction asks of the loop: a pinned `checkpoint`, or a `pause`."""
-
-    action: str
-    reason: str
+_COMMAND = "command"  # the cause of what an operator asks for
 
 
 class Reactions:
-    """Updates the learner, and reacts to what the updates show. All methods belong to the loop's thread."""
+    """The rules at work: the `actions.Hands` that they act with. All methods belong to the loop's thread."""
 
     def __init__(
         self,
         rules: Sequence[Reaction],
+        phase_rules: Sequence[Reaction],
         learner: Adaptable,
-        drift: Drift,
-        task: Task,
-        phase_rules: Sequence[Reaction] = (),
+        watching: Watching,
+        control: ControlState,
+        progress: Progress,
+        saving: SaveRequest,
     ) -> None:
-        """`phase_rules` act only where they end the phase that the learner is in."""
+        """`phase_rules` act only if they end the phase that the learner is in."""
         self._rules = Rules(rules, phase_rules)
-        self._learner = learner
-        self._watching = Watching(self._rules.all, drift, task)
-        back = next((action.roll_back for rule in self._rules.all for action in rule.do if action.roll_back), None)
-        self._good_copy = GoodCopy(back) if back else None
+        self.learner = learner
+        self._watching = watching
+        self._control = control
+        self._progress = progress
+        self._saving = saving
+        self._good_copy = _copy_for(self._rules.all)
         self._good = True
-        self._learner_lags = 0  # samples: since the model went back, it counts fewer than went through updates
-        self._phases: list[tuple[int, str | None]] = []  # in the updates now watched: from which sample on, its end
+        self._samples = 0  # that the model has gone through: where an action acts
         self._due: list[tuple[int, Event]] = []  # rules that will act, and why
         self._due_back: tuple[int, Event] | None = None
         self._events: list[Event] = []
         self._began_phase = False
+        self._set_aside: list[Rejection] = []
         self._fatal: DataError | None = None
-        self.wishes: list[Wish] = []
-        self._acts_at_once = self._rules.act_at_once(range(len(self._rules.all)))
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -76,75 +69,69 @@ class Reactions:
         """Whether the score passed when it was last looked at."""
         return self._good
 
+    @property
+    def ever_at_once(self) -> bool:
+        """Whether any rule may act within a call."""
+        return self._rules.act_at_once(range(len(self._rules.all)))
+
+    def act_at_once(self, event: Event, phase_end: str | None) -> bool:
+        """Whether a rule acts behind the very update of an event, which came in a phase that ends on `phase_end`."""
+        return self._rules.act_at_once(self._rules.called_by(event, phase_end))
+
     def check(self) -> None:
-        """Raise DataError where the model would have to go back once more than it may."""
+        """Raise DataError if the model would have to go back once more than it may."""
         if self._fatal is not None:
             raise self._fatal
 
-    def forget_pauses(self) -> None:
-        """Wish for no pause any more."""
-        self.wishes = [wish for wish in self.wishes if wish.action != "pause"]
+    def begin(self, call: Call) -> None:
+        """Do what the commands of a call say, ahead of it."""
+        self._samples = call.first
+        if self._good_copy is not None and call.first == 0:
+            self._good_copy.look(self.learner, None, Progress().state().facts)
+        for command in call.commands:
+            self._obey(command)
 
-    def take_wishes(self) -> list[Wish]:
-        """Return what was asked of the loop since the last time."""
-        wishes, self.wishes = self.wishes, []
-        return wishes
+    def react(self, part: Part) -> None:
+        """Do what the rules say about a part of a call that has run."""
+        self._samples = part.call.end
+        self._enter_phases(part.report.phases)
+        self._events += part.found
+        for event in part.found:
+            self._take_up(event, part.phase_end(event))
+        self._act()
 
-    def update(self, call: Call) -> Report:
-        """Run the updates of a call, and change the model between them where a rule says so."""
-        if self._good_copy is not None and self._watching.samples == 0:
-            self._good_copy.look(self._learner, None, {**Progress().facts(), "learner_lags": 0})
-        if call.next_phase is not None:
-            self._begin_phase_as_told()
-        reports, rest = [], call
-        while True:
-            report, updates = self._update(rest)
-            reports.append(report)
-            self._act()
-            if updates == rest.updates:
-                return Report.joined(reports)
-            rest = _part(rest, updates, rest.updates)
-
-    def finish(self, call: Call, scores: Sequence[Event], progress: Progress) -> tuple[list[Event], list[Rejection]]:
-        """End a call that `progress` has counted, whose `scores` were published.
+    def finish(self, call: Call, scores: Sequence[Event]) -> tuple[list[Event], list[Rejection]]:
+        """End a call that the progress has counted, whose `scores` were published.
 
         Return all events of the call in the order of the samples, and what was set aside because the model went back.
         """
-        dropped = self._watching.watch_scores(scores)
-        self._events += dropped
-        self._take_up(dropped)
+        for event in self._watching.watch_scores(scores):
+            self._events.append(event)
+            self._take_up(event, None)
         self._act()
-        set_aside: list[Rejection] = []
-        if self._good_copy is not None and self._at_multiple_of(self._good_copy.action.every, call.samples):
-            set_aside = self._look(self._good_copy, progress)
+        if self._good_copy is not None and call.passes(self._good_copy.action.every):
+            self._look(self._good_copy)
         events, self._events = [*self._events, *scores], []
+        set_aside, self._set_aside = self._set_aside, []
         return sorted(events, key=lambda event: event.samples), set_aside
 
-    def state(self) -> tuple[Arrays, Facts]:
-        arrays, watching = self._watching.state()
+    def state(self) -> State:
         facts: Facts = {
             "rules": self._rules.dumped(),
             "called_at": list(self._rules.called_at),
-            "watching": watching,
-            "learner_lags": self._learner_lags,
             "due_back": [self._due_back[0], _plain(self._due_back[1])] if self._due_back else None,
             "good": self._good,
-            "good_copy": None,
         }
-        if self._good_copy is not None:
-            copy_arrays, facts["good_copy"] = self._good_copy.state()
-            arrays |= copy_arrays
-        return arrays, facts
+        return State.joined({"good_copy": self._good_copy.state()} if self._good_copy else {}, facts)
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        """Go on from `state`. Where the rules have changed since then, they begin anew."""
-        same_rules = facts["rules"] == self._rules.dumped()
-        self._watching.restore(arrays, facts["watching"], same_rules=same_rules)
-        self._learner_lags, self._good = facts["learner_lags"], facts["good"]
-        if self._good_copy is not None and facts["good_copy"] is not None:
-            self._good_copy.restore(arrays, facts["good_copy"])
+    def restore(self, state: State) -> None:
+        """Go on from `state`. If the rules have changed since then, they begin anew."""
+        facts = state.facts
+        self._good = facts["good"]
+        if self._good_copy is not None and "good_copy" in facts:
+            self._good_copy.restore(state.part("good_copy"))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
-        if same_rules:
+        if facts["rules"] == self._rules.dumped():
             self._rules.called_at = list(facts["called_at"])
             self._due_back = due_back
         elif due_back is not None:
@@ -155,183 +142,138 @@ class Reactions:
                 consequence="the rules under reactions have changed since it was due; the model is as it was",
             )
 
-    # Updating.
+    # Acting.
 
-    def _update(self, call: Call) -> tuple[Report, int]:
-        """Run the updates of a call, up to one behind which a rule is to act. Return how many that were."""
-        report, begun = self._run(call)
-        halts = self._halts if self._acts_at_once else None
-        updates, found = self._watching.watch(call, report, [start for start, _ in self._phases[1:]], halts)
-        if updates < call.updates:
-            self._learner.undo()
-            report, begun = self._run(_part(call, 0, updates))
-        self._enter_phases(begun)
-        self._events += found
-        self._take_up(found)
-        return report, updates
-
-    def _run(self, call: Call) -> tuple[Report, list[Event]]:
-        self._phases = [(0, self._learner.phase_ends_on)]
-        return self._learner.update(call), self._note_phases()
-
-    def _note_phases(self) -> list[Event]:
-        """Note and return the phases that the learner began by itself, at the samples of the stream."""
-        begun = [replace(event, samples=event.samples + self._learner_lags) for event in self._learner.take_events()]
-        self._phases += [(event.samples, "samples") for event in begun[:-1]]
-        self._phases += [(event.samples, self._learner.phase_ends_on) for event in begun[-1:]]
-        return begun
-
-    def _halts(self, event: Event) -> bool:
-        """Whether an event makes a rule act at once."""
-        return self._rules.act_at_once(self._called_by(event))
-
-    def _called_by(self, event: Event) -> list[int]:
-        phase_end = next(end for start, end in reversed(self._phases) if start < event.samples)
-        return self._rules.called_by(event, phase_end)
-
-    def _at_multiple_of(self, period: int, samples: int) -> bool:
-        """Whether one lies in the last `samples`."""
-        return (self._watching.samples - samples) // period < self._watching.samples // period
-
-    # Reacting.
-
-    def _take_up(self, events: Sequence[Event]) -> None:
-        """Note which rules are to act on these events."""
-        for event in events:
-            for index in self._called_by(event):
-                self._rules.called_at[index] = event.samples
-                if "roll_back" in self._rules[index].actions:
-                    self._due_back = self._due_back or (index, event)
-                else:
-                    self._due.append((index, event))
+    def _take_up(self, event: Event, phase_end: str | None) -> None:
+        """Note which rules are to act on an event."""
+        for index in self._rules.called_by(event, phase_end):
+            self._rules.called_at[index] = event.samples
+            if self._rules[index].between_calls:
+                self._due_back = self._due_back or (index, event)
+            else:
+                self._due.append((index, event))
 
     def _act(self) -> None:
         due, self._due = self._due, []
         self._began_phase = False  # one at a time: two rules may ask for the next phase on the same occasion
-        for index, cause in due:
-            self._enter(index, cause, {action.name: self._do(action, cause) for action in self._rules[index].do})
+        for index, event in due:
+            self._follow(index, event)
 
-    def _enter(self, index: int, cause: Event, outcomes: dict[str, str]) -> None:
-        """Write a reaction into the history, and open its account."""
-        on, samples = self._rules[index].on, self._watching.samples
-        before = self._watching.ledger.reacted(index, on, samples)
-        data = {"rule": index, "on": on, "cause": {"samples": cause.samples, **cause.data}, "actions": outcomes}
-        self._events.append(Event("reaction", samples, {**data, "error_before": before}))
+    def _follow(self, index: int, event: Event) -> None:
+        """Do what a rule says, write it into the history, and open its account."""
+        rule, cause = self._rules[index], Cause.of(event)
+        outcomes = {choice.name: self._outcome(choice.action, cause) for choice in rule.do}
+        before = self._watching.outcomes.reacted(index, rule.on, self._samples)
+        on = {"rule": index, "on": rule.on, "cause": {"samples": event.samples, **event.data}}
+        self._events.append(Event("reaction", self._samples, {**on, "actions": outcomes, "error_before": before}))
 
-    def _do(self, action: Action, cause: Event) -> str:
-        """Do one action. Return `done`, or `nothing` where there was nothing to do."""
-        arguments = action.arguments
-        if action.name == "learning_rate":
-            self._learner.boost(arguments.times, arguments.over)
-        elif action.name == "reset_moments":
-            self._learner.reset_moments()
-        elif action.name == "refit_standardization":
-            self._learner.refit_standardization()
-        elif action.name == "next_phase":
-            if self._began_phase or not self._begin_next_phase(_named(cause)):
-                return "nothing"
-            self._began_phase = True
-        elif action.name == "log":
-            log.warning("reaction", on=_named(cause), at_samples=cause.samples, **_without_level(cause.data))
-        else:
-            self.wishes.append(Wish(action.name, f"{_named(cause)} at {cause.samples:,} samples"))
-        return "done"
+    def _outcome(self, action: Action, cause: Cause) -> str:
+        try:
+            return action.do(self, cause)
+        except NothingToDoError:
+            return "nothing"
 
-    def _begin_next_phase(self, cause: str) -> bool:
-        if not self._learner.next_phase(cause):
+    def _obey(self, command: Command) -> None:
+        """Do what a command says, and write into the history what became of it."""
+        self._control.obeyed(command)
+        self._began_phase = False
+        try:
+            action = ACTIONS[command.action].model_validate(command.arguments)
+            outcome: Facts = {"outcome": action.do(self, Cause(_COMMAND, self._samples, {}))}
+        except NothingToDoError as refusal:
+            outcome = {"outcome": "refused", "reason": str(refusal)}
+        data = {"id": command.id, "action": command.action, "arguments": command.arguments, **outcome}
+        log.info("command", at_samples=self._samples, **data)
+        about = {"by": command.by, "asked_at": command.at, "why": command.why}
+        self._events.append(Event("command", self._samples, {**data, **about}))
+
+    def begin_next_phase(self, cause: str) -> bool:
+        if self._began_phase:
             return False
-        self._enter_phases(self._note_phases())
+        self._began_phase = self._next_phase(cause)
+        return self._began_phase
+
+    def save(self) -> None:
+        self._saving.ask(pin=True)
+
+    def pause(self, reason: str) -> None:
+        self._control.pause(reason)
+        self._saving.ask()
+
+    def resume(self) -> bool:
+        return self._control.resume()
+
+    def _next_phase(self, cause: str) -> bool:
+        if (begun := self.learner.next_phase(cause, self._samples)) is None:
+            return False
+        self._enter_phases([begun])
         self._watching.begin_phase()
         return True
 
-    def _enter_phases(self, begun: Sequence[Event]) -> None:
-        self._events += begun
-        for event in begun:
-            log.info("phase", at_samples=event.samples, **event.data)
-
-    def _begin_phase_as_told(self) -> None:
-        """Begin the next phase because an operator has asked for it."""
-        if not self._begin_next_phase("command"):
-            log.warning("no_next_phase", phase=self._learner.phase, consequence="the phase goes on")
+    def _enter_phases(self, begun: Sequence[PhaseBegun]) -> None:
+        for phase in begun:
+            self._events.append(phase.event)
+            log.info("phase", at_samples=phase.samples, **phase.data)
 
     # Rolling back.
 
-    def _look(self, copy: GoodCopy, progress: Progress) -> list[Rejection]:
-        """Look at the model: roll it back where that is due, else copy it if it is good. Return what is set aside."""
+    def _look(self, copy: GoodCopy) -> None:
+        """Look at the model: roll it back if that is due, else copy it if it is good."""
         error = self._watching.take_mean_error()
         if self._due_back is None:
-            self._good = copy.look(self._learner, error, {**progress.facts(), "learner_lags": self._learner_lags})
-            return []
-        (index, cause), self._due_back = self._due_back, None
-        outcomes: dict[str, str] = {}
-        set_aside: list[Rejection] = []
-        for action in self._rules[index].do:
-            if action.name == "roll_back":
-                outcomes["roll_back"], set_aside = self._go_back(copy, progress, cause)
-            else:
-                outcomes[action.name] = self._do(action, cause)
-        self._enter(index, cause, outcomes)
-        return set_aside
+            self._good = copy.look(self.learner, error, self._progress.state().facts)
+        else:
+            due, self._due_back = self._due_back, None
+            self._follow(*due)
 
-    def _go_back(self, copy: GoodCopy, progress: Progress, cause: Event) -> tuple[str, list[Rejection]]:
+    def roll_back(self, cause: Cause) -> str:
+        copy = self._good_copy
+        if copy is None or copy.progress is None:
+            raise NothingToDoError("there is no good copy: a rule that names roll_back keeps one")
+        if copy.exhausted and cause.word == _COMMAND:
+            raise NothingToDoError(f"the model went back {copy.rollbacks} times, as often as roll_back.most allows")
         if copy.exhausted:
             self._give_up(copy, cause)
-            return "given up", []
-        if copy.progress is None:
-            return "nothing", []
-        spans, taken_back = self._roll_back(copy, copy.progress, progress, _named(cause))
-        what = f"trained before {_named(cause)} at {cause.samples:,} samples"
-        defect = Defect("rolled_back", f"{what}, and taken back with {taken_back:,} samples")
-        return "done", [Rejection(*span, defect, b"") for span in spans]
-
-    def _roll_back(
-        self, copy: GoodCopy, then: Facts, progress: Progress, reason: str
-    ) -> tuple[list[tuple[str, int, int]], int]:
-        """Return the spans that were taken back, and how many samples of them had trained."""
-        trained, phase = progress.samples_trained, self._learner.phase
-        copy.roll_back(self._learner)
-        spans = progress.take_back(then)
-        self._learner_lags = progress.samples - then["samples"] + then["learner_lags"]
+            return "given up"
+        trained, phase, then = self._progress.samples_trained, self.learner.phase, copy.progress
+        copy.roll_back(self.learner)
+        spans = self._progress.take_back(then)
         self._watching.went_back(then["samples"])
         self._good = True
-        taken_back = trained - progress.samples_trained
+        self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
+        while self.learner.phase < phase:  # what ended it does not come again
+            self._next_phase("rollback")
+        return DONE
+
+    def _tell_rollback(
+        self, copy: GoodCopy, cause: Cause, spans: Sequence[tuple[str, int, int]], taken_back: int
+    ) -> None:
         data = {
-            "reason": reason,
+            "reason": cause.word,
             "rollbacks": copy.rollbacks,
             "most": copy.action.most,
             "samples_taken_back": taken_back,
         }
-        samples = self._watching.samples
-        log.error("rolled_back", at_samples=samples, **data)
-        self._events.append(Event("rollback", samples, {**data, "spans": [list(span) for span in spans]}))
-        while self._learner.phase < phase:  # what ended it does not come again
-            self._begin_next_phase("rollback")
-        return spans, taken_back
+        log.error("rolled_back", at_samples=self._samples, **data)
+        self._events.append(Event("rollback", self._samples, {**data, "spans": [list(span) for span in spans]}))
+        defect = Defect("rolled_back", f"trained before {cause}, and taken back with {taken_back:,} samples")
+        self._set_aside += [Rejection(*span, defect, b"") for span in spans]
 
-    def _give_up(self, copy: GoodCopy, cause: Event) -> None:
+    def _give_up(self, copy: GoodCopy, cause: Cause) -> None:
         """Stop before the model would go back once more than it may; the next start may go back as often again."""
         self._fatal = DataError(
-            f"{_named(cause)} at {cause.samples:,} samples: the model went back as often as roll_back.most allows, "
-            f"{copy.rollbacks} times, and the stream harms it still. What was trained is kept in a checkpoint. See the "
-            "dead letters for what was set aside; mend the producer or the settings, and start again."
+            f"{cause}: the model went back as often as roll_back.most allows, {copy.rollbacks} times, and the stream "
+            "harms it still. What was trained is kept in a checkpoint. See the dead letters for what was set aside; "
+            "mend the producer or the settings, and start again."
         )
         copy.rollbacks = 0
 
 
-def _named(cause: Event) -> str:
-    """Return what a cause is, in words: `drift.confirmed of error`, `score.plateau`."""
-    return f"drift.{cause.data['level']} of {cause.data['signal']}" if cause.kind == "drift" else cause.kind
+def _copy_for(rules: Sequence[Reaction]) -> GoodCopy | None:
+    actions = (choice.action for rule in rules for choice in rule.do)
+    back = next((action for action in actions if isinstance(action, RollBack)), None)
+    return GoodCopy(back) if back is not None else None
 
 
-def _without_level(data: Mapping[str, Any]) -> Facts:
-    """Leave out what the log has a meaning of its own for."""
-    return {key: value for key, value in data.items() if key != "level"}
-
-
-def _plain(event: Event) -> list[Any]:
+def _plain(event: Event) -> list[object]:
     return [event.kind, event.samples, dict(event.data)]
-
-
-def _part(call: Call, start: int, end: int) -> Call:
-    """Return the updates of a call from `start` up to `end`: for the learner, which looks at nothing else."""
-    return replace(call, x=call.x[start:end], y=call.y[start:end], weight=call.weight[start:end])

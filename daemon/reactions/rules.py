@@ -39,7 +39,7 @@ class Rules:
 
     def act_at_once(self, indices: Iterable[int]) -> bool:
         """Whether one of these is to act behind the very update, rather than where the model may go back."""
-        return any("roll_back" not in self.all[index].actions for index in indices)
+        return any(not self.all[index].between_calls for index in indices)
 
 
 def _matches(rule: Reaction, index: int, event: Event) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, create_model, model_validator
 
+from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions.contract import Action
+from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.foundation.section import Section, did_you_mean
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
@@ -14,60 +17,8 @@ _AFTER = {"score.plateau": 3, "update.non_finite": 50}
 _MARGIN = {"score.plateau": 0.01, "score.drop": 0.1}
 
 
-class LearningRateAction(Section):
-    """Another learning rate for a while."""
-
-    times: Annotated[float, Field(gt=0, le=1000)]
-    """By what to multiply it."""
-
-    over: PositiveInt = 2_000
-    """Samples over which the factor goes back to 1, in a line."""
-
-
-class RollBackAction(Section):
-    """Back to the last good copy of the model."""
-
-    every: PositiveInt = 10_000
-    """Samples between two looks at the model. One that is good, with finite weights and a score that passes, is
-    copied; and it is at these counts that the model goes back."""
-
-    times: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """By what to multiply the learning rate from there on."""
-
-    most: Annotated[int, Field(ge=0)] = 3
-    """How many times. Where it would be once more, learnd stops with exit code 65."""
-
-
-class NoArguments(Section):
-    """An action that takes no arguments."""
-
-
-class Action(Section):
+class ActionChoice(Section):
     """One action: its name, or `{name: {argument: value}}`."""
-
-    log: NoArguments | None = None
-    """A line in the log. The history has each reaction in any case."""
-
-    checkpoint: NoArguments | None = None
-    """Save a checkpoint, and pin it: it is never removed."""
-
-    learning_rate: LearningRateAction | None = None
-    """Another learning rate for a while."""
-
-    reset_moments: NoArguments | None = None
-    """Forget what the optimizer has gathered of earlier gradients."""
-
-    next_phase: NoArguments | None = None
-    """Begin the next phase of the training."""
-
-    refit_standardization: NoArguments | None = None
-    """Let the running mean and variance of the inputs learn anew."""
-
-    roll_back: RollBackAction | None = None
-    """Back to the last good copy of the model; what was trained since then is set aside."""
-
-    pause: NoArguments | None = None
-    """Save a checkpoint, and train nothing more until the file `paused` in the state directory is removed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -92,8 +43,20 @@ class Action(Section):
         return next(iter(self.model_fields_set))
 
     @property
-    def arguments(self) -> Any:
-        return getattr(self, self.name)
+    def action(self) -> Action:
+        chosen: Action = getattr(self, self.name)
+        return chosen
+
+
+_OF_RULES: dict[str, Any] = {
+    name: (action | None, Field(default=None, description=action.__doc__))
+    for name, action in ACTIONS.items()
+    if action.of_rules
+}
+if TYPE_CHECKING:
+    NamedAction = ActionChoice
+else:
+    NamedAction = create_model("NamedAction", __base__=ActionChoice, __doc__=ActionChoice.__doc__, **_OF_RULES)
 
 
 class Reaction(Section):
@@ -117,7 +80,7 @@ class Reaction(Section):
     """For `score.plateau`: by which share the error must fall below the best to count as progress, 0.01 unless given.
     For `score.drop`: how far the score falls below the best since the last drop, 0.1 unless given."""
 
-    do: Annotated[tuple[Action, ...], Field(min_length=1)]
+    do: Annotated[tuple[NamedAction, ...], Field(min_length=1)]
     """What is done, in this order."""
 
     cooldown: Annotated[int, Field(ge=0)] = 5_000
@@ -138,7 +101,12 @@ class Reaction(Section):
 
     @property
     def actions(self) -> set[str]:
-        return {action.name for action in self.do}
+        return {choice.name for choice in self.do}
+
+    @property
+    def between_calls(self) -> bool:
+        """Whether one of its actions needs a position in the stream; then all of them wait for it."""
+        return any(choice.action.between_calls for choice in self.do)
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> Self:
@@ -156,25 +124,25 @@ class Reaction(Section):
     @model_validator(mode="after")
     def _at_one(self) -> Self:
         """Raise ValueError where actions of one rule undo each other."""
-        names = [action.name for action in self.do]
+        names = [choice.name for choice in self.do]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} stands twice in do, and the second one would undo the first")
-        if undone := (self.actions & {*OF_THE_MODEL} if "roll_back" in self.actions else set()):
+        if undone := (self.actions & OF_THE_MODEL if "roll_back" in self.actions else set()):
             raise ValueError(f"roll_back takes back what {', '.join(sorted(undone))} did; keep one of them")
         return self
 
 
-OF_THE_MODEL = ("learning_rate", "reset_moments", "next_phase", "refit_standardization")
+OF_THE_MODEL = frozenset(name for name, action in ACTIONS.items() if action.changes_model)
 """The actions that change the model between two updates."""
 
-_FASTER = Action.model_validate({"learning_rate": {"times": 5, "over": 500}})
+_FASTER = NamedAction.model_validate({"learning_rate": {"times": 5, "over": 500}})
 
 DEFAULT_REACTIONS = (
     Reaction(on="drift.warning", signal="error", do=(_FASTER,), cooldown=1_000),
     Reaction(on="drift.confirmed", signal="error", do=(_FASTER,), cooldown=1_000),
-    Reaction(on="drift.confirmed", signal="features", do=(Action.model_validate("refit_standardization"),)),
-    Reaction(on="update.non_finite", do=(Action.model_validate("roll_back"),)),
-    Reaction(on="score.drop", margin=0.3, do=(Action.model_validate("roll_back"),)),
+    Reaction(on="drift.confirmed", signal="features", do=(NamedAction.model_validate("refit_standardization"),)),
+    Reaction(on="update.non_finite", do=(NamedAction.model_validate("roll_back"),)),
+    Reaction(on="score.drop", margin=0.3, do=(NamedAction.model_validate("roll_back"),)),
 )
 
 
@@ -184,7 +152,7 @@ PHASE_ENDS = {"score.plateau": "plateau", "drift.confirmed": "drift"}
 
 def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
     """Return the rules that begin the next phase where one ends on a plateau, or on a drift of the error."""
-    action = (Action.model_validate("next_phase"),)
+    action = (NamedAction.model_validate("next_phase"),)
     rules = {
         "plateau": Reaction(on="score.plateau", do=action, cooldown=0),
         "drift": Reaction(on="drift.confirmed", signal="error", do=action, cooldown=0),
@@ -206,9 +174,9 @@ def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[st
             if both:
                 problems.append(f"{where}, both have {', '.join(sorted(both))}: the second would undo the first")
             for one, two in ((rule, other), (other, rule)):
-                if "roll_back" in one.actions and (undone := two.actions & {*OF_THE_MODEL}):
+                if "roll_back" in one.actions and (undone := two.actions & OF_THE_MODEL):
                     problems.append(f"{where}: roll_back takes back what {', '.join(sorted(undone))} did")
-    copies = {action.roll_back for rule in rules for action in rule.do if action.roll_back is not None}
+    copies = {choice.action for rule in rules for choice in rule.do if isinstance(choice.action, RollBack)}
     if len(copies) > 1:
         problems.append("reactions: there is one good copy to roll back to; give each roll_back the same arguments")
     return problems

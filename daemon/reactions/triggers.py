@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.reactions.settings import Reaction
-from learnd.daemon.values import Event, Facts, Float64, Int64
+from learnd.daemon.values import Event, Facts, Float64, Int64, State
 
 _SETS = ("holdout", "anchor")
 _PLATEAU = ("sum", "known", "seen", "best", "waited")
@@ -24,6 +24,12 @@ class SkipsInARow:
         self._kind = kind
         self._lengths = {rule.in_a_row for rule in rules if rule.on == kind}
         self.run = 0
+
+    def state(self) -> State:
+        return State(facts={"run": self.run})
+
+    def restore(self, state: State) -> None:
+        self.run = state.facts["run"]
 
     def scan(self, skipped: NDArray[np.bool_], counts: Int64) -> list[Event]:
         """Take in updates; `counts` are the samples up to each."""
@@ -84,11 +90,11 @@ class Plateau:
         self._waited = 0
         return [Event("score.plateau", count, {"rule": self._index, "error": mean, "best": self._best})]
 
-    def facts(self) -> Facts:
-        return {key: getattr(self, f"_{key}") for key in _PLATEAU}
+    def state(self) -> State:
+        return State(facts={key: getattr(self, f"_{key}") for key in _PLATEAU})
 
-    def restore(self, facts: Facts) -> None:
-        self._sum, self._known, self._seen, self._best, self._waited = (facts[key] for key in _PLATEAU)
+    def restore(self, state: State) -> None:
+        self._sum, self._known, self._seen, self._best, self._waited = (state.facts[key] for key in _PLATEAU)
 
 
 class Drop:
@@ -111,8 +117,8 @@ class Drop:
         """Take in the scores that were published."""
         events = []
         for score in scores:
-            name = score.data["set"]
-            if name not in _SETS or (found := _main_score(score.data["metrics"])) is None:
+            name = " ".join(filter(None, (score.data["set"], score.data.get("target"))))
+            if score.data["set"] not in _SETS or (found := _main_score(score.data["metrics"])) is None:
                 continue
             metric, value, fell = *found, 0.0
             best = self._best.get(name)
@@ -130,12 +136,13 @@ class Drop:
                 self._best[name] = value
         return events
 
-    def facts(self) -> Facts:
-        return {"best": dict(self._best), "lost": {name: list(lost) for name, lost in self._lost.items()}}
+    def state(self) -> State:
+        lost = {name: list(lost) for name, lost in self._lost.items()}
+        return State(facts={"best": dict(self._best), "lost": lost})
 
-    def restore(self, facts: Facts) -> None:
-        self._best = dict(facts["best"])
-        self._lost = {name: (at, best) for name, (at, best) in facts["lost"].items()}
+    def restore(self, state: State) -> None:
+        self._best = dict(state.facts["best"])
+        self._lost = {name: (at, best) for name, (at, best) in state.facts["lost"].items()}
 
 
 def _main_score(metrics: Facts) -> tuple[str, float] | None:

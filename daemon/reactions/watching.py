@@ -8,48 +8,45 @@ from typing import Any
 
 import numpy as np
 
+from learnd.daemon.contracts import Stateful
 from learnd.daemon.drift.signals import Signals
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.reactions.ledger import Ledger
+from learnd.daemon.reactions.outcomes import Outcomes
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
-from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, Skip, Task
+from learnd.daemon.values import Call, Event, Float64, Report, SampleSpec, Skip, State
 
 
 class Watching:
     """Finds drifts, plateaus, drops and skips in a row. What is found depends on no cut of the stream into calls."""
 
-    def __init__(self, rules: Sequence[Reaction], drift: Drift, task: Task) -> None:
+    def __init__(self, rules: Sequence[Reaction], drift: Drift, spec: SampleSpec) -> None:
         self._drift = drift
-        self._task = task
+        self._spec = spec
+        self._rules = [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]
         self._skips = [SkipsInARow("update.non_finite", rules), SkipsInARow("loss.spike", rules)]
         self._plateaus = [Plateau(rule, index) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
         self._drops = [Drop(rule, index) for index, rule in enumerate(rules) if rule.on == "score.drop"]
         self._looked = np.zeros(2)  # sum and count of the errors since they were last asked for
-        self.ledger = Ledger()
-        self.samples = 0
+        self.outcomes = Outcomes()
 
-    def watch(
-        self, call: Call, report: Report, begins: Sequence[int], halts: Callable[[Event], bool] | None
-    ) -> tuple[int, list[Event]]:
+    def watch(self, call: Call, report: Report, halts: Callable[[Event], bool] | None) -> tuple[int, list[Event]]:
         """Look at the updates of a call, up to the first one behind which an event `halts`, if there is one.
 
-        `begins` are the counts of samples behind which phases began. Return how many updates were looked at, and what
-        was found in them.
+        Return how many updates were looked at, and what was found in them.
         """
         if not call.updates:
             return 0, []
-        signals, rows = Signals.of(self._task, call, report), int(call.x.shape[1])
-        before = self._triggers() if halts is not None and call.updates > 1 else None
-        found, updates = self._scan(signals, report, begins, call.updates, rows), call.updates
+        signals = Signals.of(self._spec, call, report)
+        before = self.state() if halts is not None and call.updates > 1 else None
+        found, updates = self._scan(signals, call, report), call.updates
         if halts is not None:
-            updates = next((-(-(event.samples - self.samples) // rows) for event in found if halts(event)), updates)
+            updates = next((-(-(event.samples - call.first) // call.rows) for event in found if halts(event)), updates)
         if updates < call.updates:
             assert before is not None, "only one update may be looked at, and it is the last one"
-            self._look_again(before)
-            found = self._scan(signals, report, begins, updates, rows)
-        self.samples += updates * rows
+            self.restore(before)
+            found = self._scan(signals, call.part(0, updates), report)
         return updates, found
 
     def watch_scores(self, scores: Sequence[Event]) -> list[Event]:
@@ -72,43 +69,39 @@ class Watching:
         (total, count), self._looked = self._looked, np.zeros(2)
         return float(total / count) if count else None
 
-    def state(self) -> tuple[Arrays, Facts]:
-        ledger, ledger_facts = self.ledger.state()
-        arrays: Arrays = {"looked": self._looked.copy(), **{f"ledger.{name}": held for name, held in ledger.items()}}
-        facts: Facts = {
-            "samples": self.samples,
-            "skips": [skips.run for skips in self._skips],
-            "plateaus": [plateau.facts() for plateau in self._plateaus],
-            "drops": [drop.facts() for drop in self._drops],
-            "ledger": ledger_facts,
-        }
-        return arrays, facts
+    def state(self) -> State:
+        parts = {name: part.state() for name, part in {**self._of_stream(), **self._of_rules()}.items()}
+        parts["looked"] = State({"sum_count": self._looked.copy()})
+        return State.joined(parts, {"rules": self._rules})
 
-    def restore(self, arrays: Arrays, facts: Facts, *, same_rules: bool) -> None:
-        """Go on from `state`; what belongs to single rules, only where these are the same."""
-        self.samples = facts["samples"]
-        self._looked = np.array(arrays["looked"])
-        self.ledger.restore({"errors": arrays["ledger.errors"]}, facts["ledger"])
-        if not same_rules:
-            return
-        for skips, run in zip(self._skips, facts["skips"], strict=True):
-            skips.run = run
-        for plateau, its_facts in zip(self._plateaus, facts["plateaus"], strict=True):
-            plateau.restore(its_facts)
-        for drop, its_facts in zip(self._drops, facts["drops"], strict=True):
-            drop.restore(its_facts)
+    def restore(self, state: State) -> None:
+        """Go on from `state`. What belongs to single rules begins anew if the rules are others.
 
-    def _scan(self, signals: Signals, report: Report, begins: Sequence[int], updates: int, rows: int) -> list[Event]:
-        """Look at so many updates, from the first on."""
-        errors = signals.error[: updates * rows]
-        counts = self.samples + np.arange(1, len(errors) + 1)
-        found = self._drift.scan(signals, slice(0, updates), self.samples)
-        skipped = report.skipped[:updates]
+        Raises StateMismatchError, and changes nothing, if the watches are of other columns or detectors.
+        """
+        same_rules = state.facts["rules"] == self._rules
+        for name, part in {**self._of_stream(), **(self._of_rules() if same_rules else {})}.items():
+            part.restore(state.part(name))  # the drift comes first: it alone can refuse
+        self._looked = np.array(state.part("looked").arrays["sum_count"])
+
+    def _of_stream(self) -> dict[str, Stateful]:
+        return {"drift": self._drift, "outcomes": self.outcomes}
+
+    def _of_rules(self) -> dict[str, Stateful]:
+        parts: dict[str, Sequence[Stateful]] = {"skips": self._skips, "plateau": self._plateaus, "drop": self._drops}
+        return {f"{name}{index}": part for name, some in parts.items() for index, part in enumerate(some)}
+
+    def _scan(self, signals: Signals, call: Call, report: Report) -> list[Event]:
+        """Look at the updates of `call`: those of the signals, or the first of them."""
+        errors = signals.error[: call.samples]
+        counts = call.first + np.arange(1, len(errors) + 1)
+        found = self._drift.scan(signals, slice(0, call.updates), call.first)
+        skipped = report.skipped[: call.updates]
         if self._skips[0].run or self._skips[1].run or skipped.any():
             for skips, mine in zip(self._skips, (skipped == Skip.NON_FINITE, skipped > Skip.NON_FINITE), strict=True):
-                found += skips.scan(mine, counts[rows - 1 :: rows])
-        found += self._scan_plateaus(errors, counts, [begin - self.samples for begin in begins])
-        found += self.ledger.add(errors, self.samples)
+                found += skips.scan(mine, counts[call.rows - 1 :: call.rows])
+        found += self._scan_plateaus(errors, counts, [phase.samples - call.first for phase in report.phases])
+        found += self.outcomes.add(errors, call.first)
         known = errors[np.isfinite(errors)]
         self._looked = np.array([running_sum(self._looked[0], known)[-1], self._looked[1] + len(known)])
         return sorted(found, key=lambda event: event.samples)
@@ -123,17 +116,3 @@ class Watching:
                     plateau.restart()
                 found += plateau.scan(errors[start:end], counts[start:end])
         return found
-
-    def _triggers(self) -> list[Any]:
-        """Return what `_scan` changes."""
-        parts = [self._drift.state(), self.ledger.state(), self._looked, [skips.run for skips in self._skips]]
-        return [*parts, [plateau.facts() for plateau in self._plateaus]]
-
-    def _look_again(self, before: list[Any]) -> None:
-        drift, ledger, self._looked, runs, plateaus = before
-        self._drift.restore(*drift)
-        self.ledger.restore(*ledger)
-        for skips, run in zip(self._skips, runs, strict=True):
-            skips.run = run
-        for plateau, facts in zip(self._plateaus, plateaus, strict=True):
-            plateau.restore(facts)

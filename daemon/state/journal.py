@@ -17,6 +17,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,7 @@ import structlog
 from learnd.daemon.errors import StoreError
 from learnd.daemon.foundation.append_file import write_at
 from learnd.daemon.foundation.failpoints import failpoint
-from learnd.daemon.foundation.files import canonical_json
-from learnd.daemon.values import JournalEntry, Span
+from learnd.daemon.values import Command, JournalEntry, Span, canonical_json
 
 log = structlog.get_logger()
 
@@ -163,13 +163,14 @@ def _to_json(entry: JournalEntry) -> dict[str, Any]:
         "u": entry.updates,
         "b": entry.rows,
         "i": [dict(note) for note in entry.notes],
-        **({"p": entry.next_phase} if entry.next_phase is not None else {}),
+        **({"c": [asdict(command) for command in entry.commands]} if entry.commands else {}),
     }
 
 
 def _from_json(value: dict[str, Any], settings: str) -> JournalEntry:
     spans = tuple(Span(*span) for span in value["s"])
-    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), value.get("p"), settings)
+    commands = tuple(Command(**command) for command in value.get("c", ()))
+    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), commands, settings)
 
 
 def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:

@@ -1,46 +1,52 @@
 """Keeps the state: takes it up at the start, saves it while the loop runs, and leaves it whole at the end.
 
-To commit is, in this order:
+To commit is, in this order (`Keeper._protocol`):
 
-1. copy the state, and the marks of the outputs, to memory (the loop stands still for this alone);
+1. copy the state, and the marks of the outputs, to memory: the loop stands still for this alone;
 2. start a new journal segment: the calls from here on come after the new checkpoint;
-3. on the writer's thread: sync the outputs, write the checkpoint, remove what nothing needs any more;
-4. back in the loop: tell the source which positions are safe.
+3. make durable what the outputs hold up to their marks;
+4. write the checkpoint beside its place, sync it, look whether this daemon is still in charge, and rename it;
+5. remove the checkpoints and journal segments that nothing needs any more;
+6. tell the source which positions are safe.
+
+Steps 3 to 5 run on the writer's thread. A failure of any of them leaves the last good checkpoint and the journal after
+it, so nothing is lost: it is reported, training goes on, and the next commit tries again.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from learnd.daemon.contracts import Monitor, Output, Source, Stateful
 from learnd.daemon.errors import FencedError, OutputError, StoreError
-from learnd.daemon.foundation.files import replace_synced
-from learnd.daemon.state.digest import digest
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.state import retention
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import StateLock
 from learnd.daemon.state.progress import Progress
-from learnd.daemon.state.settings import CheckpointEvery
+from learnd.daemon.state.saving import SaveRequest
+from learnd.daemon.state.settings import CheckpointSettings
+from learnd.daemon.state.settings_record import write_settings_record
 from learnd.daemon.state.store import Checkpoint, CheckpointStore
-from learnd.daemon.state.writer import CheckpointWriter, Snapshot, Written
-from learnd.daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note, finite
+from learnd.daemon.state.writer import PATIENCE_S, CheckpointWriter, Commit
+from learnd.daemon.values import Call, Event, Facts, JournalEntry, Note, Positions, State, finite
 
 log = structlog.get_logger()
 
-_SETTINGS_RECORD = "settings.json"
+_RETRY_S = 5.0  # from a checkpoint that failed to the next try, if somebody waits for it
 
 
 @dataclass(kw_only=True)
 class Keeper:
     """The state of one run. All methods are for the loop's thread."""
 
-    parts: Mapping[str, Stateful]  # the one called `learner` holds the variables of the digest
+    parts: Mapping[str, Stateful]  # `learner` holds the variables of the digest
+    progress: Progress
     outputs: Mapping[str, Output]
     describe: Callable[[], Facts]  # what a manifest says beside the state: scores, the settings' fingerprint
     source: Source
@@ -49,16 +55,14 @@ class Keeper:
     writer: CheckpointWriter
     lock: StateLock
     monitor: Monitor
-    every: CheckpointEvery
+    saving: SaveRequest
+    settings: CheckpointSettings
     root: Path
     announce: Callable[[Event], None]  # writes a line of the history
     settings_record: Facts  # remembered in `root` for whoever has to repeat the journal
-    progress: Progress = field(default_factory=Progress, init=False)
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
-    _soon: bool = field(default=False, init=False)  # save as soon as may be
-    _pin: bool = field(default=False, init=False)  # and keep that one for good
     _saved_calls: int = field(default=0, init=False)  # at the last commit
     _saved_samples: int = field(default=0, init=False)
     _saved_at_s: float = field(default_factory=time.monotonic, init=False)
@@ -66,14 +70,14 @@ class Keeper:
     def restore(self, ready: Callable[[], None]) -> tuple[list[JournalEntry], list[Note]]:
         """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
-        `ready` is called before anything on disk changes. Raises what it raises, StoreError where no checkpoint
-        verifies, StateMismatchError where it is of another model.
+        `ready` is called before anything on disk changes. Raises what it raises, StoreError if no checkpoint
+        verifies, StateMismatchError if it is of another model.
         """
         checkpoint = self.store.newest()
         if checkpoint is not None:
             self._take_up(checkpoint)
         ready()
-        marks = checkpoint.facts["marks"] if checkpoint else {}
+        marks = checkpoint.state.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.items():
             place, mark = marks.get(name, (None, None))
             output.open(mark if place == self._place(output) else None)
@@ -98,7 +102,7 @@ class Keeper:
             self._take_results(self.writer.results(wait=True))
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
-        """Write down a call that is about to run. Raises StoreError where that is not possible."""
+        """Write down a call that is about to run. Raises StoreError if that is not possible."""
 
         def waiting() -> bool:
             self.monitor.alive()
@@ -106,72 +110,126 @@ class Keeper:
 
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
 
-    def save_next(self, *, pin: bool = False) -> None:
-        """Save as soon as no checkpoint is being written; where it is to `pin`, keep that one for good."""
-        self._soon = True
-        self._pin = self._pin or pin
-
     def save_if_due(self) -> None:
-        """Commit when enough samples or seconds went by.
+        """Commit if enough samples or seconds went by, or somebody asked for it.
 
-        Raises FencedError when another daemon took over, OutputError where no waiting will bring a checkpoint.
+        Raises FencedError if another daemon took over, OutputError if no waiting will bring a checkpoint.
         """
         self._take_results(self.writer.results())
-        if self._soon and not self.writer.busy:
-            self._commit()
-        if (self.progress.calls == self._saved_calls and self._failed is None) or self.writer.busy:
-            return
-        due = self.progress.samples - self._saved_samples >= self.every.samples
-        if due or time.monotonic() - self._saved_at_s >= self.every.seconds:
+        if not self.writer.busy and self._is_due(time.monotonic() - self._saved_at_s):
             self._commit()
 
+    def _is_due(self, seconds: float) -> bool:
+        """Whether to commit, so many seconds after the last try."""
+        if self.saving.wanted:
+            return self._failed is None or seconds >= _RETRY_S
+        if self.progress.calls == self._saved_calls and self._failed is None:
+            return False
+        every = self.settings.every
+        return self.progress.samples - self._saved_samples >= every.samples or seconds >= every.seconds
+
     def finish(self) -> None:
-        """Leave a checkpoint of where the loop stopped. Raises StoreError where it cannot be written."""
+        """Leave a checkpoint of where the loop stopped. Raises StoreError if it cannot be written."""
         self._take_results(self.writer.results(wait=True))
-        if self.progress.calls != self._saved_calls or self._failed is not None or self._soon:
+        if self.progress.calls != self._saved_calls or self._failed is not None or self.saving.wanted:
             self._commit()
             self._take_results(self.writer.results(wait=True))
-            if self._failed is not None:
-                way_out = "" if isinstance(self._failed, StoreError) else ". Make room or mend the disk."
-                raise StoreError(
-                    "the last checkpoint could not be written. The one before it and the journal are whole: the next "
-                    f"start repeats the calls since then. What was in the way: {self._failed}{way_out}"
-                )
+        if self._failed is not None or self.writer.busy:
+            way_out = "" if isinstance(self._failed, StoreError) else ". Make room or mend the disk."
+            why = self._failed or f"the disk takes longer than {PATIENCE_S:g} s"
+            raise StoreError(
+                "the last checkpoint could not be written. The one before it and the journal are whole: the next "
+                f"start repeats the calls since then. What was in the way: {why}{way_out}"
+            )
         self.journal.close()
 
     @property
     def saved(self) -> Facts | None:
-        """Return the manifest of the checkpoint of right now; None where the last one is older, or failed."""
+        """The manifest of the checkpoint of right now; None if the last one is older, or failed."""
         whole = self._failed is None and not self.writer.busy and self.progress.calls == self._saved_calls
         return self.newest if whole else None
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         for name, part in self.parts.items():
-            if name not in checkpoint.facts:
-                continue  # it was made before there was this part
-            part.restore(_under(f"{name}/", checkpoint.arrays), checkpoint.facts[name])
-        self.progress = Progress.of(checkpoint.facts["progress"])
+            part.restore(checkpoint.state.part(name))
         self.newest = checkpoint.manifest
         self._sequence = checkpoint.sequence
         self._remember_commit()
         self.monitor.resumed(checkpoint.manifest, self.progress.samples, self.progress.rejected.total())
 
+    # Committing.
+
     def _commit(self) -> None:
+        """Run the protocol's steps on this thread, and hand it over to the writer's."""
         started = time.perf_counter()
         self._remember_commit()
+        commit = Commit(self._manifest(pin=self.saving.take()), iter(()))
+        commit.steps = self._protocol(commit)
         try:
-            marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.items()}
+            next(commit.steps)
         except StoreError as error:
-            self._take_results([Written(self._manifest(), 0.0, 0, error)])
+            commit.error = error
+            self._take_results([commit])
             return
-        self.writer.submit(self._snapshot(marks))
-        self._soon = self._pin = False
-        self._sequence += 1
-        try:
-            self._start_segment()
-        except OSError as error:  # the old segment serves as well: calls are found by their numbers
-            log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
+        self.writer.submit(commit)
         self.monitor.checkpoint_begun(time.perf_counter() - started)
+
+    def _protocol(self, commit: Commit) -> Iterator[None]:
+        """The steps of a commit, as this module's docstring numbers them. A `yield` changes the thread."""
+        # 1. Copy.
+        marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.items()}
+        state = State.joined({name: part.state() for name, part in self.parts.items()}, {"marks": marks})
+        stream_facts = self.progress.stream_facts()
+        # 2. Start a new journal segment.
+        self._sequence += 1
+        self._try_to_start_segment()
+        yield  # to the writer's thread
+        # 3. Make the outputs durable.
+        failpoint("writer.outputs.before")
+        for output in self.outputs.values():
+            output.sync()
+        # 4. Write the checkpoint. The lock is looked at again: nobody believes what was published too late.
+        commit.manifest = _sealed(commit.manifest, state.part("learner"), stream_facts)
+        commit.size = self.store.write(state, commit.manifest, self.lock.check)
+        self.lock.check()
+        # 5. Remove what nothing needs.
+        failpoint("writer.prune.before")
+        needed = self._prune()
+        yield  # back to the loop's thread
+        # 6. Tell the source.
+        self.newest = commit.manifest
+        self._announce_checkpoint(commit.manifest)
+        self.source.commit(commit.manifest["positions"], needed)
+
+    def _take_results(self, commits: Sequence[Commit]) -> None:
+        """Learn what became of commits. Raises FencedError, OutputError: to go on would be of no use."""
+        for commit in commits:
+            self.monitor.checkpoint_done(commit.manifest, commit.seconds, commit.size, commit.error)
+            self._failed = commit.error
+            if commit.error is None:
+                next(commit.steps, None)
+                continue
+            if isinstance(commit.error, FencedError | OutputError):
+                raise commit.error
+            if commit.manifest["pin"]:
+                self.saving.ask(pin=True)
+            self._log_failure(commit)
+
+    def _prune(self) -> Positions:
+        """Remove what nothing needs. Return the positions of the oldest checkpoint that may have to serve.
+
+        A failure here costs disk space alone.
+        """
+        try:
+            manifests = self.store.manifests()
+            names = retention.newest(manifests, self.settings)
+            self.store.prune([*names, *retention.best(manifests, self.settings)], self.lock.epoch)
+            oldest = manifests[names[-1]]
+            self.journal.prune(int(oldest["calls"]))
+            return dict(oldest["positions"])
+        except (OSError, StoreError) as error:
+            log.warning("checkpoints_not_pruned", reason=str(error), consequence="old ones stay on disk")
+            return {}
 
     def _place(self, output: Output) -> str:
         """Return where an output goes: as seen from the state directory if it is in there, since that may move."""
@@ -182,8 +240,14 @@ class Keeper:
         fingerprint = self.settings_record["fingerprint"]
         self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls, fingerprint)
 
+    def _try_to_start_segment(self) -> None:
+        try:
+            self._start_segment()
+        except OSError as error:  # the old segment serves as well: calls are found by their numbers
+            log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
+
     def _check_settings_of(self, entries: Sequence[JournalEntry]) -> None:
-        """Raise StoreError where a call was written under settings that would train it otherwise."""
+        """Raise StoreError if a call was written under settings that would train it otherwise."""
         foreign = next((entry for entry in entries if entry.settings != self.settings_record["fingerprint"]), None)
         if foreign is not None:
             raise StoreError(
@@ -197,15 +261,7 @@ class Keeper:
         self._saved_samples = self.progress.samples
         self._saved_at_s = time.monotonic()
 
-    def _snapshot(self, marks: Facts) -> Snapshot:
-        arrays: Arrays = {}
-        facts: Facts = {"progress": self.progress.facts(), "marks": marks}
-        for name, part in self.parts.items():
-            part_arrays, facts[name] = part.state()
-            arrays.update({f"{name}/{key}": value for key, value in part_arrays.items()})
-        return Snapshot(arrays, facts, self._manifest(), partial(_seal, arrays, self.progress.stream_facts()))
-
-    def _manifest(self) -> Facts:
+    def _manifest(self, *, pin: bool) -> Facts:
         """Describe the checkpoint to come, but for its digest."""
         return {
             "sequence": self._sequence + 1,
@@ -216,64 +272,26 @@ class Keeper:
             "samples_trained": self.progress.samples_trained,
             "positions": dict(self.progress.positions),
             "ranges": self.progress.ranges(),
-            "pin": self._pin,
+            "pin": pin,
             **self.describe(),
         }
-
-    def _take_results(self, results: Sequence[Written]) -> None:
-        """Learn what became of checkpoints. Raises FencedError, OutputError: to go on would be of no use."""
-        for written in results:
-            self.monitor.checkpoint_done(written.manifest, written.seconds, written.size, written.error)
-            self._failed = written.error
-            if isinstance(written.error, FencedError | OutputError):
-                raise written.error
-            if written.error is None:
-                self.newest = written.manifest
-                self._announce_checkpoint(written.manifest)
-                self.source.commit(written.manifest["positions"], written.needed_positions)
-            else:
-                self._soon = self._pin = self._pin or written.manifest["pin"]
-                self._log_failure(written)
 
     def _announce_checkpoint(self, manifest: Facts) -> None:
         data = {key: manifest[key] for key in ("sequence", "digest")}
         self.announce(Event("checkpoint", manifest["samples_trained"], data))
 
-    def _log_failure(self, written: Written) -> None:
+    def _log_failure(self, commit: Commit) -> None:
         log.error(
             "checkpoint_failed",
-            sequence=written.manifest["sequence"],
-            reason=str(written.error),
+            sequence=commit.manifest["sequence"],
+            reason=str(commit.error),
             consequence="training goes on; a restart would repeat more of the stream",
         )
 
 
-def write_settings_record(root: Path, record: Facts) -> None:
-    """Remember the settings, in their order: that of the features is that of the model's columns. Raises OSError."""
-    replace_synced(root / _SETTINGS_RECORD, json.dumps(record).encode())
-
-
-def read_settings_record(root: Path) -> Facts | None:
-    """Return what the last daemon remembered of its settings; None where there was none, or it is not readable."""
-    try:
-        record: Facts = json.loads((root / _SETTINGS_RECORD).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record
-
-
-def learner_part(checkpoint: Checkpoint) -> tuple[Arrays, Facts]:
-    """Return what the learner restores from a checkpoint."""
-    return _under("learner/", checkpoint.arrays), checkpoint.facts["learner"]
-
-
-def _under(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _seal(arrays: Arrays, stream_facts: Facts, manifest: Facts) -> Facts:
+def _sealed(manifest: Facts, learner: State, stream_facts: Facts) -> Facts:
     """Add to a manifest what takes long to compute: the digest, what the variables are, and whether all are finite."""
-    variables = _under("learner/", arrays)
-    described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(variables.items())]
-    good = manifest.get("good", True) and finite(variables)
-    return {**manifest, "digest": digest(variables, stream_facts), "variables": described, "good": good}
+    described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(learner.arrays.items())]
+    good = manifest.get("good", True) and finite(learner.arrays)
+    digest = State(learner.arrays, stream_facts).digest()
+    return {**manifest, "digest": digest, "variables": described, "good": good}

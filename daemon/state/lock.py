@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 
 from learnd.daemon.errors import FencedError, LockedError, StoreError
-from learnd.daemon.foundation.files import canonical_json, replace_synced
+from learnd.daemon.foundation.files import replace_synced
+from learnd.daemon.values import canonical_json
 
 
 class StateLock:

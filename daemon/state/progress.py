@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from learnd.daemon.values import Call, Facts, Note, Positions, Report
+from learnd.daemon.values import Call, Facts, Note, Positions, Report, State
 
 
 @dataclass(slots=True)
@@ -27,15 +28,13 @@ class Progress:
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions, taken back
-    phase_request: str | None = None  # the id of an operator's last request for the next phase
 
     def add(self, call: Call, report: Report) -> None:
         """Count a call that has run."""
         self.calls += 1
         self.records += call.records
-        self.samples_held_out += len(call.held_x)
+        self.samples_held_out += len(call.held)
         self.rejected.update(rejection.defect.reason for rejection in call.rejections)
-        self.phase_request = call.next_phase or self.phase_request
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
@@ -46,14 +45,14 @@ class Progress:
         self.samples += call.samples
         self.updates += call.updates - skipped
         self.skipped.update(skips)
-        self.samples_trained += (call.updates - skipped) * int(call.x.shape[1])
+        self.samples_trained += (call.updates - skipped) * call.rows
 
     def _needs(self, note: Note) -> bool:
         until = note.get("until")
         return until is None or any(self.positions.get(partition, 0) < end for partition, end in until.items())
 
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
-        """Set aside what was trained since `then`, the `facts` of that time: the model is that of then.
+        """Set aside what was trained since `then`, the facts of the state of that time: the model is that of then.
 
         Return the partition, start and end of each range. Positions and the count of `samples` go on.
         """
@@ -96,8 +95,8 @@ class Progress:
         ends = [*(hole_start for hole_start, _ in holes), end]
         return [[start, stop] for start, stop in zip(starts, ends, strict=True) if start < stop]
 
-    def facts(self) -> Facts:
-        return {
+    def state(self) -> State:
+        facts = {
             **self.stream_facts(),
             "calls": self.calls,
             "records": self.records,
@@ -105,30 +104,16 @@ class Progress:
             "skipped": dict(sorted(self.skipped.items())),
             "starts": dict(self.starts),
             "notes": [dict(note) for note in self.notes],
-            "phase_request": self.phase_request,
-            "set_aside": {
-                partition: [list(range_) for range_ in ranges] for partition, ranges in self.set_aside.items()
-            },
+            "set_aside": self.set_aside,
         }
+        return State(facts=deepcopy(facts))
 
-    @classmethod
-    def of(cls, facts: Facts) -> Progress:
-        """Return the progress that `facts()` described."""
-        return cls(
-            calls=facts["calls"],
-            records=facts["records"],
-            samples=facts["samples"],
-            samples_trained=facts["samples_trained"],
-            samples_held_out=facts["samples_held_out"],
-            updates=facts["updates"],
-            skipped=Counter(facts["skipped"]),
-            rejected=Counter(facts["samples_rejected"]),
-            positions=dict(facts["positions"]),
-            starts=dict(facts["starts"]),
-            notes=list(facts["notes"]),
-            phase_request=facts.get("phase_request"),
-            set_aside={partition: list(ranges) for partition, ranges in facts.get("set_aside", {}).items()},
-        )
+    def restore(self, state: State) -> None:
+        facts = deepcopy(state.facts)
+        for name in ("calls", "records", "samples", "samples_trained", "samples_held_out", "updates", "positions"):
+            setattr(self, name, facts[name])
+        self.skipped, self.rejected = Counter(facts["skipped"]), Counter(facts["samples_rejected"])
+        self.starts, self.notes, self.set_aside = facts["starts"], facts["notes"], facts["set_aside"]
 
 
 def _folded(notes: list[Note]) -> list[Note]:

@@ -18,12 +18,12 @@ from safetensors.numpy import load, save
 
 from learnd.daemon.errors import StoreError
 from learnd.daemon.foundation.failpoints import failpoint
-from learnd.daemon.foundation.files import canonical_json, sync_directory, write_synced
-from learnd.daemon.values import Arrays, Facts
+from learnd.daemon.foundation.files import sync_directory, write_synced
+from learnd.daemon.values import Facts, State, canonical_json
 
 log = structlog.get_logger()
 
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS, _FACTS, _MANIFEST, _PIN = "arrays.safetensors", "facts.json", "manifest.json", "pinned"
 
 
@@ -37,8 +37,7 @@ class Checkpoint:
 
     path: Path
     manifest: Facts
-    arrays: Arrays
-    facts: Facts
+    state: State
 
     @property
     def sequence(self) -> int:
@@ -53,7 +52,7 @@ class CheckpointStore:
         self._broken = root / "broken"
         self._may_publish = may_publish
 
-    def write(self, arrays: Arrays, facts: Facts, manifest: Facts, fence: Callable[[], None]) -> int:
+    def write(self, state: State, manifest: Facts, fence: Callable[[], None]) -> int:
         """Write a checkpoint and return its size in bytes. `manifest` has its `sequence`, `epoch` and whether to `pin`.
 
         Raises OSError, or what `fence` raises; the checkpoints before it are untouched by either.
@@ -65,7 +64,7 @@ class CheckpointStore:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         try:
-            size = _write_files(beside, arrays, facts, manifest)
+            size = _write_files(beside, state, manifest)
             if manifest.get("pin"):
                 pin(beside)
             failpoint("checkpoint.fence.before")
@@ -105,7 +104,7 @@ class CheckpointStore:
         for name, data in files.items():
             if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
                 raise BrokenCheckpointError(f"{name}: its SHA-256 is not the one in the manifest")
-        return Checkpoint(path, manifest, load(files[_ARRAYS]), json.loads(files[_FACTS]))
+        return Checkpoint(path, manifest, State(load(files[_ARRAYS]), json.loads(files[_FACTS])))
 
     def manifest(self, path: Path) -> Facts:
         """Return the manifest of a checkpoint. Raises BrokenCheckpointError where it does not verify.
@@ -192,9 +191,9 @@ def is_pinned(path: Path) -> bool:
     return (path / _PIN).exists()
 
 
-def _write_files(directory: Path, arrays: Arrays, facts: Facts, manifest: Facts) -> int:
+def _write_files(directory: Path, state: State, manifest: Facts) -> int:
     """Write and sync the files of a checkpoint, the manifest last. Return their size in bytes."""
-    files = {_ARRAYS: save(arrays), _FACTS: canonical_json(facts)}
+    files = {_ARRAYS: save(state.arrays), _FACTS: canonical_json(state.facts)}
     for name, data in files.items():
         failpoint("checkpoint.write")
         write_synced(directory / name, data)

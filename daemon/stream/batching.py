@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learnd.daemon.values import Block, Call, Float32, Int64, Kind, Note, Origin, Rejection, Span
+from learnd.daemon.values import Block, Call, Int64, Kind, Note, Origin, Rejection, Samples, SampleSpec, Span
 
 _MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A block, and how far it was consumed: in records, in samples (rows of `x`), in rejections."""
+    """A block, and how far it was consumed: in records, in samples, in rejections."""
 
     block: Block
     train_records: Int64  # record index of each sample that trains
@@ -31,14 +30,14 @@ class _Pending:
     trained: int = 0
     row: int = 0
     rejection: int = 0
-    rows_of_train: Int64 | None = None  # row of `x` of each sample that trains; None where each row trains
+    rows_of_train: Int64 | None = None  # which of the block's samples train; None if all of them do
     note_taken: bool = False
 
     @classmethod
     def of(cls, block: Block, arrived_s: float) -> _Pending:
         train = block.kinds == Kind.TRAIN
         train_records = np.flatnonzero(train)
-        every_row_trains = len(train_records) == len(block.x)
+        every_row_trains = len(train_records) == len(block.samples)
         rows = None if every_row_trains else np.flatnonzero(train[block.kinds != Kind.REJECT])
         return cls(block, train_records, arrived_s, rows_of_train=rows)
 
@@ -52,11 +51,8 @@ class _Parts:
     """What is gathered for one call."""
 
     spans: list[Span] = field(default_factory=list)
-    x: list[NDArray[Any]] = field(default_factory=list)
-    y: list[Float32] = field(default_factory=list)
-    weight: list[Float32] = field(default_factory=list)
-    held_x: list[NDArray[Any]] = field(default_factory=list)
-    held_y: list[Float32] = field(default_factory=list)
+    trained: list[Samples] = field(default_factory=list)
+    held: list[Samples] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
@@ -67,12 +63,11 @@ class _Parts:
 class Batcher:
     """Holds blocks until they are taken as calls. Not thread-safe."""
 
-    def __init__(self, batch_size: int, width: int, label_columns: int, *, origins: bool = False) -> None:
+    def __init__(self, batch_size: int, spec: SampleSpec, *, origins: bool = False) -> None:
         """`origins`: whether calls are to tell where each sample comes from."""
         self._batch_size = batch_size
         self._origins = origins
-        self._no_x = np.zeros((0, width), np.float32)
-        self._no_y = np.zeros((0, label_columns), np.float32)
+        self._none = spec.zeros(0)
         self._blocks: deque[_Pending] = deque()
         self.waiting = 0  # samples that would train
         self.records = 0  # records of any kind
@@ -159,11 +154,8 @@ class Batcher:
         else:
             rows = pending.rows_of_train[pending.trained : trained_end]
             held = np.setdiff1d(np.arange(pending.row, rows_end), rows, assume_unique=True)
-            parts.held_x.append(block.x[held])
-            parts.held_y.append(block.y[held])
-        parts.x.append(block.x[rows])
-        parts.y.append(block.y[rows])
-        parts.weight.append(block.weight[rows])
+            parts.held.append(block.samples[held])
+        parts.trained.append(block.samples[rows])
         if block.event_time_s is not None and trained_end > pending.trained:
             newest = float(block.event_time_s[rows].max())
             parts.event_time_s = newest if parts.event_time_s is None else max(newest, parts.event_time_s)
@@ -181,17 +173,11 @@ class Batcher:
                 pending.rejection += 1
 
     def _take(self, updates: int, rows: int, parts: _Parts) -> Call:
-        x = _joined(parts.x, self._no_x)
-        y = _joined(parts.y, self._no_y)
-        weight = _joined(parts.weight, np.zeros(0, np.float32))
         return Call(
             spans=tuple(parts.spans),
-            x=x.reshape(updates, rows, *x.shape[1:]),
-            y=y.reshape(updates, rows, y.shape[1]),
-            weight=weight.reshape(updates, rows),
+            batches=Samples.joined(parts.trained or [self._none]).in_batches(updates, rows),
+            held=Samples.joined(parts.held or [self._none]),
             partial=updates > 0 and rows != self._batch_size,
-            held_x=_joined(parts.held_x, self._no_x),
-            held_y=_joined(parts.held_y, self._no_y),
             records=parts.records,
             rejections=tuple(parts.rejections),
             event_time_s=parts.event_time_s,
@@ -217,9 +203,3 @@ def _extend(spans: list[Span], span: Span) -> None:
     if spans and spans[-1].partition == span.partition and spans[-1].end == span.start:
         span = Span(span.partition, spans.pop().start, span.end)
     spans.append(span)
-
-
-def _joined(arrays: list[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
-    if not arrays:
-        return empty
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Self
 
 import structlog
 
@@ -25,6 +24,7 @@ log = structlog.get_logger()
 
 _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
+_PATIENCE_S = 30.0  # for the read that is under way when it is to stop
 _CALLS_AHEAD = 3
 _READ_ON_BELOW = 0.4  # of what may wait
 _NOTHING_DONE = "Nothing was trained, and no record was passed over: correct `samples`, then start again."
@@ -36,10 +36,7 @@ _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
 
 
 class Reader:
-    """A context manager that ends with the thread stopped and the source closed.
-
-    Its methods are for the loop's thread.
-    """
+    """Its methods are for the loop's thread."""
 
     def __init__(
         self,
@@ -83,8 +80,8 @@ class Reader:
         self._first_life = self._fresh = not positions
         self._source.open(positions, notes)
 
-    def repeat(self, entry: JournalEntry, stop: Callable[[], bool]) -> Call | None:
-        """Return a journaled call again, from the same records; None where it is to stop first. Only before `start`.
+    def repeat(self, entry: JournalEntry, first: int, stop: Callable[[], bool]) -> Call | None:
+        """Return a journaled call again, from the same records; None if it is to stop first. Only before `start`.
 
         Raises LostError where the source now holds other records at these positions, SourceError where it cannot be
         read.
@@ -105,33 +102,40 @@ class Reader:
                 "the last checkpoint is whole. Bring the records back, or give a new --state directory; of Kafka, "
                 "source.kafka.on_data_loss: skip goes on from the checkpoint without them."
             )
-        return replace(call, notes=entry.notes, next_phase=entry.next_phase)
-
-    def __enter__(self) -> Self:
-        return self
+        return replace(call, first=first, notes=entry.notes, commands=entry.commands)
 
     def start(self) -> None:
         """Read ahead from here on."""
         self._thread.start()
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Stop reading, and close the source. Called once, whatever happened before."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            log.error("reader_hangs", seconds=_PATIENCE_S, consequence="its source is left open; nothing is lost")
+            return
         self._source.close()
 
     @property
     def queued_samples(self) -> int:
         return self._batcher.waiting
 
-    def call(self, samples: int, timeout_s: float) -> Call | None:
-        """Return the next call after `samples` samples; None where none is due yet, or the stream has ended.
+    def empty_call(self, first: int) -> Call:
+        """Return a call that consumes nothing: for commands that come while no records do."""
+        call = self._make_batcher().take_exactly(0, self._batch_size)
+        assert call is not None, "no samples are as many as no updates need"
+        return replace(call, first=first)
+
+    def call(self, first: int, timeout_s: float) -> Call | None:
+        """Return the next call, after `first` samples; None if none is due yet, or the stream has ended.
 
         Raises what the source raised, once everything before it was handed out.
         """
-        limit = min(self._max_updates, updates_until(samples, self._batch_size, self._periods))
+        limit = min(self._max_updates, updates_until(first, self._batch_size, self._periods))
         with self._changed:
             self._wait_until_due(timeout_s)
             call = self._batcher.take(limit)
@@ -141,7 +145,7 @@ class Reader:
             self._changed.notify_all()
             if call is None and self._error is not None:
                 raise self._error
-            return call
+            return None if call is None else replace(call, first=first)
 
     @property
     def exhausted(self) -> bool:

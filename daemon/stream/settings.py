@@ -206,7 +206,7 @@ class SamplesSettings(Section):
         problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
         if problems:
             raise SettingsError(problems)
-        return SampleSpec(columns, _task(self.label, task))
+        return SampleSpec.of_columns(columns, _task(self.label, task))
 
 
 def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:

@@ -1,43 +1,65 @@
 """The values that travel from the source to the weights. Columns, rather than an object per record.
 
-Letters in shapes: n records, m samples (records that were not rejected), K updates, B samples an update,
-O columns of the label. The trailing dimensions of `x` are those of one sample's features.
+Letters in shapes: n records, m samples (records that were not rejected), K updates, B samples an update, O columns of a
+target, C outputs of the model for it.
 
-A *position* is, per partition, the offset after the last record; to resume is to read the record that
-starts at the position.
+A *position* is, per partition, the offset after the last record; to resume is to read the record that starts at the
+position.
 """
 
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, Note, Positions, finite
-from learnd.daemon.values.calls import Call, JournalEntry, Report, Skip
+from learnd.daemon.values.calls import Call, JournalEntry, PhaseBegun, Report, Skip
+from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.records import Defect, Kind, Origin, RecordBatch, RecordFormat, Rejection, Span
-from learnd.daemon.values.samples import Block, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.values.records import Block, Defect, Kind, Origin, RecordBatch, RecordFormat, Rejection, Span
+from learnd.daemon.values.samples import (
+    FEATURES,
+    LABEL,
+    Column,
+    ColumnKind,
+    InputSpec,
+    Samples,
+    SampleSpec,
+    TargetSpec,
+    Task,
+    TaskKind,
+)
+from learnd.daemon.values.state import State, canonical_json
 
 __all__ = [
+    "FEATURES",
+    "LABEL",
     "Arrays",
     "Block",
     "Call",
     "Column",
     "ColumnKind",
+    "Command",
     "Defect",
     "Event",
     "Facts",
     "Float32",
     "Float64",
+    "InputSpec",
     "Int64",
     "JournalEntry",
     "Kind",
     "Note",
     "Origin",
+    "PhaseBegun",
     "Positions",
     "RecordBatch",
     "RecordFormat",
     "Rejection",
     "Report",
     "SampleSpec",
+    "Samples",
     "Skip",
     "Span",
+    "State",
+    "TargetSpec",
     "Task",
     "TaskKind",
+    "canonical_json",
     "finite",
 ]

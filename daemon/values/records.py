@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from learnd.daemon.values.arrays import Float64, Int64, Note
+from learnd.daemon.values.samples import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,24 @@ class Rejection:
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
     timestamp_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The records of one `RecordBatch`, decoded and checked. `samples` are those that were not rejected: m of them."""
+
+    partition: str
+    start: int
+    ends: Int64  # (n,)
+    kinds: NDArray[np.uint8]  # (n,) of Kind
+    samples: Samples
+    event_time_s: Float64 | None  # (m,) seconds since 1970
+    rejections: tuple[Rejection, ...] = ()
+    note: Note | None = None
+    keys: Sequence[bytes | None] | None = None  # n of them, as the source has them
+
+    def __len__(self) -> int:
+        return len(self.ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Samples: what a record says once it is decoded, and what the settings say of their shape."""
+"""Samples: named tensors, and what the settings say of their names and shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -10,28 +10,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.values.arrays import Float32, Float64, Int64, Note
-from learnd.daemon.values.records import Rejection
+from learnd.daemon.values.arrays import Arrays, Float32, Int64
+
+FEATURES, LABEL = "features", "label"
+"""The names of the input and the target of a sample that has one of each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """The records of one `RecordBatch`, decoded and checked. The arrays hold the samples: what was not rejected."""
+class Samples:
+    """Samples as columns: the tensors of each, by name, and its weight in the loss.
 
-    partition: str
-    start: int
-    ends: Int64  # (n,)
-    kinds: NDArray[np.uint8]  # (n,) of Kind
-    x: NDArray[Any]  # (m, ...)
-    y: Float32  # (m, O); a class is its index, a binary label 0 or 1
-    weight: Float32  # (m,)
-    event_time_s: Float64 | None  # (m,) seconds since 1970
-    rejections: tuple[Rejection, ...] = ()
-    note: Note | None = None
-    keys: Sequence[bytes | None] | None = None  # n of them, as the source has them
+    The first dimension of every array is the sample: (m, ...). `in_batches` makes it two: (K, B, ...).
+    """
+
+    inputs: Arrays
+    targets: Arrays  # a class is its index, a binary label 0 or 1
+    weight: Float32
+
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Return the samples of all parts, in this order; there is at least one part."""
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in first.inputs}
+        targets = {name: np.concatenate([part.targets[name] for part in parts]) for name in first.targets}
+        return cls(inputs, targets, np.concatenate([part.weight for part in parts]))
+
+    @classmethod
+    def of_named(cls, arrays: Arrays) -> Samples:
+        """Return the samples that `named` gave the arrays of."""
+
+        def of(prefix: str) -> Arrays:
+            return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+        return cls(of("inputs/"), of("targets/"), arrays["weight"])
+
+    def named(self) -> Arrays:
+        """Return all arrays by one name each."""
+        return {
+            **{f"inputs/{name}": array for name, array in self.inputs.items()},
+            **{f"targets/{name}": array for name, array in self.targets.items()},
+            "weight": self.weight,
+        }
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.weight)
+
+    def __getitem__(self, rows: int | slice | Int64) -> Samples:
+        """Return some of the samples or batches, or the one batch of that number: a view, but of listed rows."""
+        return self._each(lambda array: array[rows])
+
+    def in_batches(self, updates: int, rows: int) -> Samples:
+        """Return the same samples as K = `updates` batches of B = `rows`."""
+        return self._each(lambda array: array.reshape(updates, rows, *array.shape[1:]))
+
+    def in_a_row(self) -> Samples:
+        """Return the samples of all batches, one after the other."""
+        return self._each(lambda array: array.reshape(-1, *array.shape[2:]))
+
+    def padded(self, size: int) -> Samples:
+        """Return `size` batches: these, then some of zeros, which are never looked at."""
+        return self if len(self) == size else self._each(lambda array: _padded(array, size))
+
+    def _each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Samples:
+        inputs = {name: change(array) for name, array in self.inputs.items()}
+        targets = {name: change(array) for name, array in self.targets.items()}
+        return Samples(inputs, targets, change(self.weight))
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    padded = np.zeros((size, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
 
 
 class TaskKind(IntEnum):
@@ -58,7 +109,7 @@ class ColumnKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the feature matrix `x`."""
+    """One column of an input that is a matrix of features."""
 
     name: str
     kind: ColumnKind
@@ -67,12 +118,59 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleSpec:
-    """The shape of a sample, handed to build functions: the columns of `x` (m, len(columns)) float32, and the task."""
+class InputSpec:
+    """One input of a model: (m, *shape) of `dtype`. `columns` says what each column of a matrix is."""
 
-    columns: tuple[Column, ...]
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One target of a model: (m, O) float32, what is learned of it, and how much its loss weighs in the sum."""
+
+    name: str
     task: Task
+    loss_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpec:
+    """The names and shapes of a sample's tensors, handed to build functions."""
+
+    inputs: tuple[InputSpec, ...]
+    targets: tuple[TargetSpec, ...]
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Column], task: Task) -> SampleSpec:
+        """Return the spec of a matrix of features and one label."""
+        features = InputSpec(FEATURES, (len(columns),), columns=tuple(columns))
+        return cls((features,), (TargetSpec(LABEL, task),))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the columns of the feature matrix are."""
+        return tuple(column for spec in self.inputs for column in spec.columns)
 
     @property
     def width(self) -> int:
+        """How many columns the feature matrix has."""
         return len(self.columns)
+
+    @property
+    def task(self) -> Task:
+        """What the first target is: of most models, the only one."""
+        return self.targets[0].task
+
+    @property
+    def bytes_a_sample(self) -> int:
+        """How many bytes the inputs of one sample take."""
+        return sum(np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape)) for spec in self.inputs)
+
+    def zeros(self, *leading: int) -> Samples:
+        """Return samples of zeros; `leading` are the dimensions before those of one sample."""
+        inputs = {spec.name: np.zeros((*leading, *spec.shape), spec.dtype) for spec in self.inputs}
+        targets = {spec.name: np.zeros((*leading, spec.task.label_columns), np.float32) for spec in self.targets}
+        return Samples(inputs, targets, np.zeros(leading, np.float32))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import StoreError
-from learnd.daemon.state.keeper import learner_part, read_settings_record
 from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
 from learnd.daemon.values import Facts
 
 if TYPE_CHECKING:
-    from learnd.daemon.training.learner import Learner
+    from learnd.daemon.training.learner import KerasLearner
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
@@ -112,7 +112,7 @@ def export(root: Path, output: Path, sequence: int | None) -> Path:
     return output
 
 
-def learner_of(root: Path, sequence: int | None = None) -> Learner:
+def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
     """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
     record = read_settings_record(root)
     if record is None:
@@ -122,12 +122,12 @@ def learner_of(root: Path, sequence: int | None = None) -> Learner:
     else:
         store = _store(root)
         checkpoint = _load(store, _path_of(store, root, sequence))
-    from learnd.daemon.training.learner import Learner
+    from learnd.daemon.training.learner import KerasLearner
 
     settings = Settings.model_validate(record["settings"])
     spec = settings.samples.spec(settings.model.task)
-    learner = Learner(settings.model, settings.train, spec, settings.guard, settings.phases)
-    learner.restore(*learner_part(checkpoint))
+    learner = KerasLearner(settings.model, settings.train, spec, settings.guard, settings.phases)
+    learner.restore(checkpoint.state.part("learner"))
     return learner
 
 

@@ -24,7 +24,20 @@ from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
-from learnd.daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind
+from learnd.daemon.values import (
+    FEATURES,
+    LABEL,
+    Block,
+    Defect,
+    Float64,
+    Int64,
+    Kind,
+    RecordBatch,
+    Rejection,
+    Samples,
+    SampleSpec,
+    TaskKind,
+)
 
 log = structlog.get_logger()
 
@@ -156,9 +169,11 @@ class SampleDecoder:
             start=batch.start,
             ends=batch.ends,
             kinds=kinds,
-            x=table[:, :width].astype(np.float32),
-            y=table[:, width : width + labels].astype(np.float32),
-            weight=weight.astype(np.float32),
+            samples=Samples(
+                {FEATURES: table[:, :width].astype(np.float32)},
+                {LABEL: table[:, width : width + labels].astype(np.float32)},
+                weight.astype(np.float32),
+            ),
             event_time_s=event_time_s,
             rejections=tuple(_rejection(batch, index, found) for index, found in sorted(defects.items())),
             note=batch.note,

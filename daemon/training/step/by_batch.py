@@ -14,6 +14,7 @@ import numpy as np
 from learnd.daemon.errors import ModelError
 from learnd.daemon.training.step.fused import Results
 from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Float32, Samples
 
 
 class TrainOnBatch:
@@ -22,7 +23,7 @@ class TrainOnBatch:
     def __init__(self, parts: Parts, times: Mapping[int, float]) -> None:
         """`times` scales the steps of variables, by their ids. Raises ModelError for a `compile` of its own making."""
         try:
-            parts.model.compile(optimizer=parts.optimizer, loss=parts.loss, jit_compile=False)
+            parts.model.compile(optimizer=parts.optimizer, loss=_as_keras(parts.losses), jit_compile=False)
         except TypeError as error:
             raise ModelError(
                 f"step: train_on_batch: compile() of the model does not take optimizer, loss and jit_compile, as that "
@@ -31,20 +32,24 @@ class TrainOnBatch:
         self._model, self._optimizer = parts.model, parts.optimizer
         self._metrics, self._guard = parts.metrics, parts.guard
         self._infer = parts.infer
+        self._measured = parts.spec.targets[0].name
         self._times = times
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
-        outputs, figures = [], []
+    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results:
+        outputs: list[dict[str, Any]] = []
+        figures = []
         before = [(variable, np.array(variable.value.numpy())) for variable in self._written()]
         for k in range(updates):
+            batch = batches[k]
             self._optimizer.learning_rate.assign(rates[k])
-            outputs.append(self._infer(x[k]).numpy())
-            figures.append(self._update(x[k], y[k], weight[k]))
+            outputs.append({name: output.numpy() for name, output in self._infer(batch.inputs).items()})
+            figures.append(self._update(batch))
             if figures[-1][-1] == 0:
                 for metric in self._metrics:
-                    metric.update_state(y[k], outputs[-1], weight[k])
+                    metric.update_state(batch.targets[self._measured], outputs[-1][self._measured], batch.weight)
         self._optimizer.learning_rate.assign(rates[updates])
-        return Results(np.array(outputs, np.float32), np.array(figures, np.float32), before)
+        found = {name: np.array([output[name] for output in outputs], np.float32) for name in outputs[0]}
+        return Results(found, np.array(figures, np.float32), before)
 
     @property
     def traces(self) -> int:
@@ -55,10 +60,11 @@ class TrainOnBatch:
         guard = [] if self._guard is None else self._guard.variables
         return [*self._model.variables, *self._optimizer.variables, *metrics, *guard]
 
-    def _update(self, x: Any, y: Any, weight: Any) -> tuple[float, float, float]:
+    def _update(self, batch: Samples) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]
         before = [np.array(variable.value.numpy()) for variable in variables]
-        loss = self._loss(self._model.train_on_batch(x, y, sample_weight=weight, return_dict=True))
+        x, y = _as_keras(batch.inputs), _as_keras(batch.targets)
+        loss = self._loss(self._model.train_on_batch(x, y, sample_weight=batch.weight, return_dict=True))
         verdict = self._verdict(loss, all(_finite(variable) for variable in variables))
         if verdict != 0:
             for variable, value in zip(variables, before, strict=True):
@@ -87,6 +93,11 @@ class TrainOnBatch:
         verdict = float(sum(self._guard.flags(loss, 0.0)))
         self._guard.learn(loss, 0.0, finite=True)
         return verdict
+
+
+def _as_keras(named: Mapping[str, Any]) -> Any:
+    """Return the one value, if there is one, as users of Keras expect; else all by name."""
+    return next(iter(named.values())) if len(named) == 1 else dict(named)
 
 
 def _finite(variable: Any) -> bool:

@@ -15,6 +15,7 @@ from learnd.daemon.training.settings import TrainSettings
 from learnd.daemon.training.step.by_batch import TrainOnBatch
 from learnd.daemon.training.step.fused import Results, Updates
 from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Float32, Samples
 
 log = structlog.get_logger()
 
@@ -36,10 +37,10 @@ class Step(Protocol):
     def traces(self) -> int:
         """For how many lengths of calls it was compiled."""
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results: ...
+    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results: ...
 
 
-class Calls:
+class CompiledSteps:
     """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
 
     def __init__(
@@ -122,9 +123,7 @@ class Calls:
         step = Updates(self._parts, self._times, xla=xla, one_kernel=one_kernel, rows=self._train.batch_size)
         self._check_captured(step)
         for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
-            shapes = [(size, self._train.batch_size, *last) for last in self._parts.widths]
-            x, y, weight, rates = (np.zeros(shape, np.float32) for shape in [*shapes, (size + 1,)])
-            step(x, y, weight, rates, 0)
+            step(self._parts.spec.zeros(size, self._train.batch_size), np.zeros(size + 1, np.float32), 0)
         return step
 
     def _check_captured(self, step: Updates) -> None:
@@ -148,9 +147,9 @@ def call_size(updates: int, most: int) -> int:
 
 def multiplies_vectors(parts: Parts) -> bool:
     """Whether the model's pass over one sample has no product of matrices but of one row by a matrix."""
-    model, shape = parts.model, (1, *parts.widths[0])
-    function = tf.function(lambda x: model(x, training=False), autograph=False)
-    graph = function.get_concrete_function(tf.TensorSpec(shape)).graph.as_graph_def(add_shapes=True)
+    inputs = {spec.name: tf.TensorSpec((1, *spec.shape), spec.dtype) for spec in parts.spec.inputs}
+    function = tf.function(lambda given: parts.outputs(given, training=False), autograph=False)
+    graph = function.get_concrete_function(inputs).graph.as_graph_def(add_shapes=True)
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return all(_has_one_row(node) for node in nodes if any(word in node.op for word in _PRODUCTS))
 

@@ -17,13 +17,13 @@ Four things here are written for XLA on a processor, each measured at one sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from learnd.daemon.training.phases import may_train
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Float32
+from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
 
 # What a layer does differently while training, it does by the `training` argument of its call. These only pass the
 # argument on, or, like the standardisation, predict in training as they would have just after.
@@ -46,9 +46,11 @@ def _differs(layer: Any) -> bool:
 
 
 class Results(NamedTuple):
-    """What a call of K updates gives: outputs (K, B, C), and (K, 3) of loss, norm and verdict; and what undoes it."""
+    """What a call of K updates gives: outputs (K, B, C) of each target; (K, 3) of loss, norm and verdict; and what
+    undoes it.
+    """
 
-    outputs: Float32
+    outputs: Arrays
     figures: Float32
     before: list[tuple[Any, Any]]  # each variable that it wrote, and its value from before
 
@@ -70,32 +72,32 @@ class Updates:
         `times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
         `rows` is B; None leaves it open, so that no result depends on which sizes come in which order.
         """
-        self._model, self._optimizer, self._loss = parts.model, parts.optimizer, parts.loss
+        self._parts, self._spec = parts, parts.spec
+        self._model, self._optimizer = parts.model, parts.optimizer
         self._metrics, self._guard = parts.metrics, parts.guard
-        self._clip_norm, self._outputs = parts.clip_norm, parts.outputs
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         self._own_prediction = predicts_differently(self._model)
-        self._as_probabilities = link(self._loss)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
-        shapes: list[tuple[int | None, ...]] = [*[(None, rows, *last) for last in parts.widths], (None,)]
-        signature = [*[tf.TensorSpec(shape, tf.float32) for shape in shapes], tf.TensorSpec((), tf.int32)]
+        signature = [tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros())]
+        signature += [tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32)]
         self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
         self._run = self._function.get_concrete_function()  # to have TensorFlow find it anew takes 0.3 ms a call
 
-    def __call__(self, x: Any, y: Any, weight: Any, rates: Any, updates: int) -> Results:
+    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results:
         """Run the first `updates` of (K, B, ...) samples.
 
         `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
         `guard.reasons_of` reads.
         """
-        self._lengths.add(len(x))
-        outputs, figures, before = self._run(*map(tf.constant, (x, y, weight, rates, updates)))
-        return Results(outputs.numpy(), figures.numpy(), list(zip(self._written(), before, strict=True)))
+        self._lengths.add(len(batches))
+        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches), rates, updates)))
+        found = {name: output.numpy() for name, output in outputs.items()}
+        return Results(found, figures.numpy(), list(zip(self._written(), before, strict=True)))
 
     @property
     def traces(self) -> int:
@@ -107,40 +109,46 @@ class Updates:
         """The handles of the variables that a call reads or writes."""
         return [handle for handle in self._run.captured_inputs if handle.dtype == tf.resource]
 
-    def _loop(self, x: Any, y: Any, weight: Any, rates: Any, updates: Any) -> tuple[Any, Any, list[Any]]:
+    def _loop(self, *arguments: Any) -> tuple[dict[str, Any], Any, list[Any]]:
+        *tensors, rates, updates = arguments
         before = [tf.identity(variable.value) for variable in self._written()]
-        size = tf.shape(x)[0]
-        outputs = tf.TensorArray(tf.float32, size=size, element_shape=(x.shape[1], self._outputs))
+        size, rows = tf.shape(tensors[0])[0], tensors[0].shape[1]
+        outputs = {
+            target.name: tf.TensorArray(tf.float32, size=size, element_shape=(rows, target.task.outputs))
+            for target in self._spec.targets
+        }
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
         self._optimizer.learning_rate.assign(rates[0])
 
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
-            output, figure = self._update(x[k], y[k], weight[k])
+            found, figure = self._update(*_named([tensor[k] for tensor in tensors], self._spec))
             self._optimizer.learning_rate.assign(rates[k + 1])
             k = kept_apart(k) if self._keep_apart else k
-            return k + 1, outputs.write(k, output), figures.write(k, figure)
+            return k + 1, {name: outputs[name].write(k, found[name]) for name in outputs}, figures.write(k, figure)
 
         _, outputs, figures = tf.while_loop(
             lambda k, *_: k < updates, body, (tf.constant(0), outputs, figures), parallel_iterations=1
         )
-        return self._as_probabilities(outputs.stack()), figures.stack(), before
+        stacked = {name: array.stack() for name, array in outputs.items()}
+        return self._parts.probabilities(stacked), figures.stack(), before
 
-    def _update(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any]:
+    def _update(self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
-        prediction = self._model(x, training=False) if self._own_prediction else None
-        loss, gradients, output = self._gradients(x, y, weight)
+        prediction = self._parts.outputs(inputs, training=False) if self._own_prediction else None
+        loss, gradients, outputs = self._gradients(inputs, targets, weight)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
         verdict = self._verdict(loss, norm)
         if self._guard is not None:
             self._guard.learn(loss, norm, tf.math.is_finite(verdict))
         self._optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
-        output = tf.cast(output if prediction is None else prediction, tf.float32)
+        outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
+        measured = self._spec.targets[0].name
         for metric in self._metrics:
-            metric.update_state(y, self._as_probabilities(output), weight)
+            metric.update_state(targets[measured], self._parts.probabilities(outputs)[measured], weight)
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, self._stepped(variable, value), value))
-        return output, tf.stack([loss, norm, verdict])
+        return outputs, tf.stack([loss, norm, verdict])
 
     def _stepped(self, variable: Any, before: Any) -> Any:
         """Return the value after the update. The step of a group is scaled as a whole: right for any optimizer."""
@@ -161,16 +169,26 @@ class Updates:
             *[variable for metric in self._metrics for variable in metric.variables],
         ]
 
-    def _gradients(self, x: Any, y: Any, weight: Any) -> tuple[Any, list[Any], Any]:
+    def _gradients(
+        self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any
+    ) -> tuple[Any, list[Any], dict[str, Any]]:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
-            output = self._model(x, training=True)
-            losses = self._loss(y, output)
-            loss = tf.reduce_sum(tf.cast(losses, tf.float32) * weight) / tf.cast(tf.shape(weight)[0], tf.float32)
+            outputs = self._parts.outputs(inputs, training=True)
+            loss = self._loss(targets, outputs, weight)
             if self._model.losses:
                 loss += tf.add_n([tf.cast(penalty, tf.float32) for penalty in self._model.losses])
         gradients = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], output
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs
+
+    def _loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
+        """Return the mean over the samples, weighed, of each target's loss, and their weighed sum."""
+        parts = []
+        for target in self._spec.targets:
+            losses = self._parts.losses[target.name](targets[target.name], outputs[target.name])
+            mean = tf.reduce_sum(tf.cast(losses, tf.float32) * weight) / tf.cast(tf.shape(weight)[0], tf.float32)
+            parts.append(mean if target.loss_weight == 1 else target.loss_weight * mean)
+        return parts[0] if len(parts) == 1 else tf.add_n(parts)
 
     def _verdict(self, loss: Any, norm: Any) -> Any:
         """Return 0 where the update may change the variables. Statistics that the forward pass wrote count too."""
@@ -184,9 +202,10 @@ class Updates:
         return tf.tensordot(parts, tf.ones_like(parts), 1)
 
     def _clipped(self, gradients: list[Any], norm: Any) -> list[Any]:
-        if self._clip_norm is None:
+        most = self._parts.clip_norm
+        if most is None:
             return gradients
-        scale = self._clip_norm / tf.maximum(norm, self._clip_norm)
+        scale = most / tf.maximum(norm, most)
         return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
 
 
@@ -205,8 +224,14 @@ def sum_of_squares(values: Any) -> Any:
     return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones((columns,))))
 
 
-def link(loss: Any) -> Any:
-    """Return what turns the model's outputs into probabilities: nothing, unless the loss takes logits."""
-    if not getattr(loss, "_fn_kwargs", {}).get("from_logits", False):
-        return tf.identity
-    return tf.nn.softmax if "Categorical" in type(loss).__name__ else tf.math.sigmoid
+def _flat(samples: Samples) -> list[Any]:
+    """Return the arrays of samples in the order of the compiled call's arguments."""
+    return [*samples.inputs.values(), *samples.targets.values(), samples.weight]
+
+
+def _named(tensors: Sequence[Any], spec: SampleSpec) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Return inputs and targets by name, and the weight, of tensors in that order."""
+    *named, weight = tensors
+    inputs = {part.name: tensor for part, tensor in zip(spec.inputs, named, strict=False)}
+    targets = {part.name: tensor for part, tensor in zip(spec.targets, named[len(inputs) :], strict=True)}
+    return inputs, targets, weight

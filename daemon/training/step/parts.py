@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from learnd.daemon.training.guard import Guard
+from learnd.daemon.training.runtime import tf
+from learnd.daemon.values import Arrays, SampleSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,30 @@ class Parts:
 
     model: Any
     optimizer: Any
-    loss: Any
-    metrics: Sequence[Any]
+    losses: Mapping[str, Any]  # of each target
+    metrics: Sequence[Any]  # of the first target
     guard: Guard | None
     clip_norm: float | None  # gradients are scaled down to this global norm
-    outputs: int  # C
-    widths: tuple[tuple[int, ...], ...]  # of x, y and the weight of a sample
-    infer: Callable[[Any], Any]
+    spec: SampleSpec
+    infer: Callable[[Arrays], Mapping[str, Any]]
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
+
+    def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
+        """Return what the model gives for each target, (B, C). A model of one input is given it as one tensor."""
+        given = next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
+        found = self.model(given, training=training)
+        names = [target.name for target in self.spec.targets]
+        if isinstance(found, dict):
+            return {name: found[name] for name in names}
+        return dict(zip(names, found if isinstance(found, list | tuple) else [found], strict=True))
+
+    def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the outputs as what they stand for: losses may take logits."""
+        return {name: link(self.losses[name])(output) for name, output in outputs.items()}
+
+
+def link(loss: Any) -> Any:
+    """Return what turns the model's outputs into probabilities: nothing, unless the loss takes logits."""
+    if not getattr(loss, "_fn_kwargs", {}).get("from_logits", False):
+        return tf.identity
+    return tf.nn.softmax if "Categorical" in type(loss).__name__ else tf.math.sigmoid

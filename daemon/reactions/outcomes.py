@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.values import Arrays, Event, Facts, Float64
+from learnd.daemon.values import Event, Facts, Float64, State
 
 SAMPLES = 1_000  # before and after, whose mean error is told
 
 
-class Ledger:
+class Outcomes:
     """Keeps the latest errors, and tells of each reaction how the error was around it."""
 
     def __init__(self) -> None:
@@ -38,11 +38,12 @@ class Ledger:
         self._open.append({"rule": rule, "on": on, "at": samples, "before": before})
         return before
 
-    def state(self) -> tuple[Arrays, Facts]:
-        return {"errors": self._errors.copy()}, {"open": [dict(entry) for entry in self._open]}
+    def state(self) -> State:
+        return State({"errors": self._errors.copy()}, {"open": [dict(entry) for entry in self._open]})
 
-    def restore(self, arrays: Arrays, facts: Facts) -> None:
-        self._errors, self._open = np.array(arrays["errors"]), [dict(entry) for entry in facts["open"]]
+    def restore(self, state: State) -> None:
+        self._errors = np.array(state.arrays["errors"])
+        self._open = [dict(entry) for entry in state.facts["open"]]
 
 
 def _outcome(entry: Facts, errors: Float64) -> Event:

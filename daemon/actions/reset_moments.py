@@ -1,0 +1,17 @@
+"""A fresh optimizer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
+
+
+class ResetMoments(Action):
+    """Forget what the optimizer has gathered of earlier gradients."""
+
+    changes_model: ClassVar[bool] = True
+
+    def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
+        hands.learner.reset_moments()
+        return DONE

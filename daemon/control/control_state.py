@@ -1,0 +1,47 @@
+"""What commands and actions have left behind: a pause, and which commands were obeyed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import structlog
+
+from learnd.daemon.values import Command, State
+
+log = structlog.get_logger()
+
+_MOST_REMEMBERED = 1_000  # commands
+
+
+class ControlState:
+    """A `contracts.Stateful`. A pause outlives the process: it is part of the checkpoint."""
+
+    def __init__(self) -> None:
+        self.paused: str | None = None  # why
+        self._obeyed: deque[str] = deque(maxlen=_MOST_REMEMBERED)
+
+    def pause(self, reason: str) -> None:
+        """Train nothing from here on. The reason of the first pause stays."""
+        if self.paused is None:
+            self.paused = reason
+            log.warning("paused", reason=reason, action="learnd ctl DIR resume")
+
+    def resume(self) -> bool:
+        """Train again; False if there is no pause."""
+        was_paused, self.paused = self.paused is not None, None
+        return was_paused
+
+    def obeyed(self, command: Command) -> None:
+        """Remember that a command has acted."""
+        self._obeyed.append(command.id)
+
+    def has_obeyed(self, command: Command) -> bool:
+        """Whether a command of that id has acted already."""
+        return command.id in self._obeyed
+
+    def state(self) -> State:
+        return State(facts={"paused": self.paused, "obeyed": list(self._obeyed)})
+
+    def restore(self, state: State) -> None:
+        self.paused = state.facts["paused"]
+        self._obeyed = deque(state.facts["obeyed"], _MOST_REMEMBERED)

@@ -1,0 +1,91 @@
+"""The inbox of commands: a folder in the state directory, with a file for each command that waits.
+
+The daemon writes a command into the journal with the next call, so that a resume repeats it at the same record, and
+removes the file then. A daemon that is killed between the two finds the file again, and knows by the command's id that
+it has acted.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from learnd.daemon.actions import ACTIONS
+from learnd.daemon.control.control_state import ControlState
+from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.files import replace_synced
+from learnd.daemon.values import Command
+
+log = structlog.get_logger()
+
+
+class Inbox:
+    """The commands that wait in the state directory `root`, in the order of their files' names."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "commands"
+
+    def put(self, command: Command) -> Path:
+        """Leave a command for the daemon; return its file, which can be removed to take it back. Raises StoreError.
+
+        A command without an id is given one. Files are ordered by the time of the command, then by its id.
+        """
+        command = command if command.id else replace(command, id=secrets.token_hex(8))
+        path = self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            replace_synced(path, json.dumps(asdict(command)).encode())
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}. Nothing was asked for.") from error
+        return path
+
+    def put_back(self, commands: Iterable[Command]) -> None:
+        """Leave commands again whose call is lost."""
+        for command in commands:
+            self.put(command)
+
+    def new(self, control: ControlState) -> tuple[Command, ...]:
+        """Return the commands that wait and have not acted. The others are removed: a kill came before that."""
+        waiting = self.waiting()
+        if old := [command for command in waiting if control.has_obeyed(command)]:
+            self.remove(old)
+        return tuple(command for command in waiting if command not in old)
+
+    def waiting(self) -> tuple[Command, ...]:
+        """Return the commands that wait. What is no command is removed, with a line in the log."""
+        read = (self._read(path) for path in self._files())
+        return tuple(command for command in read if command is not None)
+
+    def remove(self, commands: Iterable[Command]) -> None:
+        """Remove commands: they are in the journal, or have acted before."""
+        failpoint("inbox.remove.before")
+        for command in commands:
+            for path in self._folder.glob(f"*-{command.id}.json"):
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
+        except FileNotFoundError:
+            return []
+
+    def _read(self, path: Path) -> Command | None:
+        try:
+            command = Command(**json.loads(path.read_bytes()))
+            ACTIONS[command.action].model_validate(command.arguments)
+        except FileNotFoundError:
+            return None  # it was taken back just now
+        except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
+            log.warning(
+                "command_refused", file=str(path), reason=f"not a command: {error}", consequence="it is removed"
+            )
+            path.unlink(missing_ok=True)
+            return None
+        return command

@@ -1,0 +1,169 @@
+"""The network: a model with its optimizer, losses, metrics and guard, and every variable of theirs by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.guard import Guard
+from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.models import create_model
+from learnd.daemon.training.objects import (
+    create_loss,
+    create_metrics,
+    create_optimizer,
+    take_global_clip_norm,
+    take_learning_rate,
+)
+from learnd.daemon.training.phases import Phases
+from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
+from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.values import Arrays, Facts, SampleSpec
+
+_GUARD = "guard/"  # before the names of its variables
+
+
+class Network:
+    """Everything that updates read and write. What is restored is checked here, variable by variable."""
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        train: TrainSettings,
+        spec: SampleSpec,
+        guard: GuardSettings,
+        phases: Sequence[PhaseSettings],
+    ) -> None:
+        """Raises ModelError, or SettingsError for a name that Keras does not know."""
+        self._spec = spec
+        self.model = create_model(model, spec)
+        self.phases = Phases(phases, self.model)
+        self.optimizer, self.own_rate = take_learning_rate(create_optimizer(train, self.model))
+        self.optimizer.build(self.phases.ever_trained)
+        self.parts = Parts(
+            model=self.model,
+            optimizer=self.optimizer,
+            losses={
+                target.name: create_loss(train, self.model, target.task.kind, reduction=_reduction(train))
+                for target in spec.targets
+            },
+            metrics=create_metrics(train, spec.task),
+            guard=Guard(guard) if guard.sigma is not None else None,
+            clip_norm=take_global_clip_norm(self.optimizer),
+            spec=spec,
+            infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            kept=self.variables,
+        )
+
+    def predict(self, inputs: Arrays) -> Arrays:
+        """Return the outputs (m, C) for each target of inputs (m, ...), in inference mode."""
+        return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
+
+    def variables(self) -> dict[str, Any]:
+        """Return each variable by a name that is unique, and the same in every process."""
+        guard = self.parts.guard
+        of_parts = {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "metric": [variable for metric in self.parts.metrics for variable in metric.variables],
+            "guard": [] if guard is None else guard.variables,
+        }
+        return {
+            f"{part}/{index:04d}/{variable.path}": variable
+            for part, variables in of_parts.items()
+            for index, variable in enumerate(variables)
+        }
+
+    def facts(self) -> Facts:
+        """Return what tells the samples that the variables have learned from others of the same shape."""
+        columns = [
+            [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
+        ]
+        return {"columns": columns, "label": [name for target in self._spec.targets for name in target.task.names]}
+
+    def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:
+        """Return why a state cannot be taken over; nothing if it can. A guard that is new or gone is no reason."""
+        variables, arrays = self.variables(), dict(arrays)
+        if self._guard_is_new_or_gone(arrays):
+            variables, arrays = _without_guard(variables), _without_guard(arrays)
+        problems = _differences(variables, arrays)
+        if facts["columns"] != self.facts()["columns"]:
+            problems.append("samples.features: other features or values of them, or the same in another order")
+        if facts["label"] != self.facts()["label"]:
+            problems.append("samples.label: other classes or values, or the same in another order")
+        return problems
+
+    def assign(self, arrays: Arrays) -> None:
+        """Take over the variables of a state without mismatches. A guard that is new begins anew."""
+        variables = self.variables()
+        if self._guard_is_new_or_gone(arrays):
+            variables = _without_guard(variables)
+            if self.parts.guard is not None:
+                self.parts.guard.reset()
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def reset_moments(self) -> None:
+        """Start the optimizer anew. Its count of iterations too: what corrects the bias of young moments needs it."""
+        fresh = type(self.optimizer).from_config(self.optimizer.get_config())
+        fresh.build(self.phases.ever_trained)
+        for variable, initial in zip(self.optimizer.variables, fresh.variables, strict=True):
+            variable.assign(initial.value)
+
+    def refit_standardization(self) -> None:
+        """Let each RunningStandardization forget, within its next 2,000 samples, what it has learned before."""
+        for layer in self.model._flatten_layers(include_self=False):  # noqa: SLF001  (Keras has no other way)
+            if isinstance(layer, RunningStandardization):
+                layer.start_refit()
+
+    def _inference(self, inputs: Any) -> Any:
+        outputs = self.parts.outputs(inputs, training=False)
+        return self.parts.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
+
+    def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
+        """Whether the settings have switched the guard on or off since then."""
+        return (self.parts.guard is not None) != any(name.startswith(_GUARD) for name in arrays)
+
+
+def refused(problems: Sequence[str]) -> StateMismatchError:
+    """Return the error for a state with mismatches."""
+    return StateMismatchError(
+        "the checkpoint is of another model or optimizer than the settings describe:\n  "
+        + "\n  ".join(problems)
+        + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
+    )
+
+
+def _reduction(train: TrainSettings) -> str | None:
+    """One loss a sample for the fused step, which weighs them itself; Keras' own mean for its `train_step`."""
+    return None if train.step == "fused" else "sum_over_batch_size"
+
+
+def _fingerprint(values: Sequence[str]) -> str | None:
+    """Return what tells listed values in their order from others, short even if there are many; None without any."""
+    return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest() if values else None
+
+
+def _without_guard(named: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if not name.startswith(_GUARD)}
+
+
+def _differences(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:
+    problems = [f"only in the checkpoint: {name}" for name in arrays if name not in variables]
+    problems += [f"only in the model: {name}" for name in variables if name not in arrays]
+    for name in variables.keys() & arrays.keys():
+        have, want = arrays[name], variables[name]
+        if have.shape != tuple(want.shape) or have.dtype.name != want.dtype:
+            problems.append(f"{name}: {have.shape} {have.dtype} in the checkpoint, {tuple(want.shape)} {want.dtype}")
+    return sorted(problems)[:most]
+
+
+def values_of(variables: dict[str, Any]) -> Arrays:
+    """Return copies of the values of variables."""
+    return {name: np.array(variable.value.numpy()) for name, variable in variables.items()}
