@@ -10,7 +10,7 @@ starts at the position.
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, Note, Positions, finite
 from learnd.daemon.values.calls import Call, JournalEntry, Report, Skip
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.records import Defect, Kind, Origin, RecordBatch, RecordFormat, Rejection, Span
+from learnd.daemon.values.records import Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
 from learnd.daemon.values.samples import Block, Column, ColumnKind, SampleSpec, Task, TaskKind
 
 __all__ = [
@@ -22,11 +22,11 @@ __all__ = [
     "Defect",
     "Event",
     "Facts",
+    "Fate",
     "Float32",
     "Float64",
     "Int64",
     "JournalEntry",
-    "Kind",
     "Note",
     "Origin",
     "Positions",

@@ -44,7 +44,7 @@ class RecordBatch:
         return len(self.values)
 
 
-class Kind(IntEnum):
+class Fate(IntEnum):
     """What becomes of a record."""
 
     TRAIN = 0

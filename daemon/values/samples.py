@@ -21,7 +21,7 @@ class Block:
     partition: str
     start: int
     ends: Int64  # (n,)
-    kinds: NDArray[np.uint8]  # (n,) of Kind
+    fates: NDArray[np.uint8]  # (n,) of Fate
     x: NDArray[Any]  # (m, ...)
     y: Float32  # (m, O); a class is its index, a binary label 0 or 1
     weight: Float32  # (m,)

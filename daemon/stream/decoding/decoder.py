@@ -24,7 +24,7 @@ from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
-from learnd.daemon.values import Block, Defect, Float64, Int64, Kind, RecordBatch, Rejection, SampleSpec, TaskKind
+from learnd.daemon.values import Block, Defect, Fate, Float64, Int64, RecordBatch, Rejection, SampleSpec, TaskKind
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class SampleDecoder:
             usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
-        return self._block(batch, table, parsed, self._kinds(batch, parsed, keys, defects), defects)
+        return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a problem of the settings for each declared column that a header lacks; log those with a default."""
@@ -131,18 +131,18 @@ class SampleDecoder:
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
-    def _kinds(
+    def _fates(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
     ) -> NDArray[np.uint8]:
-        kinds = np.full(len(batch), Kind.TRAIN, np.uint8)
-        kinds[list(defects)] = Kind.REJECT
+        fates = np.full(len(batch), Fate.TRAIN, np.uint8)
+        fates[list(defects)] = Fate.REJECT
         if self._holdout is not None:
             held = self._holdout.held_out(batch.partition, _starts(batch)[samples], keys)
-            kinds[samples[held]] = Kind.HOLD_OUT
-        return kinds
+            fates[samples[held]] = Fate.HOLD_OUT
+        return fates
 
     def _block(
-        self, batch: RecordBatch, table: Float64, samples: Int64, kinds: NDArray[np.uint8], defects: Defects
+        self, batch: RecordBatch, table: Float64, samples: Int64, fates: NDArray[np.uint8], defects: Defects
     ) -> Block:
         width, labels = self._spec.width, self._spec.task.label_columns
         weight = table[:, width + labels] if self._weighted else np.ones(len(table))
@@ -155,7 +155,7 @@ class SampleDecoder:
             partition=batch.partition,
             start=batch.start,
             ends=batch.ends,
-            kinds=kinds,
+            fates=fates,
             x=table[:, :width].astype(np.float32),
             y=table[:, width : width + labels].astype(np.float32),
             weight=weight.astype(np.float32),
