@@ -372,6 +372,7 @@ def _views(evaluation: Evaluation, learner: Learner, reader: Reader, source: Sou
         window_scores=evaluation.window_scores,
         window_baselines=evaluation.window_baselines,
         window=window,
+        metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,
         phase=lambda: learner.phase,
         trainable_parameters=lambda: learner.trainable_parameters,

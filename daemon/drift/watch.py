@@ -14,10 +14,12 @@ from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
 from learnd.daemon.drift.signals import Signals, chosen_columns, feature_names
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.values import Arrays, Event, Facts, Float64, SampleSpec, TaskKind
+from learnd.daemon.tasks.contract import ErrorRange
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.values import Arrays, Event, Facts, Float64, SampleSpec
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
-_BEGINNING = 1_000  # samples whose mean error is the scale of a regression's errors
+_BEGINNING = 1_000  # samples whose mean error is the scale of unbounded errors
 
 
 class Drift:
@@ -30,7 +32,7 @@ class Drift:
         self._outputs = tuple(f"output {index}" for index in range(spec.task.outputs))
         self._labels = tuple(f"label {index}" for index in range(spec.task.label_columns))
         self._watches = [self._make(index) for index in range(len(self._settings))]
-        self._scale = _Scale() if spec.task.kind == TaskKind.REGRESSION else None
+        self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
 
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call, before which `samples` went through updates. Return the drifts in them."""
@@ -101,7 +103,7 @@ class Drift:
 
 
 class _Scale:
-    """Brings a regression's errors between 0 and 1: an error over itself plus the mean one of the beginning."""
+    """Brings unbounded errors between 0 and 1: an error over itself plus the mean one of the beginning."""
 
     def __init__(self) -> None:
         self.array = np.zeros(2)  # sum, count

@@ -10,16 +10,17 @@ from typing import Any
 from numpy.typing import NDArray
 
 from learnd.daemon.errors import SettingsError, StateMismatchError
-from learnd.daemon.evaluation.metrics import METRICS, Scores
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.tasks.contract import Better
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import Scores
 from learnd.daemon.values import Arrays, Call, Event, Facts, Float32, Report, SampleSpec
 
 _HELD = "holdout."
-_MORE_IS_BETTER = ("accuracy", "r2")
 
 
 class Evaluation:
@@ -61,6 +62,11 @@ class Evaluation:
         """Samples that updates have consumed, the skipped updates included."""
         return self._prequential.samples
 
+    @property
+    def shown_metric(self) -> str:
+        """The metric that a display has room for."""
+        return KINDS[self._spec.task.kind].shown_metric
+
     def update(self, call: Call, report: Report, predict: Predict) -> list[Event]:
         """Take in one call, and return the scores that became due, in order of their sample counts.
 
@@ -96,11 +102,6 @@ class Evaluation:
         """Return the scores of each baseline over the same samples, by its name."""
         return self._prequential.overall.baselines()
 
-    @property
-    def unscored(self) -> int:
-        """Samples of the whole run whose prediction was not finite: they count in no score."""
-        return self._prequential.overall.unscored
-
     def window_scores(self, window: int) -> Scores:
         """Return the prequential scores of the latest `window` samples. Counted anew: 1 ms for 10,000 samples."""
         return self._prequential.window(window).scores()
@@ -111,11 +112,7 @@ class Evaluation:
 
     def holdout_scores(self) -> Scores:
         """Return the scores last published of the held-out samples; empty before the first."""
-        return self._latest_scores("holdout")
-
-    def anchor_scores(self) -> Scores:
-        """Return the scores last published of the anchor set; empty before the first."""
-        return self._latest_scores("anchor")
+        return dict(self._latest["holdout"]["metrics"]) if "holdout" in self._latest else {}
 
     def latest(self) -> list[Event]:
         """Return the scores as they stand: of the predictions up to now, and of each set as last published."""
@@ -195,10 +192,12 @@ class Evaluation:
     def _forgetting(self, scores: Scores) -> Facts:
         """Return how far the anchor score is below the best that the model ever had: what it has forgotten.
 
-        Of the first metric where more is better, as Chaudhry et al. (Riemannian Walk for Incremental Learning, ECCV
-        2018) define it for an earlier task.
+        Of the first main metric of which higher values are better, as Chaudhry et al. (Riemannian Walk for Incremental
+        Learning, ECCV 2018) define it for an earlier task.
         """
-        name = next((name for name in _MORE_IS_BETTER if name in scores), None)
+        kind = KINDS[self._spec.task.kind]
+        rising = (name for name in kind.main_metrics if kind.metrics[name] is Better.HIGHER)
+        name = next((name for name in rising if name in scores), None)
         if name is None:
             return {}
         self._best_anchor = max(scores[name], self._best_anchor)
@@ -210,22 +209,19 @@ class Evaluation:
     def _crossed(self, before: int, every: int) -> bool:
         return before // every < self.samples // every
 
-    def _latest_scores(self, name: str) -> Scores:
-        return dict(self._latest[name]["metrics"]) if name in self._latest else {}
-
     def _shape(self) -> Facts:
         task = self._spec.task
-        return {"task": task.kind.name.lower(), "outputs": task.outputs, "features": self._spec.width}
+        return {"task": task.kind, "outputs": task.outputs, "features": self._spec.width}
 
 
 def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:
-    kind = spec.task.kind
-    foreign = [name for name in settings.metrics or () if name not in METRICS[kind]]
+    kind = KINDS[spec.task.kind]
+    foreign = [name for name in settings.metrics or () if name not in kind.metrics]
     if foreign:
         raise SettingsError(
             [
-                f"validate.metrics: {name} is not a metric of a {kind.name.lower()} task and would never be published; "
-                f"choose from {', '.join(METRICS[kind])}"
+                f"validate.metrics: {name} is not a metric of a {kind.name} task and would never be published; "
+                f"choose from {', '.join(kind.metrics)}"
                 for name in foreign
             ]
         )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.evaluation.baselines import baselines_of
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Arrays, Float32, Task
 
 _OVERALL, _WINDOW, _BASELINE = "prequential.", "window.", "baseline."
@@ -22,7 +22,7 @@ class Prequential:
     def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
         self._task = task
         self._metrics = metrics
-        self._baselines = baselines_of(task)
+        self._baselines = KINDS[task.kind].baselines(task)
         self._ring = Ring(max(windows, default=0))
         self.overall = self._scoreboard()
 

@@ -7,43 +7,35 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.evaluation.metrics import METRICS, Scores, kappa_temporal, label_tally, probability_tallies
 from learnd.daemon.foundation.counters import Counters
-from learnd.daemon.values import Arrays, Facts, Float32, Task, TaskKind
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import Scores, ratio
+from learnd.daemon.values import Arrays, Facts, Float32, Task
 
 
 def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
     """Return what a scoreboard needs of predictions (m, C) and labels (m, O), as columns of m rows.
 
-    `label`, `predicted`, `probability` (of label 1, of each label, or of the class that came; none of a regression),
-    and `scored`: whether the prediction is finite. Where it is not, the other columns hold zeros in its place.
+    These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. If it is not, it counts
+    as zeros in the other columns.
     """
     scored: NDArray[np.bool_] = np.ones(len(outputs), np.bool_)
     finite = np.isfinite(outputs)
     if not finite.all():
         scored = np.logical_and.reduce(finite, axis=1)
         outputs = np.where(scored[:, None], outputs, np.float32(0))
-    if task.kind == TaskKind.REGRESSION:
-        return {"label": labels, "predicted": outputs, "scored": scored}
-    if task.kind == TaskKind.CLASSES:
-        label = labels[:, 0].astype(np.int32)
-        probability = outputs[np.arange(len(label)), label]
-        predicted = outputs.argmax(axis=1).astype(np.int32)
-        return {"label": label, "predicted": predicted, "probability": probability, "scored": scored}
-    if task.kind == TaskKind.BINARY:
-        outputs, labels = outputs[:, 0], labels[:, 0]
-    probability = np.minimum(np.maximum(outputs, np.float32(0)), np.float32(1))
-    return {"label": labels > 0.5, "predicted": probability > 0.5, "probability": probability, "scored": scored}
+    return {**KINDS[task.kind].observe(outputs, labels), "scored": scored}
 
 
 class Scoreboard:
     """Counts of the model and of the named baselines, and the scores that follow from them."""
 
     def __init__(self, task: Task, baselines: Iterable[str], metrics: Iterable[str] | None) -> None:
-        self._wanted = tuple(name for name in METRICS[task.kind] if metrics is None or name in metrics)
-        self._model = label_tally(task)
-        self._probabilities = probability_tallies(task)
-        self._baselines = {name: label_tally(task) for name in baselines}
+        kind = KINDS[task.kind]
+        self._wanted = tuple(name for name in kind.metrics if metrics is None or name in metrics)
+        self._model = kind.tally(task)
+        self._probabilities = kind.probability_tallies()
+        self._baselines = {name: kind.tally(task) for name in baselines}
         self._rows = Counters(scored=np.zeros(1, np.int64), unscored=np.zeros(1, np.int64))
         self._parts: dict[str, Counters] = {
             "rows": self._rows,
@@ -115,3 +107,13 @@ class Scoreboard:
 
     def _choose(self, scores: Scores) -> Scores:
         return {name: scores[name] for name in self._wanted if name in scores}
+
+
+def kappa_temporal(accuracy: float | None, no_change: float | None) -> float | None:
+    """Return (p_0 - p'_e) / (1 - p'_e), where p'_e is the accuracy of predicting the last label (Bifet et al., 2013).
+
+    Undefined where one of them is, and where the label never changed.
+    """
+    if accuracy is None or no_change is None:
+        return None
+    return ratio(accuracy - no_change, 1 - no_change)

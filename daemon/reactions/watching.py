@@ -14,6 +14,7 @@ from learnd.daemon.foundation.counters import running_sum
 from learnd.daemon.reactions.ledger import Ledger
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, Skip, Task
 
 
@@ -25,7 +26,9 @@ class Watching:
         self._task = task
         self._skips = [SkipsInARow("update.non_finite", rules), SkipsInARow("loss.spike", rules)]
         self._plateaus = [Plateau(rule, index) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
-        self._drops = [Drop(rule, index) for index, rule in enumerate(rules) if rule.on == "score.drop"]
+        self._drops = [
+            Drop(rule, index, KINDS[task.kind]) for index, rule in enumerate(rules) if rule.on == "score.drop"
+        ]
         self._looked = np.zeros(2)  # sum and count of the errors since they were last asked for
         self.ledger = Ledger()
         self.samples = 0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.values import Column, ColumnKind, RecordFormat, SampleSpec, Task, TaskKind
+from learnd.daemon.tasks.label import FieldName, Scalar
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.settings import AnyLabelSettings, label_problems
+from learnd.daemon.values import Column, ColumnKind, RecordFormat, SampleSpec
 
-Scalar = bool | int | float | str
-Path = Annotated[str, StringConstraints(min_length=1)]
 TypeName = Literal["float", "integer", "boolean"]
 TimePart = Literal["minute", "hour", "weekday", "day_of_month", "day_of_year", "month"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
@@ -54,7 +55,7 @@ class FeatureSettings(Section):
     unit: TimeUnit = "auto"
     """Of a timestamp: `s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
 
-    field: Path | None = None
+    field: FieldName | None = None
     """Where the value is, if not under the feature's own name. `user.age` is the age within user, except in CSV;
     `user\\.age` is a name with a dot."""
 
@@ -98,37 +99,10 @@ def _in_range(number: float) -> bool:
     return abs(number) <= _LARGEST_FLOAT32
 
 
-class LabelSettings(Section):
-    """What the model learns to tell. Which keys apply follows from `model.task`."""
-
-    field: Path | None = None
-    """Where the label is. Left out for several labels: then each of `labels` is a field of its own, 0 or 1."""
-
-    values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
-    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true."""
-
-    classes: Annotated[int, Field(ge=2, le=65_536)] | Annotated[list[Scalar], Field(min_length=2)] | None = None
-    """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1."""
-
-    labels: Annotated[list[str], Field(min_length=1)] | None = None
-    """Of several labels at once: their names. The field holds a list of those that apply, or as many zeros and ones."""
-
-    size: PositiveInt = 1
-    """Of a regression: how many numbers the label has. More than one: the field holds a list."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        for name in ("values", "classes", "labels"):
-            listed = getattr(self, name)
-            if isinstance(listed, list) and len(set(listed)) != len(listed):
-                raise ValueError(f"{name}: each value once")
-        return self
-
-
 class EventTimeSettings(Section):
     """When the thing happened that a record tells of; for freshness, never for the order of training."""
 
-    field: Path
+    field: FieldName
     """Where the time is."""
 
     unit: TimeUnit = "auto"
@@ -136,7 +110,7 @@ class EventTimeSettings(Section):
 
 
 Feature = Annotated[FeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | FeatureSettings)]
-Label = Annotated[LabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | LabelSettings)]
+Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | AnyLabelSettings)]
 EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
 
 
@@ -147,11 +121,11 @@ class SamplesSettings(Section):
     """`json`: an object a line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
     Parquet files. `avro` and `tf_example` (`tf.train.Example`): messages."""
 
-    schema_file: FilePath | None = None
+    schema_file: Path | None = None
     """Of Avro: a file with the schema that values are read by. Without a registry it is also the one that they were
     written by."""
 
-    columns: Annotated[list[Path], Field(min_length=1)] | None = None
+    columns: Annotated[list[FieldName], Field(min_length=1)] | None = None
     """Of CSV in messages: the names of the columns, since there is no header."""
 
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
@@ -166,10 +140,10 @@ class SamplesSettings(Section):
     event_time: EventTime | None = None
     """When the recorded thing happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own."""
 
-    key: Path | None = None
+    key: FieldName | None = None
     """The field that tells whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
 
-    weight: Path | None = None
+    weight: FieldName | None = None
     """The field with the sample's weight in the loss, a number of 0 or more. Default: every weight is 1."""
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
@@ -188,7 +162,7 @@ class SamplesSettings(Section):
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
         """A model that sees the label learns nothing else."""
-        labels = {self.label.field} if self.label.field is not None else set(self.label.labels or ())
+        labels = self.label.fields()
         for name, feature in self.features.items():
             if (field := feature.field or name) in labels:
                 raise ValueError(f"features.{name}: {field!r} is the label as well; leave it out of the features")
@@ -200,13 +174,13 @@ class SamplesSettings(Section):
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError where the label does not fit it."""
-        problems = list(_label_problems(self.label, task))
+        problems = list(label_problems(self.label, task))
         columns = tuple(column for name, feature in self.features.items() for column in _columns(name, feature))
         names = [column.name for column in columns]
         problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
         if problems:
             raise SettingsError(problems)
-        return SampleSpec(columns, _task(self.label, task))
+        return SampleSpec(columns, KINDS[task].task(self.label))
 
 
 def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
@@ -226,31 +200,3 @@ def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
 
 def _repeated(names: list[str]) -> set[str]:
     return {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-
-
-_LABEL_KEYS = {"binary": "values", "classes": "classes", "multi_label": "labels", "regression": "size"}
-
-
-def _label_problems(label: LabelSettings, task: str) -> Iterator[str]:
-    """Yield each reason why the label's settings do not fit the task."""
-    for other, key in _LABEL_KEYS.items():
-        if other != task and key in label.model_fields_set:
-            yield f"samples.label.{key} is for the task {other}, but model.task is {task}: change the one or the other"
-    if task == "classes" and label.classes is None:
-        yield "samples.label.classes is missing: model.task is classes, so list the classes or give their count"
-    if task == "multi_label" and label.labels is None:
-        yield "samples.label.labels is missing: model.task is multi_label, so list the labels' names"
-    if label.field is None and task != "multi_label":
-        yield f"samples.label.field is missing: name the field that holds the label of the task {task}"
-
-
-def _task(label: LabelSettings, task: str) -> Task:
-    if task == "binary":
-        return Task(TaskKind.BINARY, 1, 1, tuple(map(str, label.values or (0, 1))))
-    if task == "classes":
-        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
-        return Task(TaskKind.CLASSES, len(classes), 1, tuple(map(str, classes)))
-    if task == "multi_label":
-        labels = tuple(label.labels or ())
-        return Task(TaskKind.MULTI_LABEL, len(labels), len(labels), labels)
-    return Task(TaskKind.REGRESSION, label.size, label.size)

@@ -11,7 +11,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, JournalEntry, Report, Skip
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.records import Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
-from learnd.daemon.values.samples import Block, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.values.samples import Block, Column, ColumnKind, SampleSpec, Task
 
 __all__ = [
     "Arrays",
@@ -38,6 +38,5 @@ __all__ = [
     "Skip",
     "Span",
     "Task",
-    "TaskKind",
     "finite",
 ]

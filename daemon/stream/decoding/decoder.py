@@ -24,7 +24,9 @@ from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
-from learnd.daemon.values import Block, Defect, Fate, Float64, Int64, RecordBatch, Rejection, SampleSpec, TaskKind
+from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.values import Block, Defect, Fate, Float64, Int64, RecordBatch, Rejection, SampleSpec
 
 log = structlog.get_logger()
 
@@ -244,7 +246,8 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
 def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
     for name, feature in settings.features.items():
         yield feature.field or name, _feature_reader(feature)
-    yield from _label_readers(settings, spec)
+    form = KINDS[spec.task.kind].form(settings.label)
+    yield from ((field, _label_reader(form)) for field in settings.label.fields())
     if settings.weight is not None:
         yield settings.weight, WeightReader()
     if settings.event_time is not None:
@@ -268,23 +271,15 @@ def _feature_reader(feature: FeatureSettings) -> ColumnReader:
     return NumberReader(whole=feature.type == "integer", default=default)
 
 
-def _label_readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
-    label, kind = settings.label, spec.task.kind
-    if kind == TaskKind.MULTI_LABEL:
-        if label.field is None:
-            for name in spec.task.names:
-                yield name, BooleanReader(Reason.UNKNOWN_LABEL)
-        else:
-            yield label.field, LabelsReader(spec.task.names)
-        return
-    field = label.field or ""
-    if kind == TaskKind.BINARY:
-        if label.values is None:
-            yield field, BooleanReader(Reason.UNKNOWN_LABEL)
-        else:
-            yield field, ListedReader(listed(label.values), Reason.UNKNOWN_LABEL)
-    elif kind == TaskKind.CLASSES:
-        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
-        yield field, ListedReader(listed(classes), Reason.UNKNOWN_LABEL)
-    else:
-        yield field, NumberReader() if label.size == 1 else VectorReader(label.size)
+def _label_reader(form: Form) -> ColumnReader:
+    match form:
+        case Boolean():
+            return BooleanReader(Reason.UNKNOWN_LABEL)
+        case OneOf(values):
+            return ListedReader(listed(values), Reason.UNKNOWN_LABEL)
+        case SomeOf(names):
+            return LabelsReader(names)
+        case Vector(size):
+            return VectorReader(size)
+        case Number():
+            return NumberReader()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import Counters, running_sum
-from learnd.daemon.values import Float32, Float64, Task, TaskKind
+from learnd.daemon.values import Float32, Float64
 
 _LEAST_ROWS = 512
 _CELLS = 2**18  # bounds the memory of the running counts: rows times the classes that may lead
@@ -117,16 +117,3 @@ class RunningMean(Baseline):
 
     def guess(self) -> Float64:
         return self.arrays["sum"] / max(int(self.arrays["seen"][0]), 1)
-
-
-def baselines_of(task: Task) -> dict[str, Baseline]:
-    """Return the baselines of `task` by name, `no_change` first."""
-    if task.kind == TaskKind.BINARY:
-        return {"no_change": NoChange(np.zeros((), np.bool_)), "majority": MajorityLabel(())}
-    if task.kind == TaskKind.CLASSES:
-        return {"no_change": NoChange(np.zeros((), np.int32)), "majority": MajorityClass(task.outputs)}
-    if task.kind == TaskKind.MULTI_LABEL:
-        shape = (task.outputs,)
-        return {"no_change": NoChange(np.zeros(shape, np.bool_)), "majority": MajorityLabel(shape)}
-    outputs = task.outputs
-    return {"no_change": NoChange(np.zeros(outputs, np.float32)), "running_mean": RunningMean(outputs)}
