@@ -1,4 +1,7 @@
-"""Test-then-train: the scores of predictions made before each update, over the whole run and in sliding windows."""
+"""Test-then-train: scores of the predictions made before each update, over the whole run and in sliding windows.
+
+Source: Gama, Sebastião, Rodrigues, "On evaluating stream learning algorithms" (2013).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _OVERALL, _WINDOW, _BASELINE = "prequential.", "window.", "baseline."
 
 
 class Prequential:
-    """The counts of the whole run, and the latest samples, from which a window is counted when it is asked for."""
+    """The counts of the whole run, and the latest samples, from which windows are counted when they are needed."""
 
     def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
         self._task = task
@@ -47,7 +50,7 @@ class Prequential:
         return board
 
     def guesses(self) -> dict[str, NDArray[Any]]:
-        """Return the label that each constant baseline would give to any sample now."""
+        """Return the label that each baseline but `no_change` would give to any sample now."""
         return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
 
     def copies(self) -> Arrays:

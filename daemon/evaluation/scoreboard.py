@@ -1,4 +1,4 @@
-"""The scores of the model and of its baselines over the same samples."""
+"""The scores of the model and of the baselines over the same samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
 
 
 class Scoreboard:
-    """Counts of the model and of the named baselines, and the scores that follow from them."""
+    """What is counted of the model and of the named baselines, and the scores that follow from it."""
 
     def __init__(self, task: Task, baselines: Iterable[str], metrics: Iterable[str] | None) -> None:
         kind = KINDS[task.kind]
@@ -51,13 +51,13 @@ class Scoreboard:
 
     @property
     def unscored(self) -> int:
-        """Samples whose prediction is not finite: they count in no score."""
+        """Samples whose prediction is not finite. They count in no score."""
         return int(self._rows.arrays["unscored"][0])
 
     def add(self, rows: Arrays, *, first: bool) -> None:
-        """Count rows of `observe` with a column for each baseline beside them.
+        """Count rows: the columns of `observe`, and a column of predictions for each baseline.
 
-        `first`: the first row is the first sample of all, before which the baselines had nothing to go by.
+        `first`: the first row is the very first sample, before which the baselines had no label to predict from.
         """
         count = len(rows["label"])
         scored = int(np.count_nonzero(rows["scored"]))
@@ -74,7 +74,7 @@ class Scoreboard:
             tally.add(rows[name][guessed], label[guessed])
 
     def scores(self) -> Scores:
-        """Return the metrics of the model that are defined and wanted."""
+        """Return the metrics of the model that are wanted and defined."""
         scores = self._model.scores()
         for tally in self._probabilities.values():
             scores |= tally.scores()
@@ -83,11 +83,11 @@ class Scoreboard:
         return self._choose(scores if temporal is None else {**scores, "kappa_temporal": temporal})
 
     def baselines(self) -> dict[str, Scores]:
-        """Return the metrics of each baseline that are defined and wanted."""
+        """Return the metrics of each baseline that are wanted and defined."""
         return {name: self._choose(tally.scores()) for name, tally in self._baselines.items()}
 
     def summary(self) -> Facts:
-        """Return all of it, as a published score carries it."""
+        """Return all of it, in the form in which scores are published."""
         return {
             "scored": self.scored,
             "unscored": self.unscored,
@@ -110,9 +110,10 @@ class Scoreboard:
 
 
 def kappa_temporal(accuracy: float | None, no_change: float | None) -> float | None:
-    """Return (p_0 - p'_e) / (1 - p'_e), where p'_e is the accuracy of predicting the last label (Bifet et al., 2013).
+    """Return (p_0 - p'_e) / (1 - p'_e), with p_0 the accuracy and p'_e that of predicting the label before.
 
-    Undefined where one of them is, and where the label never changed.
+    It is undefined if one of them is, or if the label never changed. Source: Bifet, Read, Žliobaitė, Pfahringer,
+    Holmes, "Pitfalls in benchmarking data stream classification and how to avoid them" (2013).
     """
     if accuracy is None or no_change is None:
         return None

@@ -13,7 +13,7 @@ from learnd.daemon.values import Float32, Task
 
 Predict: TypeAlias = Callable[[NDArray[Any]], Float32]
 
-CHUNK = 256  # samples a prediction: one shape, so one compilation, and bounded memory
+CHUNK = 256  # samples in a call of `predict`: one shape, so one compilation, and limited memory
 
 
 def score_set(
@@ -24,7 +24,7 @@ def score_set(
     guesses: Mapping[str, NDArray[Any]],
     metrics: Iterable[str] | None,
 ) -> Scoreboard:
-    """Score the predictions for `x` (m, ...) against `y` (m, O), and beside them constants: `guesses`, by name."""
+    """Score the predictions for `x` (m, ...) against `y` (m, O), and beside them `guesses`: constants, by name."""
     rows = observe(task, predict_all(predict, x), y)
     for name, guess in guesses.items():
         rows[name] = np.broadcast_to(guess, (len(y), *guess.shape))
@@ -34,9 +34,9 @@ def score_set(
 
 
 def predict_all(predict: Predict, x: NDArray[Any]) -> Float32:
-    """Return the outputs (m, C) for at least one sample. `predict` sees `CHUNK` samples each time.
+    """Return the outputs (m, C) for one sample or more. `predict` gets exactly `CHUNK` samples each time.
 
-    The last chunk is filled up with its last sample, which is as valid an input as any.
+    The last chunk is filled up with its last sample, which is a valid input.
     """
     outputs = []
     for start in range(0, len(x), CHUNK):

@@ -1,4 +1,4 @@
-"""Settings of samples: what is read from a record, and what becomes of it."""
+"""The settings under `samples`: what is read from a record, and how it becomes a sample."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TypeName = Literal["float", "integer", "boolean"]
 TimePart = Literal["minute", "hour", "weekday", "day_of_month", "day_of_year", "month"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
 
-_LARGEST_INDEX = 2**24  # float32 holds every whole number up to here
+_LARGEST_INDEX = 2**24  # float32 holds every whole number up to this one
 _LARGEST_FLOAT32 = 3.4028234e38
 
 
@@ -41,26 +41,27 @@ class FeatureSettings(Section):
     """A category of any text or number, by a hash into this many indices: the same in every process."""
 
     values: Annotated[list[Scalar], Field(min_length=1, max_length=100_000)] | None = None
-    """A category by its listed values. Index 0 is kept for any other value."""
+    """A category given by a list of its values. Index 0 stands for any other value."""
 
     unknown: Literal["other", "reject"] = "other"
-    """What becomes of a value that is not listed: index 0, or a rejected record; then index 0 is the first value's."""
+    """What happens with a value that is not listed: it gets index 0, or the record is rejected. With `reject`, index
+    0 is that of the first value."""
 
     vector: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """A list of exactly this many numbers. In CSV: a JSON list, or numbers separated by spaces."""
 
     timestamp: Annotated[list[TimePart], Field(min_length=1)] | None = None
-    """A time, as the sine and cosine of how far the hour, day, week, month or year has run (in UTC)."""
+    """A time, as the sine and cosine of the share of the hour, day, week, month or year that has passed (in UTC)."""
 
     unit: TimeUnit = "auto"
     """Of a timestamp: `s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
 
     field: FieldName | None = None
-    """Where the value is, if not under the feature's own name. `user.age` is the age within user, except in CSV;
-    `user\\.age` is a name with a dot."""
+    """Where the value is, if not under the feature's own name. `user.age` is the field `age` in the object `user`,
+    except in CSV; `user\\.age` is a name with a dot."""
 
     default: Scalar | list[float] | None = None
-    """Stands in where the value is missing or null, empty in CSV, or a NaN. Without one, the record is rejected."""
+    """The value if it is missing, null, empty in CSV, or NaN. Without a default, such a record is rejected."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -71,20 +72,20 @@ class FeatureSettings(Section):
             if key in self.model_fields_set and form not in forms:
                 raise ValueError(f"{key}: only with {form}")
         if self.values is not None and len(set(map(str, self.values))) != len(self.values):
-            raise ValueError("values: each value once")
+            raise ValueError("values: list each value once")
         return self
 
     @model_validator(mode="after")
     def _default_fits(self) -> Self:
         if self.default is not None and not self._takes(self.default):
-            raise ValueError(f"default: {self.default!r} is no value of such a feature")
+            raise ValueError(f"default: {self.default!r} is not a value of this feature")
         return self
 
     def _takes(self, default: Scalar | list[float]) -> bool:
         if isinstance(default, list):
             return self.vector == len(default) and all(map(_in_range, default))
         if self.vector is not None or self.timestamp is not None:
-            return False  # nothing can stand in for the time of a record
+            return False  # a record without its time cannot be repaired
         if self.values is not None:
             return self.unknown == "other" or default in self.values
         if self.hash is not None:
@@ -100,7 +101,7 @@ def _in_range(number: float) -> bool:
 
 
 class EventTimeSettings(Section):
-    """When the thing happened that a record tells of; for freshness, never for the order of training."""
+    """When the recorded event happened. It is used to measure freshness, never for the order of training."""
 
     field: FieldName
     """Where the time is."""
@@ -118,50 +119,50 @@ class SamplesSettings(Section):
     """How records become samples."""
 
     format: Literal["json", "csv", "parquet", "avro", "tf_example"] = "json"
-    """`json`: an object a line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
+    """`json`: an object per line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
     Parquet files. `avro` and `tf_example` (`tf.train.Example`): messages."""
 
     schema_file: Path | None = None
-    """Of Avro: a file with the schema that values are read by. Without a registry it is also the one that they were
-    written by."""
+    """Of Avro: a file with the schema to read values by. Without a registry, it must also be the schema that they were
+    written with."""
 
     columns: Annotated[list[FieldName], Field(min_length=1)] | None = None
-    """Of CSV in messages: the names of the columns, since there is no header."""
+    """Of CSV in messages, which have no header: the names of the columns."""
 
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
     """What separates the cells of CSV: one character."""
 
     features: Annotated[dict[str, Feature], Field(min_length=1)]
-    """What the model sees, by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
+    """The inputs of the model by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
 
     label: Label
     """What the model learns to tell: the name of a field, or a mapping."""
 
     event_time: EventTime | None = None
-    """When the recorded thing happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own."""
+    """When the event happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own time."""
 
     key: FieldName | None = None
-    """The field that tells whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
+    """The field that says whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
 
     weight: FieldName | None = None
     """The field with the sample's weight in the loss, a number of 0 or more. Default: every weight is 1."""
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
-    """What becomes of a record with fields that are not named here."""
+    """What happens with a record that has fields not named here."""
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:
         if self.schema_file is not None and self.format != "avro":
-            raise ValueError(f"schema_file: for Avro alone, but format is {self.format}")
+            raise ValueError(f"schema_file: only for Avro, but format is {self.format}")
         if self.columns is not None and self.format != "csv":
-            raise ValueError(f"columns: for CSV alone, but format is {self.format}")
+            raise ValueError(f"columns: only for CSV, but format is {self.format}")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
-            raise ValueError("columns: each name once")
+            raise ValueError("columns: list each name once")
         return self
 
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
-        """A model that sees the label learns nothing else."""
+        """A model that sees the label learns nothing but to copy it."""
         labels = self.label.fields()
         for name, feature in self.features.items():
             if (field := feature.field or name) in labels:
@@ -173,7 +174,7 @@ class SamplesSettings(Section):
         return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)
 
     def spec(self, task: str) -> SampleSpec:
-        """Return the shape of a sample under `model.task`. Raises SettingsError where the label does not fit it."""
+        """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""
         problems = list(label_problems(self.label, task))
         columns = tuple(column for name, feature in self.features.items() for column in _columns(name, feature))
         names = [column.name for column in columns]

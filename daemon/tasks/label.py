@@ -29,7 +29,7 @@ class LabelSettings(Section):
         for name in type(self).model_fields:
             listed = getattr(self, name)
             if isinstance(listed, list) and len(set(listed)) != len(listed):
-                raise ValueError(f"{name}: each value once")
+                raise ValueError(f"{name}: list each value once")
         return self
 
 

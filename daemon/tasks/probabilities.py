@@ -12,7 +12,7 @@ from learnd.daemon.values import Arrays, Float32, Int64
 
 _LEAST_PROBABILITY = 1e-7  # what Keras clips to as well; the log loss of one prediction is at most 16.1
 _FRACTION_BITS = 32  # the log loss is summed in units of 2^-32, as integers
-_LEAST_BIN = np.float32(2.0**-24)  # the distance of two float32 just below 1
+_LEAST_BIN = np.float32(2.0**-24)  # the distance between two float32 just below 1
 _BIN_SHIFT = 23 - 8  # keep 8 bits of the mantissa: 256 bins from one power of two to the next
 _LEAST_BITS = int(_LEAST_BIN.view(np.int32)) >> _BIN_SHIFT
 _HALF = (int(np.float32(0.5).view(np.int32)) >> _BIN_SHIFT) - _LEAST_BITS
@@ -20,10 +20,10 @@ _BINS = 2 * _HALF + 1
 
 
 class LogLoss(Tally):
-    """The mean of -log of the probability given to what came, in nats, at most 16.1 a prediction.
+    """The mean of -log(probability given to the actual label), in nats, at most 16.1 for a prediction.
 
-    `add` takes the probability of a label and whether it came (both of one shape), or, `of_truth`, the
-    probability of the class that came. The sum is an integer in units of 2^-32, so that the order is of no matter.
+    `add` takes the probability of a label and whether it came, both of the same shape. With `of_truth`, it takes the
+    probability of the class that came. The sum is an integer in units of 2^-32, so the order does not matter.
     """
 
     def __init__(self, *, of_truth: bool) -> None:
@@ -47,11 +47,11 @@ class LogLoss(Tally):
 
 
 class Auc(Tally):
-    """The area under the ROC curve, of probabilities counted in bins: two in one bin are a tie, and count half.
+    """The area under the ROC curve, of probabilities counted in bins: two in one bin are a tie, which counts half.
 
-    256 bins from one power of two to the next, of p below a half and of 1 - p above it, down to 2^-24: a bin is
-    nowhere wider than 1/1024, and no wider than 1/256 of its distance from 0 or 1. Probabilities below 2^-24, the
-    least distance from 1 that float32 has, are not told apart.
+    There are 256 bins from each power of two to the next, of p below one half and of 1 - p above it, down to 2^-24. So
+    a bin is never wider than 1/1024, nor wider than 1/256 of its distance from 0 or 1. Probabilities below 2^-24, the
+    smallest distance from 1 that float32 has, share a bin.
     """
 
     def __init__(self) -> None:
@@ -63,13 +63,13 @@ class Auc(Tally):
     def scores(self) -> Scores:
         negatives, positives = self.arrays["bins"].reshape(2, _BINS)
         at_or_below = np.cumsum(negatives)
-        beaten = positives * (2.0 * at_or_below - negatives)  # in halves of a pair; floats, since pairs are many
+        beaten = positives * (2.0 * at_or_below - negatives)  # in half pairs; as floats, since there may be very many
         pairs = 2.0 * float(positives.sum()) * float(at_or_below[-1])
         return defined(auc=ratio(float(beaten.sum()), pairs))
 
 
 def _bin(probability: Float32) -> Int64:
-    """Return the bin of each probability, in [0, _BINS), never falling where the probability rises."""
+    """Return the bin of each probability, in [0, _BINS). A higher probability never has a lower bin."""
     edge = np.maximum(np.minimum(probability, 1 - probability), _LEAST_BIN)
     distance = (edge.view(np.int32) >> _BIN_SHIFT).astype(np.int64) - _LEAST_BITS
     return np.where(probability > 0.5, 2 * _HALF - distance, distance)

@@ -1,12 +1,8 @@
-"""What each metric is, from counts and sums.
+"""The metrics that follow from counts and sums over predictions and labels.
 
-Counts are integers and the sums of floats are strictly sequential, so that a score is a function of the sequence
-of samples alone, to the last bit, however the sequence was cut. A value that is undefined (the recall
-of a class that never came) is absent, never NaN. Each sample counts once, whatever its weight in training.
-
-Sources: Gama, Sebastião, Rodrigues, "On evaluating stream learning algorithms" (2013), for test-then-train;
-Bifet, Read, Žliobaitė, Pfahringer, Holmes, "Pitfalls in benchmarking data stream classification and how to avoid
-them" (2013), for kappa-temporal; Cohen, "A coefficient of agreement for nominal scales" (1960), for kappa.
+A score depends on the sequence of samples alone, to the last bit, however the sequence is cut into calls: counts are
+integers, and floats are summed strictly one after the other. A metric that is undefined, such as the recall of a class
+that never came, is absent, never NaN. Each sample counts once, whatever its weight in training.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ Scores: TypeAlias = dict[str, float]
 
 
 class Tally(Counters, ABC):
-    """Counts or sums over (predicted, actual) pairs."""
+    """Counts or sums over pairs of a prediction and the actual label."""
 
     @abstractmethod
     def add(self, predicted: NDArray[Any], actual: NDArray[Any]) -> None:
@@ -37,7 +33,7 @@ class Tally(Counters, ABC):
 
 
 class BinaryCounts(Tally):
-    """The confusion of two classes, from booleans (m,). Precision, recall and F1 are those of the class 1."""
+    """The confusion matrix of two classes, from booleans (m,). Precision, recall and F1 are those of class 1."""
 
     def __init__(self) -> None:
         super().__init__(counts=np.zeros(4, np.int64))
@@ -60,10 +56,10 @@ class BinaryCounts(Tally):
 
 
 class ClassCounts(Tally):
-    """How often each class came, was predicted, and was predicted rightly, from class indices (m,).
+    """How often each class came, was predicted, and was predicted correctly, from class indices (m,).
 
-    Macro averages go over the classes that came or were predicted, a precision or recall
-    with nothing to divide by counting 0, as in scikit-learn.
+    Macro averages are over the classes that came or were predicted. A precision or recall that would divide by 0
+    counts as 0, as in scikit-learn.
     """
 
     def __init__(self, classes: int) -> None:
@@ -89,9 +85,9 @@ class ClassCounts(Tally):
 
 
 class LabelCounts(Tally):
-    """Counts per label, from booleans (m, L). Accuracy is that of a single label, averaged over labels and samples.
+    """Counts per label, from booleans (m, L). The accuracy is the share of correct labels over all samples and labels.
 
-    The macro F1 goes over the labels that came or were predicted.
+    The macro F1 is the mean over the labels that came or were predicted.
     """
 
     def __init__(self, labels: int) -> None:
@@ -116,11 +112,11 @@ class LabelCounts(Tally):
 
 
 class ErrorSums(Tally):
-    """Sums of errors, from values (m, O); a metric of several outputs is the mean of theirs.
+    """Sums of errors, from values (m, O). If there are several outputs, a metric is the mean over them.
 
-    R² is 1 - (sum of squared errors) / (sum of squared distances from the mean label). The latter grows as in
-    Welford, "Note on a method for calculating corrected sums of squares and products" (1962), over the labels less
-    the first one, so that it is exactly 0, and R² absent, for labels that never change.
+    R² is 1 - (sum of squared errors) / (sum of squared distances from the mean label). The second sum is updated as in
+    Welford, "Note on a method for calculating corrected sums of squares and products" (1962). The first label is
+    subtracted from all labels, so that the sum is exactly 0, and R² absent, as long as the label does not change.
     """
 
     def __init__(self, outputs: int) -> None:
@@ -141,7 +137,7 @@ class ErrorSums(Tally):
         shifted = truth - sums["origin"]
         totals = running_sum(sums["labels"], shifted)
         order = np.arange(seen, seen + len(truth) + 1, dtype=np.float64)[:, None]
-        means = totals / np.maximum(order, 1)  # before the first label the mean is of no matter: that label is 0
+        means = totals / np.maximum(order, 1)  # the mean before the first label does not matter: that label is 0
         spread = (shifted - means[:-1]) * (shifted - means[1:])
         sums["spread"] = running_sum(sums["spread"], spread)[-1].copy()
         sums["labels"] = totals[-1].copy()
@@ -161,20 +157,24 @@ class ErrorSums(Tally):
 
 
 def ratio(part: float, whole: float) -> float | None:
+    """Return the quotient; None if it is undefined."""
     return part / whole if whole else None
 
 
 def mean(values: list[float]) -> float | None:
+    """Return the mean; None without values. The order of the values does not matter."""
     return math.fsum(values) / len(values) if values else None
 
 
 def kappa(right: int, chance: int, total: int) -> float | None:
-    """Return (p_o - p_e) / (1 - p_e), where p_o = right / total, and p_e = chance / total² is the agreement by chance.
+    """Return Cohen's kappa, (p_o - p_e) / (1 - p_e), with p_o = right / total and p_e = chance / total².
 
-    Undefined where chance alone agrees always: one class came, and it alone was predicted.
+    p_e is the agreement by chance. Kappa is undefined if p_e is 1: only one class came, and it alone was predicted.
+    Source: Cohen, "A coefficient of agreement for nominal scales" (1960).
     """
     return ratio(right * total - chance, total * total - chance)
 
 
 def defined(**scores: float | None) -> Scores:
+    """Return the scores that are not None."""
     return {name: score for name, score in scores.items() if score is not None}
