@@ -28,7 +28,7 @@ class Regression(TaskKind[RegressionLabel]):
     label_settings = RegressionLabel
     last_activation = "linear"
     loss = "mean_squared_error"
-    accuracy = "binary_accuracy"  # what Keras' own `compile` makes of it
+    accuracy = "binary_accuracy"  # as in Keras' own `compile` with one output
     metrics: ClassVar = {"mae": Better.LOWER, "rmse": Better.LOWER, "r2": Better.HIGHER}
     main_metrics = ("r2", "rmse", "mae")
     shown_metric = "rmse"
