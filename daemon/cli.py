@@ -121,7 +121,7 @@ def validate(settings_path: SettingsPath, overrides: Overrides = None, state: St
     spec = settings.samples.spec(settings.model.task)
     for doubt in doubts(settings):
         print(f"learnd: warning: {doubt}", file=sys.stderr)
-    print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind.name.lower()} task)")
+    print(f"{settings_path}: ok ({spec.width} columns, {spec.task.kind} task)")
 
 
 @app.command()

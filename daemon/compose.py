@@ -378,6 +378,7 @@ def _views(evaluation: Evaluation, learner: KerasLearner, reader: Reader, source
         window_scores=evaluation.window_scores,
         window_baselines=evaluation.window_baselines,
         window=window,
+        metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,
         phase=lambda: learner.phase,
         trainable_parameters=lambda: learner.trainable_parameters,

@@ -14,7 +14,6 @@ from learnd.connectors.settings import DeadLetterSettings, PredictionSettings
 from learnd.connectors.source_settings import Glance, SourceSettings
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
 from learnd.daemon.errors import SettingsError
-from learnd.daemon.evaluation.metrics import ALL_METRICS
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.section import Section, did_you_mean
 from learnd.daemon.operate.settings import HttpSettings, LogSettings
@@ -22,6 +21,8 @@ from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction, fights
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.state.settings import CheckpointSettings
 from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.tasks.contract import ErrorRange
+from learnd.daemon.tasks.registry import ALL_METRICS, KINDS
 from learnd.daemon.training.layer_choice import problems_with_phases
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhasesSettings, TrainSettings
 
@@ -190,7 +191,7 @@ class Settings(Section):
     def _misfit_watches(self) -> Iterator[str]:
         for index, watch in enumerate(self.watches):
             counting = {watch.detector, watch.warn} & {"hddm_w", "ddm"}
-            if counting and self.model.task in {"regression", "multi_label"}:
+            if counting and KINDS[self.model.task].error_range is not ErrorRange.ZERO_OR_ONE:
                 named = " and ".join(sorted(map(str, counting)))
                 yield f"drift.{index}: errors of a {self.model.task} task are not 0 or 1, as {named} would have them"
             if watch in self.watches[:index]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.values import Call, Float32, Float64, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.values import Call, Float32, Float64, Report, SampleSpec, Task
 
 _MOST_COLUMNS = 256
 
@@ -19,7 +20,7 @@ class Signals:
     """The signals of a call: `m` samples in `updates` updates. What is not finite counts in none of them."""
 
     updates: int
-    error: Float64  # (m,) in [0, 1]; of a regression the absolute error
+    error: Float64  # (m,) in the `error_range` of the task's kind
     loss: Float64  # (updates,)
     features: Float32  # (m, columns)
     predictions: Float32  # (m, C)
@@ -47,13 +48,8 @@ def _side_by_side(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
-    """Return the error of each prediction (m, C) for its label (m, O); NaN where the prediction is not finite."""
-    if task.kind == TaskKind.REGRESSION:
-        wrong = np.abs(outputs - labels).mean(axis=1, dtype=np.float64)
-    elif task.kind == TaskKind.CLASSES:
-        wrong = (outputs.argmax(axis=1) != labels[:, 0]).astype(np.float64)
-    else:
-        wrong = ((outputs > 0.5) != (labels > 0.5)).mean(axis=1, dtype=np.float64)
+    """Return the error of each prediction (m, C) for its label (m, O); NaN if the prediction is not finite."""
+    wrong = KINDS[task.kind].errors(outputs, labels)
     finite = np.isfinite(outputs)
     return wrong if finite.all() else np.where(finite.all(axis=1), wrong, np.nan)
 

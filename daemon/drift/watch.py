@@ -13,10 +13,12 @@ from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
 from learnd.daemon.drift.signals import Signals, chosen_columns, feature_names
 from learnd.daemon.foundation.counters import Counters, running_sum
-from learnd.daemon.values import Event, Float64, SampleSpec, State, TaskKind
+from learnd.daemon.tasks.contract import ErrorRange
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.values import Event, Float64, SampleSpec, State
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
-_BEGINNING = 1_000  # samples whose mean error is the scale of a regression's errors
+_BEGINNING = 1_000  # samples whose mean error is the scale of unbounded errors
 
 
 class Drift:
@@ -29,7 +31,7 @@ class Drift:
         self._outputs = tuple(f"output {index}" for index in range(sum(t.task.outputs for t in spec.targets)))
         self._labels = tuple(f"label {index}" for index in range(sum(t.task.label_columns for t in spec.targets)))
         self._watches = [self._make(index) for index in range(len(self._settings))]
-        self._scale = _Scale() if spec.task.kind == TaskKind.REGRESSION else None
+        self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
 
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call, before which `samples` went through updates. Return the drifts in them."""
@@ -90,7 +92,7 @@ class Drift:
 
 
 class _Scale(Counters):
-    """Brings a regression's errors between 0 and 1: an error over itself plus the mean one of the beginning."""
+    """Brings unbounded errors between 0 and 1: an error over itself plus the mean one of the beginning."""
 
     def __init__(self) -> None:
         super().__init__(seen=np.zeros(2))  # sum, count

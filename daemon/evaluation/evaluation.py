@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from learnd.daemon.contracts import Learner
 from learnd.daemon.errors import SettingsError, StateMismatchError
-from learnd.daemon.evaluation.metrics import METRICS, Scores
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.tasks.contract import Better
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import Scores
 from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec, State
-
-_MORE_IS_BETTER = ("accuracy", "r2")
 
 
 class Evaluation:
@@ -50,6 +50,11 @@ class Evaluation:
         """Counts of trained samples: a call ends with the first update that reaches a multiple of one of them."""
         parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
         return tuple(sorted({part.every for part in parts if part is not None}))
+
+    @property
+    def shown_metric(self) -> str:
+        """The metric that a display has room for."""
+        return KINDS[self._spec.task.kind].shown_metric
 
     def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
         """Take in one call, and return the scores that became due, in order of their sample counts.
@@ -182,10 +187,12 @@ class Evaluation:
     def _forgetting(self, target: str, scores: Scores) -> Facts:
         """Return how far the anchor score is below the best that the model ever had: what it has forgotten.
 
-        Of the first metric where more is better, as Chaudhry et al. (Riemannian Walk for Incremental Learning, ECCV
-        2018) define it for an earlier task.
+        Of the first main metric of which higher values are better, as Chaudhry et al. (Riemannian Walk for Incremental
+        Learning, ECCV 2018) define it for an earlier task.
         """
-        name = next((name for name in _MORE_IS_BETTER if name in scores), None)
+        kind = KINDS[self._prequential[target].task.kind]
+        rising = (name for name in kind.main_metrics if kind.metrics[name] is Better.HIGHER)
+        name = next((name for name in rising if name in scores), None)
         if name is None:
             return {}
         best = self._best_anchor[target] = max(scores[name], self._best_anchor.get(target, -math.inf))
@@ -200,7 +207,7 @@ class Evaluation:
 
     def _shape(self) -> Facts:
         inputs = {part.name: list(part.shape) for part in self._spec.inputs}
-        tasks = {part.name: [part.task.kind.name.lower(), part.task.outputs] for part in self._spec.targets}
+        tasks = {part.name: [part.task.kind, part.task.outputs] for part in self._spec.targets}
         return {"inputs": inputs, "targets": tasks}
 
 
@@ -224,12 +231,11 @@ def _as_one_each(baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Sco
 
 
 def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:
-    known = dict.fromkeys(name for target in spec.targets for name in METRICS[target.task.kind])
+    known = dict.fromkeys(name for target in spec.targets for name in KINDS[target.task.kind].metrics)
     if foreign := [name for name in settings.metrics or () if name not in known]:
-        task = spec.task.kind.name.lower()
         raise SettingsError(
             [
-                f"validate.metrics: {name} is not a metric of a {task} task and would never be published; "
+                f"validate.metrics: {name} is not a metric of a {spec.task.kind} task and would never be published; "
                 f"choose from {', '.join(known)}"
                 for name in foreign
             ]

@@ -1,4 +1,7 @@
-"""Test-then-train: the scores of predictions made before each update, over the whole run and in sliding windows."""
+"""Test-then-train: scores of the predictions made before each update, over the whole run and in sliding windows.
+
+Source: Gama, Sebastião, Rodrigues, "On evaluating stream learning algorithms" (2013).
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.contracts import Stateful
-from learnd.daemon.evaluation.baselines import baselines_of
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Float32, State, Task
 
 
 class Prequential:
-    """The counts of the whole run, and the latest samples, from which a window is counted when it is asked for."""
+    """The counts of the whole run, and the latest samples, from which windows are counted when they are needed."""
 
     def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
         self.task = task
         self._metrics = metrics
-        self._baselines = baselines_of(task)
+        self._baselines = KINDS[task.kind].baselines(task)
         self._ring = Ring(max(windows, default=0))
         self.overall = self._scoreboard()
 
@@ -46,7 +49,7 @@ class Prequential:
         return board
 
     def guesses(self) -> dict[str, NDArray[Any]]:
-        """Return the label that each constant baseline would give to any sample now."""
+        """Return the label that each baseline but `no_change` would give to any sample now."""
         return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
 
     def state(self) -> State:

@@ -1,4 +1,4 @@
-"""The scores of the model and of its baselines over the same samples."""
+"""The scores of the model and of the baselines over the same samples."""
 
 from __future__ import annotations
 
@@ -7,43 +7,35 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.evaluation.metrics import METRICS, Scores, kappa_temporal, label_tally, probability_tallies
 from learnd.daemon.foundation.counters import Counters
-from learnd.daemon.values import Arrays, Facts, Float32, State, Task, TaskKind
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import Scores, ratio
+from learnd.daemon.values import Arrays, Facts, Float32, State, Task
 
 
 def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
     """Return what a scoreboard needs of predictions (m, C) and labels (m, O), as columns of m rows.
 
-    `label`, `predicted`, `probability` (of label 1, of each label, or of the class that came; none of a regression),
-    and `scored`: whether the prediction is finite. Where it is not, the other columns hold zeros in its place.
+    These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. If it is not, it counts
+    as zeros in the other columns.
     """
     scored: NDArray[np.bool_] = np.ones(len(outputs), np.bool_)
     finite = np.isfinite(outputs)
     if not finite.all():
         scored = np.logical_and.reduce(finite, axis=1)
         outputs = np.where(scored[:, None], outputs, np.float32(0))
-    if task.kind == TaskKind.REGRESSION:
-        return {"label": labels, "predicted": outputs, "scored": scored}
-    if task.kind == TaskKind.CLASSES:
-        label = labels[:, 0].astype(np.int32)
-        probability = outputs[np.arange(len(label)), label]
-        predicted = outputs.argmax(axis=1).astype(np.int32)
-        return {"label": label, "predicted": predicted, "probability": probability, "scored": scored}
-    if task.kind == TaskKind.BINARY:
-        outputs, labels = outputs[:, 0], labels[:, 0]
-    probability = np.minimum(np.maximum(outputs, np.float32(0)), np.float32(1))
-    return {"label": labels > 0.5, "predicted": probability > 0.5, "probability": probability, "scored": scored}
+    return {**KINDS[task.kind].observe(outputs, labels), "scored": scored}
 
 
 class Scoreboard:
-    """Counts of the model and of the named baselines, and the scores that follow from them."""
+    """What is counted of the model and of the named baselines, and the scores that follow from it."""
 
     def __init__(self, task: Task, baselines: Iterable[str], metrics: Iterable[str] | None) -> None:
-        self._wanted = tuple(name for name in METRICS[task.kind] if metrics is None or name in metrics)
-        self._model = label_tally(task)
-        self._probabilities = probability_tallies(task)
-        self._baselines = {name: label_tally(task) for name in baselines}
+        kind = KINDS[task.kind]
+        self._wanted = tuple(name for name in kind.metrics if metrics is None or name in metrics)
+        self._model = kind.tally(task)
+        self._probabilities = kind.probability_tallies()
+        self._baselines = {name: kind.tally(task) for name in baselines}
         self._rows = Counters(scored=np.zeros(1, np.int64), unscored=np.zeros(1, np.int64))
         self._parts: dict[str, Counters] = {
             "rows": self._rows,
@@ -59,13 +51,13 @@ class Scoreboard:
 
     @property
     def unscored(self) -> int:
-        """Samples whose prediction is not finite: they count in no score."""
+        """Samples whose prediction is not finite. They count in no score."""
         return int(self._rows.arrays["unscored"][0])
 
     def add(self, rows: Arrays, *, first: bool) -> None:
-        """Count rows of `observe` with a column for each baseline beside them.
+        """Count rows: the columns of `observe`, and a column of predictions for each baseline.
 
-        `first`: the first row is the first sample of all, before which the baselines had nothing to go by.
+        `first`: the first row is the very first sample, before which the baselines had no label to predict from.
         """
         count = len(rows["label"])
         scored = int(np.count_nonzero(rows["scored"]))
@@ -82,7 +74,7 @@ class Scoreboard:
             tally.add(rows[name][guessed], label[guessed])
 
     def scores(self) -> Scores:
-        """Return the metrics of the model that are defined and wanted."""
+        """Return the metrics of the model that are wanted and defined."""
         scores = self._model.scores()
         for tally in self._probabilities.values():
             scores |= tally.scores()
@@ -91,11 +83,11 @@ class Scoreboard:
         return self._choose(scores if temporal is None else {**scores, "kappa_temporal": temporal})
 
     def baselines(self) -> dict[str, Scores]:
-        """Return the metrics of each baseline that are defined and wanted."""
+        """Return the metrics of each baseline that are wanted and defined."""
         return {name: self._choose(tally.scores()) for name, tally in self._baselines.items()}
 
     def summary(self) -> Facts:
-        """Return all of it, as a published score carries it."""
+        """Return all of it, in the form in which scores are published."""
         return {
             "scored": self.scored,
             "unscored": self.unscored,
@@ -113,3 +105,14 @@ class Scoreboard:
 
     def _choose(self, scores: Scores) -> Scores:
         return {name: scores[name] for name in self._wanted if name in scores}
+
+
+def kappa_temporal(accuracy: float | None, no_change: float | None) -> float | None:
+    """Return (p_0 - p'_e) / (1 - p'_e), with p_0 the accuracy and p'_e that of predicting the label before.
+
+    It is undefined if one of them is, or if the label never changed. Source: Bifet, Read, Žliobaitė, Pfahringer,
+    Holmes, "Pitfalls in benchmarking data stream classification and how to avoid them" (2013).
+    """
+    if accuracy is None or no_change is None:
+        return None
+    return ratio(accuracy - no_change, 1 - no_change)

@@ -13,7 +13,7 @@ from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
 
-CHUNK = 256  # samples a prediction: one shape, so one compilation, and bounded memory
+CHUNK = 256  # samples in a call of `predict`: one shape, so one compilation, and limited memory
 
 
 def score_set(
@@ -29,9 +29,9 @@ def score_set(
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for at least one sample. `predict` sees `CHUNK` samples each time.
+    """Return the outputs (m, C) of each target for one sample or more. `predict` gets exactly `CHUNK` samples each time.
 
-    The last chunk is filled up with its last sample, which is as valid an input as any.
+    The last chunk is filled up with its last sample, which is a valid input.
     """
     count = len(next(iter(inputs.values())))
     chunks = []

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from learnd.daemon.evaluation.metrics import ALL_METRICS
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.tasks.registry import ALL_METRICS
 
 Positive = Annotated[int, Field(gt=0)]
 

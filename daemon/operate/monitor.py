@@ -20,7 +20,6 @@ log = structlog.get_logger()
 _SHOW_EVERY_S = 0.25
 _SLOW_EVERY_S = 1.0
 _CHECKPOINT = ("sequence", "digest", "samples_trained", "created_s", "good")  # what /status shows of it
-_MAIN_METRICS = ("accuracy", "rmse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class Views:
     window_scores: Callable[[int], Mapping[str, float]]
     window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
     window: int
+    metric: str  # the one that the display shows
     learning_rate: Callable[[], float]
     phase: Callable[[], int]
     trainable_parameters: Callable[[], int]
@@ -201,18 +201,17 @@ class Monitor:
 
     def _snapshot(self, views: Views) -> Snapshot:
         scores, window_scores = views.scores(), views.window_scores(views.window)
-        metric = next((name for name in _MAIN_METRICS if name in scores), "accuracy")
         checkpoint = self._seen.checkpoint
         return Snapshot(
             samples=self._seen.earlier + self._seen.samples,
             samples_per_second=self._seen.rate,
             loss=self._seen.loss,
-            metric=metric,
+            metric=views.metric,
             window=views.window,
-            window_score=window_scores.get(metric),
-            overall_score=scores.get(metric),
-            window_baselines=_one(metric, views.window_baselines(views.window)),
-            overall_baselines=_one(metric, views.baselines()),
+            window_score=window_scores.get(views.metric),
+            overall_score=scores.get(views.metric),
+            window_baselines=_one(views.metric, views.window_baselines(views.window)),
+            overall_baselines=_one(views.metric, views.baselines()),
             rejected=self._seen.rejected,
             checkpoint_samples=None if checkpoint is None else checkpoint["samples_trained"],
             checkpoint_age_s=None if checkpoint is None else time.time() - checkpoint["created_s"],

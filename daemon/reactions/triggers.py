@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.tasks.contract import Better, TaskKind
 from learnd.daemon.values import Event, Facts, Float64, Int64, State
 
 _SETS = ("holdout", "anchor")
 _PLATEAU = ("sum", "known", "seen", "best", "waited")
-_RISING = ("accuracy", "r2")
-_FALLING = ("rmse", "mae", "log_loss")
 
 
 class SkipsInARow:
@@ -103,8 +103,8 @@ class Drop:
     Where the model goes back because of it, the best before the drop counts again.
     """
 
-    def __init__(self, rule: Reaction, index: int) -> None:
-        self._rule, self._index = rule, index
+    def __init__(self, rule: Reaction, index: int, kind: TaskKind[Any]) -> None:
+        self._rule, self._index, self._kind = rule, index, kind
         self._best: dict[str, float] = {}
         self._lost: dict[str, tuple[int, float]] = {}  # the sample of the last drop, and the best before it
 
@@ -118,7 +118,7 @@ class Drop:
         events = []
         for score in scores:
             name = " ".join(filter(None, (score.data["set"], score.data.get("target"))))
-            if score.data["set"] not in _SETS or (found := _main_score(score.data["metrics"])) is None:
+            if score.data["set"] not in _SETS or (found := self._main_score(score.data["metrics"])) is None:
                 continue
             metric, value, fell = *found, 0.0
             best = self._best.get(name)
@@ -127,7 +127,7 @@ class Drop:
                     continue
                 fell = math.inf
             elif best is not None:
-                fell = _fall(metric, best, value)
+                fell = self._fall(metric, best, value)
             if fell > self._rule.by:
                 self._lost[name] = (score.samples, self._best.pop(name))
                 data = {"rule": self._index, "set": name, "metric": metric, "score": value, "best": best}
@@ -144,13 +144,11 @@ class Drop:
         self._best = dict(state.facts["best"])
         self._lost = {name: (at, best) for name, (at, best) in state.facts["lost"].items()}
 
+    def _main_score(self, metrics: Facts) -> tuple[str, float] | None:
+        return next(((name, metrics[name]) for name in self._kind.main_metrics if name in metrics), None)
 
-def _main_score(metrics: Facts) -> tuple[str, float] | None:
-    return next(((name, metrics[name]) for name in (*_RISING, *_FALLING) if name in metrics), None)
-
-
-def _fall(metric: str, best: float, value: float) -> float:
-    """Return how far a score fell: as it is where more is better, else by how many times the error has grown."""
-    if metric in _RISING:
-        return best - value
-    return value / best - 1 if best > 0 else float(value > 0)
+    def _fall(self, metric: str, best: float, value: float) -> float:
+        """Return how far a score fell; if lower scores are better, by how many times it has grown."""
+        if self._kind.metrics[metric] is Better.HIGHER:
+            return best - value
+        return value / best - 1 if best > 0 else float(value > 0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.values import Block, Call, Int64, Kind, Note, Origin, Rejection, Samples, SampleSpec, Span
+from learnd.daemon.values import Block, Call, Fate, Int64, Note, Origin, Rejection, Samples, SampleSpec, Span
 
 _MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
 
@@ -35,10 +35,10 @@ class _Pending:
 
     @classmethod
     def of(cls, block: Block, arrived_s: float) -> _Pending:
-        train = block.kinds == Kind.TRAIN
+        train = block.fates == Fate.TRAIN
         train_records = np.flatnonzero(train)
         every_row_trains = len(train_records) == len(block.samples)
-        rows = None if every_row_trains else np.flatnonzero(train[block.kinds != Kind.REJECT])
+        rows = None if every_row_trains else np.flatnonzero(train[block.fates != Fate.REJECT])
         return cls(block, train_records, arrived_s, rows_of_train=rows)
 
     @property
@@ -147,7 +147,7 @@ class Batcher:
 
     def _consume_samples(self, pending: _Pending, until: int, parts: _Parts) -> None:
         block = pending.block
-        rows_end = pending.row + int(np.count_nonzero(block.kinds[pending.record : until] != Kind.REJECT))
+        rows_end = pending.row + int(np.count_nonzero(block.fates[pending.record : until] != Fate.REJECT))
         trained_end = int(np.searchsorted(pending.train_records, until))
         if pending.rows_of_train is None:
             rows: Any = slice(pending.row, rows_end)

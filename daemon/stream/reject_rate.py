@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.values import Block, Kind, Rejection
+from learnd.daemon.values import Block, Fate, Rejection
 
 _ENOUGH = 100  # records
 
@@ -36,7 +36,7 @@ class RejectRate:
         elif not self._rejected:
             self._recent.extend([False] * min(len(block), self._window))
             return
-        for rejected in (block.kinds == Kind.REJECT).tolist():
+        for rejected in (block.fates == Fate.REJECT).tolist():
             if len(self._recent) == self._window:
                 self._rejected -= self._recent[0]
             self._recent.append(rejected)

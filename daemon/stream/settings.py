@@ -1,24 +1,25 @@
-"""Settings of samples: what is read from a record, and what becomes of it."""
+"""The settings under `samples`: what is read from a record, and how it becomes a sample."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.values import Column, ColumnKind, RecordFormat, SampleSpec, Task, TaskKind
+from learnd.daemon.tasks.label import FieldName, Scalar
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.settings import AnyLabelSettings, label_problems
+from learnd.daemon.values import Column, ColumnKind, RecordFormat, SampleSpec
 
-Scalar = bool | int | float | str
-Path = Annotated[str, StringConstraints(min_length=1)]
 TypeName = Literal["float", "integer", "boolean"]
 TimePart = Literal["minute", "hour", "weekday", "day_of_month", "day_of_year", "month"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
 
-_LARGEST_INDEX = 2**24  # float32 holds every whole number up to here
+_LARGEST_INDEX = 2**24  # float32 holds every whole number up to this one
 _LARGEST_FLOAT32 = 3.4028234e38
 
 
@@ -40,26 +41,27 @@ class FeatureSettings(Section):
     """A category of any text or number, by a hash into this many indices: the same in every process."""
 
     values: Annotated[list[Scalar], Field(min_length=1, max_length=100_000)] | None = None
-    """A category by its listed values. Index 0 is kept for any other value."""
+    """A category given by a list of its values. Index 0 stands for any other value."""
 
     unknown: Literal["other", "reject"] = "other"
-    """What becomes of a value that is not listed: index 0, or a rejected record; then index 0 is the first value's."""
+    """What happens with a value that is not listed: it gets index 0, or the record is rejected. With `reject`, index
+    0 is that of the first value."""
 
     vector: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """A list of exactly this many numbers. In CSV: a JSON list, or numbers separated by spaces."""
 
     timestamp: Annotated[list[TimePart], Field(min_length=1)] | None = None
-    """A time, as the sine and cosine of how far the hour, day, week, month or year has run (in UTC)."""
+    """A time, as the sine and cosine of the share of the hour, day, week, month or year that has passed (in UTC)."""
 
     unit: TimeUnit = "auto"
     """Of a timestamp: `s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
 
-    field: Path | None = None
-    """Where the value is, if not under the feature's own name. `user.age` is the age within user, except in CSV;
-    `user\\.age` is a name with a dot."""
+    field: FieldName | None = None
+    """Where the value is, if not under the feature's own name. `user.age` is the field `age` in the object `user`,
+    except in CSV; `user\\.age` is a name with a dot."""
 
     default: Scalar | list[float] | None = None
-    """Stands in where the value is missing or null, empty in CSV, or a NaN. Without one, the record is rejected."""
+    """The value if it is missing, null, empty in CSV, or NaN. Without a default, such a record is rejected."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -70,20 +72,20 @@ class FeatureSettings(Section):
             if key in self.model_fields_set and form not in forms:
                 raise ValueError(f"{key}: only with {form}")
         if self.values is not None and len(set(map(str, self.values))) != len(self.values):
-            raise ValueError("values: each value once")
+            raise ValueError("values: list each value once")
         return self
 
     @model_validator(mode="after")
     def _default_fits(self) -> Self:
         if self.default is not None and not self._takes(self.default):
-            raise ValueError(f"default: {self.default!r} is no value of such a feature")
+            raise ValueError(f"default: {self.default!r} is not a value of this feature")
         return self
 
     def _takes(self, default: Scalar | list[float]) -> bool:
         if isinstance(default, list):
             return self.vector == len(default) and all(map(_in_range, default))
         if self.vector is not None or self.timestamp is not None:
-            return False  # nothing can stand in for the time of a record
+            return False  # a record without its time cannot be repaired
         if self.values is not None:
             return self.unknown == "other" or default in self.values
         if self.hash is not None:
@@ -98,37 +100,10 @@ def _in_range(number: float) -> bool:
     return abs(number) <= _LARGEST_FLOAT32
 
 
-class LabelSettings(Section):
-    """What the model learns to tell. Which keys apply follows from `model.task`."""
-
-    field: Path | None = None
-    """Where the label is. Left out for several labels: then each of `labels` is a field of its own, 0 or 1."""
-
-    values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
-    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true."""
-
-    classes: Annotated[int, Field(ge=2, le=65_536)] | Annotated[list[Scalar], Field(min_length=2)] | None = None
-    """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1."""
-
-    labels: Annotated[list[str], Field(min_length=1)] | None = None
-    """Of several labels at once: their names. The field holds a list of those that apply, or as many zeros and ones."""
-
-    size: PositiveInt = 1
-    """Of a regression: how many numbers the label has. More than one: the field holds a list."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        for name in ("values", "classes", "labels"):
-            listed = getattr(self, name)
-            if isinstance(listed, list) and len(set(listed)) != len(listed):
-                raise ValueError(f"{name}: each value once")
-        return self
-
-
 class EventTimeSettings(Section):
-    """When the thing happened that a record tells of; for freshness, never for the order of training."""
+    """When the recorded event happened. It is used to measure freshness, never for the order of training."""
 
-    field: Path
+    field: FieldName
     """Where the time is."""
 
     unit: TimeUnit = "auto"
@@ -136,7 +111,7 @@ class EventTimeSettings(Section):
 
 
 Feature = Annotated[FeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | FeatureSettings)]
-Label = Annotated[LabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | LabelSettings)]
+Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | AnyLabelSettings)]
 EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
 
 
@@ -144,51 +119,51 @@ class SamplesSettings(Section):
     """How records become samples."""
 
     format: Literal["json", "csv", "parquet", "avro", "tf_example"] = "json"
-    """`json`: an object a line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
+    """`json`: an object per line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
     Parquet files. `avro` and `tf_example` (`tf.train.Example`): messages."""
 
-    schema_file: FilePath | None = None
-    """Of Avro: a file with the schema that values are read by. Without a registry it is also the one that they were
-    written by."""
+    schema_file: Path | None = None
+    """Of Avro: a file with the schema to read values by. Without a registry, it must also be the schema that they were
+    written with."""
 
-    columns: Annotated[list[Path], Field(min_length=1)] | None = None
-    """Of CSV in messages: the names of the columns, since there is no header."""
+    columns: Annotated[list[FieldName], Field(min_length=1)] | None = None
+    """Of CSV in messages, which have no header: the names of the columns."""
 
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
     """What separates the cells of CSV: one character."""
 
     features: Annotated[dict[str, Feature], Field(min_length=1)]
-    """What the model sees, by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
+    """The inputs of the model by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
 
     label: Label
     """What the model learns to tell: the name of a field, or a mapping."""
 
     event_time: EventTime | None = None
-    """When the recorded thing happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own."""
+    """When the event happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own time."""
 
-    key: Path | None = None
-    """The field that tells whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
+    key: FieldName | None = None
+    """The field that says whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
 
-    weight: Path | None = None
+    weight: FieldName | None = None
     """The field with the sample's weight in the loss, a number of 0 or more. Default: every weight is 1."""
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
-    """What becomes of a record with fields that are not named here."""
+    """What happens with a record that has fields not named here."""
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:
         if self.schema_file is not None and self.format != "avro":
-            raise ValueError(f"schema_file: for Avro alone, but format is {self.format}")
+            raise ValueError(f"schema_file: only for Avro, but format is {self.format}")
         if self.columns is not None and self.format != "csv":
-            raise ValueError(f"columns: for CSV alone, but format is {self.format}")
+            raise ValueError(f"columns: only for CSV, but format is {self.format}")
         if self.columns is not None and len(set(self.columns)) < len(self.columns):
-            raise ValueError("columns: each name once")
+            raise ValueError("columns: list each name once")
         return self
 
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
-        """A model that sees the label learns nothing else."""
-        labels = {self.label.field} if self.label.field is not None else set(self.label.labels or ())
+        """A model that sees the label learns nothing but to copy it."""
+        labels = self.label.fields()
         for name, feature in self.features.items():
             if (field := feature.field or name) in labels:
                 raise ValueError(f"features.{name}: {field!r} is the label as well; leave it out of the features")
@@ -199,14 +174,14 @@ class SamplesSettings(Section):
         return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)
 
     def spec(self, task: str) -> SampleSpec:
-        """Return the shape of a sample under `model.task`. Raises SettingsError where the label does not fit it."""
-        problems = list(_label_problems(self.label, task))
+        """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""
+        problems = list(label_problems(self.label, task))
         columns = tuple(column for name, feature in self.features.items() for column in _columns(name, feature))
         names = [column.name for column in columns]
         problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
         if problems:
             raise SettingsError(problems)
-        return SampleSpec.of_columns(columns, _task(self.label, task))
+        return SampleSpec.of_columns(columns, KINDS[task].task(self.label))
 
 
 def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
@@ -226,31 +201,3 @@ def _columns(name: str, feature: FeatureSettings) -> Iterator[Column]:
 
 def _repeated(names: list[str]) -> set[str]:
     return {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-
-
-_LABEL_KEYS = {"binary": "values", "classes": "classes", "multi_label": "labels", "regression": "size"}
-
-
-def _label_problems(label: LabelSettings, task: str) -> Iterator[str]:
-    """Yield each reason why the label's settings do not fit the task."""
-    for other, key in _LABEL_KEYS.items():
-        if other != task and key in label.model_fields_set:
-            yield f"samples.label.{key} is for the task {other}, but model.task is {task}: change the one or the other"
-    if task == "classes" and label.classes is None:
-        yield "samples.label.classes is missing: model.task is classes, so list the classes or give their count"
-    if task == "multi_label" and label.labels is None:
-        yield "samples.label.labels is missing: model.task is multi_label, so list the labels' names"
-    if label.field is None and task != "multi_label":
-        yield f"samples.label.field is missing: name the field that holds the label of the task {task}"
-
-
-def _task(label: LabelSettings, task: str) -> Task:
-    if task == "binary":
-        return Task(TaskKind.BINARY, 1, 1, tuple(map(str, label.values or (0, 1))))
-    if task == "classes":
-        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
-        return Task(TaskKind.CLASSES, len(classes), 1, tuple(map(str, classes)))
-    if task == "multi_label":
-        labels = tuple(label.labels or ())
-        return Task(TaskKind.MULTI_LABEL, len(labels), len(labels), labels)
-    return Task(TaskKind.REGRESSION, label.size, label.size)

@@ -13,18 +13,12 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import ModelError
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training import layers
 from learnd.daemon.training.layer_choice import category_name
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import ModelSettings
-from learnd.daemon.values import ColumnKind, SampleSpec, TaskKind
-
-_LAST_ACTIVATION = {
-    TaskKind.BINARY: "sigmoid",
-    TaskKind.CLASSES: "softmax",
-    TaskKind.REGRESSION: "linear",
-    TaskKind.MULTI_LABEL: "sigmoid",
-}
+from learnd.daemon.values import ColumnKind, SampleSpec
 
 
 def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
@@ -54,7 +48,8 @@ def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:
         hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
         if settings.dropout:
             hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
-    last = keras.layers.Dense(spec.task.outputs, activation=_LAST_ACTIVATION[spec.task.kind], name="output")
+    activation = KINDS[spec.task.kind].last_activation
+    last = keras.layers.Dense(spec.task.outputs, activation=activation, name="output")
     return keras.Model(inputs, last(hidden), name=settings.preset or "mlp")
 
 
@@ -158,7 +153,7 @@ def _check_shapes(model: Any, spec: SampleSpec) -> None:
     if tuple(output_shape) != expected_out:
         raise ModelError(
             f"model: the output shape is {tuple(output_shape)}, and the task "
-            f"{spec.task.kind.name.lower()} needs {expected_out}. Change the last layer, model.task or samples.label."
+            f"{spec.task.kind} needs {expected_out}. Change the last layer, model.task or samples.label."
         )
     if not model.trainable_variables:
         raise ModelError("model: no variable is trainable; unfreeze at least one layer")

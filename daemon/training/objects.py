@@ -11,19 +11,13 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
-from learnd.daemon.values import Task, TaskKind
+from learnd.daemon.values import Task
 
 DEFAULT_LEARNING_RATE = 0.1
 DEFAULT_CLIP_NORM = 1.0
-
-_LOSSES = {
-    TaskKind.BINARY: "binary_crossentropy",
-    TaskKind.CLASSES: "sparse_categorical_crossentropy",
-    TaskKind.REGRESSION: "mean_squared_error",
-    TaskKind.MULTI_LABEL: "binary_crossentropy",
-}
 
 
 def create_optimizer(settings: TrainSettings, model: Any) -> Any:
@@ -75,15 +69,15 @@ def take_global_clip_norm(optimizer: Any) -> float | None:
     return None if clip_norm is None else float(clip_norm)
 
 
-def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: str | None) -> Any:
+def create_loss(settings: TrainSettings, model: Any, kind: str, reduction: str | None) -> Any:
     """Return the loss of the settings, of a compiled model, or of the task; without reduction, one value a sample."""
     loss = settings.loss if settings.loss is not None else getattr(model, "loss", None)
     if loss is None:
-        loss = _LOSSES[task]
+        loss = KINDS[kind].loss
     created = _create("train.loss", loss, keras.losses)
     if isinstance(created, keras.losses.CategoricalCrossentropy | keras.losses.CategoricalFocalCrossentropy):
         problem = f"train.loss: {created.name} takes one-hot labels, and learnd gives the index of a class"
-        raise SettingsError([f"{problem}: use {_LOSSES[task]}. Nothing was trained."])
+        raise SettingsError([f"{problem}: use {KINDS[kind].loss}. Nothing was trained."])
     if not isinstance(created, keras.losses.Loss):
         return created
     config = created.get_config()
@@ -93,7 +87,8 @@ def create_loss(settings: TrainSettings, model: Any, task: TaskKind, reduction: 
 
 def create_metrics(settings: TrainSettings, task: Task) -> list[Any]:
     """Return the metrics of the settings, built. `accuracy` is that of the task, as in Keras' own `compile`."""
-    names = [_accuracy_of(metric, task.kind) for metric in settings.metrics]
+    accuracy = KINDS[task.kind].accuracy
+    names = [accuracy if metric in ("accuracy", "acc") else metric for metric in settings.metrics]
     return [_built(_create("train.metrics", name, keras.metrics), settings.batch_size, task) for name in names]
 
 
@@ -110,12 +105,6 @@ def _built(metric: Any, rows: int, task: Task) -> Any:
         raise SettingsError([problem])
     metric.reset_state()
     return metric
-
-
-def _accuracy_of(metric: KerasObject, task: TaskKind) -> KerasObject:
-    if metric not in ("accuracy", "acc"):
-        return metric
-    return "sparse_categorical_accuracy" if task is TaskKind.CLASSES else "binary_accuracy"
 
 
 def _create(place: str, given: KerasObject | Any, module: Any, get: Callable[[Any], Any] | None = None) -> Any:

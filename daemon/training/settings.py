@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.tasks.settings import TaskName
 
 KerasObject = str | dict[str, Any]
-TaskName = Literal["binary", "classes", "regression", "multi_label"]
 
 
 class ModelSettings(Section):
@@ -36,7 +36,7 @@ class ModelSettings(Section):
     """A `.keras` file to start from. Treat a file from elsewhere as code: opening one can run what its author wrote."""
 
     task: TaskName = "binary"
-    """What the label is: `binary`, `classes`, `regression` or `multi_label`."""
+    """What the label means; it decides which keys `samples.label` has."""
 
     hidden: Annotated[list[PositiveInt], Field(max_length=16)] = [64, 32]
     """Units of each hidden layer of the `mlp` preset."""

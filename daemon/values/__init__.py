@@ -11,7 +11,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, JournalEntry, PhaseBegun, Report, Skip
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.records import Block, Defect, Kind, Origin, RecordBatch, RecordFormat, Rejection, Span
+from learnd.daemon.values.records import Block, Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
 from learnd.daemon.values.samples import (
     FEATURES,
     LABEL,
@@ -22,7 +22,6 @@ from learnd.daemon.values.samples import (
     SampleSpec,
     TargetSpec,
     Task,
-    TaskKind,
 )
 from learnd.daemon.values.state import State, canonical_json
 
@@ -38,12 +37,12 @@ __all__ = [
     "Defect",
     "Event",
     "Facts",
+    "Fate",
     "Float32",
     "Float64",
     "InputSpec",
     "Int64",
     "JournalEntry",
-    "Kind",
     "Note",
     "Origin",
     "PhaseBegun",
@@ -59,7 +58,6 @@ __all__ = [
     "State",
     "TargetSpec",
     "Task",
-    "TaskKind",
     "canonical_json",
     "finite",
 ]

@@ -48,7 +48,7 @@ class RecordBatch:
         return len(self.values)
 
 
-class Kind(IntEnum):
+class Fate(IntEnum):
     """What becomes of a record."""
 
     TRAIN = 0
@@ -77,7 +77,7 @@ class Block:
     partition: str
     start: int
     ends: Int64  # (n,)
-    kinds: NDArray[np.uint8]  # (n,) of Kind
+    fates: NDArray[np.uint8]  # (n,) of Fate
     samples: Samples
     event_time_s: Float64 | None  # (m,) seconds since 1970
     rejections: tuple[Rejection, ...] = ()

@@ -85,18 +85,11 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     return padded
 
 
-class TaskKind(IntEnum):
-    BINARY = 0
-    CLASSES = 1
-    REGRESSION = 2
-    MULTI_LABEL = 3
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     """What the label is. `outputs` is C, the units of the model's last layer; `label_columns` is O."""
 
-    kind: TaskKind
+    kind: str  # a name in `tasks.registry.KINDS`
     outputs: int
     label_columns: int
     names: tuple[str, ...] = ()  # of the classes, or of the labels

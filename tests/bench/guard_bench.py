@@ -11,11 +11,11 @@ from report import Row
 
 from learnd.daemon.training.learner import Learner
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Skip, Task, TaskKind
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Skip, Task
 
 SAMPLES, FEATURES, SEED = 100_000, 10, 1
 ON, OFF = GuardSettings(), GuardSettings(sigma=None)
-BINARY, REGRESSION = Task(TaskKind.BINARY, 1, 1), Task(TaskKind.REGRESSION, 1, 1)
+BINARY, REGRESSION = Task("binary", 1, 1), Task("regression", 1, 1)
 SGD, ADAM = None, {"adam": {"learning_rate": 0.001}}
 
 

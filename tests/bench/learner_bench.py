@@ -10,7 +10,7 @@ from report import Row, ratio_row, ratios, timed
 
 from learnd.daemon.training.learner import Learner
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task
 
 FEATURES, SAMPLES, FEW = 20, 65_536, 500
 
@@ -36,7 +36,7 @@ def rows() -> list[Row]:
 
 def learnd(x: Any, y: Any) -> Any:
     columns = tuple(Column(f"x{index}", ColumnKind.NUMBER) for index in range(FEATURES))
-    spec = SampleSpec(columns, Task(TaskKind.BINARY, 1, 1))
+    spec = SampleSpec(columns, Task("binary", 1, 1))
     learner = Learner(ModelSettings(standardize=False), TrainSettings(optimizer="adam"), spec)
     calls = [call(x, y, start, learner.max_updates) for start in range(0, SAMPLES, learner.max_updates)]
     return lambda: timed(lambda: [learner.update(each) for each in calls], SAMPLES)

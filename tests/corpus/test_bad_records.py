@@ -14,7 +14,7 @@ import pytest
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Block, Kind, RecordBatch
+from learnd.daemon.values import Block, Fate, RecordBatch
 
 SAMPLES: dict[str, Any] = {
     "features": {
@@ -249,7 +249,7 @@ def test_the_good_records_around_a_bad_one_come_through(form: str, record: Any, 
     good = FORMATS[form][2]
     block = decode(form, [good, record, good, good])
     alone = decode(form, [good])
-    assert block.kinds.tolist() == [Kind.TRAIN, Kind.REJECT, Kind.TRAIN, Kind.TRAIN]
+    assert block.fates.tolist() == [Fate.TRAIN, Fate.REJECT, Fate.TRAIN, Fate.TRAIN]
     assert [rejection.defect.reason for rejection in block.rejections] == [reason]
     for ours, reference in ((block.x, alone.x), (block.y, alone.y), (block.weight, alone.weight)):
         np.testing.assert_array_equal(ours, np.repeat(reference, 3, axis=0))
@@ -261,7 +261,7 @@ def test_all_bad_records_in_one_batch(form: str) -> None:
     records = [record for _, record, _ in bad for record in (record, good)]
     block = decode(form, records)
     assert [r.defect.reason for r in block.rejections] == [reason for *_, reason in bad]
-    assert block.kinds.tolist() == [Kind.REJECT, Kind.TRAIN] * len(bad)
+    assert block.fates.tolist() == [Fate.REJECT, Fate.TRAIN] * len(bad)
     assert np.isfinite(block.x).all()
     assert np.isfinite(block.y).all()
     assert np.isfinite(block.weight).all()

@@ -9,33 +9,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnd.daemon.stream.batching import Batcher, updates_until
-from learnd.daemon.values import Block, Call, Defect, Kind, Rejection
+from learnd.daemon.values import Block, Call, Defect, Fate, Rejection
 
-KINDS = st.lists(st.sampled_from([Kind.TRAIN] * 6 + [Kind.HOLD_OUT, Kind.REJECT]), max_size=60)
+FATES = st.lists(st.sampled_from([Fate.TRAIN] * 6 + [Fate.HOLD_OUT, Fate.REJECT]), max_size=60)
 
 
-def blocks(kinds: Sequence[Kind], cuts: Sequence[int]) -> list[Block]:
+def blocks(fates: Sequence[Fate], cuts: Sequence[int]) -> list[Block]:
     """Records 0, 1, 2... of one partition, record i from position 10 i to 10 i + 10, cut into blocks."""
-    edges = sorted({0, len(kinds), *[cut % (len(kinds) + 1) for cut in cuts]})
-    return [block(kinds[start:end], start) for start, end in pairwise(edges)]
+    edges = sorted({0, len(fates), *[cut % (len(fates) + 1) for cut in cuts]})
+    return [block(fates[start:end], start) for start, end in pairwise(edges)]
 
 
-def block(kinds: Sequence[Kind], first: int) -> Block:
-    numbers = np.arange(first, first + len(kinds))
-    kept = np.array([number for number, kind in zip(numbers, kinds, strict=True) if kind != Kind.REJECT], np.float32)
+def block(fates: Sequence[Fate], first: int) -> Block:
+    numbers = np.arange(first, first + len(fates))
+    kept = np.array([number for number, fate in zip(numbers, fates, strict=True) if fate != Fate.REJECT], np.float32)
     return Block(
         partition="p",
         start=first * 10,
         ends=numbers * 10 + 10,
-        kinds=np.array(kinds, np.uint8),
+        fates=np.array(fates, np.uint8),
         x=kept[:, None],
         y=kept[:, None] + 0.5,
         weight=kept + 0.25,
         event_time_s=kept.astype(np.float64),
         rejections=tuple(
             Rejection("p", int(number) * 10, int(number) * 10 + 10, Defect("type", "bad"), b"")
-            for number, kind in zip(numbers, kinds, strict=True)
-            if kind == Kind.REJECT
+            for number, fate in zip(numbers, fates, strict=True)
+            if fate == Fate.REJECT
         ),
         note={"first": first},
     )
@@ -67,22 +67,22 @@ def check_positions(calls: list[Call], records: int) -> None:
 
 
 @given(
-    KINDS,
+    FATES,
     st.lists(st.integers(0, 100), max_size=5),
     st.lists(st.integers(1, 9), min_size=1, max_size=4),
     st.integers(1, 5),
 )
 def test_the_batches_are_the_same_however_they_are_cut(
-    kinds: list[Kind], cuts: list[int], limits: list[int], batch_size: int
+    fates: list[Fate], cuts: list[int], limits: list[int], batch_size: int
 ) -> None:
-    if not kinds:
+    if not fates:
         return
     batcher = Batcher(batch_size, 1, 1)
-    for item in blocks(kinds, cuts):
+    for item in blocks(fates, cuts):
         batcher.add(item)
     calls = drain(batcher, limits)
-    check_positions(calls, len(kinds))
-    trained = [number for number, kind in enumerate(kinds) if kind == Kind.TRAIN]
+    check_positions(calls, len(fates))
+    trained = [number for number, fate in enumerate(fates) if fate == Fate.TRAIN]
     assert np.concatenate([call.x.ravel() for call in calls]).tolist() == trained
     assert np.concatenate([call.y.ravel() for call in calls]).tolist() == [number + 0.5 for number in trained]
     assert np.concatenate([call.weight.ravel() for call in calls]).tolist() == [number + 0.25 for number in trained]
@@ -91,24 +91,24 @@ def test_the_batches_are_the_same_however_they_are_cut(
     assert sizes == [batch_size] * full + [rest] * bool(rest)
     assert [call.partial for call in calls if call.updates][-1:] == ([bool(rest)] if trained else [])
     assert [note["first"] for call in calls for note in call.notes] == [
-        item.start // 10 for item in blocks(kinds, cuts)
+        item.start // 10 for item in blocks(fates, cuts)
     ]
     assert batcher.records == batcher.waiting == 0
 
 
-@given(KINDS, st.lists(st.integers(0, 100), max_size=5), st.lists(st.integers(0, 100), max_size=5), st.integers(1, 5))
+@given(FATES, st.lists(st.integers(0, 100), max_size=5), st.lists(st.integers(0, 100), max_size=5), st.integers(1, 5))
 def test_a_call_is_repeated_from_its_records_alone(
-    kinds: list[Kind], cuts: list[int], other_cuts: list[int], batch_size: int
+    fates: list[Fate], cuts: list[int], other_cuts: list[int], batch_size: int
 ) -> None:
     batcher = Batcher(batch_size, 1, 1)
-    for item in blocks(kinds, cuts):
+    for item in blocks(fates, cuts):
         batcher.add(item)
     for call in drain(batcher, [3]):
         again = Batcher(batch_size, 1, 1)
         first, last = call.spans[0].start // 10, call.spans[0].end // 10
         edges = sorted({first, last, *[cut for cut in other_cuts if first < cut < last]})
         for start, end in pairwise(edges):
-            again.add(block(kinds[start:end], start))
+            again.add(block(fates[start:end], start))
         repeated = again.take_exactly(call.updates, call.x.shape[1])
         assert repeated is not None
         assert repeated.spans == call.spans
@@ -120,7 +120,7 @@ def test_a_call_is_repeated_from_its_records_alone(
 
 def test_a_call_that_does_not_fit_the_records_is_not_made() -> None:
     batcher = Batcher(2, 1, 1)
-    batcher.add(block([Kind.TRAIN] * 5, 0))
+    batcher.add(block([Fate.TRAIN] * 5, 0))
     assert batcher.take_exactly(2, 2) is None
     assert batcher.waiting == 5
 
@@ -141,7 +141,7 @@ def test_without_periods_there_is_no_limit() -> None:
 @pytest.mark.parametrize(("count", "expected"), [(10_000, False), (10_001, True)])
 def test_a_stretch_without_samples_is_moved_past(count: int, expected: bool) -> None:
     batcher = Batcher(1, 1, 1)
-    batcher.add(block([Kind.REJECT] * count, 0))
+    batcher.add(block([Fate.REJECT] * count, 0))
     assert batcher.only_untrained is expected
     call = batcher.take_rest()
     assert call is not None

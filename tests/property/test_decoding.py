@@ -15,7 +15,7 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.numbers import NumberReader, number_from_text
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Block, Kind, RecordBatch
+from learnd.daemon.values import Block, Fate, RecordBatch
 
 FEATURES: dict[str, Any] = {
     "a": "float",
@@ -45,8 +45,8 @@ def batch(form: str, records: list[Any], start: int = 0) -> RecordBatch:
 
 def check(block: Block, count: int) -> None:
     """Assert what must hold of every block."""
-    samples = int((block.kinds != Kind.REJECT).sum())
-    assert len(block.kinds) == len(block) == count
+    samples = int((block.fates != Fate.REJECT).sum())
+    assert len(block.fates) == len(block) == count
     assert len(block.rejections) == count - samples
     assert len(block.x) == len(block.y) == len(block.weight) == samples
     assert (block.x.dtype, block.y.dtype, block.weight.dtype) == (np.float32, np.float32, np.float32)
@@ -54,7 +54,7 @@ def check(block: Block, count: int) -> None:
     for array in (block.x, block.y, block.weight):
         assert np.isfinite(array).all()
     assert (block.weight >= 0).all()
-    assert [r.start for r in block.rejections] == np.flatnonzero(block.kinds == Kind.REJECT).tolist()
+    assert [r.start for r in block.rejections] == np.flatnonzero(block.fates == Fate.REJECT).tolist()
 
 
 def numbers() -> st.SearchStrategy[Any]:
@@ -137,7 +137,7 @@ def test_a_batch_decodes_as_its_parts_do(form: str, data: st.DataObject) -> None
     parts = [
         decoder(form).decode(batch(form, part, start)) for start, part in ((0, records[:cut]), (cut, records[cut:]))
     ]
-    for name in ("kinds", "x", "y", "weight"):
+    for name in ("fates", "x", "y", "weight"):
         together = np.concatenate([getattr(part, name) for part in parts])
         assert getattr(whole, name).tobytes() == together.tobytes(), name
     assert whole.rejections == parts[0].rejections + parts[1].rejections
@@ -158,7 +158,7 @@ def test_json_and_mappings_agree(row: dict[str, Any]) -> None:
     by_row = DECODERS["parquet"].decode(batch("parquet", [json.loads(text)]))
     if len(by_text.x):
         assert by_row.x.tobytes() == by_text.x.tobytes()
-        assert by_row.kinds.tolist() == by_text.kinds.tolist()
+        assert by_row.fates.tolist() == by_text.fates.tolist()
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))

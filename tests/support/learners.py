@@ -7,9 +7,9 @@ import numpy as np
 from learnd.daemon.state.digest import digest
 from learnd.daemon.training.learner import Learner
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task, TaskKind
+from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task
 
-BINARY = Task(TaskKind.BINARY, 1, 1)
+BINARY = Task("binary", 1, 1)
 NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
 MIXED = SampleSpec((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
 

@@ -59,11 +59,8 @@ def missing_fields(samples: SamplesSettings, record: bytes, where: str) -> list[
 def _named(samples: SamplesSettings) -> Iterator[tuple[str, str, bool]]:
     for name, feature in samples.features.items():
         yield f"samples.features.{name}", feature.field or name, feature.default is None
-    if samples.label.field is not None:
-        yield "samples.label", samples.label.field, True
-    else:
-        for label in samples.label.labels or ():
-            yield "samples.label.labels", label, True
+    for field, key in samples.label.fields().items():
+        yield f"samples.{key}", field, True
     if samples.weight is not None:
         yield "samples.weight", samples.weight, True
     if samples.key is not None:

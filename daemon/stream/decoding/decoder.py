@@ -24,19 +24,20 @@ from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
+from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     FEATURES,
     LABEL,
     Block,
     Defect,
+    Fate,
     Float64,
     Int64,
-    Kind,
     RecordBatch,
     Rejection,
     Samples,
     SampleSpec,
-    TaskKind,
 )
 
 log = structlog.get_logger()
@@ -86,7 +87,7 @@ class SampleDecoder:
             usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
-        return self._block(batch, table, parsed, self._kinds(batch, parsed, keys, defects), defects)
+        return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a problem of the settings for each declared column that a header lacks; log those with a default."""
@@ -144,18 +145,18 @@ class SampleDecoder:
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
-    def _kinds(
+    def _fates(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
     ) -> NDArray[np.uint8]:
-        kinds = np.full(len(batch), Kind.TRAIN, np.uint8)
-        kinds[list(defects)] = Kind.REJECT
+        fates = np.full(len(batch), Fate.TRAIN, np.uint8)
+        fates[list(defects)] = Fate.REJECT
         if self._holdout is not None:
             held = self._holdout.held_out(batch.partition, _starts(batch)[samples], keys)
-            kinds[samples[held]] = Kind.HOLD_OUT
-        return kinds
+            fates[samples[held]] = Fate.HOLD_OUT
+        return fates
 
     def _block(
-        self, batch: RecordBatch, table: Float64, samples: Int64, kinds: NDArray[np.uint8], defects: Defects
+        self, batch: RecordBatch, table: Float64, samples: Int64, fates: NDArray[np.uint8], defects: Defects
     ) -> Block:
         width, labels = self._spec.width, self._spec.task.label_columns
         weight = table[:, width + labels] if self._weighted else np.ones(len(table))
@@ -168,7 +169,7 @@ class SampleDecoder:
             partition=batch.partition,
             start=batch.start,
             ends=batch.ends,
-            kinds=kinds,
+            fates=fates,
             samples=Samples(
                 {FEATURES: table[:, :width].astype(np.float32)},
                 {LABEL: table[:, width : width + labels].astype(np.float32)},
@@ -259,7 +260,8 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
 def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
     for name, feature in settings.features.items():
         yield feature.field or name, _feature_reader(feature)
-    yield from _label_readers(settings, spec)
+    form = KINDS[spec.task.kind].form(settings.label)
+    yield from ((field, _label_reader(form)) for field in settings.label.fields())
     if settings.weight is not None:
         yield settings.weight, WeightReader()
     if settings.event_time is not None:
@@ -283,23 +285,15 @@ def _feature_reader(feature: FeatureSettings) -> ColumnReader:
     return NumberReader(whole=feature.type == "integer", default=default)
 
 
-def _label_readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
-    label, kind = settings.label, spec.task.kind
-    if kind == TaskKind.MULTI_LABEL:
-        if label.field is None:
-            for name in spec.task.names:
-                yield name, BooleanReader(Reason.UNKNOWN_LABEL)
-        else:
-            yield label.field, LabelsReader(spec.task.names)
-        return
-    field = label.field or ""
-    if kind == TaskKind.BINARY:
-        if label.values is None:
-            yield field, BooleanReader(Reason.UNKNOWN_LABEL)
-        else:
-            yield field, ListedReader(listed(label.values), Reason.UNKNOWN_LABEL)
-    elif kind == TaskKind.CLASSES:
-        classes = range(label.classes) if isinstance(label.classes, int) else label.classes or ()
-        yield field, ListedReader(listed(classes), Reason.UNKNOWN_LABEL)
-    else:
-        yield field, NumberReader() if label.size == 1 else VectorReader(label.size)
+def _label_reader(form: Form) -> ColumnReader:
+    match form:
+        case Boolean():
+            return BooleanReader(Reason.UNKNOWN_LABEL)
+        case OneOf(values):
+            return ListedReader(listed(values), Reason.UNKNOWN_LABEL)
+        case SomeOf(names):
+            return LabelsReader(names)
+        case Vector(size):
+            return VectorReader(size)
+        case Number():
+            return NumberReader()

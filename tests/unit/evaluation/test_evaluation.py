@@ -11,10 +11,10 @@ from sklearn import metrics as reference
 from learnd.daemon.errors import SettingsError, StateMismatchError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task
 
-BINARY = Task(TaskKind.BINARY, 1, 1)
-CLASSES = Task(TaskKind.CLASSES, 3, 1)
+BINARY = Task("binary", 1, 1)
+CLASSES = Task("classes", 3, 1)
 
 
 def evaluation(task: Task = BINARY, anchor_set: Any = None, width: int = 2, **settings: Any) -> Evaluation:
@@ -103,13 +103,13 @@ def test_scores_are_published_at_each_multiple_of_their_period() -> None:
 def test_predictions_that_are_not_finite_are_counted_and_enter_no_score() -> None:
     found = evaluation()
     found.update(*call([np.nan, 0.9, np.inf, 0.9, -np.inf], [1, 1, 1, 0, 0]), first_feature)
-    assert found.unscored == 3
+    assert found.latest()[0].data["unscored"] == 3
     assert found.scores()["accuracy"] == 0.5
     assert found.baselines()["no_change"]["accuracy"] == 0.5
     assert np.isfinite(list(found.scores().values())).all()
 
 
-@pytest.mark.parametrize("task", [BINARY, CLASSES, Task(TaskKind.REGRESSION, 1, 1), Task(TaskKind.MULTI_LABEL, 1, 1)])
+@pytest.mark.parametrize("task", [BINARY, CLASSES, Task("regression", 1, 1), Task("multi_label", 1, 1)])
 def test_nothing_that_is_not_finite_is_kept(task: Task) -> None:
     found = evaluation(task)
     outputs = np.full((6, task.outputs), np.nan)
@@ -158,7 +158,7 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
 
 
 def test_a_set_of_values_is_beside_the_running_mean_of_the_stream() -> None:
-    found = evaluation(Task(TaskKind.REGRESSION, 1, 1), holdout={"every": 2})
+    found = evaluation(Task("regression", 1, 1), holdout={"every": 2})
     events = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), first_feature)
     assert events[0].data["metrics"]["mae"] == 0.5
     assert events[0].data["baselines"] == {"running_mean": {"mae": 3.0, "rmse": 3.0, "r2": 0.0}}
@@ -171,7 +171,7 @@ def test_the_anchor_set_is_scored_at_its_period() -> None:
     assert found.update(*call([0.9] * 3, [1] * 3), first_feature) == []
     events = found.update(*call([0.9] * 2, [1] * 2), first_feature)
     assert [(event.samples, event.data["set"]) for event in events] == [(5, "anchor")]
-    assert found.anchor_scores()["accuracy"] == 2 / 3
+    assert events[0].data["metrics"]["accuracy"] == 2 / 3
 
 
 def test_a_stream_that_ends_between_two_periods_has_its_scores_at_its_end_once() -> None:

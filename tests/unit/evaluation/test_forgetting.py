@@ -5,9 +5,9 @@ import pytest
 
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.values import Call, Column, ColumnKind, Event, Float32, Report, SampleSpec, Task, TaskKind
+from learnd.daemon.values import Call, Column, ColumnKind, Event, Float32, Report, SampleSpec, Task
 
-SPEC = SampleSpec((Column("a", ColumnKind.NUMBER),), Task(TaskKind.BINARY, 1, 1))
+SPEC = SampleSpec((Column("a", ColumnKind.NUMBER),), Task("binary", 1, 1))
 ANCHOR = np.linspace(0, 1, 10, dtype=np.float32)[:, None]
 LABELS = (ANCHOR > 0.5).astype(np.float32)
 

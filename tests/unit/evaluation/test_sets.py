@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.sets import CHUNK, predict_all, score_set
-from learnd.daemon.values import Float32, Task, TaskKind
+from learnd.daemon.values import Float32, Task
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
@@ -27,7 +27,7 @@ def test_the_model_sees_one_shape_and_each_sample_once(count: int) -> None:
 def test_a_set_is_scored_beside_the_constants_learned_so_far() -> None:
     x = np.array([[0.9], [0.2], [0.8], [np.nan]], np.float32)
     y = np.array([[1], [0], [0], [1]], np.float32)
-    task = Task(TaskKind.BINARY, 1, 1)
+    task = Task("binary", 1, 1)
     board = score_set(task, x, y, lambda inputs: inputs, {"majority": np.array(True)}, ("accuracy", "kappa_temporal"))
     assert board.summary() == {
         "scored": 3,

@@ -24,6 +24,7 @@ from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Call, Event, Rejection, Span
 
 SPEC = SamplesSettings.model_validate({"features": {"p": "float", "skip": "float"}, "label": "y"}).spec("binary")
@@ -303,7 +304,7 @@ def test_what_is_not_finite_is_no_progress_and_a_score_that_is_not_is_a_drop() -
     plateau.scan(np.full(10, 0.5), counts)
     plateau.scan(np.array([np.nan] * 5 + [0.5] * 5), counts)
     assert [event.data["best"] for event in plateau.scan(np.full(10, 0.5), counts)] == [0.5]
-    drop = Drop(Reaction.model_validate({"on": "score.drop", "do": ["log"]}), 0)
+    drop = Drop(Reaction.model_validate({"on": "score.drop", "do": ["log"]}), 0, KINDS["regression"])
     scores = [
         Event("score", n, {"set": "anchor", "metrics": {"rmse": rmse}}) for n, rmse in enumerate((np.nan, 1, np.nan))
     ]

@@ -12,7 +12,7 @@ import pytest
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Block, Defect, Kind, RecordBatch
+from learnd.daemon.values import Block, Defect, Fate, RecordBatch
 
 
 def decode(
@@ -351,7 +351,7 @@ def test_the_key_is_no_extra_field(form: str) -> None:
 def test_held_out_records_are_samples_that_do_not_train() -> None:
     records = [{"a": index, "y": 1, "k": f"u{index % 7}"} for index in range(70)]
     block = decode(records, key="k", holdout=HoldoutRule(0.5, "key"))
-    held = block.kinds == Kind.HOLD_OUT
+    held = block.fates == Fate.HOLD_OUT
     assert 0 < held.sum() < 70
     assert len(block.x) == 70
     assert all(len(set(held[first::7].tolist())) == 1 for first in range(7))
@@ -362,17 +362,17 @@ def test_the_keys_of_the_records_stand_in_for_a_key_field() -> None:
     records = [{"a": 1, "y": 1}] * 60
     rule = HoldoutRule(0.5, "key")
     block = decode(records, holdout=rule, batch={"keys": keys})
-    assert (block.kinds == Kind.HOLD_OUT).tolist() == rule.held_out("p", np.arange(10, 70), keys).tolist()
+    assert (block.fates == Fate.HOLD_OUT).tolist() == rule.held_out("p", np.arange(10, 70), keys).tolist()
 
 
 def test_keys_of_rejected_records_do_not_shift_the_others() -> None:
     records = [{"a": 1, "y": 1, "k": f"u{index}"} for index in range(40)]
     rule = HoldoutRule(0.5, "key")
-    whole = decode(records, key="k", holdout=rule).kinds
+    whole = decode(records, key="k", holdout=rule).fates
     bad = [{**record, "a": 1e39} if index % 3 == 0 else record for index, record in enumerate(records)]
-    kinds = decode(bad, key="k", holdout=rule).kinds
-    kept = kinds != Kind.REJECT
-    np.testing.assert_array_equal(kinds[kept], whole[kept])
+    fates = decode(bad, key="k", holdout=rule).fates
+    kept = fates != Fate.REJECT
+    np.testing.assert_array_equal(fates[kept], whole[kept])
     assert (~kept).sum() == 14
 
 
@@ -395,7 +395,7 @@ def test_a_holdout_by_key_takes_no_record_without_the_declared_key(record: dict[
     for form, records in (("json", [good, record, good]), ("parquet", [good, record, good])):
         block = decode(records, holdout=BY_KEY, key="user", format=form)
         assert [rejection.defect.reason for rejection in block.rejections] == ([reason] if reason else [])
-        assert (block.kinds == Kind.REJECT).tolist() == [False, reason is not None, False]
+        assert (block.fates == Fate.REJECT).tolist() == [False, reason is not None, False]
         assert len(block.x) == 3 - len(block.rejections)
     if reason != "overflow":
         assert not decode([good, record, good], holdout=HoldoutRule(0.5, "position"), key="user").rejections

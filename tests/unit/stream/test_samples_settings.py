@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Column, ColumnKind, RecordFormat, TaskKind
+from learnd.daemon.values import Column, ColumnKind, RecordFormat
 
 NUMBER, CATEGORY = ColumnKind.NUMBER, ColumnKind.CATEGORY
 
@@ -42,23 +42,23 @@ def test_columns_come_in_the_order_of_the_features() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "label", "kind", "outputs", "columns", "names"),
+    ("task", "label", "outputs", "columns", "names"),
     [
-        ("binary", "y", TaskKind.BINARY, 1, 1, ("0", "1")),
-        ("binary", {"field": "y", "values": ["no", "yes"]}, TaskKind.BINARY, 1, 1, ("no", "yes")),
-        ("classes", {"field": "y", "classes": 3}, TaskKind.CLASSES, 3, 1, ("0", "1", "2")),
-        ("classes", {"field": "y", "classes": ["a", "b"]}, TaskKind.CLASSES, 2, 1, ("a", "b")),
-        ("regression", "y", TaskKind.REGRESSION, 1, 1, ()),
-        ("regression", {"field": "y", "size": 4}, TaskKind.REGRESSION, 4, 4, ()),
-        ("multi_label", {"field": "y", "labels": ["p", "q"]}, TaskKind.MULTI_LABEL, 2, 2, ("p", "q")),
-        ("multi_label", {"labels": ["p", "q", "r"]}, TaskKind.MULTI_LABEL, 3, 3, ("p", "q", "r")),
+        ("binary", "y", 1, 1, ("0", "1")),
+        ("binary", {"field": "y", "values": ["no", "yes"]}, 1, 1, ("no", "yes")),
+        ("classes", {"field": "y", "classes": 3}, 3, 1, ("0", "1", "2")),
+        ("classes", {"field": "y", "classes": ["a", "b"]}, 2, 1, ("a", "b")),
+        ("regression", "y", 1, 1, ()),
+        ("regression", {"field": "y", "size": 4}, 4, 4, ()),
+        ("multi_label", {"field": "y", "labels": ["p", "q"]}, 2, 2, ("p", "q")),
+        ("multi_label", {"labels": ["p", "q", "r"]}, 3, 3, ("p", "q", "r")),
     ],
 )
 def test_the_task_follows_from_the_label(
-    task: str, label: Any, kind: TaskKind, outputs: int, columns: int, names: tuple[str, ...]
+    task: str, label: Any, outputs: int, columns: int, names: tuple[str, ...]
 ) -> None:
     found = samples(label).spec(task).task
-    assert (found.kind, found.outputs, found.label_columns, found.names) == (kind, outputs, columns, names)
+    assert (found.kind, found.outputs, found.label_columns, found.names) == (task, outputs, columns, names)
 
 
 @pytest.mark.parametrize(

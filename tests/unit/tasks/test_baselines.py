@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnd.daemon.evaluation import baselines
-from learnd.daemon.evaluation.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean, baselines_of
-from learnd.daemon.values import Task, TaskKind
+from learnd.daemon.tasks import baselines
+from learnd.daemon.tasks.baselines import Baseline, MajorityClass, MajorityLabel, NoChange, RunningMean
 
 
 def most_frequent_before(labels: list[int], classes: int) -> list[int]:
@@ -70,9 +69,9 @@ def test_the_running_mean_is_that_of_the_labels_before() -> None:
 
 
 def test_no_baseline_keeps_a_view_of_what_it_was_given() -> None:
-    task = Task(TaskKind.REGRESSION, 1, 1)
     labels = np.array([[1], [2]], np.float32)
-    for baseline in baselines_of(task).values():
+    found: list[Baseline] = [NoChange(np.zeros(1, np.float32)), RunningMean(1)]
+    for baseline in found:
         baseline.follow(labels)
         before = baseline.guess().copy()
         labels += 100

@@ -1,7 +1,6 @@
-"""Predictors that learn nothing of the features: what a model has to beat.
+"""Predictors that know the earlier labels but no features: what a model has to beat.
 
-`follow` returns the prediction before each label and then learns it; before the first label of all there is
-none, and what stands in its place is not to be scored. `guess` is the prediction for the next sample.
+Before the very first label there is nothing to predict from; what `follow` returns in its place must not be scored.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import Counters, running_sum
-from learnd.daemon.values import Float32, Float64, Task, TaskKind
+from learnd.daemon.values import Float32, Float64
 
 _LEAST_ROWS = 512
-_CELLS = 2**18  # bounds the memory of the running counts: rows times the classes that may lead
+_CELLS = 2**18  # limits the memory of the running counts: rows times the classes that may lead
 
 
 class Baseline(Counters, ABC):
-    """A predictor from the labels before."""
+    """Predicts a label from the labels before it."""
 
     @abstractmethod
     def follow(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Return the prediction before each label (m, ...), and learn them."""
+        """Return the prediction made before each label (m, ...), and learn the labels."""
 
     @abstractmethod
     def guess(self) -> NDArray[Any]:
@@ -49,7 +48,7 @@ class NoChange(Baseline):
 
 
 class MajorityClass(Baseline):
-    """Predicts the class that came most often so far; of several, the one with the lowest index."""
+    """Predicts the class that came most often so far; if several did, the one with the lowest index."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(counts=np.zeros(classes, np.int64))
@@ -63,7 +62,10 @@ class MajorityClass(Baseline):
         return leaders
 
     def _lead(self, labels: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Only the leader and the classes that catch up with it within these labels need a running count."""
+        """Return the leader before each label.
+
+        Only the leader so far, and the classes that reach its count within these labels, need a running count.
+        """
         counts = self.arrays["counts"]
         leader = int(counts.argmax())
         after = counts + np.bincount(labels, minlength=len(counts))
@@ -82,7 +84,7 @@ class MajorityClass(Baseline):
 
 
 class MajorityLabel(Baseline):
-    """Predicts, of each label apart, whether it was true more often than not so far; booleans, (m,) or (m, L)."""
+    """Predicts for each label whether it was true more often than not so far; booleans, (m,) or (m, L)."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(seen=np.zeros(1, np.int64), true=np.zeros(shape, np.int64))
@@ -117,16 +119,3 @@ class RunningMean(Baseline):
 
     def guess(self) -> Float64:
         return self.arrays["sum"] / max(int(self.arrays["seen"][0]), 1)
-
-
-def baselines_of(task: Task) -> dict[str, Baseline]:
-    """Return the baselines of `task` by name, `no_change` first."""
-    if task.kind == TaskKind.BINARY:
-        return {"no_change": NoChange(np.zeros((), np.bool_)), "majority": MajorityLabel(())}
-    if task.kind == TaskKind.CLASSES:
-        return {"no_change": NoChange(np.zeros((), np.int32)), "majority": MajorityClass(task.outputs)}
-    if task.kind == TaskKind.MULTI_LABEL:
-        shape = (task.outputs,)
-        return {"no_change": NoChange(np.zeros(shape, np.bool_)), "majority": MajorityLabel(shape)}
-    outputs = task.outputs
-    return {"no_change": NoChange(np.zeros(outputs, np.float32)), "running_mean": RunningMean(outputs)}

@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from learnd.daemon.evaluation.metrics import (
-    Auc,
-    BinaryCounts,
-    ClassCounts,
-    ErrorSums,
-    LabelCounts,
-    LogLoss,
-    _bin,
-    kappa_temporal,
-)
+from learnd.daemon.evaluation.scoreboard import kappa_temporal
+from learnd.daemon.tasks.probabilities import Auc, LogLoss, _bin
+from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,1 @@
+"""What a task means: one module a kind, behind one contract."""

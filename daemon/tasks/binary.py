@@ -1,0 +1,65 @@
+"""Yes or no: the model gives the probability of yes."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from learnd.daemon.tasks.baselines import Baseline, MajorityLabel, NoChange
+from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
+from learnd.daemon.tasks.label import Boolean, Form, LabelSettings, OneOf, Scalar
+from learnd.daemon.tasks.probabilities import Auc, LogLoss, observe_yes_or_no
+from learnd.daemon.tasks.tallies import BinaryCounts, Tally
+from learnd.daemon.values import Arrays, Float32, Float64, Task
+
+
+class BinaryLabel(LabelSettings):
+    """The keys of a label with two values."""
+
+    values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
+    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true."""
+
+
+class Binary(TaskKind[BinaryLabel]):
+    """A label of two values, 0 and 1."""
+
+    name = "binary"
+    label_settings = BinaryLabel
+    last_activation = "sigmoid"
+    loss = "binary_crossentropy"
+    accuracy = "binary_accuracy"
+    metrics: ClassVar = {
+        "accuracy": Better.HIGHER,
+        "log_loss": Better.LOWER,
+        **dict.fromkeys(("auc", "precision", "recall", "f1", "kappa", "kappa_temporal"), Better.HIGHER),
+    }
+    main_metrics = ("accuracy", "log_loss")
+    shown_metric = "accuracy"
+    error_range = ErrorRange.ZERO_OR_ONE
+
+    def task(self, label: BinaryLabel) -> Task:
+        return Task(self.name, 1, 1, tuple(map(str, label.values or (0, 1))))
+
+    def form(self, label: BinaryLabel) -> Form:
+        return Boolean() if label.values is None else OneOf(label.values)
+
+    def observe(self, outputs: Float32, labels: Float32) -> Arrays:
+        return observe_yes_or_no(outputs[:, 0], labels[:, 0])
+
+    def tally(self, task: Task) -> Tally:  # noqa: ARG002
+        return BinaryCounts()
+
+    def probability_tallies(self) -> dict[str, Tally]:
+        return {"log_loss": LogLoss(of_truth=False), "auc": Auc()}
+
+    def baselines(self, task: Task) -> dict[str, Baseline]:  # noqa: ARG002
+        return {"no_change": NoChange(np.zeros((), np.bool_)), "majority": MajorityLabel(())}
+
+    def errors(self, outputs: Float32, labels: Float32) -> Float64:
+        error: Float64 = ((outputs[:, 0] > 0.5) != (labels[:, 0] > 0.5)).astype(np.float64)
+        return error
+
+
+KIND = Binary()

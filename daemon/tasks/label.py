@@ -1,0 +1,67 @@
+"""The settings of a label that all kinds of task share, and the forms in which a field can hold one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import StringConstraints, model_validator
+
+from learnd.daemon.foundation.section import Section
+
+Scalar = bool | int | float | str
+FieldName = Annotated[str, StringConstraints(min_length=1)]
+
+
+class LabelSettings(Section):
+    """What the model learns to tell. Each kind of task adds the keys that it needs."""
+
+    field: FieldName | None = None
+    """Where the label is."""
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields that hold the label, each with the key under `samples` that names it."""
+        return {} if self.field is None else {self.field: "label"}
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for name in type(self).model_fields:
+            listed = getattr(self, name)
+            if isinstance(listed, list) and len(set(listed)) != len(listed):
+                raise ValueError(f"{name}: list each value once")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """0 or 1, false or true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A list of `size` finite numbers."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these values; what trains is its index."""
+
+    values: Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class SomeOf:
+    """A list of the names that apply, or of a 0 or 1 for each; what trains is a 0 or 1 for each."""
+
+    names: Sequence[str]
+
+
+Form: TypeAlias = Boolean | Number | Vector | OneOf | SomeOf

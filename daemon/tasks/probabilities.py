@@ -1,0 +1,81 @@
+"""Scores of probabilities: the log loss and the area under the ROC curve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnd.daemon.tasks.tallies import Scores, Tally, defined, ratio
+from learnd.daemon.values import Arrays, Float32, Int64
+
+_LEAST_PROBABILITY = 1e-7  # what Keras clips to as well; the log loss of one prediction is at most 16.1
+_FRACTION_BITS = 32  # the log loss is summed in units of 2^-32, as integers
+_LEAST_BIN = np.float32(2.0**-24)  # the distance between two float32 just below 1
+_BIN_SHIFT = 23 - 8  # keep 8 bits of the mantissa: 256 bins from one power of two to the next
+_LEAST_BITS = int(_LEAST_BIN.view(np.int32)) >> _BIN_SHIFT
+_HALF = (int(np.float32(0.5).view(np.int32)) >> _BIN_SHIFT) - _LEAST_BITS
+_BINS = 2 * _HALF + 1
+
+
+class LogLoss(Tally):
+    """The mean of -log(probability given to the actual label), in nats, at most 16.1 for a prediction.
+
+    `add` takes the probability of a label and whether it came, both of the same shape. With `of_truth`, it takes the
+    probability of the class that came. The sum is an integer in units of 2^-32, so the order does not matter.
+    """
+
+    def __init__(self, *, of_truth: bool) -> None:
+        self._of_truth = of_truth
+        super().__init__(loss=np.zeros(3, np.int64))  # whole nats, 2^-32 nats, predictions
+
+    def add(self, predicted: Float32, actual: NDArray[Any]) -> None:
+        given = predicted.astype(np.float64)
+        if not self._of_truth:
+            given = np.where(actual, given, 1 - given)
+        given = np.minimum(np.maximum(given, _LEAST_PROBABILITY), 1)
+        units = np.rint(np.log(given) * -(2.0**_FRACTION_BITS)).astype(np.int64)
+        loss = self.arrays["loss"]
+        fraction = int(loss[1]) + int(units.sum())
+        loss += (fraction >> _FRACTION_BITS, -int(loss[1]), units.size)
+        loss[1] = fraction & ((1 << _FRACTION_BITS) - 1)
+
+    def scores(self) -> Scores:
+        whole, fraction, count = self.arrays["loss"].tolist()
+        return defined(log_loss=ratio((whole << _FRACTION_BITS) + fraction, count << _FRACTION_BITS))
+
+
+class Auc(Tally):
+    """The area under the ROC curve, of probabilities counted in bins: two in one bin are a tie, which counts half.
+
+    There are 256 bins from each power of two to the next, of p below one half and of 1 - p above it, down to 2^-24. So
+    a bin is never wider than 1/1024, nor wider than 1/256 of its distance from 0 or 1. Probabilities below 2^-24, the
+    smallest distance from 1 that float32 has, share a bin.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(bins=np.zeros(2 * _BINS, np.int64))
+
+    def add(self, predicted: Float32, actual: NDArray[np.bool_]) -> None:
+        np.add.at(self.arrays["bins"], _bin(predicted) + actual * _BINS, 1)
+
+    def scores(self) -> Scores:
+        negatives, positives = self.arrays["bins"].reshape(2, _BINS)
+        at_or_below = np.cumsum(negatives)
+        beaten = positives * (2.0 * at_or_below - negatives)  # in half pairs; as floats, since there may be very many
+        pairs = 2.0 * float(positives.sum()) * float(at_or_below[-1])
+        return defined(auc=ratio(float(beaten.sum()), pairs))
+
+
+def _bin(probability: Float32) -> Int64:
+    """Return the bin of each probability, in [0, _BINS). A higher probability never has a lower bin."""
+    edge = np.maximum(np.minimum(probability, 1 - probability), _LEAST_BIN)
+    distance = (edge.view(np.int32) >> _BIN_SHIFT).astype(np.int64) - _LEAST_BITS
+    return np.where(probability > 0.5, 2 * _HALF - distance, distance)
+
+
+def observe_yes_or_no(outputs: Float32, labels: Float32) -> Arrays:
+    """Return what tallies count of labels that are 0 or 1, of the shape of the outputs; see `TaskKind.observe`."""
+    probability = np.minimum(np.maximum(outputs, np.float32(0)), np.float32(1))
+    return {"label": labels > 0.5, "predicted": probability > 0.5, "probability": probability}
