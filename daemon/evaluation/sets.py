@@ -29,7 +29,7 @@ def score_set(
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for one sample or more. `predict` gets exactly `CHUNK` samples each time.
+    """Return the outputs (m, C) of each target for one sample or more. `predict` gets exactly `CHUNK` samples at once.
 
     The last chunk is filled up with its last sample, which is a valid input.
     """

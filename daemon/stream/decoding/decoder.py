@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.categories import BooleanReader, HashReader, ListedReader, listed
+from learnd.daemon.stream.decoding.categories import BooleanReader, ListedReader, listed
 from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, finite_as_float32, texts
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
@@ -20,10 +20,10 @@ from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
-from learnd.daemon.stream.decoding.times import CyclicReader, TimeReader
+from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
-from learnd.daemon.stream.settings import FeatureSettings, SamplesSettings
+from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
@@ -259,30 +259,13 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
 
 def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
     for name, feature in settings.features.items():
-        yield feature.field or name, _feature_reader(feature)
+        yield feature.field or name, feature.kind.reader(feature)
     form = KINDS[spec.task.kind].form(settings.label)
     yield from ((field, _label_reader(form)) for field in settings.label.fields())
     if settings.weight is not None:
         yield settings.weight, WeightReader()
     if settings.event_time is not None:
         yield settings.event_time.field, TimeReader(settings.event_time.unit)
-
-
-def _feature_reader(feature: FeatureSettings) -> ColumnReader:
-    default: Any = feature.default
-    if feature.hash is not None:
-        return HashReader(feature.hash, default)
-    if feature.values is not None:
-        other = feature.unknown == "other"
-        indices = listed(feature.values, first=1 if other else 0)
-        return ListedReader(indices, Reason.UNKNOWN_VALUE, default=default, **({"other": 0.0} if other else {}))
-    if feature.vector is not None:
-        return VectorReader(feature.vector, default)
-    if feature.timestamp is not None:
-        return CyclicReader(feature.unit, feature.timestamp)
-    if feature.type == "boolean":
-        return BooleanReader(Reason.WRONG_TYPE, default)
-    return NumberReader(whole=feature.type == "integer", default=default)
 
 
 def _label_reader(form: Form) -> ColumnReader:

@@ -1,0 +1,53 @@
+"""A number, a whole number, or true and false."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from learnd.daemon.stream.decoding.categories import BooleanReader
+from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32, ColumnReader
+from learnd.daemon.stream.decoding.defects import Reason
+from learnd.daemon.stream.decoding.numbers import NumberReader
+from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
+from learnd.daemon.values import Column, ColumnKind
+
+TypeName = Literal["float", "integer", "boolean"]
+
+
+class NumberSettings(FeatureSettings):
+    """The keys of a number."""
+
+    type: TypeName | None = None
+    """A number (`float`), a whole number (`integer`), or true and false (`boolean`, 0 and 1 included)."""
+
+
+class Number(FeatureKind[NumberSettings]):
+    """One column with the number as it is."""
+
+    key = "type"
+    settings = NumberSettings
+
+    def columns(self, name: str, feature: NumberSettings) -> Iterator[Column]:  # noqa: ARG002
+        yield Column(name, ColumnKind.NUMBER)
+
+    def reader(self, feature: NumberSettings) -> ColumnReader:
+        default: Any = feature.default
+        if feature.type == "boolean":
+            return BooleanReader(Reason.WRONG_TYPE, default)
+        return NumberReader(whole=feature.type == "integer", default=default)
+
+    def takes(self, default: Default, feature: NumberSettings) -> bool:
+        if feature.type == "boolean":
+            return default in (0, 1)
+        if isinstance(default, bool | str | list) or not in_range(default):
+            return False
+        return feature.type == "float" or float(default) % 1 == 0
+
+
+def in_range(number: float) -> bool:
+    """Whether a number stays finite as float32."""
+    return abs(number) <= LARGEST_FLOAT32
+
+
+KIND = Number()
