@@ -11,3 +11,6 @@ class SaveCheckpoint(Action):
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.save()
         return DONE
+
+
+ACTION = SaveCheckpoint

@@ -23,3 +23,6 @@ class ScaleLearningRate(Action):
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.learner.boost(self.times, self.over)
         return DONE
+
+
+ACTION = ScaleLearningRate

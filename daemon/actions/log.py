@@ -16,3 +16,6 @@ class Log(Action):
         data = {key: value for key, value in cause.data.items() if key != "level"}  # the log has a level of its own
         log.warning("reaction", on=cause.word, at_samples=cause.samples, **data)
         return DONE
+
+
+ACTION = Log

@@ -25,3 +25,6 @@ class BeginNextPhase(Action):
         if not hands.begin_next_phase(cause.word):
             raise NothingToDoError(f"no phase follows phase {phase}, or it has just begun")
         return DONE
+
+
+ACTION = BeginNextPhase

@@ -1,10 +1,8 @@
-"""A pause of the training, and its end."""
+"""A pause of the training."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from learnd.daemon.actions.contract import DONE, Action, Cause, Hands, NothingToDoError
+from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class PauseTraining(Action):
@@ -15,12 +13,4 @@ class PauseTraining(Action):
         return DONE
 
 
-class ResumeTraining(Action):
-    """End a pause."""
-
-    of_rules: ClassVar[bool] = False  # nothing that a rule is on happens while nothing trains
-
-    def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
-        if not hands.resume():
-            raise NothingToDoError("training is not paused")
-        return DONE
+ACTION = PauseTraining

@@ -15,3 +15,6 @@ class RefitStandardization(Action):
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.learner.refit_standardization()
         return DONE
+
+
+ACTION = RefitStandardization

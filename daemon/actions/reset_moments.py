@@ -15,3 +15,6 @@ class ResetMoments(Action):
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.learner.reset_moments()
         return DONE
+
+
+ACTION = ResetMoments

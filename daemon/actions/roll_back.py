@@ -26,3 +26,6 @@ class RollBack(Action):
 
     def do(self, hands: Hands, cause: Cause) -> str:
         return hands.roll_back(cause)
+
+
+ACTION = RollBack

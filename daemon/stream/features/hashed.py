@@ -22,7 +22,7 @@ class HashSettings(FeatureSettings):
     """A category of any text or number, by a hash into this many indices: the same in every process."""
 
 
-class Hash(FeatureKind[HashSettings]):
+class HashedFeature(FeatureKind[HashSettings]):
     """One column with an index in [0, hash)."""
 
     key = "hash"
@@ -38,4 +38,4 @@ class Hash(FeatureKind[HashSettings]):
         return not isinstance(default, list)
 
 
-KIND = Hash()
+KIND = HashedFeature()

@@ -26,7 +26,7 @@ class ListedSettings(FeatureSettings):
     0 is that of the first value."""
 
 
-class Listed(FeatureKind[ListedSettings]):
+class ListedFeature(FeatureKind[ListedSettings]):
     """One column with the index of the value in the list; index 0 is kept for all others unless they are rejected."""
 
     key = "values"
@@ -53,4 +53,4 @@ class Listed(FeatureKind[ListedSettings]):
             yield "values: list each value once"
 
 
-KIND = Listed()
+KIND = ListedFeature()

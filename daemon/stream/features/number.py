@@ -22,7 +22,7 @@ class NumberSettings(FeatureSettings):
     """A number (`float`), a whole number (`integer`), or true and false (`boolean`, 0 and 1 included)."""
 
 
-class Number(FeatureKind[NumberSettings]):
+class NumberFeature(FeatureKind[NumberSettings]):
     """One column with the number as it is."""
 
     key = "type"
@@ -50,4 +50,4 @@ def in_range(number: float) -> bool:
     return abs(number) <= LARGEST_FLOAT32
 
 
-KIND = Number()
+KIND = NumberFeature()

@@ -26,7 +26,7 @@ class TimestampSettings(FeatureSettings):
     """Of a timestamp: `s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
 
 
-class Timestamp(FeatureKind[TimestampSettings]):
+class TimestampFeature(FeatureKind[TimestampSettings]):
     """Two columns for each part: the sine and cosine of a full turn."""
 
     key = "timestamp"
@@ -43,4 +43,4 @@ class Timestamp(FeatureKind[TimestampSettings]):
         return False  # a record without its time cannot be repaired
 
 
-KIND = Timestamp()
+KIND = TimestampFeature()

@@ -21,7 +21,7 @@ class VectorSettings(FeatureSettings):
     """A list of exactly this many numbers. In CSV: a JSON list, or numbers separated by spaces."""
 
 
-class Vector(FeatureKind[VectorSettings]):
+class VectorFeature(FeatureKind[VectorSettings]):
     """A column for each of the numbers."""
 
     key = "vector"
@@ -37,4 +37,4 @@ class Vector(FeatureKind[VectorSettings]):
         return isinstance(default, list) and feature.vector == len(default) and all(map(in_range, default))
 
 
-KIND = Vector()
+KIND = VectorFeature()
