@@ -25,12 +25,12 @@ from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.history import HISTORY_FILE, History
 from learnd.daemon.foundation.append_file import take_from_others
 from learnd.daemon.loop import Loop
-from learnd.daemon.operate.display import Progress as Display
+from learnd.daemon.operate.display import Display
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.http import HttpServer
 from learnd.daemon.operate.metrics import Metrics
-from learnd.daemon.operate.monitor import Monitor, Views
 from learnd.daemon.operate.summary import Summary
+from learnd.daemon.operate.telemetry import Telemetry, Views
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import phase_rules
 from learnd.daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
@@ -74,7 +74,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     metrics, health = Metrics(), Health()
     display = Display() if options.display else None
-    monitor = Monitor(metrics, health, display, total_known=options.recorded)
+    monitor = Telemetry(metrics, health, display, total_known=options.recorded)
     monitor.state("starting")
     with ExitStack() as stack:
         lock = StateLock(settings.checkpoint.dir)
@@ -104,7 +104,7 @@ def _run(
     records: int | None,
     lock: StateLock,
     metrics: Metrics,
-    monitor: Monitor,
+    monitor: Telemetry,
 ) -> Summary:
     _finish_under_earlier_settings(settings, stop, lock, monitor)
     loop = compose(settings, lock, monitor)
@@ -122,7 +122,7 @@ def _run(
     return summary
 
 
-def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
+def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     """Build the parts. Imports TensorFlow. Raises LearndError."""
     log.info("loading", what="TensorFlow")
     from learnd.daemon.training.learner import Learner
@@ -265,7 +265,7 @@ def _settings_record(settings: Settings) -> Facts:
 
 
 def _finish_under_earlier_settings(
-    settings: Settings, stop: Callable[[], bool], lock: StateLock, monitor: Monitor
+    settings: Settings, stop: Callable[[], bool], lock: StateLock, monitor: Telemetry
 ) -> None:
     """Repeat the calls that a killed daemon left in the journal under the settings that they were written under.
 
@@ -390,7 +390,7 @@ def _write_summary(summary: Summary, root: Path) -> None:
         log.warning("summary_not_written", reason=str(error), consequence="the checkpoint holds the same figures")
 
 
-def _summary(loop: Loop, monitor: Monitor) -> Summary | None:
+def _summary(loop: Loop, monitor: Telemetry) -> Summary | None:
     """Return what scripts rely on; None where the loop has ended without a checkpoint."""
     progress, manifest, seconds = loop.keeper.progress, loop.keeper.saved, monitor.seconds
     if manifest is None:

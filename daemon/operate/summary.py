@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from learnd.daemon.foundation.files import replace_synced
 
 SUMMARY_FILE = "summary.json"
 
@@ -44,12 +45,7 @@ class Summary:
     def write(self, folder: Path) -> Path:
         """Write `summary.json` into the folder, whole or not at all. Raises OSError."""
         path = folder / SUMMARY_FILE
-        beside = folder / f".{SUMMARY_FILE}.new"
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(self.json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_synced(path, f"{self.json()}\n".encode())
         return path
 
     def text(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from learnd.daemon.operate.display import Progress, Snapshot
+from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
@@ -61,10 +61,10 @@ class _Seen:
     checkpoint: Facts | None = None
 
 
-class Monitor:
+class Telemetry:
     """A `contracts.Monitor`. `total_known` is for a stream with an end: the display shows how far it is."""
 
-    def __init__(self, metrics: Metrics, health: Health, display: Progress | None, *, total_known: bool) -> None:
+    def __init__(self, metrics: Metrics, health: Health, display: Display | None, *, total_known: bool) -> None:
         self._metrics = metrics
         self._health = health
         self._display = display
@@ -113,7 +113,7 @@ class Monitor:
             self._look(self._views, now)
         if self._views is not None and self._display is not None and now >= self._next_show_s:
             self._next_show_s = now + _SHOW_EVERY_S
-            self._display.update(self._snapshot(self._views))
+            self._display.update(self._standing(self._views))
 
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
         good = report.skipped == Skip.NONE
@@ -199,11 +199,11 @@ class Monitor:
         if self._seen.connected:  # else it is not known
             self._metrics.lag(views.lag(), views.lag_unit)
 
-    def _snapshot(self, views: Views) -> Snapshot:
+    def _standing(self, views: Views) -> Standing:
         scores, window_scores = views.scores(), views.window_scores(views.window)
         metric = next((name for name in _MAIN_METRICS if name in scores), "accuracy")
         checkpoint = self._seen.checkpoint
-        return Snapshot(
+        return Standing(
             samples=self._seen.earlier + self._seen.samples,
             samples_per_second=self._seen.rate,
             loss=self._seen.loss,
