@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +13,8 @@ from pydantic.fields import FieldInfo
 from learnd.daemon.config import document as settings_yaml
 from learnd.daemon.config.document import Document
 from learnd.daemon.config.problems import Outline, describe, told
-from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 
 _Value = TypeVar("_Value")
@@ -28,9 +27,6 @@ class _PathText(str):
 
 
 _DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz", ".zst")
-
-# What decides how fast, never what is learned.
-_NOT_LEARNED_FROM: Mapping[str, set[str]] = {"train": {"max_updates_per_call"}}
 
 
 def load_settings(
@@ -165,40 +161,6 @@ def _as_path(value: Any, field: FieldInfo) -> Any:
     if isinstance(value, str) and isinstance(extra, dict) and extra.get("format") == "path":
         return _PathText(value)
     return value
-
-
-def as_file(settings: Settings) -> dict[str, Any]:
-    """Return the settings as a file would hold them, as JSON values; `Settings.model_validate` takes them back.
-
-    Defaults are left out: some keys may not even be given beside others. The paths are those already found.
-    """
-    return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def fingerprint(settings: Settings) -> str:
-    """Return the SHA-256, in hex, of the settings that the model depends on, in canonical JSON.
-
-    A file that they name counts by its name alone: the folder may move. The order of the features counts: it is that
-    of the columns.
-    """
-    parts = {
-        "model": settings.model,
-        "samples": settings.samples,
-        "train": settings.train,
-        "guard": settings.guard,
-        "validate": settings.validation,
-    }
-    plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}
-    source = settings.source.settings
-    plain["source"] = source.model_dump(include=set(source.shaping))
-    lists = {"phases": settings.phases, "drift": settings.watches, "reactions": settings.rules}
-    plain |= {key: {"list": [item.model_dump() for item in items]} for key, items in lists.items()}
-    canonical = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _plain(value: Any) -> str:
-    return value.name if isinstance(value, Path) else str(value)
 
 
 def schema() -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.declared import missing_columns

@@ -133,8 +133,8 @@ def _default(given: _Schema, *, required: bool) -> str:
     if required:
         return "**required**"
     default = given.get("default")
-    if default is None or isinstance(default, dict):
-        return ""
+    if default is None or any(isinstance(item, dict) for item in (default if isinstance(default, list) else [default])):
+        return ""  # the description says what a section is by default
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 

@@ -10,7 +10,6 @@ To commit is, in this order:
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,19 +20,17 @@ import structlog
 
 from learnd.daemon.contracts import Monitor, Output, Source, Stateful
 from learnd.daemon.errors import FencedError, OutputError, StoreError
-from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.state.digest import digest
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import StateLock
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.state.settings import CheckpointEvery
+from learnd.daemon.state.settings_record import write_settings_record
 from learnd.daemon.state.store import Checkpoint, CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter, Snapshot, Written
 from learnd.daemon.values import Arrays, Call, Event, Facts, JournalEntry, Note, finite
 
 log = structlog.get_logger()
-
-_SETTINGS_RECORD = "settings.json"
 
 
 @dataclass(kw_only=True)
@@ -246,20 +243,6 @@ class Keeper:
             reason=str(written.error),
             consequence="training goes on; a restart would repeat more of the stream",
         )
-
-
-def write_settings_record(root: Path, record: Facts) -> None:
-    """Remember the settings, in their order: that of the features is that of the model's columns. Raises OSError."""
-    replace_synced(root / _SETTINGS_RECORD, json.dumps(record).encode())
-
-
-def read_settings_record(root: Path) -> Facts | None:
-    """Return what the last daemon remembered of its settings; None where there was none, or it is not readable."""
-    try:
-        record: Facts = json.loads((root / _SETTINGS_RECORD).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record
 
 
 def learner_part(checkpoint: Checkpoint) -> tuple[Arrays, Facts]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from learnd.daemon.foundation.section import Section
+from learnd.daemon.foundation.section import Section, did_you_mean
 
 
 class CheckpointEvery(Section):
@@ -39,6 +40,13 @@ class BestSettings(Section):
 class CheckpointSettings(Section):
     """Where the state lives and how often it is saved."""
 
+    harmless: ClassVar[Mapping[str, str]] = {
+        "dir": "where the state is, never what it is",
+        "every": "when it is saved",
+        "keep": "how many old ones stay",
+        "best": "which old ones stay",
+    }
+
     dir: Path = Path("state")
     """The state directory: checkpoints, journal, dead letters, history. One daemon at a time."""
 
@@ -50,3 +58,13 @@ class CheckpointSettings(Section):
 
     best: BestSettings | None = None
     """Keep the best by a score, too."""
+
+
+def problems_with_best(
+    best: BestSettings | None, windows: Collection[int], published: Collection[str]
+) -> Iterator[str]:
+    """Yield what is wrong with the score that chooses checkpoints: if it is never published, it keeps none."""
+    if best is not None and best.window is not None and best.window not in windows:
+        yield f"checkpoint.best.window: {best.window} is none of validate.prequential.windows {windows}"
+    if best is not None and best.metric not in published:
+        yield f"checkpoint.best.metric: {best.metric!r} is not published{did_you_mean(best.metric, published)}"

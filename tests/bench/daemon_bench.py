@@ -12,13 +12,14 @@ from typing import Any
 from bare import data, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from learnd.daemon.compose import Options, compose, run
+from learnd.daemon.compose import compose
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.run import Options, run
 from learnd.daemon.state.lock import StateLock
 
 FEATURES, SAMPLES, FEW = 8, 400_000, 30_000

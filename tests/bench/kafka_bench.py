@@ -22,10 +22,10 @@ from kafka_broker import Broker, own_broker
 from memory_bench import resident_mib
 from report import Row, ratio_row, ratios, timed
 
-from learnd.daemon.compose import Options, run
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.run import Options, run
 from learnd.daemon.values import Call, Report
 
 MILLION, PARTITIONS, TURNS = 1_000_000, 3, 5

@@ -89,7 +89,11 @@ def test_validating_imports_no_tensorflow_for_what_needs_none(tmp_path: Path) ->
 
 def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run")
-    result = python(folder, "-c", "import os; os.environ['LEARND_FAILPOINTS'] = 'x=boom'; import daemon.failpoints")
+    result = python(
+        folder,
+        "-c",
+        "import os; os.environ['LEARND_FAILPOINTS'] = 'x=boom'; import learnd.daemon.foundation.failpoints",
+    )
     assert result.returncode == 78
     assert result.stderr.startswith("learnd: LEARND_FAILPOINTS: failpoint 'x=boom': the action is one of kill")
 
