@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,16 +36,13 @@ def load_settings(
     environ: Mapping[str, str] = os.environ,
     further: Callable[[Settings], Sequence[str]] | None = None,
 ) -> Settings:
-    """Read the file, put in the environment, lay over the overrides (`dotted.path=value`), check everything.
+    """Read the file, put in the environment, apply the overrides (`dotted.path=value`), and check everything.
 
-    A relative path in the file is relative to the file's folder; one in an override, to the current one.
-    `further` looks for more problems, each beginning with its key, in settings that are sound by themselves.
-    Raises SettingsError with every problem found, each at its line.
+    A relative path in the file is relative to the file's folder; one in an override, to the current folder.
+    `further` looks for more problems in settings that are valid by themselves; each begins with its key.
+    Raises SettingsError with every problem found, each with its line.
     """
-    document = Document(str(path), environ)
-    document.read(_text(path))
-    for override in overrides:
-        document.override(override)
+    document = _document(path, overrides, environ)
     if document.data is None and not document.problems:
         raise SettingsError([f"{path}: the file is empty; `learnd init` writes one to start from"])
     outline = Outline(Settings.model_json_schema(by_alias=True))
@@ -52,8 +50,29 @@ def load_settings(
     settings = _validate(document, outline)
     settings = _anchored(settings, (), document, path.parent)
     if further is not None and (problems := further(settings)):
-        raise SettingsError(_in_order([told(problem, document) for problem in problems], document))
+        raise SettingsError(_located(problems, document))
     return settings
+
+
+@contextmanager
+def located_problems(path: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Give the problems of a SettingsError, each of which begins with its key, their lines in the settings file."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(_located(error.problems, _document(path, overrides, os.environ))) from error
+
+
+def _document(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Document:
+    document = Document(str(path), environ)
+    document.read(_text(path))
+    for override in overrides:
+        document.override(override)
+    return document
+
+
+def _located(problems: Sequence[str], document: Document) -> list[str]:
+    return _in_order([told(problem, document) for problem in problems], document)
 
 
 def _text(path: Path) -> str:
@@ -75,7 +94,7 @@ def _text(path: Path) -> str:
 
 
 def _validate(document: Document, outline: Outline) -> Settings:
-    """Return the settings. Problems of reading come with those of the values where there are values to check."""
+    """Return the settings. Raises SettingsError with the problems of reading and those of the values."""
     problems = list(document.problems)
     try:
         if isinstance(document.data, dict) or not problems:
@@ -88,7 +107,7 @@ def _validate(document: Document, outline: Outline) -> Settings:
 
 
 def _in_order(problems: Sequence[str], document: Document) -> list[str]:
-    """Return problems in the order of the file; those of overrides come after."""
+    """Return problems in the order of their lines; those of overrides come last."""
 
     def line(problem: str) -> float:
         number = problem.removeprefix(f"{document.name}:").partition(":")[0]
@@ -98,7 +117,7 @@ def _in_order(problems: Sequence[str], document: Document) -> list[str]:
 
 
 def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:
-    """Replace each `password_file: path` by `password: what the file holds`, for every secret there is."""
+    """Replace each `password_file: path` by `password: content of the file`, for every secret key."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             read_secrets(item, (*path, index), document, outline)
@@ -122,16 +141,16 @@ def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outli
 
 
 def _beside(file: Path, path: settings_yaml.Path, document: Document, folder: Path) -> Path:
-    """Return `file` as seen from the settings file's folder, or from the current one where an override names it.
+    """Return `file` relative to the settings file's folder, or to the current folder if an override names it.
 
-    It is absolute, since the state directory remembers it for a daemon that is started elsewhere.
+    The path is absolute: the state directory records it, and the next daemon may start in another folder.
     """
     file = file.expanduser()
     return (file if document.from_override(path) else folder / file).absolute()
 
 
 def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folder: Path) -> _Value:
-    """Return a settings value with each relative path in it made relative to the right folder."""
+    """Return a settings value with every path in it made absolute."""
     anchored: Any = value
     if isinstance(value, Path):
         anchored = _beside(value, path, document, folder)
@@ -156,7 +175,7 @@ def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folde
 
 
 def _as_path(value: Any, field: FieldInfo) -> Any:
-    """Let a text that its field declares to be a path (a glob is one) be treated as one, and stay a text."""
+    """Mark a text that its field declares to be a path, such as a glob, so that it is treated as one."""
     extra = field.json_schema_extra
     if isinstance(value, str) and isinstance(extra, dict) and extra.get("format") == "path":
         return _PathText(value)

@@ -26,7 +26,7 @@ class HttpSettings(Section):
 
     listen: str | None = "127.0.0.1:9464"
     """Where to listen, as `host:port`. Port 0 takes a free one and logs it; `null` switches HTTP off.
-    There is no authentication: on another address than 127.0.0.1, whoever reaches the port can read all of it."""
+    There is no authentication: on another address than 127.0.0.1, anybody who reaches the port can read everything."""
 
     @field_validator("listen")
     @classmethod
@@ -42,7 +42,7 @@ class LogSettings(Section):
     harmless: ClassVar[Mapping[str, str]] = {"level": "what is written to the log", "format": "how it is written"}
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least level that is written."""
+    """The lowest level that is written."""
 
     format: Literal["auto", "human", "json"] = "auto"
     """`human` lines, or one `json` object a line. `auto`: human on a terminal, JSON elsewhere."""

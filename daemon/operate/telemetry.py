@@ -1,4 +1,4 @@
-"""Tells metrics, health and the display what the loop does."""
+"""Passes on to metrics, health and the display what the loop does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAIN_METRICS = ("accuracy", "rmse")
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What the monitor looks at when it is time to: all cheap, all for the loop's thread."""
+    """What telemetry reads now and then: all of it cheap, and only from the loop's thread."""
 
     scores: Callable[[], Mapping[str, float]]
     baselines: Callable[[], Mapping[str, Mapping[str, float]]]
@@ -62,7 +62,7 @@ class _Seen:
 
 
 class Telemetry:
-    """A `contracts.Monitor`. `total_known` is for a stream with an end: the display shows how far it is."""
+    """A `contracts.Monitor`. If `total_known`, the stream has an end, and the display shows how much of it is read."""
 
     def __init__(self, metrics: Metrics, health: Health, display: Display | None, *, total_known: bool) -> None:
         self._metrics = metrics
@@ -76,17 +76,17 @@ class Telemetry:
         metrics.entered(health.state)
 
     def watch(self, views: Views) -> None:
-        """Look at these from now on."""
+        """Read these from now on."""
         self._views = views
 
     @property
     def seconds(self) -> float:
-        """How long this process has consumed the stream."""
+        """For how many seconds this process has consumed the stream."""
         return time.monotonic() - self._seen.started_s
 
     @property
     def samples(self) -> int:
-        """Samples that this process has put through updates since it began to consume the stream."""
+        """Samples that went through updates since this process began to consume the stream."""
         return self._seen.samples
 
     def state(self, word: str) -> None:
@@ -101,7 +101,7 @@ class Telemetry:
         self._metrics.entered(word)
 
     def failed(self, reason: str) -> None:
-        """The daemon ends by an error."""
+        """The daemon ends with an error."""
         self._health.failed(reason)
         self._metrics.entered("failed")
 
@@ -164,7 +164,7 @@ class Telemetry:
             self._metrics.checkpoint_failed(_reason(error))
 
     def status(self) -> dict[str, Any]:
-        """Return what `/status` shows. Called from the HTTP thread: it reads what the loop last left."""
+        """Return what `/status` shows. Called from the HTTP thread: it reads what the loop stored last."""
         checkpoint = self._seen.checkpoint or {}
         return {
             "samples": self._seen.earlier + self._seen.samples,
@@ -182,7 +182,7 @@ class Telemetry:
         }
 
     def _look(self, views: Views, now: float) -> None:
-        """Refresh what need not be exact to the call."""
+        """Refresh what need not be exact for each call."""
         then, samples = self._seen.recent
         if then:
             self._seen.rate = (self._seen.samples - samples) / (now - then)
@@ -196,7 +196,7 @@ class Telemetry:
         self._seen.connected = views.connected()
         self._health.reached(self._seen.connected)
         self._metrics.connected(self._seen.connected)
-        if self._seen.connected:  # else it is not known
+        if self._seen.connected:  # otherwise it is not known
             self._metrics.lag(views.lag(), views.lag_unit)
 
     def _standing(self, views: Views) -> Standing:
@@ -220,7 +220,7 @@ class Telemetry:
         )
 
     def _done(self, views: Views) -> float | None:
-        """Return the share of a recorded stream that is behind."""
+        """Return the share of a recorded stream that was read; None if it is not known."""
         unread = sum(views.lag().values())
         if not self._total_known:
             return None

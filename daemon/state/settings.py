@@ -18,7 +18,7 @@ class CheckpointEvery(Section):
     """Trained samples between two checkpoints."""
 
     seconds: PositiveFloat = 30.0
-    """Seconds between two checkpoints, on a stream too slow for the samples."""
+    """Seconds between two checkpoints, for a stream that is too slow to reach `samples` in time."""
 
 
 class BestSettings(Section):
@@ -54,10 +54,10 @@ class CheckpointSettings(Section):
     """When to save."""
 
     keep: Annotated[int, Field(ge=2)] = 5
-    """How many of the newest to keep. At least two: a broken checkpoint falls back to the one before."""
+    """How many of the newest to keep. At least two: if one is broken, the one before it is used."""
 
     best: BestSettings | None = None
-    """Keep the best by a score, too."""
+    """Keep the best by a score as well."""
 
 
 def problems_with_best(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from learnd.daemon.config.file import located_problems
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SourceError, StoreError
@@ -30,7 +31,8 @@ def replay(
     """Train on a recorded stream, as fast as it goes, into a fresh state directory."""
     settings = replay_settings(load(file, overrides), recording, state)
     print(f"learnd: state in {settings.checkpoint.dir}", file=sys.stderr)
-    train(settings, as_json=as_json, recorded=True)
+    with located_problems(file, overrides or ()):
+        train(settings, as_json=as_json, recorded=True)
 
 
 def replay_settings(settings: Settings, recording: Path, state: Path | None) -> Settings:

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from learnd.daemon.config.file import located_problems
 from learnd.daemon.config.first_look import problems
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import RestartError, StoppedError, StoreError
@@ -28,7 +29,9 @@ def run(
     ] = False,
 ) -> None:
     """Train from the stream until it ends or a signal comes; go on where the last run stopped."""
-    train(load(file, overrides, state, problems), as_json=as_json, take_over=take_over)
+    settings = load(file, overrides, state, problems)
+    with located_problems(file, overrides or ()):
+        train(settings, as_json=as_json, take_over=take_over)
 
 
 def train(settings: Settings, *, as_json: bool, recorded: bool = False, take_over: bool = False) -> None:

@@ -125,10 +125,11 @@ def test_a_model_that_cannot_be_built(zygote: Zygote, tmp_path: Path, overrides:
     (folder / "learnd.yaml").write_text(text)
     (folder / "builders.py").write_text(_BUILDERS)
     options = [argument for override in overrides for argument in ("--set", override)]
-    for verb in ("validate", "run"):
-        message = refused(zygote.run(folder, verb, "learnd.yaml", *options), 78)
-        for part in parts:
-            assert part in message
+    messages = [refused(zygote.run(folder, verb, "learnd.yaml", *options), 78) for verb in ("validate", "run")]
+    for part in parts:
+        assert part in messages[0]
+    told = [[line for line in message.splitlines() if not line.startswith("{")] for message in messages]
+    assert told[0] == told[1]  # with the same place, too
     assert not (folder / "state/checkpoints").exists()
 
 
