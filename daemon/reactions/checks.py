@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.reactions.settings import OF_THE_MODEL, PHASE_ENDS, Reaction, phase_rules
+from learnd.daemon.reactions.settings import Reaction, fights
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings
 
 
 def problems_with_rules(
-    rules: Sequence[Reaction],
+    rules: tuple[Reaction, ...],
     watches: Sequence[DriftWatch],
     phases: Sequence[PhaseSettings],
     validation: ValidateSettings,
@@ -54,25 +54,3 @@ def _without_effect(rule: Reaction, phases: Sequence[PhaseSettings], model: Mode
     own_layers = model.build is not None or model.load is not None
     if "refit_standardization" in rule.actions and not (model.standardize or own_layers):
         yield "refit_standardization has nothing to refit: model.standardize is false"
-
-
-def fights(rules: Sequence[Reaction], phase_ends: Iterable[object]) -> list[str]:
-    """Return, for each two rules that would undo each other's actions on the same occasion, what is wrong."""
-    problems = []
-    named = [(f"reactions.{index}", rule) for index, rule in enumerate(rules)]
-    named += [(f"the end of a phase on {PHASE_ENDS[rule.on]}", rule) for rule in phase_rules(phase_ends)]
-    for index, (name, rule) in enumerate(named):
-        for other_name, other in named[:index]:
-            where = f"{other_name} and {name}, both on {rule.on}"
-            if rule.on != other.on or (rule.signal and other.signal and rule.signal != other.signal):
-                continue
-            both = (rule.actions & other.actions) - {"log", "checkpoint", "pause"}
-            if both:
-                problems.append(f"{where}, both have {', '.join(sorted(both))}: the second would undo the first")
-            for one, two in ((rule, other), (other, rule)):
-                if "roll_back" in one.actions and (undone := two.actions & {*OF_THE_MODEL}):
-                    problems.append(f"{where}: roll_back takes back what {', '.join(sorted(undone))} did")
-    copies = {action.roll_back for rule in rules for action in rule.do if action.roll_back is not None}
-    if len(copies) > 1:
-        problems.append("reactions: there is one good copy to roll back to; give each roll_back the same arguments")
-    return problems

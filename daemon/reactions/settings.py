@@ -190,3 +190,25 @@ def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
         "drift": Reaction(on="drift.confirmed", signal="error", do=action, cooldown=0),
     }
     return tuple(rule for end, rule in rules.items() if end in ends)
+
+
+def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[str]:
+    """Return, for each two rules that would undo each other's actions on the same occasion, what is wrong."""
+    problems = []
+    named = [(f"reactions.{index}", rule) for index, rule in enumerate(rules)]
+    named += [(f"the end of a phase on {PHASE_ENDS[rule.on]}", rule) for rule in phase_rules(phase_ends)]
+    for index, (name, rule) in enumerate(named):
+        for other_name, other in named[:index]:
+            where = f"{other_name} and {name}, both on {rule.on}"
+            if rule.on != other.on or (rule.signal and other.signal and rule.signal != other.signal):
+                continue
+            both = (rule.actions & other.actions) - {"log", "checkpoint", "pause"}
+            if both:
+                problems.append(f"{where}, both have {', '.join(sorted(both))}: the second would undo the first")
+            for one, two in ((rule, other), (other, rule)):
+                if "roll_back" in one.actions and (undone := two.actions & {*OF_THE_MODEL}):
+                    problems.append(f"{where}: roll_back takes back what {', '.join(sorted(undone))} did")
+    copies = {action.roll_back for rule in rules for action in rule.do if action.roll_back is not None}
+    if len(copies) > 1:
+        problems.append("reactions: there is one good copy to roll back to; give each roll_back the same arguments")
+    return problems
