@@ -1,25 +1,24 @@
 # syntax=docker/dockerfile:1
 FROM python:3.11-slim AS build
-# From the lock file alone, each file checked against its hash; into a folder that the final image takes whole.
+# Only what the lock file names, each file checked against its hash, in a folder that the final image takes whole.
 RUN python3 -m venv /opt/learnd
 WORKDIR /src
 COPY requirements.lock ./
 RUN /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: -r requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY daemon ./daemon
 COPY connectors ./connectors
 RUN /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --no-deps --no-build-isolation . \
-    && /opt/learnd/bin/python -m compileall -q /opt/learnd/lib/python3*/site-packages/daemon \
-        /opt/learnd/lib/python3*/site-packages/connectors \
+    && /opt/learnd/bin/python -m compileall -q /opt/learnd/lib/python3*/site-packages/learnd \
     && /opt/learnd/bin/python -m pip uninstall --yes --quiet pip
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="learnd" \
       org.opencontainers.image.description="Trains a Keras model from a live stream, each record exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-# The number is what a volume's owner is set to, so it stays the same.
+# Volumes belong to this number, so it stays the same.
 RUN groupadd --gid 10001 learnd \
     && useradd --uid 10001 --gid 10001 --home-dir /state --no-create-home --shell /usr/sbin/nologin learnd \
     && mkdir /state && chown 10001:10001 /state
@@ -32,7 +31,7 @@ WORKDIR /state
 VOLUME /state
 EXPOSE 9464
 STOPSIGNAL SIGTERM
-# It asks where `http.listen` is by default; run with --no-healthcheck when HTTP is elsewhere or off.
+# It asks at the default of `http.listen`; run with --no-healthcheck if HTTP is elsewhere or off.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s --retries=3 \
     CMD ["/opt/learnd/bin/python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
 # The exec form: signals reach the daemon itself, which writes a checkpoint and exits with 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -17,6 +18,11 @@ class FilesSettings(SourceSettings):
     """Records in files: JSON lines or CSV, plain, `.gz` or `.zst`; or Parquet."""
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet")
+    harmless: ClassVar[Mapping[str, str]] = {
+        "path": "the state knows the files that it has read, and the position in each",
+        "follow": "when the stream ends",
+        "when_gone": "what was left out is in the journal",
+    }
 
     path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
@@ -67,6 +73,13 @@ class RecordingSettings(MessageSettings):
 class DeadLetterSettings(Section):
     """Where rejected records go, and how many of them are too many."""
 
+    harmless: ClassVar[Mapping[str, str]] = {
+        "file": "where they are written",
+        "kafka": "where they are written",
+        "max_rate": "when a run ends, never what it learned until then",
+        "window": "as max_rate",
+    }
+
     file: Path | None = None
     """The file of rejected records, as JSON lines; `dead-letters.jsonl` in the state directory by default."""
 
@@ -83,5 +96,24 @@ class DeadLetterSettings(Section):
 class PredictionSettings(Section):
     """Where predictions go, those that were made before the update: nowhere by default."""
 
+    harmless: ClassVar[Mapping[str, str]] = {"kafka": "where they are written"}
+
     kafka: KafkaOutputSettings | None = None
     """A topic with a message for each trained sample."""
+
+
+def problems_with_outputs(outputs: Mapping[str, KafkaOutputSettings | None], source: SourceSettings) -> Iterator[str]:
+    """Yield what is wrong with the topics that sections write to: no broker, or a topic that is used twice.
+
+    What is written must not come back as records, nor stand among what another section writes.
+    """
+    given = {name: output for name, output in outputs.items() if output is not None}
+    for index, (name, output) in enumerate(given.items()):
+        if output.connection(source) is None:
+            yield f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka"
+        if output.is_read_by(source):
+            yield f"{name}.kafka.topic: source.kafka reads {output.topic}, and would train on what is written to it"
+        for other_name, other in list(given.items())[:index]:
+            if other.is_also(output, source):
+                written = other_name.replace("_", " ")
+                yield f"{name}.kafka.topic: {written} are written to {output.topic} already"

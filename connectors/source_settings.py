@@ -30,9 +30,6 @@ class SourceSettings(Section):
     formats: ClassVar[tuple[str, ...]] = ()
     """What `samples.format` may be."""
 
-    shaping: ClassVar[tuple[str, ...]] = ("max_record_bytes",)
-    """The keys that decide what becomes of a record: a journal is repeated under those that it was written under."""
-
     @property
     def gives_up_lost(self) -> bool:
         """Whether to go on from the checkpoint where records that the journal needs are gone."""

@@ -10,20 +10,19 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from learnd.daemon.contracts import Adaptable, DeadLetters, Monitor, Predictions
+from learnd.daemon.contracts import Adaptable, Monitor
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import LearndError, LostError, StoppedError
 from learnd.daemon.evaluation.evaluation import Evaluation
-from learnd.daemon.evaluation.history import History
 from learnd.daemon.foundation.failpoints import failpoint
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.state.keeper import Keeper
+from learnd.daemon.state.outputs import Outputs
 from learnd.daemon.state.progress import Progress
-from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.training.trainer import Trainer
-from learnd.daemon.values import Call, Event, JournalEntry, Rejection, Report
+from learnd.daemon.values import Call, Event, JournalEntry, Report
 
 log = structlog.get_logger()
 
@@ -42,11 +41,8 @@ class Loop:
     progress: Progress
     control: ControlState
     inbox: Inbox
-    dead_letters: Sequence[DeadLetters]
-    predictions: Predictions | None
-    history: History
+    outputs: Outputs
     keeper: Keeper
-    writer: CheckpointWriter
     monitor: Monitor
     gives_up_lost: bool = False  # whether calls of the journal whose records are gone are given up
 
@@ -72,11 +68,10 @@ class Loop:
         3. The outputs, which the writer makes durable as part of a checkpoint.
         """
         with ExitStack() as stops:
-            for output in self.keeper.outputs.values():
-                stops.callback(output.close)  # 3.
-            stops.callback(self.writer.stop)  # 2.
+            stops.callback(self.outputs.close)  # 3.
+            stops.callback(self.keeper.writer.stop)  # 2.
             stops.callback(self.reader.stop)  # 1.
-            self.writer.start()
+            self.keeper.writer.start()
             yield
 
     def start_up(self, stop: Callable[[], bool]) -> None:
@@ -182,13 +177,12 @@ class Loop:
             self.reactions.react(part)
         report = Report.joined(reports)
         failpoint("loop.updated")
-        if self.predictions is not None:
-            self.predictions.write(call, report, self.progress.updates)
+        self.outputs.predicted(call, report, self.progress.updates)
         self.progress.add(call, report)
-        self._set_aside(call.rejections)
+        self.outputs.set_aside(call.rejections)
         scores = self.evaluation.update(call, report, self.learner)
         events, taken_back = self.reactions.finish(call, scores)
-        self._set_aside(taken_back)
+        self.outputs.set_aside(taken_back)
         self._publish(events)
         self.monitor.call_done(call, report, time.perf_counter() - started)
         failpoint("loop.call.after")
@@ -203,9 +197,5 @@ class Loop:
 
     def _publish(self, events: Sequence[Event]) -> None:
         if events:
-            self.history.write(events, time.time())
+            self.outputs.tell(events)
             self.monitor.happened(events)
-
-    def _set_aside(self, rejections: Sequence[Rejection]) -> None:
-        for dead_letters in self.dead_letters:
-            dead_letters.write(rejections)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -237,6 +237,14 @@ class KafkaSettings(KafkaConnection, MessageSettings):
     """Records in topics of Apache Kafka: committed ones alone, each partition in its order."""
 
     access: ClassVar[tuple[str, ...]] = ("bootstrap_servers", "client", "tls", "sasl", "registry", "on_data_loss")
+    harmless: ClassVar[Mapping[str, str]] = {
+        "topic": "positions in the state are by topic",
+        "pattern": "as topic",
+        "start": "for partitions that the state has no position of",
+        "when_behind": "what was left out is in the journal",
+        "group": "positions are shown there, and never read back",
+        "discover_every_s": "when new partitions are found: what was read is in the journal",
+    }
 
     topic: str | list[str] | None = None
     """The topic, or several. Topics are never created."""

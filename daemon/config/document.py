@@ -1,6 +1,6 @@
-"""YAML into plain values, each with the place that it came from; the environment put in, overrides laid over.
+"""Reads YAML as plain values, each with its place; applies the environment and the overrides.
 
-The scalars are those of YAML 1.2: `1e-3` is a number, `on` and `no` are texts. A key is always a text, as written.
+Scalars are those of YAML 1.2: `1e-3` is a number, `on` and `no` are texts. A key is always a text, as it is written.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ class _Loader(yaml.SafeLoader):
 
 
 class _TooMuchError(Exception):
-    """Raised where values nest without end, or multiply by aliases of aliases."""
+    """Raised if values are nested without end, or multiplied by aliases of aliases."""
 
 
 @dataclass
 class Document:
-    """The values read so far; where each came from, as `file:line` or the override; and what is wrong."""
+    """The values read so far, the place of each (`file:line`, or the override), and the problems found."""
 
     name: str
     environ: Mapping[str, str]
     data: Any = None
     places: dict[Path, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    unread: set[Path] = field(default_factory=set)  # values with a problem of their own already
+    unread: set[Path] = field(default_factory=set)  # values that have a problem already
     _values: int = 0
 
     def read(self, text: str) -> None:
-        """Take over the values of a YAML text."""
+        """Take the values of a YAML text."""
         node = self._compose(text, self.name)
         if node is not None:
             self.data = self._build_all(node, (), place=None)
 
     def override(self, text: str) -> None:
-        """Lay `dotted.path=value` over the values; in brackets, braces or quotes the value is YAML."""
+        """Override a value by `dotted.path=value`. A value in brackets, braces or quotes is YAML."""
         dotted, equals, value = text.partition("=")
         place = f"--set {dotted}"
         if not equals or not dotted or not all(dotted.split(".")):
@@ -93,13 +93,13 @@ class Document:
             self.unread.add(path)
 
     def place(self, path: Path) -> str:
-        """Return where the value at `path` came from, or the nearest one that it is part of."""
+        """Return the place of the value at `path`, or of the nearest value that contains it."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, self.name)
 
     def find(self, dotted: str, section: Path = ()) -> Path:
-        """Return the path of a dotted key of a section, as far down as there is something at it."""
+        """Return the path of a dotted key of a section, as far down as the document has something there."""
         path = section
         for part in dotted.split("."):
             deeper = (*path, int(part) if part.isdecimal() and (*path, part) not in self.places else part)
@@ -120,11 +120,11 @@ class Document:
                 return int(part)
             self.problems.append(f"{place}: there is no item {part} in a list of {len(target)}")
             return None
-        self.problems.append(f"{place}: {part!r} cannot be set in {target!r}, which is one value and no section")
+        self.problems.append(f"{place}: {part!r} cannot be set in {target!r}, which is a single value, not a section")
         return None
 
     def _compose_value(self, value: str, place: str) -> yaml.Node | None:
-        """Read the value of an override. A plain one is taken as it is: `*.csv` would be an alias in a file."""
+        """Read the value of an override. A plain one is taken literally: in a file, `*.csv` would be an alias."""
         if value.lstrip().startswith(("[", "{", '"', "'")):
             return self._compose(value, place)
         start = yaml.Mark(place, 0, 0, 0, None, 0)
@@ -153,7 +153,7 @@ class Document:
             return None
 
     def _build(self, node: yaml.Node, path: Path, place: str | None, depth: int) -> Any:
-        """Return the value of a node. `place` is that of an override; in a file each key has its line."""
+        """Return the value of a node. `place` is that of an override; in a file, each key has its line."""
         here = place or f"{self.name}:{node.start_mark.line + 1}"
         self.places.setdefault(path, here)
         self._values += 1
@@ -192,7 +192,7 @@ class Document:
         return values
 
     def _substitute(self, text: str, here: str, path: Path) -> str:
-        """Put the environment in: `${NAME}`, `${NAME:default}`, and `$${` for a plain `${`."""
+        """Substitute environment variables: `${NAME}`, `${NAME:default}`, and `$${` for a plain `${`."""
 
         def value(match: re.Match[str]) -> str:
             name, default = match["name"], match["default"]
@@ -210,7 +210,7 @@ class Document:
 
 
 def typed(text: str) -> Any:
-    """Return what a plain scalar stands for: null, a boolean, a number, or itself."""
+    """Return the value of a plain scalar: null, a boolean, a number, or the text itself."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
@@ -223,7 +223,7 @@ def typed(text: str) -> Any:
 
 
 def _hint(text: str, mark: yaml.Mark | None) -> str:
-    """Name the two mistakes that the parser's own words leave unexplained."""
+    """Explain the two mistakes that the parser's message does not."""
     if mark is None:
         return ""
     lines = text.splitlines()

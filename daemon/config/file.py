@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,8 @@ from pydantic.fields import FieldInfo
 from learnd.daemon.config import document as settings_yaml
 from learnd.daemon.config.document import Document
 from learnd.daemon.config.problems import Outline, describe, told
-from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 
 _Value = TypeVar("_Value")
@@ -29,9 +29,6 @@ class _PathText(str):
 
 _DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz", ".zst")
 
-# What decides how fast, never what is learned.
-_NOT_LEARNED_FROM: Mapping[str, set[str]] = {"train": {"max_updates_per_call"}}
-
 
 def load_settings(
     path: Path,
@@ -39,16 +36,13 @@ def load_settings(
     environ: Mapping[str, str] = os.environ,
     further: Callable[[Settings], Sequence[str]] | None = None,
 ) -> Settings:
-    """Read the file, put in the environment, lay over the overrides (`dotted.path=value`), check everything.
+    """Read the file, put in the environment, apply the overrides (`dotted.path=value`), and check everything.
 
-    A relative path in the file is relative to the file's folder; one in an override, to the current one.
-    `further` looks for more problems, each beginning with its key, in settings that are sound by themselves.
-    Raises SettingsError with every problem found, each at its line.
+    A relative path in the file is relative to the file's folder; one in an override, to the current folder.
+    `further` looks for more problems in settings that are valid by themselves; each begins with its key.
+    Raises SettingsError with every problem found, each with its line.
     """
-    document = Document(str(path), environ)
-    document.read(_text(path))
-    for override in overrides:
-        document.override(override)
+    document = _document(path, overrides, environ)
     if document.data is None and not document.problems:
         raise SettingsError([f"{path}: the file is empty; `learnd init` writes one to start from"])
     outline = Outline(Settings.model_json_schema(by_alias=True))
@@ -56,8 +50,29 @@ def load_settings(
     settings = _validate(document, outline)
     settings = _anchored(settings, (), document, path.parent)
     if further is not None and (problems := further(settings)):
-        raise SettingsError(_in_order([told(problem, document) for problem in problems], document))
+        raise SettingsError(_located(problems, document))
     return settings
+
+
+@contextmanager
+def located_problems(path: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Give the problems of a SettingsError, each of which begins with its key, their lines in the settings file."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(_located(error.problems, _document(path, overrides, os.environ))) from error
+
+
+def _document(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> Document:
+    document = Document(str(path), environ)
+    document.read(_text(path))
+    for override in overrides:
+        document.override(override)
+    return document
+
+
+def _located(problems: Sequence[str], document: Document) -> list[str]:
+    return _in_order([told(problem, document) for problem in problems], document)
 
 
 def _text(path: Path) -> str:
@@ -79,7 +94,7 @@ def _text(path: Path) -> str:
 
 
 def _validate(document: Document, outline: Outline) -> Settings:
-    """Return the settings. Problems of reading come with those of the values where there are values to check."""
+    """Return the settings. Raises SettingsError with the problems of reading and those of the values."""
     problems = list(document.problems)
     try:
         if isinstance(document.data, dict) or not problems:
@@ -92,7 +107,7 @@ def _validate(document: Document, outline: Outline) -> Settings:
 
 
 def _in_order(problems: Sequence[str], document: Document) -> list[str]:
-    """Return problems in the order of the file; those of overrides come after."""
+    """Return problems in the order of their lines; those of overrides come last."""
 
     def line(problem: str) -> float:
         number = problem.removeprefix(f"{document.name}:").partition(":")[0]
@@ -102,7 +117,7 @@ def _in_order(problems: Sequence[str], document: Document) -> list[str]:
 
 
 def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:
-    """Replace each `password_file: path` by `password: what the file holds`, for every secret there is."""
+    """Replace each `password_file: path` by `password: content of the file`, for every secret key."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             read_secrets(item, (*path, index), document, outline)
@@ -126,16 +141,16 @@ def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outli
 
 
 def _beside(file: Path, path: settings_yaml.Path, document: Document, folder: Path) -> Path:
-    """Return `file` as seen from the settings file's folder, or from the current one where an override names it.
+    """Return `file` relative to the settings file's folder, or to the current folder if an override names it.
 
-    It is absolute, since the state directory remembers it for a daemon that is started elsewhere.
+    The path is absolute: the state directory records it, and the next daemon may start in another folder.
     """
     file = file.expanduser()
     return (file if document.from_override(path) else folder / file).absolute()
 
 
 def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folder: Path) -> _Value:
-    """Return a settings value with each relative path in it made relative to the right folder."""
+    """Return a settings value with every path in it made absolute."""
     anchored: Any = value
     if isinstance(value, Path):
         anchored = _beside(value, path, document, folder)
@@ -160,45 +175,11 @@ def _anchored(value: _Value, path: settings_yaml.Path, document: Document, folde
 
 
 def _as_path(value: Any, field: FieldInfo) -> Any:
-    """Let a text that its field declares to be a path (a glob is one) be treated as one, and stay a text."""
+    """Mark a text that its field declares to be a path, such as a glob, so that it is treated as one."""
     extra = field.json_schema_extra
     if isinstance(value, str) and isinstance(extra, dict) and extra.get("format") == "path":
         return _PathText(value)
     return value
-
-
-def as_file(settings: Settings) -> dict[str, Any]:
-    """Return the settings as a file would hold them, as JSON values; `Settings.model_validate` takes them back.
-
-    Defaults are left out: some keys may not even be given beside others. The paths are those already found.
-    """
-    return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def fingerprint(settings: Settings) -> str:
-    """Return the SHA-256, in hex, of the settings that the model depends on, in canonical JSON.
-
-    A file that they name counts by its name alone: the folder may move. The order of the features counts: it is that
-    of the columns.
-    """
-    parts = {
-        "model": settings.model,
-        "samples": settings.samples,
-        "train": settings.train,
-        "guard": settings.guard,
-        "validate": settings.validation,
-    }
-    plain = {key: part.model_dump(by_alias=True, exclude=_NOT_LEARNED_FROM.get(key)) for key, part in parts.items()}
-    source = settings.source.settings
-    plain["source"] = source.model_dump(include=set(source.shaping))
-    lists = {"phases": settings.phases, "drift": settings.watches, "reactions": settings.rules}
-    plain |= {key: {"list": [item.model_dump() for item in items]} for key, items in lists.items()}
-    canonical = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _plain(value: Any) -> str:
-    return value.name if isinstance(value, Path) else str(value)
 
 
 def schema() -> dict[str, Any]:

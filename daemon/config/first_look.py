@@ -1,11 +1,12 @@
-"""The settings held against what can be seen of their source, before anything is read or trained."""
+"""Compares the settings with what can be seen of their files and source, before anything is read or trained."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from learnd.daemon.config.settings import Settings, SourceChoice
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.declared import missing_columns
@@ -14,15 +15,15 @@ from learnd.daemon.stream.decoding.declared import missing_columns
 def problems(settings: Settings) -> list[str]:
     """Return a problem for each file that cannot be read, and for each column that the source does not have.
 
-    Where there is none, return one for fields that cannot be read together.
+    If there are none, return those of fields that cannot be read together.
     """
     return [*_unreadable(settings), *missing_in_source(settings)] or _undecodable(settings)
 
 
 def missing_in_source(settings: Settings) -> list[str]:
-    """Return a problem for each declared column that the first records lack; none where a state directory has begun.
+    """Return a problem for each declared column that the first records lack.
 
-    Then the columns were there once, and records that lack one are rejected.
+    Once the state has checkpoints there is none: the columns were there, and records that lack one are rejected.
     """
     if has_begun(settings):
         return []
@@ -31,10 +32,10 @@ def missing_in_source(settings: Settings) -> list[str]:
 
 
 def doubts(settings: Settings) -> Iterator[str]:
-    """Yield what may be a mistake, or be otherwise when the daemon runs."""
+    """Yield what may be a mistake, or may change before the daemon runs."""
     glance = settings.look_at_source()
     if glance.away is not None:
-        yield f"{glance.where}: {glance.away}; a run waits for it with follow: true, and ends with 74 without"
+        yield f"{glance.where}: {glance.away}; with follow: true a run waits for it, without it ends with 74"
     if glance.problem is not None:
         yield glance.problem
     if has_begun(settings):
@@ -45,8 +46,8 @@ def doubts(settings: Settings) -> Iterator[str]:
     holdout = settings.validation.holdout
     if holdout is not None and holdout.by == "key" and settings.samples.key is None:
         yield (
-            "validate.holdout: by key, but samples.key names none: records to which the source gives no key go by "
-            "their position"
+            "validate.holdout: by key, but samples.key names none: records without a key from the source are "
+            "chosen by their position"
         )
 
 
@@ -76,7 +77,7 @@ def _undecodable(settings: Settings) -> list[str]:
 
 
 def _sections(section: Section, key: str) -> Iterator[tuple[str, Section]]:
-    """Yield the sections of the settings that stand by themselves, each with its key."""
+    """Yield a section and those within it, each with its key, but not the items of lists and mappings."""
     yield key, section
     for name in type(section).model_fields:
         value, at = getattr(section, name), f"{key}.{name}" if key else name

@@ -1,4 +1,4 @@
-"""What pydantic found, in the words and at the places of the settings file."""
+"""Turns pydantic's errors into problems in the words of the settings file, each with its line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OUT_OF_RANGE = {
 
 @dataclass(frozen=True)
 class Outline:
-    """The keys that the settings know, from their JSON Schema."""
+    """The keys that the settings have, from their JSON Schema."""
 
     schema: Mapping[str, Any]
 
@@ -63,7 +63,7 @@ class Outline:
         return any(branch.get("writeOnly") for branch in self._at(path))
 
     def elsewhere(self, key: str) -> str | None:
-        """Return the dotted path of the key in another section, where exactly one section has it."""
+        """Return the dotted path of the key in another section, if exactly one section has it."""
         found = self._homes.get(key, set())
         return next(iter(found)) if len(found) == 1 else None
 
@@ -102,10 +102,10 @@ def _step(schema: Mapping[str, Any], part: str | int) -> Iterator[Mapping[str, A
 
 @dataclass(frozen=True)
 class _Finding:
-    """One of pydantic's errors: where it is in the file, and which alternatives of unions it was tried for."""
+    """One of pydantic's errors: its place in the file, and the alternative of a union that it belongs to."""
 
     path: Path
-    union: Path | None  # where the outermost union is that pydantic was trying
+    union: Path | None  # of the outermost union that pydantic tried
     alternative: str
     error: ErrorDetails
 
@@ -127,7 +127,7 @@ def describe(error: ValidationError, document: Document, outline: Outline) -> li
 
 
 def told(problem: str, document: Document, section: Path = ()) -> str:
-    """Return a problem of a section with its place: that of the key that it begins with, as far as there is one."""
+    """Return a problem of a section with its place: that of the key that it begins with, or the nearest there is."""
     key = problem.partition(" ")[0].rstrip(":")
     path = document.find(key, section)
     dotted = ".".join(map(str, section))
@@ -136,7 +136,7 @@ def told(problem: str, document: Document, section: Path = ()) -> str:
 
 
 def _is_echo(error: ErrorDetails) -> bool:
-    """Whether a list is called too short only because items of it are wrong, each of which is told."""
+    """Whether a list is reported as too short only because items of it are wrong, which are reported themselves."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
@@ -145,7 +145,7 @@ def _within(path: Path, places: set[Path]) -> bool:
 
 
 def _locate(error: ErrorDetails, data: Any) -> _Finding:
-    """Tell the keys of the file in an error's location from the names of the alternatives of unions."""
+    """Separate the keys of the file in an error's location from the names of alternatives of unions."""
     path: Path = ()
     union: Path | None = None
     alternative = ""
@@ -169,7 +169,7 @@ def _holds(value: Any, part: str | int) -> bool:
 
 
 def _best_alternative(findings: list[_Finding]) -> list[list[_Finding]]:
-    """Return the errors of the alternative that was most likely meant, those at one place together."""
+    """Return the errors of the alternative that was most likely meant; if there are several, together."""
     alternatives: dict[str, list[_Finding]] = {}
     for finding in findings:
         alternatives.setdefault(finding.alternative, []).append(finding)
@@ -181,7 +181,7 @@ def _best_alternative(findings: list[_Finding]) -> list[list[_Finding]]:
 
 
 def _misfit(errors: list[_Finding]) -> tuple[bool, int, int]:
-    """Order alternatives: not even of the kind; of other keys; of other values."""
+    """Rank alternatives: those of another kind come last, then those with other keys, then those with other values."""
     other_kind = any(finding.path == finding.union for finding in errors)
     other_keys = sum(finding.error["type"] in {"missing", "extra_forbidden"} for finding in errors)
     return other_kind, other_keys, len(errors)
@@ -224,7 +224,7 @@ def _advice(expected: list[str | None], given: Any) -> str:
 
 
 def _meant(findings: list[_Finding]) -> str:
-    """Return the word that was meant, where words are expected and one is close to what is given."""
+    """Return the word that was probably meant, if words are expected and one is close to the given one."""
     given = findings[0].error["input"]
     lists = [str(item.error["ctx"]["expected"]) for item in findings if item.error["type"] == "literal_error"]
     return did_you_mean(given, re.findall(r"'([^']*)'", " ".join(lists))) if isinstance(given, str) else ""

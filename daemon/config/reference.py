@@ -1,4 +1,4 @@
-"""The settings reference, from the settings models: `python -m learnd.daemon.config.reference docs/settings.md`."""
+"""Makes the settings reference from the settings models: `python -m learnd.daemon.config.reference FILE`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ _Schema = Mapping[str, Any]
 _INTRODUCTION = """\
 # Settings
 
-One YAML file says everything. This page is made from the settings models by `make docs`; `learnd schema` prints the
-same as a JSON Schema, for editors.
+All settings are in one YAML file. `make docs` makes this page from the settings models; `learnd schema` prints the same
+as a JSON Schema, for editors.
 
-- **Keys** that are unknown are errors, never ignored. `learnd validate` lists every problem at its line.
+- **Unknown keys** are errors, never ignored. `learnd validate` lists every problem with its line.
 - **Values** are those of YAML 1.2: `1e-3` is a number; `on`, `no` and `yes` are texts.
 - **The environment**: `${NAME}` stands for an environment variable, `${NAME:default}` has a default, `$${` is a plain
-  `${`. Inside braces or brackets, put the value in quotes. What stands in quotes stays a text, which serves as a number
-  where one is asked for.
-- **On the command line**: `--set train.batch_size=32` overrides a key, as often as wanted. The value is plain,
-  or YAML in brackets, braces or quotes; list items go by their index (`--set validate.prequential.windows.0=500`).
-  All of it is checked like the file.
-- **Paths** that are relative are seen from the settings file's folder; in a `--set`, from the current folder.
-- **Secrets**: each secret key `name` can be given as `name_file`, the path of a file that holds it.
+  `${`. Inside braces or brackets, put the value in quotes. A quoted value stays a text, which is also taken as a number
+  if a number is expected.
+- **On the command line**: `--set train.batch_size=32` overrides a key, and can be repeated. The value is plain, or YAML
+  in brackets, braces or quotes. Items of a list are named by their index (`--set validate.prequential.windows.0=500`).
+  Overrides are checked like the file.
+- **Relative paths** start at the settings file's folder; in a `--set`, at the current folder.
+- **Secrets**: each secret key `name` can be given as `name_file`, the path of a file that holds the secret.
+- **Defaults** are those of this version. A state directory keeps [those that it was begun
+  with](operations.md#upgrades-and-defaults).
 """
 
 _TYPES = {"boolean": "true or false", "integer": "integer", "null": "null", "number": "number", "object": "mapping"}
@@ -45,7 +47,7 @@ class _Page:
         self._root = root
 
     def lines(self) -> Iterator[str]:
-        """Yield a part for each section; keys that are no section come under a part of their own."""
+        """Yield a part for each section, and one for the keys that are no section."""
         loose = {}
         for key, given in self._root["properties"].items():
             if "oneOf" in given:
@@ -71,7 +73,7 @@ class _Page:
         yield ""
 
     def _rows(self, key: str, given: _Schema, *, required: bool = False) -> Iterator[str]:
-        """Yield the row of a key and those of the keys within it."""
+        """Yield the row of a key, and those of the keys within it."""
         described = _description(given, self._resolve(given))
         yield f"| `{key}` | {self._type(given)} | {_default(given, required=required)} | {_cell(described)} |"
         for branch in self._branches(given):
@@ -83,7 +85,7 @@ class _Page:
                 yield from self._rows(f"{prefix}.{name}", value, required=name in inner.get("required", ()))
 
     def _items(self, given: _Schema) -> Iterator[_Schema]:
-        """Yield what the items of a list are, where they are mappings of keys of their own."""
+        """Yield the schemas of a list's items, if they are mappings with known keys."""
         for branch in self._branches(given):
             for item in self._branches(branch["items"]) if branch.get("items") else ():
                 if "properties" in item:
@@ -91,12 +93,12 @@ class _Page:
 
     def _type(self, given: _Schema) -> str:
         branches = self._branches(given)
-        if given.get("default", ...) is None:  # null is what it is when left out
+        if given.get("default", ...) is None:  # null means that it is left out
             branches = [branch for branch in branches if branch.get("type") != "null"]
         return _cell(" or ".join(dict.fromkeys(map(self._one_type, branches))))
 
     def _one_type(self, branch: _Schema) -> str:
-        """Return in words what one alternative of a value may be."""
+        """Return in words what one alternative of a value can be."""
         if "enum" in branch or "const" in branch:
             return ", ".join(f"`{value}`" for value in branch.get("enum", [branch.get("const")]))
         kind = branch.get("type", "anything")
@@ -110,7 +112,7 @@ class _Page:
         return f"{_TYPES.get(kind, kind)}{' ' if limits else ''}{limits}"
 
     def _branches(self, given: _Schema) -> list[_Schema]:
-        """Return the alternatives that a value has, references followed."""
+        """Return the alternatives of a value, with references resolved."""
         resolved = self._resolve(given)
         alternatives = resolved.get("anyOf", ())
         return [branch for inner in alternatives for branch in self._branches(inner)] if alternatives else [resolved]
@@ -133,8 +135,8 @@ def _default(given: _Schema, *, required: bool) -> str:
     if required:
         return "**required**"
     default = given.get("default")
-    if default is None or isinstance(default, dict):
-        return ""
+    if default is None or any(isinstance(item, dict) for item in (default if isinstance(default, list) else [default])):
+        return ""  # the description says what a section is by default
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 

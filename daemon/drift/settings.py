@@ -194,3 +194,14 @@ DEFAULT_WATCHES = (
     DriftWatch(watch="error", detector="adwin", warn="adwin", warn_arguments={"delta": 0.05, "clock": 8}),
     DriftWatch(watch="features", detector="psi"),
 )
+
+
+def problems_with_watches(watches: Sequence[DriftWatch], task: str) -> Iterator[str]:
+    """Yield a problem for each watch that the task has no errors for, and for each that is there twice."""
+    for index, watch in enumerate(watches):
+        counting = {watch.detector, watch.warn} & set(_BINARY)
+        if counting and task in {"regression", "multi_label"}:
+            named = " and ".join(sorted(map(str, counting)))
+            yield f"drift.{index}: errors of a {task} task are not 0 or 1, as {named} would have them"
+        if watch in watches[:index]:
+            yield f"drift.{index}: drift.{watches.index(watch)} is the same; leave one of them out"

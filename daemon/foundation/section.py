@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` where one of the known words is close, else nothing."""
+    """Return `: did you mean 'x'?` if one of the known words is close, else nothing."""
     close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f": did you mean {close[0]!r}?" if close else ""
 
@@ -18,20 +18,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 class Section(BaseModel):
     """A part of the settings file. Each field carries a docstring; the settings reference is made from them.
 
-    A validator raises ValueError with a problem a line. One that begins with a key of the section, dotted, is told at
-    the line of that key.
+    A validator raises ValueError with one problem a line. A problem that begins with a dotted key of the section is
+    reported at the line of that key.
     """
 
     access: ClassVar[tuple[str, ...]] = ()
-    """The keys that hold at once, for calls of the journal too: how something is reached, by which secrets."""
+    """The keys that say how something is reached, and by which secrets. They take effect at once, also for calls that
+    the journal repeats."""
+
+    harmless: ClassVar[Mapping[str, str]] = {}
+    """The keys that the model does not depend on, each with the reason. All others but those of `access` are part of
+    the fingerprint: a change of them takes effect between two calls, and their defaults are kept with the state."""
 
     reads: ClassVar[tuple[str, ...]] = ()
-    """The keys of files that have to be there when a run begins."""
+    """The keys that name files which must be there when a run begins."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
 
     def doubt(self) -> str | None:
-        """Return what may be a mistake in it; None where there is nothing."""
+        """Return what may be a mistake in this section; None if there is nothing."""
         return None

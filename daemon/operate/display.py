@@ -22,8 +22,8 @@ _LINE_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Where the daemon stands: what one look at the display shows. Scores are None until there are any."""
+class Standing:
+    """Where the daemon stands: what one look at the display shows. Scores are None until there are some."""
 
     samples: int
     samples_per_second: float
@@ -35,16 +35,15 @@ class Snapshot:
     window_baselines: Mapping[str, float | None] = field(default_factory=dict)
     overall_baselines: Mapping[str, float | None] = field(default_factory=dict)
     rejected: int = 0
-    checkpoint_samples: int | None = None  # how many had trained when it was made
+    checkpoint_samples: int | None = None  # how many were trained when it was made
     checkpoint_age_s: float | None = None
-    done: float | None = None  # the share of the stream that is behind, 0 to 1, where its end is known
-    note: str = ""
+    done: float | None = None  # the share of the stream that was read, 0 to 1; None if its end is not known
 
 
-class Progress:
-    """A live display on a terminal; elsewhere a log line now and then, for files and for Kubernetes.
+class Display:
+    """A context manager: a live display on a terminal, and elsewhere a log line now and then.
 
-    Used as a context. `update` may be called as often as wanted; four times a second is plenty.
+    `update` may be called as often as you like; four times a second is plenty.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,60 +63,62 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, snapshot: Snapshot) -> None:
+    def update(self, standing: Standing) -> None:
         """Show this."""
         if self._live is not None:
-            self._live.update(render(snapshot), refresh=True)
+            self._live.update(render(standing), refresh=True)
         elif self._clock() >= self._line_due_s:
             self._line_due_s = self._clock() + _LINE_EVERY_S
-            log.info("progress", **_fields(snapshot))
+            log.info("progress", **_fields(standing))
 
 
-def render(snapshot: Snapshot) -> RenderableType:
+def render(standing: Standing) -> RenderableType:
     """Return what stands on the terminal."""
-    speed = f"{snapshot.samples:,} samples   {snapshot.samples_per_second:,.0f}/s   loss {_score(snapshot.loss)}"
-    parts: list[RenderableType] = [Text(speed, style="bold"), _scores(snapshot), Text(_standing(snapshot), style="dim")]
-    if snapshot.done is not None:
-        parts.append(ProgressBar(total=1.0, completed=min(snapshot.done, 1.0), width=60))
-    if snapshot.note:
-        parts.append(Text(snapshot.note, style="yellow"))
+    speed = f"{standing.samples:,} samples   {standing.samples_per_second:,.0f}/s   loss {_score(standing.loss)}"
+    parts: list[RenderableType] = [
+        Text(speed, style="bold"),
+        _scores(standing),
+        Text(_checkpoint(standing), style="dim"),
+    ]
+    if standing.done is not None:
+        parts.append(ProgressBar(total=1.0, completed=min(standing.done, 1.0), width=60))
     return Group(*parts)
 
 
-def _scores(snapshot: Snapshot) -> Table:
+def _scores(standing: Standing) -> Table:
     """Return the score over a window and overall, and the baselines beside it."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column(snapshot.metric)
-    for heading in (f"last {snapshot.window:,}", "overall"):
+    table.add_column(standing.metric)
+    for heading in (f"last {standing.window:,}", "overall"):
         table.add_column(heading, justify="right")
-    table.add_row("model", _score(snapshot.window_score), _score(snapshot.overall_score), style="bold green")
-    for name, overall in snapshot.overall_baselines.items():
-        table.add_row(name, _score(snapshot.window_baselines.get(name)), _score(overall))
+    table.add_row("model", _score(standing.window_score), _score(standing.overall_score), style="bold green")
+    for name, overall in standing.overall_baselines.items():
+        table.add_row(name, _score(standing.window_baselines.get(name)), _score(overall))
     return table
 
 
-def _standing(snapshot: Snapshot) -> str:
-    if snapshot.checkpoint_samples is None:
+def _checkpoint(standing: Standing) -> str:
+    if standing.checkpoint_samples is None:
         checkpoint = "no checkpoint yet"
     else:
-        age = "" if snapshot.checkpoint_age_s is None else f", {snapshot.checkpoint_age_s:.0f} s ago"
-        checkpoint = f"checkpoint at {snapshot.checkpoint_samples:,}{age}"
-    return f"{checkpoint}   {snapshot.rejected:,} rejected" if snapshot.rejected else checkpoint
+        age = "" if standing.checkpoint_age_s is None else f", {standing.checkpoint_age_s:.0f} s ago"
+        checkpoint = f"checkpoint at {standing.checkpoint_samples:,}{age}"
+    return f"{checkpoint}   {standing.rejected:,} rejected" if standing.rejected else checkpoint
 
 
-def _fields(snapshot: Snapshot) -> dict[str, object]:
+def _fields(standing: Standing) -> dict[str, object]:
     fields: dict[str, object] = {
-        "samples": snapshot.samples,
-        "samples_per_second": round(snapshot.samples_per_second),
-        "loss": _rounded(snapshot.loss),
-        snapshot.metric: _rounded(snapshot.window_score),
-        f"{snapshot.metric}_overall": _rounded(snapshot.overall_score),
-        **{name: _rounded(score) for name, score in snapshot.window_baselines.items()},
-        "rejected": snapshot.rejected,
-        "checkpoint": snapshot.checkpoint_samples,
+        "samples": standing.samples,
+        "samples_per_second": round(standing.samples_per_second),
+        "loss": _rounded(standing.loss),
+        standing.metric: _rounded(standing.window_score),
+        f"{standing.metric}_overall": _rounded(standing.overall_score),
+        **{name: _rounded(score) for name, score in standing.window_baselines.items()},
+        "rejected": standing.rejected,
+        "checkpoint": standing.checkpoint_samples,
     }
-    if snapshot.done is not None:
-        fields["done"] = _rounded(snapshot.done)
+    if standing.done is not None:
+        fields["done"] = _rounded(standing.done)
     return fields
 
 

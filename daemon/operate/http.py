@@ -1,4 +1,4 @@
-"""The HTTP side: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads, it never commands."""
+"""The HTTP server: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads, and never commands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import structlog
 from prometheus_client.exposition import choose_encoder
@@ -36,13 +35,13 @@ log = structlog.get_logger("learnd.http")
 
 
 class HttpServer:
-    """Serves until `stop`. A client that is slow, silent or one of many can hold up neither a probe nor the stop.
+    """Serves until `stop`. Slow, silent or many clients delay neither a probe nor the stop.
 
-    `status` is called from other threads, once a request, and returns what JSON can hold.
+    `status` is called from other threads, once for each request, and returns what JSON can hold.
     """
 
     def __init__(self, listen: str, metrics: Metrics, health: Health, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Bind to `host:port`. Raises SettingsError where the address is taken or is none of this machine's."""
+        """Bind to `host:port`. Raises SettingsError if the address is taken, or is not one of this machine."""
         host, port = split_address(listen)
         try:
             self._server = _Server(host, port, partial(_Handler, metrics, health, status))
@@ -56,36 +55,27 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The real port, also where 0 was asked for."""
+        """The port that it listens on, also if 0 was asked for."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where to look."""
+        """The address of the index."""
         host = str(self._server.server_address[0])
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Serve in another thread."""
         self._thread.start()
         log.info("http is listening", url=self.url)
 
     def stop(self) -> None:
-        """Stop listening and cut what is open; returns within a second."""
+        """Stop listening and close all connections; return within a second."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
         self._server.cut_all()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class _Server(ThreadingHTTPServer):
@@ -129,7 +119,7 @@ class _Server(ThreadingHTTPServer):
             _cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that went away is its own affair; anything else is logged, and the daemon goes on."""
+        """Log why a request failed, which may only be that its client went away; the daemon goes on."""
         log.debug("http request failed", client=client_address[0], exc_info=True)  # noqa: LOG014  (called within one)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -21,9 +22,11 @@ def split_address(listen: str) -> tuple[str, int]:
 class HttpSettings(Section):
     """Metrics, health and status over HTTP."""
 
+    harmless: ClassVar[Mapping[str, str]] = {"listen": "it shows what is learned, and changes nothing"}
+
     listen: str | None = "127.0.0.1:9464"
     """Where to listen, as `host:port`. Port 0 takes a free one and logs it; `null` switches HTTP off.
-    There is no authentication: on another address than 127.0.0.1, whoever reaches the port can read all of it."""
+    There is no authentication: on another address than 127.0.0.1, anybody who reaches the port can read everything."""
 
     @field_validator("listen")
     @classmethod
@@ -36,8 +39,10 @@ class HttpSettings(Section):
 class LogSettings(Section):
     """What is logged to standard error, and how."""
 
+    harmless: ClassVar[Mapping[str, str]] = {"level": "what is written to the log", "format": "how it is written"}
+
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least level that is written."""
+    """The lowest level that is written."""
 
     format: Literal["auto", "human", "json"] = "auto"
     """`human` lines, or one `json` object a line. `auto`: human on a terminal, JSON elsewhere."""

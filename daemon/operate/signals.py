@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops cleanly, the second at once; neither loses anything."""
+"""SIGINT and SIGTERM: the first one stops cleanly, the second one at once. Neither loses anything."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
 
 
 def stop_at_once() -> None:
-    """Let a signal end the process with exit code 0 while there is nothing to finish: until a `StopSignal` is there."""
+    """Let a signal end the process with exit code 0, as long as there is nothing to finish: before a `StopSignal`."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 class StopSignal:
-    """A context manager that turns signals into a flag; calling it returns the flag."""
+    """A context manager that turns signals into a flag. Calling it returns the flag."""
 
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` is how long a clean stop may take before the process ends without it."""
@@ -52,7 +52,7 @@ class StopSignal:
     def _give_up(self) -> None:
         _say(
             f"a clean stop took longer than shutdown_timeout_s ({self._timeout_s:g} s), so it ends without a last "
-            "checkpoint. Nothing is lost: the next start repeats what the journal has. If this comes again, see "
+            "checkpoint. Nothing is lost: the next start repeats what the journal has. If this happens again, find out "
             "whether the disk of the state directory hangs, or raise shutdown_timeout_s."
         )
         os._exit(70)

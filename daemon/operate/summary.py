@@ -1,14 +1,15 @@
-"""The summary at the end of a run: for scripts as JSON, for people as a table."""
+"""The summary at the end of a run: JSON for scripts, a table for people."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from learnd.daemon.foundation.files import replace_synced
 
 SUMMARY_FILE = "summary.json"
 
@@ -19,8 +20,8 @@ _Scores = Mapping[str, float | None]
 class Summary:
     """What a run did. The fields are the keys of `summary.json` and of `--json`, which scripts rely on.
 
-    Counts, scores and baselines are of the whole stream, from its first record, whatever was resumed in between;
-    `seconds`, `samples` and `samples_per_second` are of this process. `holdout_scores` are those last published.
+    Counts, scores and baselines are of the whole stream, from its first record, over all resumes. `seconds`,
+    `samples` and `samples_per_second` are of this process. `holdout_scores` are the last that were published.
     """
 
     digest: str
@@ -38,22 +39,17 @@ class Summary:
     samples_per_second: float
 
     def json(self) -> str:
-        """Return one line of JSON; what is not a number is null."""
+        """Return one line of JSON, with null for NaN and infinities."""
         return to_json(asdict(self))
 
     def write(self, folder: Path) -> Path:
         """Write `summary.json` into the folder, whole or not at all. Raises OSError."""
         path = folder / SUMMARY_FILE
-        beside = folder / f".{SUMMARY_FILE}.new"
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(self.json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_synced(path, f"{self.json()}\n".encode())
         return path
 
     def text(self) -> str:
-        """Return the summary for people: a few aligned lines, and the scores beside their baselines."""
+        """Return the summary for people: some aligned lines, and the scores beside their baselines."""
         rejected = sum(self.samples_rejected.values())
         by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.samples_rejected.items()))
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.updates_skipped_by_reason.items())
@@ -87,12 +83,12 @@ def _cell(value: float | None) -> str:
 
 
 def to_json(value: Any) -> str:
-    """Return one line of strict JSON: NaN and infinities, which JSON does not have, are null."""
+    """Return one line of strict JSON, which has no NaN and no infinities: they are null."""
     return json.dumps(_finite(value), allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy scalar as the number that it is, anything else as its text."""
+    """Return a NumPy scalar as a number, and anything else as its text."""
     return _finite(value.item()) if hasattr(value, "item") else str(value)
 
 

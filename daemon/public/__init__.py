@@ -1,6 +1,6 @@
 """learnd: keeps a Keras model learning from a live stream.
 
-What a build function, a notebook or a test may rely on. Names that need TensorFlow are imported when asked for.
+These names are for build functions, notebooks and tests. Each is imported when it is first used: some need TensorFlow.
 """
 
 from __future__ import annotations

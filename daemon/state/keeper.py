@@ -28,6 +28,7 @@ from learnd.daemon.foundation.failpoints import failpoint
 from learnd.daemon.state import retention
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.outputs import Outputs
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.state.settings import CheckpointSettings
@@ -47,7 +48,7 @@ class Keeper:
 
     parts: Mapping[str, Stateful]  # `learner` holds the variables of the digest
     progress: Progress
-    outputs: Mapping[str, Output]
+    outputs: Outputs
     describe: Callable[[], Facts]  # what a manifest says beside the state: scores, the settings' fingerprint
     source: Source
     store: CheckpointStore
@@ -58,7 +59,6 @@ class Keeper:
     saving: SaveRequest
     settings: CheckpointSettings
     root: Path
-    announce: Callable[[Event], None]  # writes a line of the history
     settings_record: Facts  # remembered in `root` for whoever has to repeat the journal
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
@@ -78,7 +78,7 @@ class Keeper:
             self._take_up(checkpoint)
         ready()
         marks = checkpoint.state.facts["marks"] if checkpoint else {}
-        for name, output in self.outputs.items():
+        for name, output in self.outputs.by_name.items():
             place, mark = marks.get(name, (None, None))
             output.open(mark if place == self._place(output) else None)
         if checkpoint is not None:
@@ -177,7 +177,7 @@ class Keeper:
     def _protocol(self, commit: Commit) -> Iterator[None]:
         """The steps of a commit, as this module's docstring numbers them. A `yield` changes the thread."""
         # 1. Copy.
-        marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.items()}
+        marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.by_name.items()}
         state = State.joined({name: part.state() for name, part in self.parts.items()}, {"marks": marks})
         stream_facts = self.progress.stream_facts()
         # 2. Start a new journal segment.
@@ -186,7 +186,7 @@ class Keeper:
         yield  # to the writer's thread
         # 3. Make the outputs durable.
         failpoint("writer.outputs.before")
-        for output in self.outputs.values():
+        for output in self.outputs.by_name.values():
             output.sync()
         # 4. Write the checkpoint. The lock is looked at again: nobody believes what was published too late.
         commit.manifest = _sealed(commit.manifest, state.part("learner"), stream_facts)
@@ -278,7 +278,7 @@ class Keeper:
 
     def _announce_checkpoint(self, manifest: Facts) -> None:
         data = {key: manifest[key] for key in ("sequence", "digest")}
-        self.announce(Event("checkpoint", manifest["samples_trained"], data))
+        self.outputs.tell([Event("checkpoint", manifest["samples_trained"], data)])
 
     def _log_failure(self, commit: Commit) -> None:
         log.error(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from learnd.daemon.foundation.section import Section
+from learnd.daemon.foundation.section import Section, did_you_mean
 
 
 class CheckpointEvery(Section):
@@ -17,7 +18,7 @@ class CheckpointEvery(Section):
     """Trained samples between two checkpoints."""
 
     seconds: PositiveFloat = 30.0
-    """Seconds between two checkpoints, on a stream too slow for the samples."""
+    """Seconds between two checkpoints, for a stream that is too slow to reach `samples` in time."""
 
 
 class BestSettings(Section):
@@ -39,6 +40,13 @@ class BestSettings(Section):
 class CheckpointSettings(Section):
     """Where the state lives and how often it is saved."""
 
+    harmless: ClassVar[Mapping[str, str]] = {
+        "dir": "where the state is, never what it is",
+        "every": "when it is saved",
+        "keep": "how many old ones stay",
+        "best": "which old ones stay",
+    }
+
     dir: Path = Path("state")
     """The state directory: checkpoints, journal, dead letters, history. One daemon at a time."""
 
@@ -46,7 +54,17 @@ class CheckpointSettings(Section):
     """When to save."""
 
     keep: Annotated[int, Field(ge=2)] = 5
-    """How many of the newest to keep. At least two: a broken checkpoint falls back to the one before."""
+    """How many of the newest to keep. At least two: if one is broken, the one before it is used."""
 
     best: BestSettings | None = None
-    """Keep the best by a score, too."""
+    """Keep the best by a score as well."""
+
+
+def problems_with_best(
+    best: BestSettings | None, windows: Collection[int], published: Collection[str]
+) -> Iterator[str]:
+    """Yield what is wrong with the score that chooses checkpoints: if it is never published, it keeps none."""
+    if best is not None and best.window is not None and best.window not in windows:
+        yield f"checkpoint.best.window: {best.window} is none of validate.prequential.windows {windows}"
+    if best is not None and best.metric not in published:
+        yield f"checkpoint.best.metric: {best.metric!r} is not published{did_you_mean(best.metric, published)}"

@@ -1,4 +1,4 @@
-"""What the state directory remembers of the settings that its journal was written under."""
+"""The file of a state directory that remembers the settings. What is in it: see `config.record`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.values import Facts
 
-_FILE = "settings.json"
+SETTINGS_RECORD = "settings.json"
 
 
 def write_settings_record(root: Path, record: Facts) -> None:
-    """Remember the settings, in their order: that of the features is that of the model's columns. Raises OSError."""
-    replace_synced(root / _FILE, json.dumps(record).encode())
+    """Write the record, its keys in their order: that of the features is that of the columns. Raises OSError."""
+    replace_synced(root / SETTINGS_RECORD, json.dumps(record).encode())
 
 
 def read_settings_record(root: Path) -> Facts | None:
-    """Return what the last daemon remembered of its settings; None if there was none, or it is not readable."""
+    """Return the record of the last daemon; None if there is none, or it is not readable."""
     try:
-        record: Facts = json.loads((root / _FILE).read_bytes())
+        record: Facts = json.loads((root / SETTINGS_RECORD).read_bytes())
     except (OSError, ValueError):
         return None
-    return record
+    return record if {"fingerprint", "given", "defaults"} <= record.keys() else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +62,8 @@ class ModelSettings(Section):
 
 class TrainSettings(Section):
     """How the model is updated."""
+
+    harmless: ClassVar[Mapping[str, str]] = {"max_updates_per_call": "how fast updates run, never what they do"}
 
     batch_size: PositiveInt = 1
     """Samples an update."""
@@ -207,3 +209,10 @@ def check_ends(phases: Sequence[PhaseSettings]) -> Sequence[PhaseSettings]:
 
 
 PhasesSettings = Annotated[tuple[PhaseSettings, ...], AfterValidator(check_ends)]
+
+
+def problems_with_ends(phases: Sequence[PhaseSettings], signals: Sequence[str]) -> Iterator[str]:
+    """Yield a problem for each phase that ends at a drift which is in none of the watched signals."""
+    for index, phase in enumerate(phases):
+        if phase.until == "drift" and "error" not in signals:
+            yield f"phases.{index}.until: at a drift of the error, and nothing under drift watches it"

@@ -1,23 +1,72 @@
-"""What the `checkpoints` verbs do. Only `export` imports TensorFlow."""
+"""`learnd checkpoints`: list, show, verify, pin and export them. Only `export` imports TensorFlow."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from learnd.daemon.config.settings import Settings
+import typer
+
+from learnd.daemon.config.record import restored
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.lock import StateLock
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
 from learnd.daemon.values import Facts
+from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
     from learnd.daemon.training.learner import KerasLearner
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
+
+verb = typer.Typer()
+group = typer.Typer(help="Look at checkpoints, verify them, export the model.", no_args_is_help=True)
+verb.add_typer(group, name="checkpoints")
+
+
+@group.command("ls")
+def print_listing(directory: StateArgument, as_json: AsJson = False) -> None:
+    """List the checkpoints of a state directory, newest first."""
+    rows = listing(directory)
+    print(json.dumps(rows) if as_json else listing_text(rows))
+
+
+@group.command("show")
+def print_newest(directory: StateArgument, as_json: AsJson = False) -> None:
+    """Show the newest checkpoint that verifies: its digest, and which records made it."""
+    manifest = newest_manifest(directory)
+    print(json.dumps(manifest) if as_json else manifest_text(manifest))
+
+
+@group.command("verify")
+def print_verified(directory: StateArgument) -> None:
+    """Read every checkpoint to the last byte. The exit code is 74 if one is broken."""
+    print(verify(directory))
+
+
+@group.command("pin")
+def pin_one(
+    directory: StateArgument,
+    sequence: Annotated[int, typer.Argument(metavar="SEQUENCE", help="The checkpoint's number.")],
+) -> None:
+    """Keep a checkpoint for good."""
+    print(f"pinned {pin_sequence(directory, sequence).name}")
+
+
+@group.command("export")
+def export_model(
+    directory: StateArgument,
+    output: Annotated[Path, typer.Argument(metavar="FILE.keras", help="Where to write.")],
+    sequence: Annotated[
+        int | None, typer.Option("--sequence", help="The checkpoint's number. Default: the newest.")
+    ] = None,
+) -> None:
+    """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
+    print(f"wrote {export(directory, output, sequence)}")
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
@@ -74,7 +123,7 @@ def manifest_text(manifest: Facts) -> str:
 
 
 def verify(root: Path) -> str:
-    """Read every byte of every checkpoint. Raises StoreError where one is broken, or there is none."""
+    """Read every byte of every checkpoint. Raises StoreError if one is broken, or if there is none."""
     store = _store(root)
     problems, good = [], 0
     for path in store.paths():
@@ -90,7 +139,7 @@ def verify(root: Path) -> str:
 
 
 def pin_sequence(root: Path, sequence: int) -> Path:
-    """Keep the checkpoint of that number for good. Raises StoreError where there is none."""
+    """Keep the checkpoint of that number for good. Raises StoreError if there is none."""
     path = _path_of(_store(root), root, sequence)
     try:
         pin(path)
@@ -116,17 +165,15 @@ def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
     """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
     record = read_settings_record(root)
     if record is None:
-        raise StoreError(f"{root}: settings.json is missing, which says how the model is built; nothing was written")
+        raise StoreError(f"{root}: settings.json is missing, which says how the model is built. Nothing was written.")
     if sequence is None:
         checkpoint = _newest(root)
     else:
         store = _store(root)
         checkpoint = _load(store, _path_of(store, root, sequence))
-    from learnd.daemon.training.learner import KerasLearner
+    from learnd.daemon.compose import build_learner
 
-    settings = Settings.model_validate(record["settings"])
-    spec = settings.samples.spec(settings.model.task)
-    learner = KerasLearner(settings.model, settings.train, spec, settings.guard, settings.phases)
+    learner = build_learner(restored(record))
     learner.restore(checkpoint.state.part("learner"))
     return learner
 

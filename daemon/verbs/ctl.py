@@ -7,19 +7,34 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import SettingsError, StoreError
-from learnd.daemon.evaluation.history import HISTORY_FILE
 from learnd.daemon.foundation.section import did_you_mean
+from learnd.daemon.state.history import HISTORY_FILE
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.values import Command, Facts
 from learnd.daemon.verbs.checkpoints import newest_manifest
+from learnd.daemon.verbs.options import StateArgument
+
+verb = typer.Typer()
+
+
+@verb.command()
+def ctl(
+    directory: StateArgument,
+    action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of {', '.join(ACTIONS)}.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE")] = None,
+    why: Annotated[str, typer.Option("--why", help="For the history.")] = "",
+) -> None:
+    """Command the daemon that keeps its state in DIR; one that is not running obeys when it starts."""
+    print(ask(directory, action, arguments or [], why))
 
 
 def ask(root: Path, action: str, arguments: Sequence[str], why: str) -> str:
@@ -62,7 +77,7 @@ def _checked(action: str, arguments: Sequence[str]) -> Facts:
 
 def _phase_to_end(root: Path, record: Facts) -> int:
     """Return the phase that the training is in. Raises SettingsError if none comes next."""
-    phases, phase = len(record["settings"].get("phases", ())), _phase(root)
+    phases, phase = len(record["given"].get("phases", ())), _phase(root)
     if phase + 1 >= phases:
         where = f"the model is in phase {phase}, the last one" if phases else "the settings have no phases"
         raise SettingsError([f"{root}: {where}: nothing comes next. Nothing was asked for."])

@@ -1,8 +1,8 @@
 """`learnd demo`: a live stream of real measurements whose concept changes half-way.
 
-The bananas data set comes with river: two measurements, and whether they are of one kind or of the other. A thread
-appends its records to a file at a human pace; from the middle on the kinds have changed places, so that what the
-model knows is suddenly wrong, and it has to learn anew while you watch.
+The bananas data set comes with River: two measurements of a banana, and which of two kinds it is. A thread appends
+the records to a file, slowly enough to watch. In the second half the two kinds are swapped: what the model knows is
+suddenly wrong, and it has to learn again.
 """
 
 from __future__ import annotations
@@ -12,23 +12,39 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from learnd.daemon.compose import Options, run
+import typer
+
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import StoreError
-from learnd.daemon.operate.settings import HttpSettings, split_address
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import HttpSettings, LogSettings, split_address
 from learnd.daemon.operate.signals import StopSignal
 
 _STREAM, _STATE = "stream.jsonl", "state"
 
+verb = typer.Typer()
+
+
+@verb.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the stream and the state go.")] = Path("learnd-demo"),
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Records a second.")] = 200.0,
+) -> None:
+    """Learn from a live stream whose concept changes half-way, while you watch."""
+    configure_logging(LogSettings(level="warning"))
+    run_demo(directory, rate)
+
 
 def run_demo(directory: Path, rate: float) -> None:
-    """Feed and train until the stream ends or a signal comes, then print the summary. A second run goes on."""
+    """Feed and train until the stream ends or a signal comes, then print the summary. A second run continues."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{directory} cannot be made: {error.strerror}. Give another --dir.") from error
+        raise StoreError(
+            f"{directory} cannot be made: {error.strerror}. Nothing was started. Give another --dir."
+        ) from error
     feeder = Feeder(directory / _STREAM, rate)
     settings = demo_settings(directory)
     print(
@@ -36,7 +52,8 @@ def run_demo(directory: Path, rate: float) -> None:
         f"changes in the middle.\nMetrics: http://{settings.http.listen}/metrics   State: {settings.checkpoint.dir}\n"
     )
     with StopSignal(settings.shutdown_timeout_s) as stop:
-        from learnd.daemon.training import learner  # noqa: F401  (loads TensorFlow: the stream begins once one can watch it)
+        from learnd.daemon.run import Options, run
+        from learnd.daemon.training import learner  # noqa: F401  (TensorFlow loads before the stream begins)
 
         with feeder:
             summary = run(settings, stop, Options(records=len(feeder.lines)))
@@ -45,7 +62,7 @@ def run_demo(directory: Path, rate: float) -> None:
 
 
 def demo_settings(directory: Path) -> Settings:
-    """Return the settings of the demo: those of a fresh settings file, but for the pace of its windows."""
+    """Return the settings of the demo: as in a new settings file, but with shorter windows."""
     return Settings.model_validate(
         {
             "source": {"files": {"path": str(directory / _STREAM), "follow": True}},
@@ -58,7 +75,7 @@ def demo_settings(directory: Path) -> Settings:
 
 
 def _free_address() -> str:
-    """Return the usual address, or that of another port where something else listens on it."""
+    """Return the usual address, or one with another port if something listens there already."""
     usual = HttpSettings().listen or ""
     with socket.socket() as probe:
         try:

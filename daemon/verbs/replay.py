@@ -1,22 +1,47 @@
-"""Settings for a recorded stream: the file instead of the source, a fresh state directory, no early batches."""
+"""`learnd replay`: train on a recorded stream, into a fresh state directory."""
 
 from __future__ import annotations
 
+import sys
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
-from learnd.daemon.config.settings import Settings, SourceChoice
+import typer
+
+from learnd.daemon.config.file import located_problems
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SourceError, StoreError
 from learnd.daemon.registry import IS_RECORDING, resolve
+from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, load
+from learnd.daemon.verbs.run import train
+
+verb = typer.Typer()
+
+
+@verb.command()
+def replay(
+    file: SettingsFile,
+    recording: Annotated[Path, typer.Option("--from", metavar="FILE", help="The recorded stream.")],
+    overrides: Overrides = None,
+    state: StateOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a recorded stream, as fast as it goes, into a fresh state directory."""
+    settings = replay_settings(load(file, overrides), recording, state)
+    print(f"learnd: state in {settings.checkpoint.dir}", file=sys.stderr)
+    with located_problems(file, overrides or ()):
+        train(settings, as_json=as_json, recorded=True)
 
 
 def replay_settings(settings: Settings, recording: Path, state: Path | None) -> Settings:
-    """Return the settings with `recording` as the source.
+    """Return the settings with `recording` as the source, and with nothing that a live daemon writes to.
 
-    Raises SourceError where it is not there, StoreError where the state directory is not fresh.
+    Raises SourceError if the recording is not there, StoreError if the state directory is not fresh.
     """
     if not recording.exists():
-        raise SourceError(f"{recording}: there is no such file, so that there is nothing to replay; correct --from")
+        raise SourceError(f"{recording}: there is no such file, so there is nothing to replay; correct --from")
     source = _source(settings, recording)
     checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
     dead_letters = settings.dead_letters.model_copy(update={"file": None, "kafka": None})  # a live daemon's own
@@ -46,8 +71,8 @@ def _fresh(beside: Path, given: Path | None) -> Path:
         raise StoreError(f"{given} is no directory. Nothing was changed. Give a new --state directory.")
     if given.exists() and any(given.iterdir()):
         raise StoreError(
-            f"{given} is not empty, and a replay starts afresh. Nothing was changed. Give another --state directory; "
-            "or go on from what is there with: learnd run SETTINGS --set 'source={files: {path: FILE}}' --state "
-            f"{given}"
+            f"{given} is not empty, and a replay starts from nothing. Nothing was changed. Give another --state "
+            "directory, or continue what is there with: learnd run SETTINGS --set 'source={files: {path: FILE}}' "
+            f"--state {given}"
         )
     return given

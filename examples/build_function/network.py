@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from learnd.daemon.training.layers import RunningStandardization, TakeColumns
-from learnd.daemon.values import ColumnKind, SampleSpec
+from learnd import ColumnKind, RunningStandardization, SampleSpec, TakeColumns
 
 
 def bikes(spec: SampleSpec) -> Any:

@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "kafka"))
 from kafka_broker import Broker, UnavailableError, shared_broker
 from river.datasets import Bananas
 
-from learnd.daemon.compose import Options, run
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
 from learnd.daemon.operate.signals import StopSignal
+from learnd.daemon.run import Options, run
 
 FOLDER = Path(__file__).parent
 RATE = 300.0

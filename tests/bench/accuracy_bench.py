@@ -8,8 +8,8 @@ from pathlib import Path
 
 from report import Row
 
-from learnd.daemon.compose import Options, run
 from learnd.daemon.config.file import load_settings
+from learnd.daemon.run import Options, run
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("ELEC2", ROOT.parent / "shared" / "data" / "elec2.csv.gz"))

@@ -12,13 +12,14 @@ from typing import Any
 from bare import data, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from learnd.daemon.compose import Options, compose, run
+from learnd.daemon.compose import compose
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
-from learnd.daemon.operate.monitor import Monitor
 from learnd.daemon.operate.summary import Summary
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.run import Options, run
 from learnd.daemon.state.lock import StateLock
 
 FEATURES, SAMPLES, FEW = 8, 400_000, 30_000
@@ -90,7 +91,7 @@ def composed(chosen: Settings) -> Iterator[tuple[Loop, Metrics]]:
     """Build the daemon without what stands around it, to look at it while it runs."""
     metrics, lock = Metrics(), StateLock(chosen.checkpoint.dir)
     lock.acquire()
-    with closing(compose(chosen, lock, Monitor(metrics, Health(), None, total_known=False))) as loop:
+    with closing(compose(chosen, lock, Telemetry(metrics, Health(), None, total_known=False))) as loop:
         yield loop, metrics
     lock.release()
 

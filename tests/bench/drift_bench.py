@@ -10,8 +10,8 @@ from typing import Any
 from bare import data
 from report import Row, ratio_row, ratios
 
-from learnd.daemon.compose import Options, run
 from learnd.daemon.config.settings import Settings
+from learnd.daemon.run import Options, run
 
 _FEATURES, _SAMPLES = 20, 200_000
 _WATCHES = [{"watch": "error", "detector": "adwin"}, {"watch": "features", "detector": "psi"}]

@@ -22,10 +22,10 @@ from kafka_broker import Broker, own_broker
 from memory_bench import resident_mib
 from report import Row, ratio_row, ratios, timed
 
-from learnd.daemon.compose import Options, run
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.operate.monitor import Monitor
 from learnd.daemon.operate.summary import Summary
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.run import Options, run
 from learnd.daemon.values import Call, Report
 
 MILLION, PARTITIONS, TURNS = 1_000_000, 3, 5
@@ -111,18 +111,18 @@ def _memory(broker: Broker) -> Row:
 @contextmanager
 def watched(watch: Any) -> Iterator[None]:
     """Have each call shown when it is over."""
-    before = Monitor.call_done
+    before = Telemetry.call_done
 
-    def call_done(self: Monitor, call: Call, report: Report, seconds: float) -> None:
+    def call_done(self: Telemetry, call: Call, report: Report, seconds: float) -> None:
         before(self, call, report, seconds)
         if call.samples:
             watch(call)
 
-    Monitor.call_done = call_done  # type: ignore[method-assign]
+    Telemetry.call_done = call_done  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Monitor.call_done = before  # type: ignore[method-assign]
+        Telemetry.call_done = before  # type: ignore[method-assign]
 
 
 def fill(broker: Broker, topic: str, records: int) -> None:

@@ -89,7 +89,11 @@ def test_validating_imports_no_tensorflow_for_what_needs_none(tmp_path: Path) ->
 
 def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run")
-    result = python(folder, "-c", "import os; os.environ['LEARND_FAILPOINTS'] = 'x=boom'; import daemon.failpoints")
+    result = python(
+        folder,
+        "-c",
+        "import os; os.environ['LEARND_FAILPOINTS'] = 'x=boom'; import learnd.daemon.foundation.failpoints",
+    )
     assert result.returncode == 78
     assert result.stderr.startswith("learnd: LEARND_FAILPOINTS: failpoint 'x=boom': the action is one of kill")
 
@@ -121,10 +125,11 @@ def test_a_model_that_cannot_be_built(zygote: Zygote, tmp_path: Path, overrides:
     (folder / "learnd.yaml").write_text(text)
     (folder / "builders.py").write_text(_BUILDERS)
     options = [argument for override in overrides for argument in ("--set", override)]
-    for verb in ("validate", "run"):
-        message = refused(zygote.run(folder, verb, "learnd.yaml", *options), 78)
-        for part in parts:
-            assert part in message
+    messages = [refused(zygote.run(folder, verb, "learnd.yaml", *options), 78) for verb in ("validate", "run")]
+    for part in parts:
+        assert part in messages[0]
+    told = [[line for line in message.splitlines() if not line.startswith("{")] for message in messages]
+    assert told[0] == told[1]  # with the same place, too
     assert not (folder / "state/checkpoints").exists()
 
 

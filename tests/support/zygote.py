@@ -28,11 +28,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from learnd.daemon import compose as app  # noqa: F401  (imported before any fork, like the learner)
+from learnd.daemon import run as app  # noqa: F401  (imported before any fork, like the learner)
 from learnd.daemon.cli import main
 from learnd.daemon.foundation import failpoints
 from learnd.daemon.training import learner, runtime  # noqa: F401
-from learnd.daemon.verbs import checkpoints  # noqa: F401  (imported before any fork, like the learner)
 
 _LONGEST_MESSAGE = 1 << 20
 

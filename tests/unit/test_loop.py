@@ -28,13 +28,13 @@ from learnd.daemon.errors import (
     StoreError,
 )
 from learnd.daemon.evaluation.evaluation import Evaluation
-from learnd.daemon.evaluation.history import History
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
-from learnd.daemon.operate.monitor import Monitor
+from learnd.daemon.operate.telemetry import Telemetry
 from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.state.history import History
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper
 from learnd.daemon.state.lock import StateLock
@@ -123,7 +123,7 @@ class Run:
         self._stop_after = stop_after
         self.stop: Callable[[], bool] = self._stop
         self._lock = StateLock(root)
-        monitor = Monitor(Metrics(), Health(), None, total_known=False)
+        monitor = Telemetry(Metrics(), Health(), None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
         store, journal = CheckpointStore(root, self._lock.may_publish), Journal(root / "journal")

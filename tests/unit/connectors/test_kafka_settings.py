@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from learnd.connectors.kafka.python_client import connection_options
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
-from learnd.daemon.config.file import as_file, load_settings
+from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.first_look import doubts, problems
+from learnd.daemon.config.record import as_file
 from learnd.daemon.config.settings import Settings, SourceChoice
 from learnd.daemon.errors import SettingsError
 
@@ -176,7 +177,7 @@ def test_a_secret_from_a_file_reaches_the_client_and_nothing_else(tmp_path: Path
     assert options["security_protocol"] == "SASL_SSL"
     assert options["sasl_plain_password"] == "open sesame"
     assert options["ssl_cafile"] == str(tmp_path / "ca.pem")
-    for shown in (repr(settings), str(settings.source.dump()), str(as_file(settings))):
+    for shown in (repr(settings), str(settings.model_dump()), str(as_file(settings))):
         assert "sesame" not in shown
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.daemon.evaluation.history import History
+from learnd.daemon.state.history import History
 from learnd.daemon.values import Event
 
 

@@ -5,7 +5,7 @@ import pytest
 from learnd.daemon.errors import StoreError
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
-from learnd.daemon.operate.monitor import Monitor
+from learnd.daemon.operate.telemetry import Telemetry
 
 
 class ManualClock:
@@ -54,7 +54,7 @@ def test_a_daemon_whose_source_cannot_be_reached_is_alive_and_not_ready() -> Non
 
 def test_a_daemon_that_cannot_save_is_not_ready_and_says_why() -> None:
     health = Health()
-    monitor = Monitor(Metrics(), health, None, total_known=False)
+    monitor = Telemetry(Metrics(), health, None, total_known=False)
     monitor.state("consuming")
     health.reached(True)
     monitor.checkpoint_done({}, 0.0, 0, StoreError("the brokers of the dead letters are away"))

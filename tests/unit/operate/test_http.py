@@ -33,8 +33,9 @@ class Served:
 @pytest.fixture
 def served() -> Iterator[Served]:
     served = Served()
-    with served.server:
-        yield served
+    served.server.start()
+    yield served
+    served.server.stop()
 
 
 def test_metrics_are_served_in_both_forms(served: Served) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from learnd.daemon.config.file import fingerprint, load_settings
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.fingerprint import fingerprint
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
 

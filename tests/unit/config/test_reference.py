@@ -4,7 +4,7 @@ from pathlib import Path
 
 from learnd.daemon.config.reference import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def test_the_committed_page_is_the_one_that_the_models_give() -> None:

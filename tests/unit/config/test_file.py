@@ -10,10 +10,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from learnd.daemon.config.document import Document
-from learnd.daemon.config.file import as_file, fingerprint, load_settings, read_secrets, schema
+from learnd.daemon.config.file import load_settings, read_secrets, schema
+from learnd.daemon.config.fingerprint import fingerprint
 from learnd.daemon.config.first_look import doubts, missing_in_source
 from learnd.daemon.config.first_look import problems as first_problems
 from learnd.daemon.config.problems import Outline, describe
+from learnd.daemon.config.record import as_file
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
@@ -231,8 +233,8 @@ def test_a_path_is_seen_from_the_file_and_in_an_override_from_the_current_folder
     assert settings.validation.anchor is not None
     assert settings.validation.anchor.file == tmp_path / "a" / "anchor.jsonl"
     assert settings.checkpoint.dir == Path.cwd() / "elsewhere"
-    assert settings.source.dump() == {"files": {"path": str(tmp_path / "clicks.jsonl")}}
-    assert load_settings(path, ("source.files.path=*.csv",)).source.dump() == {
+    assert as_file(settings)["source"] == {"files": {"path": str(tmp_path / "clicks.jsonl")}}
+    assert as_file(load_settings(path, ("source.files.path=*.csv",)))["source"] == {
         "files": {"path": str(Path.cwd() / "*.csv")}
     }
     assert load_settings(path).checkpoint.dir == tmp_path / "state"
@@ -329,7 +331,7 @@ def test_the_schema_knows_every_section_and_source() -> None:
 
 def test_checking_settings_does_not_import_tensorflow(write: Any) -> None:
     code = (
-        "import sys; from pathlib import Path; from daemon.settings_file import load_settings;"
+        "import sys; from pathlib import Path; from learnd.daemon.config.file import load_settings;"
         "load_settings(Path(sys.argv[1])); sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(write(SMALL))], check=False, cwd=Path.cwd()).returncode == 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from learnd.daemon.config.record import as_file
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SourceError, StoreError
 from learnd.daemon.verbs.replay import replay_settings
@@ -26,7 +27,7 @@ def test_it_reads_the_recording_to_its_end_and_writes_nothing_of_the_live_daemon
     settings: Settings, tmp_path: Path
 ) -> None:
     replay = replay_settings(settings, tmp_path / "recording.jsonl", None)
-    assert replay.source.dump()["files"]["path"] == str(tmp_path / "recording.jsonl")
+    assert as_file(replay)["source"]["files"]["path"] == str(tmp_path / "recording.jsonl")
     assert not replay.source.settings.follow  # type: ignore[attr-defined]  # files have it
     assert replay.checkpoint.dir == tmp_path / "replay-001"
     assert replay.dead_letters.file is None

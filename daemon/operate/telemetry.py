@@ -1,4 +1,4 @@
-"""Tells metrics, health and the display what the loop does."""
+"""Passes on to metrics, health and the display what the loop does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from learnd.daemon.operate.display import Progress, Snapshot
+from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
@@ -24,7 +24,7 @@ _CHECKPOINT = ("sequence", "digest", "samples_trained", "created_s", "good")  # 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What the monitor looks at when it is time to: all cheap, all for the loop's thread."""
+    """What telemetry reads now and then: all of it cheap, and only from the loop's thread."""
 
     scores: Callable[[], Mapping[str, float]]
     baselines: Callable[[], Mapping[str, Mapping[str, float]]]
@@ -61,10 +61,10 @@ class _Seen:
     checkpoint: Facts | None = None
 
 
-class Monitor:
-    """A `contracts.Monitor`. `total_known` is for a stream with an end: the display shows how far it is."""
+class Telemetry:
+    """A `contracts.Monitor`. If `total_known`, the stream has an end, and the display shows how much of it is read."""
 
-    def __init__(self, metrics: Metrics, health: Health, display: Progress | None, *, total_known: bool) -> None:
+    def __init__(self, metrics: Metrics, health: Health, display: Display | None, *, total_known: bool) -> None:
         self._metrics = metrics
         self._health = health
         self._display = display
@@ -76,17 +76,17 @@ class Monitor:
         metrics.entered(health.state)
 
     def watch(self, views: Views) -> None:
-        """Look at these from now on."""
+        """Read these from now on."""
         self._views = views
 
     @property
     def seconds(self) -> float:
-        """How long this process has consumed the stream."""
+        """For how many seconds this process has consumed the stream."""
         return time.monotonic() - self._seen.started_s
 
     @property
     def samples(self) -> int:
-        """Samples that this process has put through updates since it began to consume the stream."""
+        """Samples that went through updates since this process began to consume the stream."""
         return self._seen.samples
 
     def state(self, word: str) -> None:
@@ -101,7 +101,7 @@ class Monitor:
         self._metrics.entered(word)
 
     def failed(self, reason: str) -> None:
-        """The daemon ends by an error."""
+        """The daemon ends with an error."""
         self._health.failed(reason)
         self._metrics.entered("failed")
 
@@ -113,7 +113,7 @@ class Monitor:
             self._look(self._views, now)
         if self._views is not None and self._display is not None and now >= self._next_show_s:
             self._next_show_s = now + _SHOW_EVERY_S
-            self._display.update(self._snapshot(self._views))
+            self._display.update(self._standing(self._views))
 
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
         good = report.skipped == Skip.NONE
@@ -164,7 +164,7 @@ class Monitor:
             self._metrics.checkpoint_failed(_reason(error))
 
     def status(self) -> dict[str, Any]:
-        """Return what `/status` shows. Called from the HTTP thread: it reads what the loop last left."""
+        """Return what `/status` shows. Called from the HTTP thread: it reads what the loop stored last."""
         checkpoint = self._seen.checkpoint or {}
         return {
             "samples": self._seen.earlier + self._seen.samples,
@@ -182,7 +182,7 @@ class Monitor:
         }
 
     def _look(self, views: Views, now: float) -> None:
-        """Refresh what need not be exact to the call."""
+        """Refresh what need not be exact for each call."""
         then, samples = self._seen.recent
         if then:
             self._seen.rate = (self._seen.samples - samples) / (now - then)
@@ -196,13 +196,13 @@ class Monitor:
         self._seen.connected = views.connected()
         self._health.reached(self._seen.connected)
         self._metrics.connected(self._seen.connected)
-        if self._seen.connected:  # else it is not known
+        if self._seen.connected:  # otherwise it is not known
             self._metrics.lag(views.lag(), views.lag_unit)
 
-    def _snapshot(self, views: Views) -> Snapshot:
+    def _standing(self, views: Views) -> Standing:
         scores, window_scores = views.scores(), views.window_scores(views.window)
         checkpoint = self._seen.checkpoint
-        return Snapshot(
+        return Standing(
             samples=self._seen.earlier + self._seen.samples,
             samples_per_second=self._seen.rate,
             loss=self._seen.loss,
@@ -219,7 +219,7 @@ class Monitor:
         )
 
     def _done(self, views: Views) -> float | None:
-        """Return the share of a recorded stream that is behind."""
+        """Return the share of a recorded stream that was read; None if it is not known."""
         unread = sum(views.lag().values())
         if not self._total_known:
             return None

@@ -1,0 +1,44 @@
+"""Where a run writes: all outputs that its checkpoints cover."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from learnd.daemon.contracts import DeadLetters, Output, Predictions
+from learnd.daemon.state.history import History
+from learnd.daemon.values import Call, Event, Rejection, Report
+
+
+class Outputs:
+    """The history, the dead letters, and the predictions if anybody wants them."""
+
+    def __init__(
+        self, history: History, dead_letters: Mapping[str, DeadLetters], predictions: Predictions | None = None
+    ) -> None:
+        self._history = history
+        self._dead_letters = dead_letters
+        self._predictions = predictions
+        self.by_name: dict[str, Output] = {**dead_letters, "history": history}
+        """Each under the name that checkpoints know it by."""
+        if predictions is not None:
+            self.by_name["predictions"] = predictions
+
+    def set_aside(self, rejections: Iterable[Rejection]) -> None:
+        """Write dead letters."""
+        for output in self._dead_letters.values():
+            output.write(rejections)
+
+    def predicted(self, call: Call, report: Report, updates: int) -> None:
+        """Write the predictions of a call, on a model that has had so many updates before it."""
+        if self._predictions is not None:
+            self._predictions.write(call, report, updates)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Write lines of the history."""
+        self._history.write(events, time.time())
+
+    def close(self) -> None:
+        """Release all of them; called once, whatever happened before."""
+        for output in self.by_name.values():
+            output.close()

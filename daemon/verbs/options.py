@@ -1,0 +1,38 @@
+"""What verbs have in common: their arguments and options, and how the settings are loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.operate.logs import configure_logging
+
+SettingsFile = Annotated[Path, typer.Argument(metavar="SETTINGS", help="The settings file (YAML).")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a setting: train.batch_size=32.")
+]
+StateOption = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state directory.")]
+StateArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The state directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def load(
+    file: Path,
+    overrides: Sequence[str] | None,
+    state: Path | None = None,
+    further: Callable[[Settings], Sequence[str]] | None = None,
+) -> Settings:
+    """Load the settings, and log as they say.
+
+    `further` looks for problems in the files that sound settings name. Raises SettingsError with every problem.
+    """
+    extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
+    settings = load_settings(file, [*(overrides or []), *extra], further=further)
+    configure_logging(settings.log)
+    return settings

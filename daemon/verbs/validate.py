@@ -1,0 +1,117 @@
+"""`learnd validate`: every problem with the settings, before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import typer
+
+from learnd.daemon.config.defaults import keep_defaults
+from learnd.daemon.config.first_look import doubts, problems
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import SettingsError, SourceError, StoreError
+from learnd.daemon.state.settings_record import read_settings_record
+from learnd.daemon.verbs.options import Overrides, SettingsFile, StateOption, load
+
+verb = typer.Typer()
+
+
+@verb.command()
+def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption = None) -> None:
+    """Check a settings file: print every problem with its line. The exit code is 78 if there is one."""
+    settings = load(file, overrides, state, _problems)
+    spec = settings.samples.spec(settings.model.task)
+    for doubt in (*doubts(settings), *_kept_defaults(settings)):
+        print(f"learnd: warning: {doubt}", file=sys.stderr)
+    print(f"{file}: ok ({spec.width} columns, {spec.task.kind} task)")
+
+
+def _problems(settings: Settings) -> Sequence[str]:
+    """Return what is wrong with the files, with the data, or with the model: the first of these that has problems."""
+    return problems(settings) or problems_with_data(settings) or problems_with_model(settings)
+
+
+def problems_with_data(settings: Settings) -> list[str]:
+    """Return what shows only when the stream and the anchor file are read. Imports no TensorFlow."""
+    from learnd.daemon.compose import anchor_samples
+
+    found = list(_long_references(settings))
+    try:
+        anchor_samples(settings)
+    except SettingsError as error:
+        found += error.problems
+    return found
+
+
+def problems_with_model(settings: Settings) -> list[str]:
+    """Return what Keras alone can judge, by building the model. Imports TensorFlow if the settings name such a thing.
+
+    Raises ModelError.
+    """
+    model, train = settings.model, settings.train
+    schedules = [phase.learning_rate for phase in settings.phases if isinstance(phase.learning_rate, dict)]
+    named = [model.build, model.load, train.optimizer, train.loss, *train.metrics, *schedules]
+    if not any(named) and "activation" not in model.model_fields_set:
+        return []
+    from learnd.daemon.compose import build_learner
+
+    try:
+        build_learner(settings).compile()
+    except SettingsError as error:
+        return error.problems
+    return []
+
+
+def _long_references(settings: Settings) -> Iterator[str]:
+    """Yield a problem for each watch that asks for a longer reference than a stream with an end has records."""
+    asked = {
+        index: watch.reference
+        for index, watch in enumerate(settings.drift)
+        if "drift" in settings.model_fields_set and "reference" in watch.model_fields_set
+    }
+    records = _records_of_stream(settings, most=max(asked.values())) if asked else None
+    for index, reference in asked.items():
+        if records is not None and reference > records:
+            yield (
+                f"drift.{index}.reference: {reference:,} samples, and the stream has {records:,} records: no drift "
+                "would ever be found; give a shorter one"
+            )
+
+
+def _records_of_stream(settings: Settings, most: int) -> int | None:
+    """Return how many records the files of the source have, counted up to `most`.
+
+    Returns None if the stream has no end, or if it cannot be read: that is for other checks to report.
+    """
+    from learnd.daemon.compose import open_source
+
+    if settings.source.name != "files":
+        return None
+    records = 0
+    try:
+        with closing(open_source(settings)) as source:
+            source.open({}, [])
+            while not (source.live or source.exhausted) and records < most:
+                records += len(batch) if (batch := source.read(1.0)) is not None else 0
+            return None if source.live else records
+    except SourceError:
+        return None
+
+
+def _kept_defaults(settings: Settings) -> Iterator[str]:
+    """Yield a warning for each default that goes on in the state directory although it changed."""
+    record = read_settings_record(settings.checkpoint.dir)
+    if record is None:
+        return
+    try:
+        _, kept = keep_defaults(settings, record["defaults"])
+    except StoreError as error:
+        yield str(error)
+        return
+    for default in kept:
+        yield (
+            f"{default.key}: the default changed since {settings.checkpoint.dir} was begun, and a run goes on with "
+            f"{default.kept!r}; to take the new one, {default.new!r}, {default.way_out}"
+        )
