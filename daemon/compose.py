@@ -33,7 +33,7 @@ from learnd.daemon.operate.monitor import Monitor, Views
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import phase_rules
-from learnd.daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
+from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper, read_settings_record
 from learnd.daemon.state.lock import StateLock
@@ -138,15 +138,15 @@ def compose(settings: Settings, lock: StateLock, monitor: Monitor) -> Loop:
     reactions = Reactions(settings.rules, learner, drift, spec.task, of_phases)
     periods = [*evaluation.periods, *reactions.periods]
     reader = _reader(settings, spec, source, decoder, learner.max_updates, periods)
-    dead_letters: list[DeadLetters] = [resolve(DEAD_LETTER_FILE)(_dead_letter_path(settings))]
+    dead_letters: list[DeadLetters] = [resolve(OUTPUTS["dead_letters.file"])(_dead_letter_path(settings))]
     history = History(_history_path(settings))
     outputs: dict[str, Output] = {"dead_letters": dead_letters[0], "history": history}
     if (kafka := settings.dead_letters.kafka) is not None:
-        dead_letters.append(resolve(DEAD_LETTER_TOPIC)(kafka, settings.source.settings))
+        dead_letters.append(resolve(OUTPUTS["dead_letters.kafka"])(kafka, settings.source.settings))
         outputs["dead_letter_topic"] = dead_letters[-1]
     predictions: Predictions | None = None
     if (kafka := settings.predictions.kafka) is not None:
-        outputs["predictions"] = predictions = resolve(PREDICTION_TOPIC)(kafka, settings.source.settings)
+        outputs["predictions"] = predictions = resolve(OUTPUTS["predictions.kafka"])(kafka, settings.source.settings)
     store = CheckpointStore(root, lock.may_publish)
     journal = Journal(root / "journal")
     writer = CheckpointWriter(settings.checkpoint, store, journal, lock, list(outputs.values()))

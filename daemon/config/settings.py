@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PositiveFloat, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from learnd.connectors.settings import DeadLetterSettings, PredictionSettings
+from learnd.connectors.outputs.settings import DeadLetterPlaces, PredictionSettings
 from learnd.connectors.source_settings import Glance, SourceSettings
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
 from learnd.daemon.errors import SettingsError
@@ -21,6 +21,7 @@ from learnd.daemon.operate.settings import HttpSettings, LogSettings
 from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction, fights
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.state.settings import CheckpointSettings
+from learnd.daemon.stream.reject_rate import RejectRateSettings
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.training.layer_choice import problems_with_phases
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhasesSettings, TrainSettings
@@ -77,6 +78,10 @@ def _keyed(name: str) -> type[Section]:
     """A model with the source's name as its one key, so that what is wrong is found at `source.<name>.<key>`."""
     fields: dict[str, Any] = {name: (resolve(SOURCES[name].settings), ...)}
     return create_model(f"{name.title()}Source", __base__=Section, **fields)
+
+
+class DeadLetterSettings(RejectRateSettings, DeadLetterPlaces):
+    """Where rejected records go, and how many of them are too many."""
 
 
 class Settings(Section):

@@ -22,15 +22,16 @@ import pytest
 import zstandard
 from kafka_broker import Broker, required, shared_broker
 
-from learnd.connectors.files import FilesSource
-from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.files.settings import FilesSettings, StdinSettings
+from learnd.connectors.files.source import FilesSource
+from learnd.connectors.files.stdin import StdinSource
+from learnd.connectors.kafka.clients.contract import Fetched
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.connectors.kafka.source import KafkaSource
-from learnd.connectors.recording import RecordingSource
-from learnd.connectors.recordings import Header, writer
+from learnd.connectors.recordings.file_format import RecordingHeader, open_writer
+from learnd.connectors.recordings.settings import RecordingSettings
+from learnd.connectors.recordings.source import RecordingSource
 from learnd.connectors.scripted import Moment, ScriptedSource
-from learnd.connectors.settings import FilesSettings, RecordingSettings, StdinSettings
-from learnd.connectors.stdio import StdinSource
 from learnd.daemon.contracts import Source
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
@@ -192,8 +193,8 @@ def topics(broker: Broker, topic: str, client: str) -> Stream:
 
 def recorded(root: Path, name: str = "topic.jsonl.zst") -> Stream:
     """Only every other offset has a record."""
-    header = Header(topics={"t": "id"}, starts={"t/0": 0}, ends={"t/0": 2 * N})
-    file = writer(root / name, name.removeprefix("topic"), header)
+    header = RecordingHeader(topics={"t": "id"}, starts={"t/0": 0}, ends={"t/0": 2 * N})
+    file = open_writer(root / name, name.removeprefix("topic"), header)
     for first in range(0, N, 700):
         ids = np.arange(first, min(first + 700, N))
         values: list[bytes | None] = [b'{"id": %d}' % i for i in ids]
