@@ -32,8 +32,8 @@ class Source(Protocol):
     - block for much longer than `timeout_s`;
     - do work or start a thread before `open`.
 
-    `open` and `read_range` are called before the first `read`, which another thread calls; `commit` and the properties may
-    be used from any thread at the same time.
+    `open` and `read_range` are called before the first `read`, which another thread calls; `commit` and the properties
+    may be used from any thread at the same time.
     """
 
     # Reading
