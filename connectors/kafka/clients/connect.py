@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from learnd.connectors.kafka.clients.contract import Admin, Consumer, Producer
+from learnd.connectors.kafka.clients.kafka_python_internals import check_internals
 from learnd.connectors.kafka.connection import KafkaConnection
 from learnd.connectors.kafka.settings import KafkaSettings
 
 
 def consumer(settings: KafkaSettings) -> Consumer:
-    """Connect to read records. Raises RefusedError, LearndError, or another error if no broker answers."""
+    """Connect to read records.
+
+    Raises RefusedError, SourceError if this kafka-python is not the known one, or another error if no broker answers.
+    """
     if settings.client == "confluent":
         from learnd.connectors.kafka.clients.confluent import ConfluentConsumer
 
         return ConfluentConsumer(settings)
+    check_internals()
     from learnd.connectors.kafka.clients.kafka_python import PythonConsumer
 
     return PythonConsumer(settings)
@@ -24,6 +29,7 @@ def admin(settings: KafkaConnection) -> Admin:
         from learnd.connectors.kafka.clients.confluent import ConfluentAdmin
 
         return ConfluentAdmin(settings)
+    check_internals()
     from learnd.connectors.kafka.clients.kafka_python import PythonAdmin
 
     return PythonAdmin(settings)
@@ -35,6 +41,7 @@ def producer(settings: KafkaConnection, topic: str) -> Producer:
         from learnd.connectors.kafka.clients.confluent import ConfluentProducer
 
         return ConfluentProducer(settings, topic)
+    check_internals()
     from learnd.connectors.kafka.clients.kafka_python import PythonProducer
 
     return PythonProducer(settings, topic)

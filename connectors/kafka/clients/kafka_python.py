@@ -46,7 +46,7 @@ class PythonConsumer:
     """A `contract.Consumer`."""
 
     def __init__(self, settings: KafkaConnection) -> None:
-        """Connect. Raises RefusedError, SourceError, or KafkaError if no broker answers in time."""
+        """Connect. Raises RefusedError, or KafkaError if no broker answers in time."""
         with refusals():
             self._consumer = KafkaConsumer(
                 **kafka_python_options(settings),
@@ -115,7 +115,7 @@ class PythonProducer:
     """A `contract.Producer`."""
 
     def __init__(self, settings: KafkaConnection, topic: str) -> None:
-        """Connect. Raises RefusedError, SourceError, or KafkaError if no broker answers in time."""
+        """Connect. Raises RefusedError, or KafkaError if no broker answers in time."""
         self._topic = topic
         with refusals():
             self._producer = KafkaProducer(
@@ -162,7 +162,7 @@ class PythonAdmin:
     """A `contract.Admin`."""
 
     def __init__(self, settings: KafkaConnection) -> None:
-        """Connect. Raises RefusedError, SourceError, or KafkaError if no broker answers in time."""
+        """Connect. Raises RefusedError, or KafkaError if no broker answers in time."""
         with refusals():
             self._admin = KafkaAdminClient(**kafka_python_options(settings))
 

@@ -25,7 +25,6 @@ from kafka.net.selector import NetworkSelector
 
 from learnd.connectors.kafka.clients.contract import CONNECT_S, RECONNECT_S, REQUEST_S
 from learnd.connectors.kafka.clients.errors import LAST_COMPLAINT, RefusedError, TruncatedError
-from learnd.connectors.kafka.clients.kafka_python_internals import check_internals
 from learnd.connectors.kafka.connection import KafkaConnection
 from learnd.connectors.kafka.partition_names import join_name
 
@@ -41,8 +40,7 @@ _TLS_REFUSAL = re.compile(r"SSL: \w*(CERTIFICATE|ALERT)")  # one side does not a
 
 
 def kafka_python_options(settings: KafkaConnection) -> dict[str, Any]:
-    """Return the options of a connection of any kind. Raises SourceError if this kafka-python is not the known one."""
-    check_internals()
+    """Return the options of a connection of any kind."""
     _quieten()
     options: dict[str, Any] = {
         "kafka_client": _Client,
