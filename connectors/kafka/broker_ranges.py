@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from learnd.connectors.kafka.batches import BatchBuilder
+from learnd.connectors.kafka.clients import failures
 from learnd.connectors.kafka.clients.contract import (
     FORGIVEN,
     RETRY_S,
@@ -15,16 +16,6 @@ from learnd.connectors.kafka.clients.contract import (
     Fetched,
     close_quietly,
     closed_if_it_hangs,
-)
-from learnd.connectors.kafka.clients.errors import (
-    BehindEndError,
-    CorruptError,
-    OutOfRangeError,
-    RefusedError,
-    StuckError,
-    TruncatedError,
-    reason_of,
-    refusal,
 )
 from learnd.connectors.kafka.notes import PartitionNotes
 from learnd.connectors.kafka.ranges import RangeReader
@@ -89,8 +80,8 @@ class BrokerRangeReader(RangeReader):
             return
         try:
             self._poll(partition, position, end)
-        except RefusedError as error:
-            raise refusal(self._settings.servers, error) from error
+        except failures.RefusedError as error:
+            raise failures.refusal(self._settings.servers, error) from error
         except LearndError:
             raise
         except Exception as error:
@@ -99,7 +90,10 @@ class BrokerRangeReader(RangeReader):
             if self._failures > FORGIVEN and (final := self._final(partition, position, end, error)) is not None:
                 raise final from error
             log.warning(
-                "kafka.trouble", error=type(error).__name__, reason=reason_of(error), consequence="reconnecting"
+                "kafka.trouble",
+                error=type(error).__name__,
+                reason=failures.reason_of(error),
+                consequence="reconnecting",
             )
             self._came_s = time.monotonic()
             self._retry_s = self._came_s + RETRY_S[min(self._failures, len(RETRY_S)) - 1]
@@ -112,7 +106,7 @@ class BrokerRangeReader(RangeReader):
         if self._assigned != (partition, position):
             last = consumer.ends([partition])[partition]
             if end > last:
-                raise BehindEndError(f"the partition ends at {last}")
+                raise failures.BehindEndError(f"the partition ends at {last}")
             # One at a time: kafka-python 3.0.12 may never return the records of a partition that was paused.
             consumer.assign({partition: position}, {}, self._notes.topics)
             self._assigned = partition, position
@@ -130,16 +124,16 @@ class BrokerRangeReader(RangeReader):
         """Raise an error if nothing will arrive: a fetch that never comes back shows in nothing else."""
         reached = consumer.reached(partition)
         if reached is not None and reached[0] >= end:
-            raise OutOfRangeError(f"{partition}: nothing is left up to {end}")
+            raise failures.OutOfRangeError(f"{partition}: nothing is left up to {end}")
         if time.monotonic() - self._came_s > _IDLE_S:
-            raise StuckError(f"{partition}: no record has come for {_IDLE_S:g} s, though there are some")
+            raise failures.StuckError(f"{partition}: no record has come for {_IDLE_S:g} s, though there are some")
 
     def _final(self, partition: str, position: int, end: int, error: Exception) -> SourceError | None:
         """Return the error to stop with if retrying has not helped; None for an outage, which may last."""
-        if isinstance(error, OutOfRangeError | BehindEndError | TruncatedError):
-            why = "the partition no longer holds them" if isinstance(error, OutOfRangeError) else str(error)
+        if isinstance(error, failures.OutOfRangeError | failures.BehindEndError | failures.TruncatedError):
+            why = "the partition no longer holds them" if isinstance(error, failures.OutOfRangeError) else str(error)
             return self._gone(partition, position, end, why)
-        if isinstance(error, CorruptError):
+        if isinstance(error, failures.CorruptError):
             return SourceError(
                 f"{partition}: the journal needs the records at offsets {position} to {end - 1} again, and they cannot "
                 f"be read: {error}. Nothing was changed: the last checkpoint is whole. Mend the partition, and start "

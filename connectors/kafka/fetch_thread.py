@@ -10,17 +10,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from learnd.connectors.kafka.batches import BatchBuilder
+from learnd.connectors.kafka.clients import failures
 from learnd.connectors.kafka.clients.contract import FORGIVEN, RETRY_S, Consumer, Fetched
-from learnd.connectors.kafka.clients.errors import (
-    BehindEndError,
-    CorruptError,
-    OutOfRangeError,
-    RefusedError,
-    StuckError,
-    TruncatedError,
-    reason_of,
-    refusal,
-)
 from learnd.connectors.kafka.notes import PartitionNotes, lose
 from learnd.connectors.kafka.partition_names import partitions_of, split_name
 from learnd.connectors.kafka.settings import KafkaSettings
@@ -87,7 +78,7 @@ class FetchThread:
             threading.Thread(target=consumer.close, name="kafka-close", daemon=True).start()
 
     def _run(self) -> None:
-        failures = 0
+        failed = 0
         while not self._ended:
             started_s = time.monotonic()
             try:
@@ -95,23 +86,23 @@ class FetchThread:
             except SourceError as error:
                 self._put(error)
                 return
-            except RefusedError as error:
-                self._put(refusal(self._settings.servers, error))
+            except failures.RefusedError as error:
+                self._put(failures.refusal(self._settings.servers, error))
                 return
-            except TruncatedError as error:
+            except failures.TruncatedError as error:
                 self._await_topics()  # if the topic was deleted and made again, that is the error to report
                 if self._settings.on_data_loss == "stop":
                     self._put(_truncated(error))
                     return
                 self._go_on_behind(error)
             except Exception as error:  # noqa: BLE001  (whatever a client raises, a new one is made)
-                failures = 1 if time.monotonic() - started_s > self._idle_s else failures + 1
-                if failures > FORGIVEN and (final := self._final(error)) is not None:
+                failed = 1 if time.monotonic() - started_s > self._idle_s else failed + 1
+                if failed > FORGIVEN and (final := self._final(error)) is not None:
                     self._put(final)
                     return
-                reason = reason_of(error)
+                reason = failures.reason_of(error)
                 log.warning("kafka.trouble", error=type(error).__name__, reason=reason, consequence="reconnecting")
-                self._pause(RETRY_S[min(failures, len(RETRY_S)) - 1])
+                self._pause(RETRY_S[min(failed, len(RETRY_S)) - 1])
 
     def _session(self) -> None:
         """Read with one connection until it is time to stop, or until it has to be replaced."""
@@ -196,7 +187,7 @@ class FetchThread:
             if position < beginnings[name]:
                 self._lose(name, self._next[name], beginnings[name])
             elif position > ends[name] and name not in epochs:  # if its epoch is known, the client checks it
-                raise BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
+                raise failures.BehindEndError(f"{name} ends at offset {ends[name]}, before the position {position}")
         self._fetched = {name: self._notes.jump(name, self._next[name]) for name in names}
         consumer.assign(self._fetched, self._epochs(names), self._notes.topics)
         self.ends.update(ends)
@@ -243,7 +234,7 @@ class FetchThread:
         self._put(lose(name, position, beginning))
         self._next[name] = beginning
 
-    def _go_on_behind(self, error: TruncatedError) -> None:
+    def _go_on_behind(self, error: failures.TruncatedError) -> None:
         """Read on at the position, whatever brokers have written at the offsets before it."""
         log.warning("kafka.records_lost", reason=str(error), consequence="kept in the model; going on at the position")
         for name in error.partitions:
@@ -290,20 +281,20 @@ class FetchThread:
             reached = consumer.reached(name)
             position = max(self._fetched[name], reached[0] if reached is not None else 0)
             if position == before[name][0] < before[name][1]:
-                raise StuckError(f"{name}: no record has come for {self._idle_s:g} s, though there are some")
+                raise failures.StuckError(f"{name}: no record has come for {self._idle_s:g} s, though there are some")
             stands[name] = position, ends[name]
         return stands
 
     def _final(self, error: Exception) -> SourceError | None:
         """Return the error to stop with if retrying has not helped; None for an outage, which may last."""
         stops = self._settings.on_data_loss == "stop"  # else records that are out of range are skipped on assignment
-        if isinstance(error, BehindEndError) or (stops and isinstance(error, OutOfRangeError)):
+        if isinstance(error, failures.BehindEndError) or (stops and isinstance(error, failures.OutOfRangeError)):
             return SourceError(
                 f"{error}: brokers have lost records, or the topic never had that offset. What was trained is kept. "
                 "Bring the records back, or start again once the partition has grown past the position, or correct "
                 "source.kafka.start, or start afresh in another state directory (--state)."
             )
-        if isinstance(error, CorruptError):
+        if isinstance(error, failures.CorruptError):
             return SourceError(
                 f"records cannot be read: {error}. What was trained is kept. Mend the partition, or start afresh "
                 "behind these records in another state directory (source.kafka.start with offsets, --state)."
@@ -317,7 +308,7 @@ class FetchThread:
             time.sleep(_POLL_S)
 
 
-def _truncated(error: TruncatedError) -> SourceError:
+def _truncated(error: failures.TruncatedError) -> SourceError:
     return SourceError(
         f"brokers have lost records that were read, as after an unclean election of a leader: {error}. What was "
         "trained is kept, these records included. Start afresh in another state directory (--state), or go on at the "

@@ -10,9 +10,8 @@ from functools import partial
 
 import structlog
 
-from learnd.connectors.kafka.clients import connect
+from learnd.connectors.kafka.clients import connect, failures
 from learnd.connectors.kafka.clients.contract import Message, Producer, close_quietly
-from learnd.connectors.kafka.clients.errors import LAST_COMPLAINT, RefusedError, TooLargeError, reason_of
 from learnd.connectors.kafka.output_settings import KafkaOutputSettings
 from learnd.daemon.errors import LearndError, OutputError, StoreError
 from learnd.daemon.foundation.failpoints import failpoint
@@ -131,28 +130,29 @@ class TopicOutput:
     # The thread
 
     def _run(self) -> None:
-        failures, producer = 0, None
+        failed, producer = 0, None
         while not self._closing and self._error is None:
             try:
                 producer = producer or self._connected()
                 self._deliver(producer)
-                failures = 0
-            except TooLargeError as error:
+                failed = 0
+            except failures.TooLargeError as error:
                 close_quietly(producer)
                 producer = None  # it may be of no more use
                 self._shorten(error.index)
-            except RefusedError as error:
+            except failures.RefusedError as error:
                 self._fail(f"the broker refuses: {error}. Correct {self._name}.kafka, or the rights that it grants")
             except LearndError as error:
                 self._fail(str(error))
             except Exception as error:  # noqa: BLE001  (whatever a client raises, a new one is made)
-                if failures == 0:
-                    log.warning("topic_not_written", output=self._name, topic=self._topic, reason=reason_of(error),
+                if failed == 0:
+                    reason = failures.reason_of(error)
+                    log.warning("topic_not_written", output=self._name, topic=self._topic, reason=reason,
                                 consequence="tried again; no checkpoint until it is")  # fmt: skip
                 close_quietly(producer)
                 producer = None
-                self._pause(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-                failures += 1
+                self._pause(_RETRY_S[min(failed, len(_RETRY_S) - 1)])
+                failed += 1
         close_quietly(producer)
 
     def _connected(self) -> Producer:
@@ -231,4 +231,4 @@ def _shortened(message: Message) -> Message | None:
 
 
 def _complaint() -> str:
-    return LAST_COMPLAINT.text or "the brokers do not answer"
+    return failures.LAST_COMPLAINT.text or "the brokers do not answer"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from learnd.connectors.kafka.clients.contract import Admin, Topic, close_quietly
-from learnd.connectors.kafka.clients.errors import LAST_COMPLAINT, RefusedError, refusal
+from learnd.connectors.kafka.clients.failures import LAST_COMPLAINT, RefusedError, refusal
 from learnd.connectors.kafka.notes import PartitionNotes
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.daemon.errors import SourceError

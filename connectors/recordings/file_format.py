@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -61,19 +60,14 @@ class _Row(msgspec.Struct, omit_defaults=True):
     value_base64: str | None = None
 
 
+# A record: partition, offset, timestamp in ms, key, headers, value.
+_Record: TypeAlias = tuple[str, int, int, bytes | None, Sequence[tuple[str, bytes]], bytes | None]
+
+
 class RecordingWriter(Protocol):
     def write(self, fetched: Fetched) -> None: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    headers: list[tuple[str, bytes]]
-    value: bytes | None
 
 
 _SCHEMA = pa.schema(
@@ -109,7 +103,7 @@ class JsonLinesWriter:
     def write(self, fetched: Fetched) -> None:
         """Write records. Raises OSError."""
         for record in _records(fetched):
-            self._file.write(self._encode(_row(fetched.partition, record)) + b"\n")
+            self._file.write(self._encode(_row(*record)) + b"\n")
 
     def close(self) -> None:
         """Raises OSError."""
@@ -129,19 +123,10 @@ class RecordingParquetWriter:
 
     def write(self, fetched: Fetched) -> None:
         """Write records. Raises OSError."""
-        for record in _records(fetched):
-            self._bytes += len(record.key or b"") + len(record.value or b"")
-            headers = [{"name": name, "value": value} for name, value in record.headers]
-            self._rows.append(
-                {
-                    "partition": fetched.partition,
-                    "offset": record.offset,
-                    "timestamp_ms": record.timestamp_ms,
-                    "key": record.key,
-                    "headers": headers,
-                    "value": record.value,
-                }
-            )
+        for *place, key, headers, value in _records(fetched):
+            named = [{"name": name, "value": text} for name, text in headers]
+            self._rows.append(dict(zip(_SCHEMA.names, (*place, key, named, value), strict=True)))
+            self._bytes += len(key or b"") + len(value or b"")
             if len(self._rows) >= _ROWS or self._bytes >= _ROWS_BYTES:
                 self._flush()
 
@@ -188,15 +173,14 @@ def is_recording(path: Path) -> bool:
 def read_recording(path: Path) -> Iterator[Fetched]:
     """Yield the records in order, some at a time. Raises OSError or ValueError if the file is damaged."""
     try:
-        rows = _parquet_rows(path) if path.suffix == ".parquet" else _line_rows(path)
-        for some in rows:
-            for partition, group in groupby(some, key=lambda pair: pair[0]):
-                yield _fetched(partition, [record for _, record in group])
+        for some in _parquet_records(path) if path.suffix == ".parquet" else _line_records(path):
+            for _, of_partition in groupby(some, key=lambda record: record[0]):
+                yield _fetched(list(of_partition))
     except (zstandard.ZstdError, pa.ArrowException) as error:
         raise ValueError(str(error)) from error
 
 
-def _line_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
+def _line_records(path: Path) -> Iterator[list[_Record]]:
     decode = msgspec.json.Decoder(_Row).decode
     with _opened(path) as file:
         file.readline()
@@ -205,11 +189,15 @@ def _line_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
                 yield [_of_row(decode(line)) for line in lines[first : first + _AT_ONCE]]
 
 
-def _parquet_rows(path: Path) -> Iterator[list[tuple[str, _Record]]]:
+def _parquet_records(path: Path) -> Iterator[list[_Record]]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):  # each was written in bounds, so it fits into memory
             for batch in file.iter_batches(_AT_ONCE, row_groups=[group]):
-                yield [(row["partition"], _of_mapping(row)) for row in batch.to_pylist()]
+                columns = batch.to_pydict()
+                columns["headers"] = [
+                    [(one["name"], one["value"]) for one in named or ()] for named in columns["headers"]
+                ]
+                yield list(zip(*(columns[name] for name in _SCHEMA.names), strict=True))
 
 
 def _opened(path: Path) -> io.BufferedReader:
@@ -220,46 +208,34 @@ def _opened(path: Path) -> io.BufferedReader:
 
 
 def _records(fetched: Fetched) -> Iterator[_Record]:
-    headers: Iterable[Any] = fetched.headers or [()] * len(fetched.offsets)
-    columns = zip(
-        fetched.offsets.tolist(), fetched.timestamps_ms.tolist(), fetched.keys, headers, fetched.values, strict=True
-    )
-    for offset, timestamp_ms, key, given, value in columns:
-        yield _Record(offset, timestamp_ms, key, list(given), value)
+    offsets, timestamps_ms = fetched.offsets.tolist(), fetched.timestamps_ms.tolist()
+    headers: Iterable[Any] = fetched.headers or [()] * len(offsets)
+    return zip(repeat(fetched.partition), offsets, timestamps_ms, fetched.keys, headers, fetched.values, strict=False)
 
 
-def _fetched(partition: str, records: list[_Record]) -> Fetched:
-    headers: list[Any] = [record.headers for record in records]
+def _fetched(records: list[_Record]) -> Fetched:
+    partitions, offsets, timestamps_ms, keys, headers, values = map(list, zip(*records, strict=True))
     return Fetched(
-        partition,
-        np.array([record.offset for record in records], np.int64),
-        [record.value for record in records],
-        [record.key for record in records],
+        partitions[0],
+        np.array(offsets, np.int64),
+        values,
+        keys,
         headers if any(headers) else None,
-        np.array([record.timestamp_ms for record in records], np.int64),
+        np.array(timestamps_ms, np.int64),
     )
 
 
-def _row(partition: str, record: _Record) -> _Row:
-    return _Row(
-        partition,
-        record.offset,
-        record.timestamp_ms,
-        *_texts(record.key),
-        [_Named(name, *_texts(value)) for name, value in record.headers],
-        *_texts(record.value),
-    )
+def _row(
+    partition: str, offset: int, timestamp_ms: int, key: bytes | None, headers: Iterable[Any], value: bytes | None
+) -> _Row:
+    named = [_Named(name, *_texts(text)) for name, text in headers]
+    return _Row(partition, offset, timestamp_ms, *_texts(key), named, *_texts(value))
 
 
-def _of_row(row: _Row) -> tuple[str, _Record]:
+def _of_row(row: _Row) -> _Record:
     headers = [(named.name, _bytes(named.value, named.value_base64) or b"") for named in row.headers]
     key, value = _bytes(row.key, row.key_base64), _bytes(row.value, row.value_base64)
-    return row.partition, _Record(row.offset, row.timestamp_ms, key, headers, value)
-
-
-def _of_mapping(row: dict[str, Any]) -> _Record:
-    headers = [(header["name"], header["value"]) for header in row["headers"] or ()]
-    return _Record(row["offset"], row["timestamp_ms"], row["key"], headers, row["value"])
+    return row.partition, row.offset, row.timestamp_ms, key, headers, value
 
 
 def _texts(value: bytes | None) -> tuple[str | None, str | None]:

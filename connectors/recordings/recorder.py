@@ -10,15 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from learnd.connectors.kafka.clients import connect
+from learnd.connectors.kafka.clients import connect, failures
 from learnd.connectors.kafka.clients.contract import Consumer, Fetched, Topic, close_quietly, closed_if_it_hangs
-from learnd.connectors.kafka.clients.errors import (
-    OutOfRangeError,
-    RefusedError,
-    TruncatedError,
-    reason_of,
-    refusal,
-)
 from learnd.connectors.kafka.partition_names import partitions_of
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.connectors.kafka.starts import Offsets, Start, offsets_to_start_at, parse_start
@@ -163,9 +156,9 @@ class Recorder:
             try:
                 consumer = connect.consumer(self.settings)
                 do(consumer)
-            except RefusedError as error:
-                raise refusal(self.settings.servers, error) from error
-            except (OutOfRangeError, TruncatedError) as error:
+            except failures.RefusedError as error:
+                raise failures.refusal(self.settings.servers, error) from error
+            except (failures.OutOfRangeError, failures.TruncatedError) as error:
                 raise SourceError(
                     f"records were deleted before they were recorded, or brokers have lost some that were: {error}. "
                     "Begin later, or anew."
@@ -177,10 +170,10 @@ class Recorder:
                     failed_s, positions = time.monotonic(), dict(self._positions)
                 if time.monotonic() - failed_s > _PATIENCE_S:
                     raise SourceError(
-                        f"{', '.join(self.settings.servers)} cannot be read: {reason_of(error)}. Nothing was recorded; "
-                        "try again."
+                        f"{', '.join(self.settings.servers)} cannot be read: {failures.reason_of(error)}. Nothing was "
+                        "recorded; try again."
                     ) from error
-                log.warning("kafka.trouble", reason=reason_of(error), consequence="reconnecting")
+                log.warning("kafka.trouble", reason=failures.reason_of(error), consequence="reconnecting")
                 time.sleep(_RETRY_S)
             else:
                 return

@@ -22,20 +22,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from learnd.connectors.kafka.clients import contract
 from learnd.connectors.kafka.clients.confluent_connection import ConfluentComplaints, confluent_options, translated
-from learnd.connectors.kafka.clients.contract import (
-    CONNECT_S,
-    DELIVERY_S,
-    FETCH_WAIT_S,
-    MOST_BYTES,
-    POLL_RECORDS,
-    REQUEST_S,
-    Fetched,
-    Message,
-    Topic,
-    named_headers,
-)
-from learnd.connectors.kafka.clients.errors import TooLargeError, TruncatedError
+from learnd.connectors.kafka.clients.failures import TooLargeError, TruncatedError
 from learnd.connectors.kafka.connection import KafkaConnection
 from learnd.connectors.kafka.partition_names import join_name, split_name
 from learnd.connectors.kafka.settings import KafkaSettings
@@ -65,8 +54,8 @@ class ConfluentConsumer:
                 "enable.partition.eof": True,
                 "allow.auto.create.topics": False,
                 "check.crcs": True,
-                "fetch.max.bytes": MOST_BYTES,
-                "fetch.wait.max.ms": round(FETCH_WAIT_S * 1000),
+                "fetch.max.bytes": contract.MOST_BYTES,
+                "fetch.wait.max.ms": round(contract.FETCH_WAIT_S * 1000),
                 "queued.max.messages.kbytes": _WAITING_KIB,
                 "fetch.queue.backoff.ms": _FULL_MS,
             }
@@ -75,7 +64,7 @@ class ConfluentConsumer:
         self._reached: Positions = {}
         self._failed: Exception | None = None  # raised after the records before it were returned
         try:
-            self._consumer.list_topics(timeout=CONNECT_S)
+            self._consumer.list_topics(timeout=contract.CONNECT_S)
         except KafkaException as error:
             self._consumer.poll(0)
             self._consumer.close()
@@ -88,7 +77,7 @@ class ConfluentConsumer:
         for name, epoch in epochs.items():  # an assignment also takes an epoch, but ignores it
             self._seek(_partition(name, positions[name], epoch))
 
-    def poll(self, timeout_s: float) -> list[Fetched]:
+    def poll(self, timeout_s: float) -> list[contract.Fetched]:
         if self._failed is not None:
             raise self._failed
         with self._busy:
@@ -135,11 +124,11 @@ class ConfluentConsumer:
     def _messages(self, timeout_s: float) -> list[Any]:
         """Wait for one message, then take what else is there: `consume` alone would wait for the full number."""
         first = self._consumer.poll(timeout_s)
-        return [] if first is None else [first, *self._consumer.consume(POLL_RECORDS - 1, 0)]
+        return [] if first is None else [first, *self._consumer.consume(contract.POLL_RECORDS - 1, 0)]
 
     def _seek(self, partition: TopicPartition) -> None:
         """Seek, as soon as the assignment of the partition has taken effect."""
-        deadline = time.monotonic() + REQUEST_S
+        deadline = time.monotonic() + contract.REQUEST_S
         while True:
             try:
                 return self._consumer.seek(partition)
@@ -152,7 +141,7 @@ class ConfluentConsumer:
         """Return the offset of a time, OFFSET_BEGINNING or OFFSET_END in partitions. Each broker is asked once."""
         wanted = [_partition(name, at) for name in partitions]
         try:
-            found = self._consumer.offsets_for_times(wanted, timeout=REQUEST_S) if wanted else []
+            found = self._consumer.offsets_for_times(wanted, timeout=contract.REQUEST_S) if wanted else []
         except KafkaException as error:
             raise translated(error) from error
         for one in found:
@@ -179,24 +168,24 @@ class ConfluentAdmin:
         self._complaints = ConfluentComplaints()
         options: dict[str, Any] = {**confluent_options(settings), "error_cb": self._complaints}
         self._admin = AdminClient(options)
-        self._answer(lambda: self._admin.list_topics(timeout=CONNECT_S))
+        self._answer(lambda: self._admin.list_topics(timeout=contract.CONNECT_S))
 
-    def topics(self, names: Sequence[str] | None) -> dict[str, Topic]:
+    def topics(self, names: Sequence[str] | None) -> dict[str, contract.Topic]:
         wanted = self._all() if names is None else list(names)
         if not wanted:
             return {}
         found = {}
-        asked = self._admin.describe_topics(TopicCollection(wanted), request_timeout=REQUEST_S)
+        asked = self._admin.describe_topics(TopicCollection(wanted), request_timeout=contract.REQUEST_S)
         for name, future in asked.items():
             described = self._answer(future.result)
             if described is not None and (names is not None or not described.is_internal):
-                found[name] = Topic(_uuid(described.topic_id), len(described.partitions))
+                found[name] = contract.Topic(_uuid(described.topic_id), len(described.partitions))
         return found
 
     def commit(self, group: str, positions: Positions) -> None:
         offsets = [_partition(name, offset) for name, offset in positions.items()]
         (future,) = self._admin.alter_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, offsets)], request_timeout=REQUEST_S
+            [ConsumerGroupTopicPartitions(group, offsets)], request_timeout=contract.REQUEST_S
         ).values()
         for partition in future.result().topic_partitions:
             if partition.error is not None:
@@ -206,7 +195,7 @@ class ConfluentAdmin:
         """Do nothing: the garbage collector ends its threads."""
 
     def _all(self) -> list[str]:
-        return list(self._answer(lambda: self._admin.list_topics(timeout=REQUEST_S)).topics)
+        return list(self._answer(lambda: self._admin.list_topics(timeout=contract.REQUEST_S)).topics)
 
     def _answer(self, ask: Callable[[], Any]) -> Any:
         """Return the answer; None if a topic does not exist. Raises RefusedError, KafkaException."""
@@ -234,18 +223,18 @@ class ConfluentProducer:
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "linger.ms": 5,
-                "message.max.bytes": MOST_BYTES,
-                "message.timeout.ms": round(DELIVERY_S * 1000),
+                "message.max.bytes": contract.MOST_BYTES,
+                "message.timeout.ms": round(contract.DELIVERY_S * 1000),
             }
         )
         try:
-            self._producer.list_topics(topic, timeout=CONNECT_S)
+            self._producer.list_topics(topic, timeout=contract.CONNECT_S)
         except KafkaException as error:
             self._producer.poll(0)
             self._complaints.check()
             raise translated(error) from error
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, messages: Sequence[contract.Message]) -> None:
         failed: dict[int, KafkaError] = {}
         for index, message in enumerate(messages):
 
@@ -260,7 +249,7 @@ class ConfluentProducer:
                 )
             except KafkaException as refusal:
                 failed[index] = refusal.args[0]
-        left = self._producer.flush(DELIVERY_S)
+        left = self._producer.flush(contract.DELIVERY_S)
         self._complaints.check()
         too_large = [index for index, error in failed.items() if error.code() == KafkaError.MSG_SIZE_TOO_LARGE]
         if too_large:  # alone, or with others that were sent in the same batch
@@ -276,15 +265,15 @@ class ConfluentProducer:
         self._producer.flush(0)
 
 
-def _fetched(partition: str, messages: list[Any]) -> Fetched:
+def _fetched(partition: str, messages: list[Any]) -> contract.Fetched:
     times = [message.timestamp() for message in messages]
     epochs = [message.leader_epoch() for message in messages]
-    return Fetched(
+    return contract.Fetched(
         partition,
         np.array([message.offset() for message in messages], np.int64),
         [message.value() for message in messages],
         [message.key() for message in messages],
-        named_headers([message.headers() for message in messages]),
+        contract.named_headers([message.headers() for message in messages]),
         np.array([time_ms if kind else -1 for kind, time_ms in times], np.int64),
         [-1 if epoch is None else epoch for epoch in epochs],
     )

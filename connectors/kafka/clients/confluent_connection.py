@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from learnd.connectors.kafka.clients import failures
 from learnd.connectors.kafka.clients.contract import CONNECT_S, RECONNECT_S, REQUEST_S
-from learnd.connectors.kafka.clients.errors import LAST_COMPLAINT, CorruptError, OutOfRangeError, RefusedError
 from learnd.connectors.kafka.connection import KafkaConnection
 
 _TOKEN_S = 300.0  # then the file is read again
@@ -35,14 +34,14 @@ class ConfluentComplaints:
         self.refusal: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        LAST_COMPLAINT.text = error.str()
+        failures.LAST_COMPLAINT.text = error.str()
         if _is_refusal(error):
             self.refusal = error.str()
 
     def check(self) -> None:
         """Raise RefusedError if one of the reports was a refusal."""
         if self.refusal is not None:
-            raise RefusedError(self.refusal)
+            raise failures.RefusedError(self.refusal)
 
 
 def confluent_options(settings: KafkaConnection) -> dict[str, Any]:
@@ -59,9 +58,9 @@ def confluent_options(settings: KafkaConnection) -> dict[str, Any]:
     options["security.protocol"] = settings.security_protocol
     if tls is not None:
         given = {
-            "ssl.ca.location": _text(tls.ca),
-            "ssl.certificate.location": _text(tls.certificate),
-            "ssl.key.location": _text(tls.key),
+            "ssl.ca.location": tls.ca and str(tls.ca),
+            "ssl.certificate.location": tls.certificate and str(tls.certificate),
+            "ssl.key.location": tls.key and str(tls.key),
             "ssl.key.password": tls.key_password and tls.key_password.get_secret_value(),
             "ssl.endpoint.identification.algorithm": "https" if tls.check_hostname else "none",
         }
@@ -77,22 +76,18 @@ def confluent_options(settings: KafkaConnection) -> dict[str, Any]:
 
 
 def translated(error: KafkaException) -> Exception:
-    """Return the error of `clients.errors` that an error of confluent-kafka stands for, or else the error itself."""
+    """Return the error of `failures` that an error of confluent-kafka stands for, or else the error itself."""
     inner = error.args[0]
-    LAST_COMPLAINT.text = inner.str()
+    failures.LAST_COMPLAINT.text = inner.str()
     if _is_refusal(inner):
-        return RefusedError(f"{inner.name()}: {inner.str()}")
+        return failures.RefusedError(f"{inner.name()}: {inner.str()}")
     if inner.code() in _OUT_OF_RANGE:
-        return OutOfRangeError(inner.str())
+        return failures.OutOfRangeError(inner.str())
     if inner.code() in _CORRUPT:
-        return CorruptError(inner.str())
+        return failures.CorruptError(inner.str())
     return error
 
 
 def _is_refusal(error: KafkaError) -> bool:
     of_tls = error.code() == KafkaError._SSL or "SSL routines" in error.str()  # noqa: SLF001
     return error.code() in _REFUSALS or (of_tls and _TLS_REFUSAL.search(error.str()) is not None)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -17,24 +17,7 @@ from kafka.errors import (
     for_code,
 )
 
-from learnd.connectors.kafka.clients.contract import (
-    DELIVERY_S,
-    FETCH_WAIT_S,
-    MOST_BYTES,
-    POLL_RECORDS,
-    REQUEST_S,
-    Fetched,
-    Message,
-    Topic,
-    named_headers,
-)
-from learnd.connectors.kafka.clients.errors import (
-    CorruptError,
-    OutOfRangeError,
-    RefusedError,
-    TooLargeError,
-    TruncatedError,
-)
+from learnd.connectors.kafka.clients import contract, failures
 from learnd.connectors.kafka.clients.fetches_by_id import FetchesById
 from learnd.connectors.kafka.clients.kafka_python_connection import kafka_python_options, refusals, truncations
 from learnd.connectors.kafka.connection import KafkaConnection
@@ -50,9 +33,9 @@ class PythonConsumer:
         with refusals():
             self._consumer = KafkaConsumer(
                 **kafka_python_options(settings),
-                fetch_max_bytes=MOST_BYTES,
-                fetch_max_wait_ms=round(FETCH_WAIT_S * 1000),
-                max_poll_records=POLL_RECORDS,
+                fetch_max_bytes=contract.MOST_BYTES,
+                fetch_max_wait_ms=round(contract.FETCH_WAIT_S * 1000),
+                max_poll_records=contract.POLL_RECORDS,
                 isolation_level="read_committed",
                 auto_offset_reset="none",
                 enable_auto_commit=False,
@@ -72,19 +55,19 @@ class PythonConsumer:
         for name, partition in partitions.items():
             assigned[partition].seek(OffsetAndMetadata(positions[name], "", epochs.get(name, -1)))
 
-    def poll(self, timeout_s: float) -> list[Fetched]:
+    def poll(self, timeout_s: float) -> list[contract.Fetched]:
         try:
             with refusals(), truncations():
                 polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
                 self._fetches.raise_for_missing()
         except OffsetOutOfRangeError as error:
-            raise OutOfRangeError(str(error)) from error
-        except (RefusedError, TruncatedError, OSError):
+            raise failures.OutOfRangeError(str(error)) from error
+        except (failures.RefusedError, failures.TruncatedError, OSError):
             raise
         except Exception as error:
             if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordError):
                 raise
-            raise CorruptError(f"{type(error).__name__}: {error}") from error
+            raise failures.CorruptError(f"{type(error).__name__}: {error}") from error
         return [_fetched(partition, records) for partition, records in polled.items()]
 
     def beginnings(self, partitions: Iterable[str]) -> Positions:
@@ -124,25 +107,25 @@ class PythonProducer:
                 acks="all",
                 compression_type="lz4",
                 linger_ms=5,
-                max_block_ms=round(REQUEST_S * 1000),
-                max_request_size=MOST_BYTES,
-                delivery_timeout_ms=round(DELIVERY_S * 1000),
+                max_block_ms=round(contract.REQUEST_S * 1000),
+                max_request_size=contract.MOST_BYTES,
+                delivery_timeout_ms=round(contract.DELIVERY_S * 1000),
                 metrics_enabled=False,
             )
         self._producer._metadata.config["allow_auto_create_topics"] = False  # noqa: SLF001  (see PythonConsumer)
 
-    def deliver(self, messages: Sequence[Message]) -> None:
+    def deliver(self, messages: Sequence[contract.Message]) -> None:
         with refusals():
             sent = [self._send(index, message) for index, message in enumerate(messages)]
-            deadline = time.monotonic() + DELIVERY_S
+            deadline = time.monotonic() + contract.DELIVERY_S
             for future in sent:
                 try:
                     future.get(timeout=max(deadline - time.monotonic(), 0.001))
                 except MessageSizeTooLargeError as error:  # perhaps another one of the same batch is
                     refused = [n for n, one in enumerate(sent) if isinstance(one.exception, MessageSizeTooLargeError)]
-                    raise TooLargeError(max(refused, key=lambda index: messages[index].size)) from error
+                    raise failures.TooLargeError(max(refused, key=lambda index: messages[index].size)) from error
 
-    def _send(self, index: int, message: Message) -> Any:
+    def _send(self, index: int, message: contract.Message) -> Any:
         try:
             return self._producer.send(
                 self._topic,
@@ -152,7 +135,7 @@ class PythonProducer:
                 timestamp_ms=message.timestamp_ms,
             )
         except MessageSizeTooLargeError as error:
-            raise TooLargeError(index) from error
+            raise failures.TooLargeError(index) from error
 
     def close(self) -> None:
         self._producer.close(timeout=1)
@@ -166,7 +149,7 @@ class PythonAdmin:
         with refusals():
             self._admin = KafkaAdminClient(**kafka_python_options(settings))
 
-    def topics(self, names: Sequence[str] | None) -> dict[str, Topic]:
+    def topics(self, names: Sequence[str] | None) -> dict[str, contract.Topic]:
         with refusals():
             described = self._admin.describe_topics(None if names is None else list(names))
             found = {}
@@ -175,7 +158,7 @@ class PythonAdmin:
                 if issubclass(error, AuthorizationError):
                     raise error(topic["name"])
                 if topic["error_code"] == 0 and (names is not None or not topic["is_internal"]):
-                    found[topic["name"]] = Topic(str(topic["topic_id"] or ""), len(topic["partitions"]))
+                    found[topic["name"]] = contract.Topic(str(topic["topic_id"] or ""), len(topic["partitions"]))
         return found
 
     def commit(self, group: str, positions: Positions) -> None:
@@ -188,13 +171,13 @@ class PythonAdmin:
         self._admin.close()
 
 
-def _fetched(partition: TopicPartition, records: list[Any]) -> Fetched:
-    return Fetched(
+def _fetched(partition: TopicPartition, records: list[Any]) -> contract.Fetched:
+    return contract.Fetched(
         join_name(*partition),
         np.array([record.offset for record in records], np.int64),
         [record.value for record in records],
         [record.key for record in records],
-        named_headers([record.headers for record in records]),
+        contract.named_headers([record.headers for record in records]),
         np.array([record.timestamp for record in records], np.int64),
         [record.leader_epoch for record in records],
     )

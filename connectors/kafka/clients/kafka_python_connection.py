@@ -24,7 +24,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 from kafka.net.selector import NetworkSelector
 
 from learnd.connectors.kafka.clients.contract import CONNECT_S, RECONNECT_S, REQUEST_S
-from learnd.connectors.kafka.clients.errors import LAST_COMPLAINT, RefusedError, TruncatedError
+from learnd.connectors.kafka.clients.failures import LAST_COMPLAINT, RefusedError, TruncatedError
 from learnd.connectors.kafka.connection import KafkaConnection
 from learnd.connectors.kafka.partition_names import join_name
 
@@ -56,9 +56,9 @@ def kafka_python_options(settings: KafkaConnection) -> dict[str, Any]:
     if tls is not None:
         options |= {
             "ssl_check_hostname": tls.check_hostname,
-            "ssl_cafile": _text(tls.ca),
-            "ssl_certfile": _text(tls.certificate),
-            "ssl_keyfile": _text(tls.key),
+            "ssl_cafile": tls.ca and str(tls.ca),
+            "ssl_certfile": tls.certificate and str(tls.certificate),
+            "ssl_keyfile": tls.key and str(tls.key),
             "ssl_password": tls.key_password and tls.key_password.get_secret_value(),
         }
     if sasl is not None:
@@ -159,7 +159,3 @@ class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python i
 
     def token(self) -> str:
         return self._path.read_text(encoding="ascii").strip()
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
