@@ -1,4 +1,4 @@
-"""A source that plays a script, for tests of what consumes one: no files, no clock, nothing left to chance."""
+"""A source that plays a script, for tests of what reads from one: no files, no clock, nothing left to chance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learnd.daemon.values import Note, Positions, RecordBatch
 
 
 class Moment(Enum):
-    """What may happen between batches."""
+    """What can happen between batches."""
 
     PAUSE = "nothing arrives in time"
 
@@ -23,10 +23,10 @@ Step: TypeAlias = RecordBatch | Moment | Exception
 
 
 class ScriptedSource:
-    """A `contracts.Source` whose `read` plays one step a call: returns the batch, returns None, or raises.
+    """A `contracts.Source` whose `read` plays one step a call: returns the batch, returns None, or raises the error.
 
-    The stream ends after the last step, unless it is `endless`: then nothing arrives any more. An exception is
-    raised once; the read after it plays the next step. `closed` and `commits` tell what was asked of the source.
+    The stream ends after the last step, unless it is `endless`: then nothing arrives any more. An error is raised
+    once; the next read plays the next step. `closed` and `commits` say what was asked of the source.
     """
 
     connected = True
@@ -38,13 +38,16 @@ class ScriptedSource:
         self.commits: list[tuple[Positions, Positions]] = []
         self._steps = steps
         self._endless = endless
-        self._next = 0
-        self._positions: Positions = {}
-        self._known: list[Note] = []
+        self._begin({}, [])
 
-    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+    def _begin(self, positions: Positions, notes: Sequence[Note]) -> None:
+        self._next = 0
         self._positions = dict(positions)
         self._known = list(notes)
+
+    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
+        self.closed = False
+        self._begin(positions, notes)
 
     def read(self, timeout_s: float) -> RecordBatch | None:  # noqa: ARG002 (a script never waits)
         while self._next < len(self._steps):
@@ -100,7 +103,7 @@ class ScriptedSource:
 
 
 def between(batch: RecordBatch, start: int, end: int) -> RecordBatch | None:
-    """Return the records of a batch that lie between positions `start` and `end`, or None where there are none."""
+    """Return the records of a batch between positions `start` and `end`; None if there are none."""
     starts = np.concatenate(([batch.start], batch.ends[:-1]))
     first = int(np.searchsorted(starts, start))
     last = int(np.searchsorted(batch.ends, end, side="right"))

@@ -21,7 +21,7 @@ class Glance:
     where: str = ""
     columns: tuple[str, ...] | None = None  # of its first records
     problem: str | None = None  # why they cannot be read
-    away: str | None = None  # what is not there, and may yet come
+    away: str | None = None  # what is not there yet, but may come
 
 
 class SourceSettings(Section):
@@ -32,11 +32,11 @@ class SourceSettings(Section):
 
     @property
     def gives_up_lost(self) -> bool:
-        """Whether to go on from the checkpoint where records that the journal needs are gone."""
+        """Whether to go on from the checkpoint if records that the journal needs are gone."""
         return False
 
     def problem_with(self, fmt: RecordFormat) -> str | None:
-        """Return why records of this format cannot come from here; None where they can."""
+        """Return why records of this format cannot come from here; None if they can."""
         if fmt.name not in self.formats:
             return f"samples.format: {fmt.name} cannot be read from this source; it takes {', '.join(self.formats)}"
         if fmt.columns is not None:
@@ -49,7 +49,7 @@ class SourceSettings(Section):
 
 
 class MessageSettings(SourceSettings):
-    """The settings of a source of messages, none of which is a header."""
+    """The settings of a source of messages, which have no header."""
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "avro", "tf_example")
 

@@ -23,7 +23,7 @@ from learnd.daemon.operate.telemetry import Telemetry, Views
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import phase_rules
 from learnd.daemon.reactions.watching import Watching
-from learnd.daemon.registry import DEAD_LETTER_FILE, DEAD_LETTER_TOPIC, PREDICTION_TOPIC, SOURCES, resolve
+from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
 from learnd.daemon.state.history import HISTORY_FILE, History
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper
@@ -157,12 +157,14 @@ def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: i
 
 def _outputs(settings: Settings) -> Outputs:
     source = settings.source.settings
-    dead_letters: dict[str, DeadLetters] = {"dead_letters": resolve(DEAD_LETTER_FILE)(dead_letter_path(settings))}
+    dead_letters: dict[str, DeadLetters] = {
+        "dead_letters": resolve(OUTPUTS["dead_letters.file"])(dead_letter_path(settings))
+    }
     predictions: Predictions | None = None
     if (kafka := settings.dead_letters.kafka) is not None:
-        dead_letters["dead_letter_topic"] = resolve(DEAD_LETTER_TOPIC)(kafka, source)
+        dead_letters["dead_letter_topic"] = resolve(OUTPUTS["dead_letters.kafka"])(kafka, source)
     if (kafka := settings.predictions.kafka) is not None:
-        predictions = resolve(PREDICTION_TOPIC)(kafka, source)
+        predictions = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
     return Outputs(History(history_path(settings)), dead_letters, predictions)
 
 

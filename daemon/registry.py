@@ -17,17 +17,25 @@ class Entry:
 
 
 SOURCES: Mapping[str, Entry] = {
-    "files": Entry("learnd.connectors.settings:FilesSettings", "learnd.connectors.files:FilesSource"),
+    "files": Entry("learnd.connectors.files.settings:FilesSettings", "learnd.connectors.files.source:FilesSource"),
     "kafka": Entry("learnd.connectors.kafka.settings:KafkaSettings", "learnd.connectors.kafka.source:KafkaSource"),
-    "recording": Entry("learnd.connectors.settings:RecordingSettings", "learnd.connectors.recording:RecordingSource"),
-    "stdin": Entry("learnd.connectors.settings:StdinSettings", "learnd.connectors.stdio:StdinSource"),
+    "recording": Entry(
+        "learnd.connectors.recordings.settings:RecordingSettings",
+        "learnd.connectors.recordings.source:RecordingSource",
+    ),
+    "stdin": Entry("learnd.connectors.files.settings:StdinSettings", "learnd.connectors.files.stdin:StdinSource"),
 }
+"""Each is built from its settings, the `RecordFormat` and the state directory."""
 
-DEAD_LETTER_FILE = "learnd.connectors.dead_letters:DeadLetterFile"
-DEAD_LETTER_TOPIC = "learnd.connectors.kafka.publishing:DeadLetterTopic"
-RECORDER = "learnd.connectors.kafka.recording:Recorder"
-IS_RECORDING = "learnd.connectors.recordings:is_recording"
-PREDICTION_TOPIC = "learnd.connectors.kafka.publishing:PredictionTopic"
+OUTPUTS: Mapping[str, str] = {
+    "dead_letters.file": "learnd.connectors.outputs.dead_letter_file:DeadLetterFile",
+    "dead_letters.kafka": "learnd.connectors.kafka.publishing:DeadLetterTopic",
+    "predictions.kafka": "learnd.connectors.kafka.publishing:PredictionTopic",
+}
+"""By their key in the settings."""
+
+RECORDER = "learnd.connectors.recordings.recorder:Recorder"
+IS_RECORDING = "learnd.connectors.recordings.file_format:is_recording"
 
 
 def resolve(reference: str) -> Any:

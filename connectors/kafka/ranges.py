@@ -1,4 +1,4 @@
-"""Reads the spans of journaled calls again, each record once, wherever the records come from."""
+"""Reads the records of journaled calls again, from brokers or from a recording."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 import structlog
 
-from learnd.connectors.kafka.book import Book, gap
-from learnd.connectors.kafka.client import Fetched
-from learnd.connectors.kafka.registry import RegistryAwayError
-from learnd.connectors.kafka.values import Values
+from learnd.connectors.kafka.batches import BatchBuilder
+from learnd.connectors.kafka.clients.contract import Fetched
+from learnd.connectors.kafka.notes import PartitionNotes, gap
+from learnd.connectors.kafka.schema_registry import SchemaRegistryAwayError
 from learnd.daemon.errors import LostError
 from learnd.daemon.values import RecordBatch
 
@@ -22,35 +22,35 @@ _REGISTRY_RETRY_S = 0.5
 log = structlog.get_logger()
 
 
-class Ranges(ABC):
-    """Spans of partitions, as they were when they were handed out first: the notes tell what was left out of them."""
+class RangeReader(ABC):
+    """Reads ranges of partitions as they were handed out first: the notes say what was left out of them."""
 
     way_out: ClassVar[str]
-    """What to do where records are gone."""
+    """What to do if records are gone."""
 
-    def __init__(self, book: Book, values: Values) -> None:
-        self._book = book
-        self._values = values
+    def __init__(self, notes: PartitionNotes, batches: BatchBuilder) -> None:
+        self._notes = notes
+        self._batches = batches
         self._registry_away = False
 
     def read(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
-        """Yield the records from `start` up to `end`; None where none came in time.
+        """Yield the records from `start` up to `end`; None when none arrived in time.
 
-        Raises LostError where they are gone, SourceError where they cannot be read.
+        Raises LostError if they are gone, SourceError if they cannot be read.
         """
-        position = at = start  # `at` is past records that were left out, which belong to the span of the next one
+        position = at = start  # `at` is past records that were left out; they belong to the span of the next one
         while position < end:
-            skipped = self._book.gap_at(partition, position)
+            skipped = self._notes.gap_at(partition, position)
             if skipped is not None:
                 batch: RecordBatch | None = gap(partition, position, skipped)
             else:
-                limit = min(end, self._book.next_gap(partition, position) or end)
-                fetched = self._next(partition, self._book.jump(partition, at), limit)
+                limit = min(end, self._notes.next_gap(partition, position) or end)
+                fetched = self._next(partition, self._notes.jump(partition, at), limit)
                 if fetched is None:
                     yield None
                     continue
                 at = int(fetched.offsets[-1]) + 1
-                kept = self._book.kept(fetched)
+                kept = self._notes.kept(fetched)
                 if kept is None:
                     continue
                 while (batch := self._batch(kept, position)) is None:
@@ -64,16 +64,16 @@ class Ranges(ABC):
 
     @abstractmethod
     def _next(self, partition: str, position: int, end: int) -> Fetched | None:
-        """Return records from `position` on, none of them at `end` or behind; None where none came in time.
+        """Return records from `position` on, all before `end`; None if none arrived in time.
 
-        Raises as `read`.
+        Raises what `read` raises.
         """
 
     def _batch(self, fetched: Fetched, position: int) -> RecordBatch | None:
-        """Return fetched records as they were handed out before; None after a while where the registry is away."""
+        """Return fetched records as they were handed out before; None after a moment if the registry is away."""
         try:
-            batch = self._values.batch(fetched, position, again=True)
-        except RegistryAwayError as error:
+            batch = self._batches.build(fetched, position, again=True)
+        except SchemaRegistryAwayError as error:
             if not self._registry_away:
                 log.warning("registry.away", reason=str(error), consequence="waiting; nothing is lost")
             self._registry_away = True
@@ -83,7 +83,7 @@ class Ranges(ABC):
         return batch
 
     def _first_up_to(self, waiting: list[Fetched], partition: str, position: int, end: int) -> Fetched:
-        """Take the first of what waits, but for records at `end` or behind. Raises LostError where there is none."""
+        """Take the first of the waiting records up to `end`. Raises LostError if there is none before it."""
         first = waiting.pop(0)
         if first.offsets[0] >= end:
             raise self._gone(partition, position, end, f"the next record is at {first.offsets[0]}")
@@ -94,7 +94,7 @@ class Ranges(ABC):
         return first
 
     def _gone(self, partition: str, position: int, end: int, why: str) -> LostError:
-        """Return the error for records that the journal needs."""
+        """Return the error for records that the journal needs and that are gone."""
         return LostError(
             f"{partition}: the journal needs the records at offsets {position} to {end - 1} again, and they are gone: "
             f"{why}. Nothing was changed: the last checkpoint is whole. {self.way_out}"

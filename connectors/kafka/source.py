@@ -1,4 +1,4 @@
-"""Records of Kafka topics, at positions that the checkpoint alone keeps."""
+"""Records of Kafka topics. The positions are kept in the checkpoint only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Literal
 
 import structlog
 
-from learnd.connectors.kafka import clients
-from learnd.connectors.kafka.book import Book
-from learnd.connectors.kafka.client import Reading
-from learnd.connectors.kafka.fetching import Fetching
-from learnd.connectors.kafka.rereading import Rereading
+from learnd.connectors.kafka.batches import BatchBuilder
+from learnd.connectors.kafka.broker_ranges import BrokerRangeReader
+from learnd.connectors.kafka.clients import connect
+from learnd.connectors.kafka.clients.contract import Consumer
+from learnd.connectors.kafka.fetch_thread import FetchThread
+from learnd.connectors.kafka.notes import PartitionNotes
 from learnd.connectors.kafka.settings import KafkaSettings
-from learnd.connectors.kafka.upkeep import Upkeep
-from learnd.connectors.kafka.values import Values
+from learnd.connectors.kafka.topics import TopicWatch
 from learnd.daemon.errors import LostError, SourceError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _WAIT_S = 0.1
-_HANGS_S = 60.0  # without a sign of life; each call of a client ends within half of that by itself
+_HANGS_S = 60.0  # without a sign of life; each call of a client ends by itself within half of that
 
 log = structlog.get_logger()
 
@@ -30,12 +30,12 @@ log = structlog.get_logger()
 class KafkaSource:
     """A `contracts.Source` over topics; a partition is `topic/number`, its positions are Kafka's offsets.
 
-    All partitions are assigned by hand: one model has one writer, and no group takes part in what is read. What
-    becomes of a start (the latest offset, a time) is decided once, and noted with the first batch. Gaps that
-    compaction, aborted transactions and control records leave belong to the span of the record behind them.
+    All partitions are assigned explicitly: a model has one writer, and no consumer group decides what is read. Where
+    to start (at the latest offset, at a time) is decided once, and noted with the first batch. Gaps that compaction,
+    aborted transactions and control records leave belong to the span of the record after them.
 
-    Three threads touch Kafka: one fetches ahead, one looks for partitions and shows positions, and the reader's
-    own takes what was fetched, and watches: a fetching thread that hangs is given up and begun anew.
+    Three threads touch Kafka: one fetches ahead, one watches the topics and shows positions, and the reader's own
+    takes what was fetched. The last one also watches the first: if it hangs it is given up, and a new one is started.
     """
 
     live = True
@@ -48,123 +48,128 @@ class KafkaSource:
         fmt: RecordFormat,
         _state: Path | None = None,
         *,
-        reading: Callable[[KafkaSettings], Reading] = clients.reading,
+        consumer: Callable[[KafkaSettings], Consumer] = connect.consumer,
         hangs_s: float = _HANGS_S,
     ) -> None:
         self._settings = settings
         self._format = fmt
-        self._connect = lambda: reading(settings)
-        self._ask = lambda: clients.asking(settings)
+        self._connect = lambda: consumer(settings)
         self._hangs_s = hangs_s
-        self._book = Book({}, [])
+        self._forget(PartitionNotes({}, []))
+
+    def _forget(self, notes: PartitionNotes) -> None:
+        self._notes = notes
         self._positions: Positions = {}
-        self._upkeep: Upkeep | None = None
-        self._fetching: Fetching | None = None
-        self._rereading: Rereading | None = None
+        self._topic_watch: TopicWatch | None = None
+        self._fetch_thread: FetchThread | None = None
+        self._range_reader: BrokerRangeReader | None = None
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         self.close()
-        self._rereading = self._upkeep = None
-        self._book = Book(positions, notes)
-        self._positions = self._book.starts | positions
-        self._upkeep = Upkeep(self._settings, self._book, self._ask)
-        self._upkeep.commit(positions)  # a kill may have come between the checkpoint and showing it
+        self._forget(PartitionNotes(positions, notes))
+        self._positions = self._notes.starts | positions
+        topic_watch = self._topic_watch = TopicWatch(self._settings, self._notes, lambda: connect.admin(self._settings))
+        topic_watch.start()
+        topic_watch.commit(positions)  # a kill may have come after the checkpoint and before they were shown
 
     def read(self, timeout_s: float) -> RecordBatch | None:
-        self._raise_for_upkeep()
-        fetching = self._watched()
+        self._raise_for_topics()
+        fetch_thread = self._running_fetch_thread()
         try:
-            found = fetching.found.get(timeout=timeout_s) if timeout_s > 0 else fetching.found.get_nowait()
+            found = fetch_thread.found.get(timeout=timeout_s) if timeout_s > 0 else fetch_thread.found.get_nowait()
         except queue.Empty:
             return None
         if isinstance(found, SourceError):
             raise found
         self._positions[found.partition] = int(found.ends[-1])
-        return self._book.noted(found)
+        return self._notes.noted(found)
 
     def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
-        if partition not in self._book.starts:
+        if partition not in self._notes.starts:
             raise SourceError(
                 f"{partition}: the journal needs its records from offset {start} to {end}, but no note says where it "
-                "started. The state directory is not whole: start afresh in another one."
+                "started. The state directory is incomplete: start afresh in another one."
             )
         yield from self._await_topics()
-        if self._rereading is None:
-            self._rereading = Rereading(self._settings, self._book, self._values(), self._connect)
+        if self._range_reader is None:
+            self._range_reader = BrokerRangeReader(self._settings, self._notes, self._batches(), self._connect)
         try:
-            for batch in self._rereading.read(partition, start, end):
+            for batch in self._range_reader.read(partition, start, end):
                 if batch is None:
-                    self._raise_for_upkeep()
+                    self._raise_for_topics()
                 yield batch
-        except LostError:
-            assert self._upkeep is not None, "open comes first"
-            self._upkeep.look_again()
+        except LostError:  # if the topic itself is gone, that is the error to raise
+            assert self._topic_watch is not None, "open comes first"
+            self._topic_watch.look_again()
             yield from self._await_topics()
             raise
         self._positions[partition] = end
 
     def _await_topics(self) -> Iterator[None]:
-        """Wait until the topics are known to be those of the state: others may have the same names and offsets."""
-        assert self._upkeep is not None, "open comes first"
+        """Wait until it is known that the topics are those of the state, and not others of the same name."""
+        assert self._topic_watch is not None, "open comes first"
         while True:
-            self._raise_for_upkeep()
-            if self._upkeep.found.wait(_WAIT_S):
+            self._raise_for_topics()
+            if self._topic_watch.found.wait(_WAIT_S):
                 return
             yield None
 
     @property
     def connected(self) -> bool:
-        """Whether the brokers answer, and its partitions are being read."""
-        upkeep, fetching = self._upkeep, self._fetching
-        return upkeep is not None and upkeep.connected and fetching is not None and fetching.assigned
+        """Whether the brokers answer and the partitions are being read."""
+        topic_watch, fetch_thread = self._topic_watch, self._fetch_thread
+        return topic_watch is not None and topic_watch.connected and fetch_thread is not None and fetch_thread.assigned
 
     def lag(self) -> Mapping[str, int]:
-        fetching = self._fetching
-        if fetching is None:
+        fetch_thread = self._fetch_thread
+        if fetch_thread is None:
             return {}
-        reached = {} if fetching.found.qsize() else fetching.reached
+        reached = {} if fetch_thread.found.qsize() else fetch_thread.reached
         lag = {}
-        for name, end in list(fetching.ends.items()):
-            position = max(self._positions.get(name, self._book.starts.get(name, 0)), reached.get(name, 0))
+        for name, end in list(fetch_thread.ends.items()):
+            position = max(self._positions.get(name, self._notes.starts.get(name, 0)), reached.get(name, 0))
             if end > position:
                 lag[name] = end - position
         return lag
 
     def commit(self, saved: Positions, needed: Positions) -> None:  # noqa: ARG002  (Kafka deletes by its own rules)
-        self._book.forget(saved)
-        if self._upkeep is not None:
-            self._upkeep.commit(dict(saved))
+        self._notes.forget(saved)
+        if self._topic_watch is not None:
+            self._topic_watch.commit(dict(saved))
 
     def close(self) -> None:
-        if self._rereading is not None:
-            self._rereading.close()
-        if self._fetching is not None:
-            self._fetching.close()
-        if self._upkeep is not None:
-            self._upkeep.close()
+        for part in (self._range_reader, self._fetch_thread, self._topic_watch):
+            if part is not None:
+                part.close()
 
-    def _watched(self) -> Fetching:
-        """Return the fetching thread: begun now, or anew where it hangs."""
-        fetching = self._fetching
-        if fetching is not None and time.monotonic() - fetching.beat_s > self._hangs_s:
-            log.error("kafka.client_hangs", seconds=self._hangs_s, consequence="given up, and connecting anew")
-            fetching.give_up()
-            fetching = None
-        if fetching is None:
-            if self._rereading is not None:
-                self._rereading.close()
-                self._rereading = None
-            assert self._upkeep is not None, "open comes first"
-            positions = dict(self._positions)
-            self._fetching = fetching = Fetching(
-                self._settings, self._book, self._values(), self._upkeep, self._connect, positions, self._hangs_s / 2
+    def _running_fetch_thread(self) -> FetchThread:
+        """Return the fetch thread. It is started if there is none yet, or if the one before it hangs."""
+        fetch_thread = self._fetch_thread
+        if fetch_thread is not None and time.monotonic() - fetch_thread.beat_s > self._hangs_s:
+            log.error("kafka.client_hangs", seconds=self._hangs_s, consequence="given up; reconnecting")
+            fetch_thread.give_up()
+            fetch_thread = None
+        if fetch_thread is None:
+            if self._range_reader is not None:
+                self._range_reader.close()
+                self._range_reader = None
+            assert self._topic_watch is not None, "open comes first"
+            self._fetch_thread = fetch_thread = FetchThread(
+                self._settings,
+                self._notes,
+                self._batches(),
+                self._topic_watch,
+                self._connect,
+                dict(self._positions),
+                self._hangs_s / 2,
             )
-        return fetching
+            fetch_thread.start()
+        return fetch_thread
 
-    def _values(self) -> Values:
+    def _batches(self) -> BatchBuilder:
         settings = self._settings
-        return Values(self._format, settings.max_record_bytes, settings.registry, self._book)
+        return BatchBuilder(self._format, settings.max_record_bytes, settings.registry, self._notes)
 
-    def _raise_for_upkeep(self) -> None:
-        if self._upkeep is not None and self._upkeep.error is not None:
-            raise self._upkeep.error
+    def _raise_for_topics(self) -> None:
+        if self._topic_watch is not None and self._topic_watch.error is not None:
+            raise self._topic_watch.error

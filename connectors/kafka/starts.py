@@ -1,11 +1,15 @@
-"""Where to start in a partition that has no position yet, as the settings say it."""
+"""Where to start in a partition that has no position yet: how the settings say it, and the offset that it means."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from learnd.connectors.kafka.clients.contract import Consumer
+from learnd.connectors.kafka.partition_names import split_name
+from learnd.daemon.values import Positions
 
 _AGE = re.compile(r"-(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -30,7 +34,7 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """The first record that is at most so many seconds old."""
+    """The first record that is at most this many seconds old."""
 
     seconds: int
 
@@ -40,7 +44,7 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """An offset for each named partition, `topic/partition`; the others start at the oldest record."""
+    """An offset for each named partition, `topic/number`; the others start at the oldest record."""
 
     offsets: Mapping[str, int]
 
@@ -49,7 +53,7 @@ Start = Earliest | Latest | Since | Age | Offsets
 
 
 def parse_start(value: str | Mapping[str, int]) -> Start:
-    """Read `earliest`, `latest`, an age (`-2h`), an ISO 8601 time (UTC without an offset), or offsets.
+    """Read `earliest`, `latest`, an age (`-2h`), an ISO 8601 time (UTC if it has no offset), or offsets.
 
     Raises ValueError on anything else.
     """
@@ -76,13 +80,16 @@ def parse_start(value: str | Mapping[str, int]) -> Start:
     return Since(seconds)
 
 
-def split_name(name: str) -> tuple[str, int]:
-    """Return topic and number of the partition `topic/number`. Raises ValueError."""
-    topic, slash, number = name.rpartition("/")
-    if not slash or not topic or not (number.isascii() and number.isdecimal()):
-        raise ValueError(f"{name!r} does not name a partition as topic/number does")
-    return topic, int(number)
-
-
-def join_name(topic: str, number: int) -> str:
-    return f"{topic}/{number}"
+def offsets_to_start_at(consumer: Consumer, names: Sequence[str], start: Start, now_s: float) -> Positions:
+    """Return the offset to start at in each of these partitions."""
+    if not names:
+        return {}
+    if isinstance(start, Latest):
+        return consumer.ends(names)
+    if isinstance(start, Since | Age):
+        since = start.since(now_s) if isinstance(start, Age) else start
+        return consumer.ends(names) | consumer.since(names, round(since.seconds * 1000))
+    beginnings = consumer.beginnings(names)
+    if isinstance(start, Offsets):
+        return beginnings | {name: offset for name, offset in start.offsets.items() if name in beginnings}
+    return beginnings

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from learnd.connectors.settings import DeadLetterSettings, PredictionSettings, problems_with_outputs
+from learnd.connectors.outputs.settings import DeadLetterPlaces, PredictionSettings, problems_with_outputs
 from learnd.connectors.source_settings import Glance
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch, problems_with_watches
@@ -18,6 +18,7 @@ from learnd.daemon.operate.settings import HttpSettings, LogSettings
 from learnd.daemon.reactions.checks import problems_with_rules
 from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.state.settings import CheckpointSettings, problems_with_best
+from learnd.daemon.stream.reject_rate import RejectRateSettings
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import ALL_METRICS
 from learnd.daemon.training.layer_choice import problems_with_phases
@@ -28,6 +29,12 @@ from learnd.daemon.training.settings import (
     TrainSettings,
     problems_with_ends,
 )
+
+
+class DeadLetterSettings(RejectRateSettings, DeadLetterPlaces):
+    """Where rejected records go, and how many of them are too many."""
+
+    harmless: ClassVar[Mapping[str, str]] = {**RejectRateSettings.harmless, **DeadLetterPlaces.harmless}
 
 
 class Settings(Section):

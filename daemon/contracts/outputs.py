@@ -1,28 +1,26 @@
-"""Where what a checkpoint covers is written."""
+"""Where the results that a checkpoint covers are written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from learnd.daemon.values import (
-    Call,
-    Rejection,
-    Report,
-)
+from learnd.daemon.values import Call, Rejection, Report
 
 
 class Output(Protocol):
-    """An append-only output that a checkpoint covers: dead letters, the history.
+    """An append-only output that a checkpoint covers: dead letters, the history, predictions.
 
-    Must never lose what was written before a mark that `sync` made durable. After a resume it must not hold anything
-    twice where its place can be cut back; in a topic, what came after the last checkpoint comes once more.
+    A *mark* is where the output ends: everything written before the mark is covered, and the next write comes at it.
+    It must never lose what was written before a mark that `sync` made durable. After a resume it must not hold
+    anything twice if it can be cut back; in a topic, what came after the last checkpoint comes once more.
     """
 
     def open(self, mark: int | None) -> None:
         """Go on at `mark`, which the checkpoint holds, and drop what was written after it.
 
-        Without a mark no checkpoint covers this output yet: go on behind what there is, and drop nothing.
+        Without a mark no checkpoint covers this output yet: go on after what there is, and drop nothing. An output
+        that is opened again forgets what it knew. Raises StoreError.
         """
 
     @property
@@ -35,7 +33,8 @@ class Output(Protocol):
     def sync(self) -> None:
         """Make everything up to the last mark durable. Called from another thread. Raises StoreError."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what is held. May be called more than once."""
 
 
 class DeadLetters(Output, Protocol):

@@ -34,10 +34,13 @@ class AppendFile:
         self._pending = bytearray()
 
     def open(self, mark: int | None) -> None:
-        """Go on behind the first `mark` bytes, dropping what follows them; without a mark, behind what there is.
+        """Go on after the first `mark` bytes, and drop what follows them; without a mark, go on after what there is.
 
-        Where someone cut the file, its whole lines stay, and the gap is logged. Raises StoreError.
+        If someone cut the file, its whole lines stay, and the gap is logged. Raises StoreError.
         """
+        self.close()
+        self._synced = -1
+        self._pending.clear()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -91,7 +94,7 @@ class AppendFile:
         self._synced = end
 
     def close(self) -> None:
-        """Release the file; called once, whatever happened before."""
+        """Release the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,13 +1,33 @@
-"""Stops a daemon whose stream has gone bad, before it has thrown most of it away."""
+"""Stops the daemon when the stream has gone bad, before most of it is thrown away."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import Field, PositiveInt
 
 from learnd.daemon.errors import DataError
+from learnd.daemon.foundation.section import Section
 from learnd.daemon.values import Block, Fate, Rejection
 
 _ENOUGH = 100  # records
+
+
+class RejectRateSettings(Section):
+    """How many records may be rejected."""
+
+    harmless: ClassVar[Mapping[str, str]] = {
+        "max_rate": "when a run ends, never what it learned until then",
+        "window": "as max_rate",
+    }
+
+    max_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Stop (exit code 65) when more than this share of the last `window` records was rejected."""
+
+    window: PositiveInt = 1000
+    """The number of records over which the share of rejected ones is taken."""
 
 
 class RejectRate:
@@ -24,11 +44,11 @@ class RejectRate:
 
     @property
     def lacking(self) -> Rejection | None:
-        """The last record, where every one since the start lacks the same field: the settings may have it wrong."""
+        """The last record, if every record since the start lacks the same field: the settings may be wrong about it."""
         return self._last if self._alike else None
 
     def add(self, block: Block) -> None:
-        """Take in a block. Raises DataError where the rate is over its limit anywhere in it."""
+        """Take in a block. Raises DataError if the rate goes over its limit anywhere in it."""
         self._alike = self._alike and self._lacks_the_same(block)
         if block.rejections:
             self._last = block.rejections[-1]
@@ -52,9 +72,9 @@ class RejectRate:
         )
 
     def check_end(self, *, fresh: bool) -> None:
-        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError.
+        """Judge a stream that ended before the window was full, unless it was too short. Raises DataError.
 
-        Of a `fresh` one, of which no earlier life consumed anything, they do where all of them are bad.
+        A `fresh` stream, of which nothing was consumed before this start, is never too short if all of it is bad.
         """
         seen = len(self._recent)
         if (fresh and self._rejected == seen > 0) or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):

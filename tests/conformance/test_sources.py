@@ -1,234 +1,43 @@
-"""What every source must do. A new one joins by one more entry in `SOURCES`.
+"""What every source must do: each check runs on each stream of each source in the registry.
 
-Each set-up writes the same stream of records, with ids 0 to N - 1 in order, and gives a function that opens a
-source on it anew, as a daemon that starts again would.
+A source joins with a line in the registry and a module `source_streams/NAME.py`. Each public function in it writes the
+stream of `source_streams/stream.py` below a folder, and returns it.
 """
 
 from __future__ import annotations
 
-import gzip
+import importlib
+import inspect
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import zstandard
-from kafka_broker import Broker, required, shared_broker
+from source_streams.stream import N, Stream
 
-from learnd.connectors.files import FilesSource
-from learnd.connectors.kafka.client import Fetched
-from learnd.connectors.kafka.settings import KafkaSettings
-from learnd.connectors.kafka.source import KafkaSource
-from learnd.connectors.recording import RecordingSource
-from learnd.connectors.recordings import Header, writer
-from learnd.connectors.scripted import Moment, ScriptedSource
-from learnd.connectors.settings import FilesSettings, RecordingSettings, StdinSettings
-from learnd.connectors.stdio import StdinSource
 from learnd.daemon.contracts import Source
 from learnd.daemon.errors import SourceError
-from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
-
-N = 3000
-JSON = RecordFormat("json")
-CSV = RecordFormat("csv")
+from learnd.daemon.registry import SOURCES
+from learnd.daemon.values import Note, Positions, RecordBatch
 
 
-@dataclass
-class Stream:
-    """A recorded stream: `open` starts a source on it, `rename` moves what it is read from, where that is possible."""
-
-    make: Callable[[], Source]
-    rename: Callable[[], None] | None = None
-
-    def open(self, positions: Positions | None = None, notes: list[Note] | None = None) -> Source:
-        source = self.make()
-        source.open(positions or {}, notes or [])
-        return source
+def streams_of(source: str) -> Iterator[Callable[[Path], Stream]]:
+    module = importlib.import_module(f"source_streams.{source}")
+    for name, found in inspect.getmembers(module, inspect.isfunction):
+        if found.__module__ == module.__name__ and not name.startswith("_"):
+            yield found
 
 
-def json_lines(first: int = 0, last: int = N) -> bytes:
-    return b"".join(b'{"id": %d, "text": "%s"}\n' % (i, b"x" * (i % 50)) for i in range(first, last))
-
-
-def csv_lines() -> bytes:
-    return b"\xef\xbb\xbfid,text\r\n" + b"".join(b'%d,"a ""quoted""\nline, of %d"\r\n' % (i, i) for i in range(N))
-
-
-def files(path: Path, fmt: RecordFormat = JSON, *, follow: bool = False) -> Stream:
-    def rename() -> None:
-        for name in sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob(path.name)):
-            name.rename(name.with_name(".old-" + name.name))
-
-    return Stream(lambda: FilesSource(FilesSettings(path=str(path), follow=follow), fmt), rename)
-
-
-def plain(root: Path) -> Stream:
-    (root / "a.jsonl").write_bytes(json_lines())
-    return files(root / "a.jsonl")
-
-
-def blank_lines_and_no_last_feed(root: Path) -> Stream:
-    (root / "a.jsonl").write_bytes(b"\n\r\n" + json_lines().replace(b"\n", b"\r\n\n\n").removesuffix(b"\r\n\n\n"))
-    return files(root / "a.jsonl")
-
-
-def followed(root: Path) -> Stream:
-    (root / "a.jsonl").write_bytes(json_lines())
-    return files(root / "a.jsonl", follow=True)
-
-
-def gzipped(root: Path) -> Stream:
-    members = [gzip.compress(json_lines(first, first + 1000)) for first in range(0, N, 1000)]
-    (root / "a.jsonl.gz").write_bytes(b"".join(members) + bytes(512))
-    return files(root / "a.jsonl.gz")
-
-
-def zstd(root: Path) -> Stream:
-    data = json_lines()
-    frames = [zstandard.ZstdCompressor().compress(part) for part in (data[:50_001], data[50_001:])]
-    (root / "a.jsonl.zst").write_bytes(b"".join(frames))
-    return files(root / "a.jsonl.zst")
-
-
-def csv(root: Path) -> Stream:
-    (root / "a.csv").write_bytes(csv_lines())
-    return files(root / "a.csv", CSV)
-
-
-def csv_gzipped(root: Path) -> Stream:
-    (root / "a.csv.gz").write_bytes(gzip.compress(csv_lines()))
-    return files(root / "a.csv.gz", CSV)
-
-
-def parquet(root: Path) -> Stream:
-    table = pa.table({"id": range(N), "text": [str(i) for i in range(N)]})
-    pq.write_table(table, root / "a.parquet", row_group_size=1100)
-    return files(root / "a.parquet", RecordFormat("parquet"))
-
-
-def globbed(root: Path) -> Stream:
-    for first in range(0, N, 500):
-        (root / f"part-{first:05d}.jsonl").write_bytes(json_lines(first, first + 500))
-    (root / "part-00001.jsonl").touch()
-    return files(root / "part-*.jsonl")
-
-
-def directory(root: Path) -> Stream:
-    (root / "in").mkdir()
-    for first in range(0, N, 1000):
-        (root / "in" / f"{first:05d}.jsonl").write_bytes(json_lines(first, first + 1000))
-    (root / "in" / ".hidden").write_bytes(b"no record\n")
-    return files(root / "in")
-
-
-def stdin(root: Path) -> Stream:
-    """The first start reads the pipe; the later ones find it at its end and have the spool."""
-    reading, writing = os.pipe()
-
-    def feed() -> None:
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(json_lines())
-
-    threading.Thread(target=feed, daemon=True).start()
-    return Stream(lambda: StdinSource(StdinSettings(), JSON, root, reading))
-
-
-def scripted(_root: Path) -> Stream:
-    steps = []
-    for first in range(0, N, 700):
-        ids = range(first, min(first + 700, N))
-        values = [b'{"id": %d}' % i for i in ids]
-        note = {"part": 1} if first == 0 else None
-        steps += [RecordBatch("part-1", first, np.array(ids, np.int64) + 1, values, note=note), Moment.PAUSE]
-    return Stream(lambda: ScriptedSource(steps))
-
-
-def kafka(_root: Path, client: str = "kafka-python") -> Stream:
-    broker = required(shared_broker)
-    topic = broker.topic()
-    broker.produce(topic, json_lines().splitlines())
-    return topics(broker, topic, client)
-
-
-def kafka_confluent(root: Path) -> Stream:
-    return kafka(root, "confluent")
-
-
-def kafka_transactions(_root: Path, client: str = "kafka-python") -> Stream:
-    """Records of transactions, some of them aborted: what marks their ends takes offsets, too."""
-    broker: Broker = required(shared_broker)
-    topic = broker.topic()
-    producer = broker.producer(transactional_id=topic)
-    producer.init_transactions()
-    for number, first in enumerate(range(0, N, 300)):
-        producer.begin_transaction()
-        for value in json_lines(first, first + 300).splitlines():
-            producer.send(topic, value, partition=0)
-        producer.commit_transaction()
-        if number % 3 == 1:
-            producer.begin_transaction()
-            producer.send(topic, b"no record", partition=0).get()
-            producer.abort_transaction()
-    producer.close()
-    return topics(broker, topic, client)
-
-
-def kafka_transactions_confluent(root: Path) -> Stream:
-    return kafka_transactions(root, "confluent")
-
-
-def topics(broker: Broker, topic: str, client: str) -> Stream:
-    given = {"bootstrap_servers": broker.bootstrap, "topic": topic, "client": client, "group": None}
-    settings = KafkaSettings.model_validate(given)
-    return Stream(lambda: KafkaSource(settings, JSON))
-
-
-def recorded(root: Path, name: str = "topic.jsonl.zst") -> Stream:
-    """Only every other offset has a record."""
-    header = Header(topics={"t": "id"}, starts={"t/0": 0}, ends={"t/0": 2 * N})
-    file = writer(root / name, name.removeprefix("topic"), header)
-    for first in range(0, N, 700):
-        ids = np.arange(first, min(first + 700, N))
-        values: list[bytes | None] = [b'{"id": %d}' % i for i in ids]
-        file.write(Fetched("t/0", 2 * ids + 1, values, [None] * len(ids), None, ids))
-    file.close()
-    return Stream(lambda: RecordingSource(RecordingSettings(path=root / name), JSON))
-
-
-def recorded_parquet(root: Path) -> Stream:
-    return recorded(root, "topic.parquet")
-
-
-SOURCES = [
-    plain,
-    blank_lines_and_no_last_feed,
-    followed,
-    gzipped,
-    zstd,
-    csv,
-    csv_gzipped,
-    parquet,
-    globbed,
-    directory,
-    stdin,
-    kafka,
-    kafka_confluent,
-    kafka_transactions,
-    kafka_transactions_confluent,
-    recorded,
-    recorded_parquet,
-    scripted,
+STREAMS = [
+    pytest.param(make, id=f"{source}-{make.__name__}")
+    for source in (*SOURCES, "scripted")
+    for make in streams_of(source)
 ]
 
 
-@pytest.fixture(params=SOURCES, ids=lambda make: make.__name__)
+@pytest.fixture(params=STREAMS)
 def stream(request: pytest.FixtureRequest, tmp_path: Path) -> Stream:
     made: Stream = request.param(tmp_path)
     return made
@@ -347,6 +156,39 @@ def test_a_resume_splits_nothing_differently(stream: Stream) -> None:
     rest = records(list(drain(source)))
     source.close()
     assert records(batches[:1]) + rest == records(batches)
+
+
+def test_opened_again_it_forgets_what_was_read(stream: Stream) -> None:
+    source = stream.open()
+    before = list(drain(source))
+    source.open({}, [])
+    again = list(drain(source))
+    source.close()
+    assert ids(before) == ids(again) == list(range(N))
+    assert notes(again)[:1] == notes(before)[:1]
+    assert after(again) == after(before)
+
+
+def test_opened_again_it_forgets_the_ranges_that_were_read(stream: Stream) -> None:
+    batches = whole(stream)
+    source = stream.open(after(batches[:1]), notes(batches))
+    for batch in batches[1 : len(batches) // 2 + 1]:
+        ranged(source, batch.partition, batch.start, int(batch.ends[-1]))
+    source.open(after(batches[:1]), notes(batches[:1]))
+    rest = list(drain(source))
+    source.close()
+    assert ids(batches[:1]) + ids(rest) == list(range(N))
+    assert [batch.partition for batch in rest[-1:]] == [batches[-1].partition]
+
+
+def test_closes_whatever_happened_before(stream: Stream) -> None:
+    stream.make().close()
+    source = stream.open()
+    source.close()
+    source.close()
+    source.open({}, [])
+    assert ids(list(drain(source))) == list(range(N))
+    source.close()
 
 
 def test_exhausted_only_when_every_record_was_returned(stream: Stream) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker
 
-from learnd.connectors.kafka import clients
+from learnd.connectors.kafka.clients import connect
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.connectors.kafka.source import KafkaSource
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
@@ -27,14 +27,14 @@ def opened(
     positions: Positions | None = None,
     notes: Sequence[Note] = (),
     *,
-    reading: Callable[[KafkaSettings], Any] = clients.reading,
+    consumer: Callable[[KafkaSettings], Any] = connect.consumer,
     hangs_s: float = 60.0,
     fmt: RecordFormat = JSON,
     **settings: Any,
 ) -> Iterator[KafkaSource]:
     usual = {"bootstrap_servers": broker.bootstrap, **chosen, "group": None, "discover_every_s": 0.2}
     given = KafkaSettings.model_validate({**usual, **settings})
-    source = KafkaSource(given, fmt, reading=reading, hangs_s=hangs_s)
+    source = KafkaSource(given, fmt, consumer=consumer, hangs_s=hangs_s)
     source.open(positions or {}, notes)
     try:
         yield source

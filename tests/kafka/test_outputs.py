@@ -14,9 +14,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka_broker import Broker, LocalBroker
 from processes import Daemon, Zygote, consumed, killed, refused, succeeded, summary
 
-from learnd.connectors.kafka.client import Message
+from learnd.connectors.kafka.clients.contract import Message
+from learnd.connectors.kafka.output_settings import KafkaOutputSettings
 from learnd.connectors.kafka.publishing import DeadLetterTopic
-from learnd.connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
+from learnd.connectors.kafka.settings import KafkaSettings
 
 SETTINGS = """
 source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: null}}}}

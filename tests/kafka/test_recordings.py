@@ -18,8 +18,8 @@ from kafka import TopicPartition
 from kafka_broker import Broker
 from processes import Zygote, refused, succeeded, summary
 
-from learnd.connectors.kafka.recording import Recorder
 from learnd.connectors.kafka.settings import KafkaSettings
+from learnd.connectors.recordings.recorder import Recorder
 from learnd.daemon.errors import SourceError, StoreError
 
 KEPT = {"retention.ms": "-1"}  # the records of these tests are old
@@ -196,6 +196,6 @@ def test_it_is_stopped_while_brokers_are_away(broker: Broker, zygote: Zygote, tm
         nobody.bind(("127.0.0.1", 0))
         away = f"source.kafka.bootstrap_servers=127.0.0.1:{nobody.getsockname()[1]}"
         daemon = zygote.start(tmp_path, "record", "learnd.yaml", "--to", "a.jsonl", "--set", away)
-        daemon.wait_for(lambda: "connecting anew" in daemon.stderr, "to find nobody")
+        daemon.wait_for(lambda: "reconnecting" in daemon.stderr, "to find nobody")
         daemon.signal(signal.SIGINT)
         assert "there is no a.jsonl" in refused(daemon.wait(), 74)

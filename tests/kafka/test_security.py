@@ -19,9 +19,10 @@ from kafka_broker import LocalBroker, own_broker, required
 from kafka_sources import chosen
 from processes import Zygote, refused, succeeded, summary
 
-from learnd.connectors.kafka.client import Message
+from learnd.connectors.kafka.clients.contract import Message
+from learnd.connectors.kafka.output_settings import KafkaOutputSettings
 from learnd.connectors.kafka.publishing import DeadLetterTopic
-from learnd.connectors.kafka.settings import KafkaOutputSettings, KafkaSettings
+from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.connectors.kafka.source import KafkaSource
 from learnd.daemon.errors import OutputError, SourceError
 from learnd.daemon.values import RecordFormat

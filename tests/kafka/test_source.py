@@ -18,9 +18,9 @@ from kafka.admin import NewPartitions
 from kafka_broker import Broker, LocalBroker
 from kafka_sources import PATIENCE_S, after, chosen, made_again, notes, numbers, opened, repeat, take, values, wait
 
-from learnd.connectors.kafka import client as client_module
-from learnd.connectors.kafka import clients, rereading
-from learnd.connectors.kafka.client import Fetched
+from learnd.connectors.kafka import broker_ranges
+from learnd.connectors.kafka.clients import connect, contract
+from learnd.connectors.kafka.clients.contract import Fetched
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.daemon.errors import LostError, SourceError
 from learnd.daemon.values import Note, Positions
@@ -223,7 +223,7 @@ def test_records_that_retention_took_stop_the_daemon_with_their_offsets(
         pytest.raises(SourceError, match=rf"{topic}/0: the records at offsets 40 to 59 \(20 offsets\) were deleted"),
     ):
         take(source, 1)
-    monkeypatch.setattr(rereading, "RETRY_S", (0.01,))
+    monkeypatch.setattr(broker_ranges, "RETRY_S", (0.01,))
     with (
         opened(broker, {f"{topic}/0": 40}, notes(batches), topic=topic) as source,
         pytest.raises(LostError, match=r"offsets 45 to 69 again, and they are gone.*on_data_loss: skip"),
@@ -267,7 +267,7 @@ def test_a_range_of_which_nothing_is_left_is_not_waited_for(broker: Broker, monk
         producer.produce(topic, value, partition=0)
     producer.flush()
     producer.abort_transaction()
-    monkeypatch.setattr(rereading, "RETRY_S", (0.01,))
+    monkeypatch.setattr(broker_ranges, "RETRY_S", (0.01,))
     with (
         opened(broker, {}, [start_note(topic)], topic=topic) as source,
         pytest.raises(LostError, match="offsets 10 to 14 again, and they are gone"),
@@ -280,9 +280,9 @@ def test_a_poll_that_hangs_while_the_journal_is_repeated_is_broken_off(
 ) -> None:
     topic = broker.topic()
     broker.produce(topic, numbers(0, 10))
-    monkeypatch.setattr(client_module, "_HANGS_S", 0.5)
+    monkeypatch.setattr(contract, "_HANGS_S", 0.5)
     Spinning.spun = 0
-    with opened(broker, {}, [start_note(topic)], topic=topic, reading=Spinning) as source:
+    with opened(broker, {}, [start_note(topic)], topic=topic, consumer=Spinning) as source:
         assert values(repeat(source, f"{topic}/0", 0, 10)) == numbers(0, 10)
     assert Spinning.spun == 1
 
@@ -291,7 +291,7 @@ class Client:
     """A real client, of which the ones below change a part."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._inner = clients.reading(settings)
+        self._inner = connect.consumer(settings)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -334,8 +334,8 @@ def test_brokers_that_are_still_starting_are_not_taken_for_ones_that_have_lost_t
     topic = broker.topic()
     broker.produce(topic, numbers(0, 10))
     Starting.asked = 0
-    monkeypatch.setattr(rereading, "RETRY_S", (0.01,))
-    with opened(broker, {}, [start_note(topic)], topic=topic, reading=Starting) as source:
+    monkeypatch.setattr(broker_ranges, "RETRY_S", (0.01,))
+    with opened(broker, {}, [start_note(topic)], topic=topic, consumer=Starting) as source:
         assert values(repeat(source, f"{topic}/0", 0, 8)) == numbers(0, 8)
         assert values(take(source, 2)) == numbers(8, 10)
 
@@ -379,7 +379,7 @@ def test_a_topic_that_is_made_again_meanwhile_is_not_read(broker: Broker, refill
         pytest.skip("librdkafka reads on by the name: looking for partitions finds it, in its time")
     topic = broker.topic()
     broker.produce(topic, numbers(0, 10))
-    with opened(broker, topic=topic, discover_every_s=3600, reading=Pausing) as source:
+    with opened(broker, topic=topic, discover_every_s=3600, consumer=Pausing) as source:
         take(source, 10)
         Pausing.paused = threading.Event()
         Pausing.paused.set()
@@ -416,7 +416,7 @@ def test_a_topic_that_is_made_again_while_the_journal_is_repeated_is_not_read(br
     with opened(broker, topic=topic) as source:
         batches = take(source, 10)
     with (
-        opened(broker, {f"{topic}/0": 5}, notes(batches), topic=topic, reading=Remade, discover_every_s=2) as source,
+        opened(broker, {f"{topic}/0": 5}, notes(batches), topic=topic, consumer=Remade, discover_every_s=2) as source,
         pytest.raises(SourceError, match=f"the topic {topic} was deleted and made again"),
     ):
         repeat(source, f"{topic}/0", 5, 10)
@@ -522,7 +522,7 @@ def test_records_are_not_held_until_there_are_more(broker: Broker, client: str) 
     settings = KafkaSettings.model_validate(
         {"bootstrap_servers": broker.bootstrap, "client": client, "topic": topic, "group": None}
     )
-    with contextlib.closing(clients.reading(settings)) as reading:
+    with contextlib.closing(connect.consumer(settings)) as reading:
         reading.assign({f"{topic}/0": 0}, {}, {})
         started = time.monotonic()
         found: list[Fetched] = []
@@ -556,7 +556,7 @@ def test_a_partition_that_is_stuck_among_busy_ones_is_noticed(broker: Broker) ->
     Deaf.connections = 0
     found: list[object] = []
     deadline = time.monotonic() + PATIENCE_S
-    with opened(broker, topic=topic, reading=Deaf, hangs_s=2.0) as source:
+    with opened(broker, topic=topic, consumer=Deaf, hangs_s=2.0) as source:
         while len(found) < 10:
             assert time.monotonic() < deadline, "it is not noticed"
             broker.produce(topic, [b"busy"], 1)
@@ -588,7 +588,7 @@ def test_a_client_that_asks_for_long_where_to_begin_is_not_taken_for_one_that_ha
     topic = broker.topic()
     broker.produce(topic, numbers(0, 10))
     Slow.connections = 0
-    with opened(broker, topic=topic, reading=Slow, hangs_s=3.5) as source:
+    with opened(broker, topic=topic, consumer=Slow, hangs_s=3.5) as source:
         assert values(take(source, 10)) == numbers(0, 10)
     assert Slow.connections == 1
 
@@ -611,6 +611,6 @@ def test_a_poll_that_hangs_is_given_up_and_nothing_is_missed(broker: Broker) -> 
     topic = broker.topic()
     broker.produce(topic, numbers(0, 3000))
     Hanging.hung = 0
-    with opened(broker, topic=topic, reading=Hanging, hangs_s=1.5) as source:
+    with opened(broker, topic=topic, consumer=Hanging, hangs_s=1.5) as source:
         assert values(take(source, 3000)) == numbers(0, 3000)
     assert Hanging.hung == 1

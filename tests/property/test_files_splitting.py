@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from learnd.connectors.records import CsvSplitter, LineSplitter, Records
+from learnd.connectors.files.splitters import CsvSplitter, LineSplitter, Records
 
 LIMIT = 40
 Make = Callable[[int, int], LineSplitter]

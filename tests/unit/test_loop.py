@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from learnd.connectors.dead_letters import DeadLetterFile
+from learnd.connectors.outputs.dead_letter_file import DeadLetterFile
 from learnd.connectors.scripted import Moment, ScriptedSource, Step
 from learnd.daemon.control.pause import Pause
 from learnd.daemon.control.phase_request import PhaseRequest

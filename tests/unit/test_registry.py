@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.registry import DEAD_LETTER_FILE, SOURCES, resolve
+from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -12,5 +12,6 @@ def test_each_source_has_settings_and_something_that_builds_it(name: str) -> Non
     assert callable(resolve(SOURCES[name].factory))
 
 
-def test_dead_letters_have_a_file() -> None:
-    assert callable(resolve(DEAD_LETTER_FILE))
+@pytest.mark.parametrize("key", OUTPUTS)
+def test_each_output_has_something_that_builds_it(key: str) -> None:
+    assert callable(resolve(OUTPUTS[key]))

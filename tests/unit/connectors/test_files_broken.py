@@ -14,8 +14,8 @@ import pytest
 import zstandard
 from structlog.testing import capture_logs
 
-from learnd.connectors.files import FilesSource, glance
-from learnd.connectors.settings import FilesSettings
+from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.source import FilesSource
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Defect, Note, Positions, RecordBatch, RecordFormat
 
@@ -102,8 +102,8 @@ def test_an_endless_line_takes_bounded_memory(tmp_path: Path) -> None:
         file.write(b"\n2\n")
     script = f"""
 import resource
-from learnd.connectors.files import FilesSource, glance
-from learnd.connectors.settings import FilesSettings
+from learnd.connectors.files.source import FilesSource
+from learnd.connectors.files.settings import FilesSettings
 from learnd.daemon.values import RecordFormat
 source = FilesSource(FilesSettings(path={str(path)!r}), RecordFormat("json"))
 source.open({{}}, [])
@@ -379,15 +379,15 @@ def test_a_header_that_is_not_utf_8_is_said_to_be(tmp_path: Path, header: bytes,
     path.write_bytes(header + b"\n1,2\n")
     with pytest.raises(SourceError, match=words):
         drain(opened(path, CSV))
-    assert "a.csv: the header is not UTF-8" in (glance(FilesSettings(path=str(path)), CSV).problem or "")
+    assert "a.csv: the header is not UTF-8" in (FilesSettings(path=str(path)).glance(CSV).problem or "")
 
 
 def test_a_glance_sees_the_columns_of_the_first_file_with_a_record(tmp_path: Path) -> None:
     settings = FilesSettings(path=str(tmp_path), follow=True)
-    assert glance(settings, CSV).away == "no files in it yet"
+    assert settings.glance(CSV).away == "no files in it yet"
     (tmp_path / "a.csv").write_text("")
     (tmp_path / "b.csv").write_text("p,q\n1,2\n")
-    seen = glance(settings, CSV)
+    seen = settings.glance(CSV)
     assert (Path(seen.where).name, seen.columns) == ("b.csv", ("p", "q"))
     pq.write_table(pa.table({"p": [1], "q": [2]}), tmp_path / "c.parquet")
-    assert glance(FilesSettings(path=str(tmp_path / "c.parquet")), PARQUET).columns == ("p", "q")
+    assert FilesSettings(path=str(tmp_path / "c.parquet")).glance(PARQUET).columns == ("p", "q")

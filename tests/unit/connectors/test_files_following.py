@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from learnd.connectors.files import FilesSource
-from learnd.connectors.settings import FilesSettings
+from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.source import FilesSource
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 

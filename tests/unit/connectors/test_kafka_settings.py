@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from learnd.connectors.kafka.python_client import connection_options
+from learnd.connectors.kafka.clients.kafka_python_connection import kafka_python_options
+from learnd.connectors.kafka.partition_names import split_name
 from learnd.connectors.kafka.settings import KafkaSettings
-from learnd.connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start, split_name
+from learnd.connectors.kafka.starts import Age, Earliest, Latest, Offsets, Since, parse_start
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.first_look import doubts, problems
 from learnd.daemon.config.record import as_file
@@ -173,7 +174,7 @@ def settings_with_secret(folder: Path) -> Settings:
 
 def test_a_secret_from_a_file_reaches_the_client_and_nothing_else(tmp_path: Path) -> None:
     settings = settings_with_secret(tmp_path)
-    options = connection_options(settings.source.settings)  # type: ignore[arg-type]
+    options = kafka_python_options(settings.source.settings)  # type: ignore[arg-type]
     assert options["security_protocol"] == "SASL_SSL"
     assert options["sasl_plain_password"] == "open sesame"
     assert options["ssl_cafile"] == str(tmp_path / "ca.pem")
@@ -185,6 +186,6 @@ def test_settings_that_were_kept_without_their_secrets_are_reached_with_the_pres
     settings = settings_with_secret(tmp_path)
     kept = Settings.model_validate(as_file(settings)).source
     source = kept.with_access_of(settings.source)
-    assert connection_options(source.settings)["sasl_plain_password"] == "open sesame"  # type: ignore[arg-type]
+    assert kafka_python_options(source.settings)["sasl_plain_password"] == "open sesame"  # type: ignore[arg-type]
     files = SourceChoice.parse({"files": {"path": "a"}})
     assert files.with_access_of(settings.source) == files

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learnd.connectors.kafka.book import Book
-from learnd.connectors.kafka.client import Fetched
-from learnd.connectors.kafka.registry import Registry, RegistryAwayError
-from learnd.connectors.kafka.settings import RegistrySettings
-from learnd.connectors.kafka.values import Values
+from learnd.connectors.kafka.batches import BatchBuilder
+from learnd.connectors.kafka.clients.contract import Fetched
+from learnd.connectors.kafka.connection import SchemaRegistrySettings
+from learnd.connectors.kafka.notes import PartitionNotes
+from learnd.connectors.kafka.schema_registry import SchemaRegistry, SchemaRegistryAwayError
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import RecordFormat
 
@@ -63,9 +63,9 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def registry(server: Server) -> Registry:
+def registry(server: Server) -> SchemaRegistry:
     url = f"http://127.0.0.1:{server.server_port}"
-    return Registry(RegistrySettings.model_validate({"url": url, "username": "ali", "password": "sesame"}))
+    return SchemaRegistry(SchemaRegistrySettings.model_validate({"url": url, "username": "ali", "password": "sesame"}))
 
 
 def test_the_password_goes_to_no_other_address(server: Server) -> None:
@@ -75,18 +75,18 @@ def test_the_password_goes_to_no_other_address(server: Server) -> None:
 
 
 def test_an_answer_that_breaks_off_is_waited_for(server: Server) -> None:
-    with pytest.raises(RegistryAwayError, match="does not answer"):
+    with pytest.raises(SchemaRegistryAwayError, match="does not answer"):
         registry(server).schema(2)
 
 
 def test_there_is_a_sign_of_life_for_each_schema_that_is_asked_for(server: Server) -> None:
-    settings = RegistrySettings(url=f"http://127.0.0.1:{server.server_port}")
+    settings = SchemaRegistrySettings(url=f"http://127.0.0.1:{server.server_port}")
     values = [b"\0" + (10 + n % 5).to_bytes(4, "big") for n in range(20)]
     nothing = [None] * len(values)
     fetched = Fetched("t/0", np.arange(20), values, nothing, None, np.zeros(20, np.int64))
     heard: list[int] = []
-    made = Values(RecordFormat("avro"), 1 << 20, settings, Book({}, []))
-    batch = made.batch(fetched, 0, alive=lambda: heard.append(len(server.asked)))
+    made = BatchBuilder(RecordFormat("avro"), 1 << 20, settings, PartitionNotes({}, []))
+    batch = made.build(fetched, 0, alive=lambda: heard.append(len(server.asked)))
     assert heard == [0, 1, 2, 3, 4]
     assert batch.schemas == dict.fromkeys(range(10, 15), ('"int"',))
 
@@ -94,4 +94,4 @@ def test_there_is_a_sign_of_life_for_each_schema_that_is_asked_for(server: Serve
 def test_an_authority_that_is_none_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(SourceError, match=r"ca.pem holds no certificates to trust"):
-        Registry(RegistrySettings(url="https://registry:8081", ca=tmp_path / "ca.pem"))
+        SchemaRegistry(SchemaRegistrySettings(url="https://registry:8081", ca=tmp_path / "ca.pem"))

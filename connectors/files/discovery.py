@@ -1,0 +1,117 @@
+"""Finds the files that a path stands for, and notices when they change."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+_TICK_MS = 10
+_LISTING_S = 1.0  # new files are seen this late if the file system reports no changes
+
+log = structlog.get_logger()
+
+
+def matching(path: str) -> list[str]:
+    """Return the files that a file name, a glob or a directory stands for, in name order."""
+    if Path(path).is_dir():
+        return _visible(path)
+    if Path(path).exists():
+        return [path]
+    return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+
+
+def nothing_there(path: str) -> str:
+    """Return why a path stands for no file."""
+    return "no files in it yet" if Path(path).is_dir() else "no such file"
+
+
+def _visible(directory: str) -> list[str]:
+    with os.scandir(directory) as entries:
+        return sorted(entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file())
+
+
+class Listing:
+    """The files of a path that is followed: listed again when the file system reports a change, or every second."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._due_at = 0.0
+        self._changes: Generator[set[Any], None, None] | None = None
+        self._watching = False
+
+    def due(self) -> bool:
+        return time.monotonic() >= self._due_at or not self._names_many
+
+    def files(self) -> list[str]:
+        """Return the files that exist now. Raises OSError."""
+        self._due_at = time.monotonic() + _LISTING_S
+        if self._changes is None and self._names_many:
+            self._changes = self._watch()
+        return matching(self._path)
+
+    def wait(self, seconds: float) -> None:
+        """Return after a change, after a few milliseconds, or after `seconds`, whichever comes first."""
+        if self._changes is None or seconds * 1000 <= 2 * _TICK_MS:
+            time.sleep(min(seconds, _TICK_MS / 1000))
+        elif self._changed(self._changes):
+            self._due_at = 0.0
+
+    def close(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+        self._changes = None
+
+    @property
+    def _names_many(self) -> bool:
+        return glob.has_magic(self._path) or Path(self._path).is_dir()
+
+    def _changed(self, watched: Generator[set[Any], None, None]) -> bool:
+        try:
+            changes = next(watched, set())
+        except (OSError, RuntimeError) as error:
+            log.warning("files.not_watched", path=self._path, error=str(error), consequence=_LATE)
+            self._changes = _silence()
+            return False
+        # Changes of open files are seen without a listing.
+
+        missed_some, self._watching = not self._watching, True
+        return missed_some or any(change.name != "modified" for change, _ in changes)
+
+    def _watch(self) -> Generator[set[Any], None, None] | None:
+        root = _root(self._path)
+        if not Path(root).is_dir():
+            return None
+        from watchfiles import watch  # only a followed directory pays for the import
+
+        return watch(
+            root,
+            watch_filter=None,
+            debounce=2 * _TICK_MS,
+            step=_TICK_MS // 2,
+            rust_timeout=_TICK_MS,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            recursive=not Path(self._path).is_dir() and Path(root) != Path(self._path).parent,
+        )
+
+
+_LATE = f"new files are looked for every {_LISTING_S:g} s instead of at once"
+
+
+def _silence() -> Generator[set[Any], None, None]:
+    while True:
+        time.sleep(_TICK_MS / 1000)
+        yield set()
+
+
+def _root(path: str) -> str:
+    """Return the directory below which all files of a path lie."""
+    while glob.has_magic(path):
+        path = str(Path(path).parent)
+    return path

@@ -1,0 +1,31 @@
+"""A look at the first records of files, before anything is read for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learnd.connectors.files.discovery import matching, nothing_there
+from learnd.connectors.files.identity import Identity
+from learnd.connectors.files.partition import FilePartition, ReplacedError
+from learnd.connectors.source_settings import Glance
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import RecordFormat
+
+
+def glance(path: str, fmt: RecordFormat, max_record_bytes: int) -> Glance:
+    """Return the columns of the first file that holds a record."""
+    names = matching(path)
+    if not names:
+        return Glance(path, away=nothing_there(path))
+    try:
+        for name in names:
+            file = FilePartition(name, Identity.by_inode(Path(name).stat()), fmt, max_record_bytes)
+            try:
+                batch = file.read(True, float("inf"), 0)
+            finally:
+                file.close()
+            if batch is not None:
+                return Glance(name, batch.columns)
+    except (SourceError, ReplacedError, OSError) as error:
+        return Glance(path, problem=str(error))
+    return Glance(path)

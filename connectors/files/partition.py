@@ -1,0 +1,324 @@
+"""One file as a partition of the stream: opening it, reading on, reading a range again, and the note to find it by."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from learnd.connectors.files.compression import is_compressed, open_stream
+from learnd.connectors.files.identity import HEAD_BYTES, Identity, find, renamed_to
+from learnd.connectors.files.lines import LineReader, NotTextError, RecordReader, UnreachableError
+from learnd.connectors.files.parquet import ParquetReader
+from learnd.connectors.files.splitters import Records
+from learnd.daemon.errors import SourceError
+from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
+
+_WAY_OUT = "put the file back, or start afresh in another state directory"
+
+
+class ReplacedError(Exception):
+    """Raised when a file no longer holds what was read from it: it was truncated, or overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    descriptor: int
+    reader: RecordReader
+
+    @property
+    def status(self) -> os.stat_result:
+        return os.fstat(self.descriptor)
+
+
+def partition_name(ordinal: int) -> str:
+    return f"file-{ordinal}"
+
+
+def noted_partitions(
+    notes: Sequence[Note], positions: Positions, fmt: RecordFormat, max_record_bytes: int
+) -> list[FilePartition]:
+    """Return the partitions that notes name, in order, each to be read from its position; a file's last note counts."""
+    by_ordinal = {note["ordinal"]: note for note in notes}
+    return [
+        FilePartition.from_note(note, positions.get(partition_name(ordinal)), fmt, max_record_bytes)
+        for ordinal, note in sorted(by_ordinal.items())
+    ]
+
+
+def lag_of(files: Iterable[FilePartition], next_ordinal: int) -> dict[str, int]:
+    """Return how much of each file is unread. Files without a name get the names that they will have."""
+    lag = {}
+    for file in files:
+        name = file.name or partition_name(next_ordinal)
+        next_ordinal += file.name is None
+        if unread := file.unread():
+            lag[name] = unread
+    return lag
+
+
+class FilePartition:
+    """One file, read in order. It gets its ordinal, and with it its name, when its first record is handed out."""
+
+    def __init__(
+        self, path: str, identity: Identity, fmt: RecordFormat, max_record_bytes: int, position: int = 0
+    ) -> None:
+        self.path = path  # where it is now, as far as known
+        self.first_path = path  # where it was found first
+        self.identity = identity
+        self.ordinal: int | None = None
+        self.position = position
+        self.order = 0  # among the files that were found
+        self.drained = False  # the last read found nothing more, for now or for good
+        self.sealed = False  # it is assumed not to grow any more
+        self._begin = position  # not 0 if the file grew after its end was taken as final
+        self._format = fmt
+        self._max = max_record_bytes
+        self._open: _Open | None = None
+        self._end: tuple[int, int] | None = None  # (position, bytes of the file) at the end of a whole file
+        self._noted: tuple[Identity, tuple[int, int] | None] | None = None
+
+    @classmethod
+    def from_note(cls, note: Note, position: int | None, fmt: RecordFormat, max_record_bytes: int) -> FilePartition:
+        """Return the partition that a note names, to be read from `position`."""
+        identity = Identity(note["device"], note["inode"], note["head_bytes"], note["head_sha256"])
+        found = cls(note["path"], identity, fmt, max_record_bytes, note["begin"])
+        found.ordinal = note["ordinal"]
+        found._end = tuple(note["end"]) if note["end"] else None
+        found.position = found._begin if position is None else position
+        found._noted = identity, found._end
+        return found
+
+    @property
+    def name(self) -> str | None:
+        return None if self.ordinal is None else partition_name(self.ordinal)
+
+    @property
+    def is_open(self) -> bool:
+        return self._open is not None
+
+    @property
+    def head_end(self) -> int:
+        """The offset in the open file where the byte order mark and the header end."""
+        return self._open.reader.head_end if self._open is not None else 0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more must come: bytes were read that are in no record yet, or the file cannot end here."""
+        return self._open is not None and not self._open.reader.ended
+
+    @property
+    def known_complete(self) -> bool:
+        """Whether a note says where the whole file ends, and the position is there."""
+        return self._end is not None and self.position >= self._end[0]
+
+    @property
+    def amount(self) -> str:
+        """How much of the file was read."""
+        return f"{self.position:,} {'rows' if self._format.name == 'parquet' else 'bytes'}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether positions are offsets in the file itself."""
+        return self._format.name != "parquet" and not is_compressed(self.first_path)
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        if self._open is not None:
+            self._open.reader.close()
+            os.close(self._open.descriptor)
+        self._open = None
+
+    def locate(self, others: list[str]) -> bool:
+        """Find the file again after a restart, renamed or not; False if it is gone or holds something else."""
+        found = find(self.identity, self.path, self.position if self.is_plain else None, others)
+        if found is None:
+            return False
+        self.move(found)
+        return True
+
+    def move(self, path: str) -> None:
+        """Go on in another file of the same content. Raises OSError."""
+        self.close()
+        self.path = path
+        self.identity = self.identity.moved_to(path)
+
+    def read(self, final: bool, deadline: float, next_ordinal: int) -> RecordBatch | None:
+        """Return the next records; None if there are none (`drained`), or none before the deadline.
+
+        `final`: the file does not grow any more. Raises FileNotFoundError or ReplacedError if the file cannot be
+        found, SourceError if it cannot be read.
+        """
+        file = self._opened()
+        records = self._step_until(file.reader, final, None, deadline)
+        if records is not None or self.drained:
+            self._check_intact(file)
+        if records is None:
+            return None
+        if self.ordinal is None:
+            self.ordinal = next_ordinal
+        if final or not self.is_plain:
+            self._note_end(file)
+        return self._batch(file.reader, records, self._news())
+
+    def read_range(self, start: int, end: int) -> Iterator[RecordBatch]:
+        """Yield the records from `start` up to `end`; `read` goes on from there. Raises what `read` raises."""
+        file = self._opened()
+        if file.reader.position != start:
+            file.reader.seek(start)
+        while file.reader.position < end:
+            records = self._step_until(file.reader, True, end, float("inf"))
+            if records is None or int(records.ends[-1]) > end:
+                raise self.gone(file.reader.position, f"the records up to {end} are not there")
+            self._check_intact(file)
+            yield self._batch(file.reader, records)
+
+    def unread(self) -> int:
+        """Return how much is not handed out yet: bytes (in an archive mostly compressed ones), or rows."""
+        reader = self._open.reader if self._open is not None else None
+        if isinstance(reader, ParquetReader):
+            return max(reader.total - reader.position, 0)
+        try:
+            size = self._status().st_size
+        except OSError:
+            return 0
+        if self.is_plain:
+            return max(size - self.position, 0)
+        return size if reader is None else size - reader.consumed + reader.held
+
+    def has_grown(self) -> bool:
+        """Whether the open file has another size than what was read of it."""
+        if self._open is None:
+            return False
+        if isinstance(self._open.reader, ParquetReader):
+            return not self._open.reader.ended and self._open.status.st_size > 0
+        return self._open.status.st_size != self._open.reader.consumed
+
+    def changed_since_end(self) -> bool:
+        """Whether the file has another size than when it was read to its end. Raises OSError."""
+        return self._end is None or self._status().st_size != self._end[1]
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether the file was last written at least that long ago. Raises OSError."""
+        return time.time() - self._status().st_mtime >= seconds
+
+    def continuation(self) -> FilePartition | None:
+        """Return a new partition for what is written to the file after its end was taken as final; None for an archive.
+
+        Reading on in the same partition would not be repeatable: its last line may have been handed out without a
+        line feed, and reading both again in one go would cut the same bytes differently.
+        """
+        if not self.is_plain:
+            return None
+        return FilePartition(self.path, self.identity, self._format, self._max, self.position)
+
+    def gone(self, at: int, why: str) -> SourceError:
+        """Return the error for records that cannot be read any more."""
+        return SourceError(
+            f"{self.first_path} ({self.name or 'not begun'}) is needed from offset {at}: {why}. Going on would train "
+            f"another model than this stream gives; {_WAY_OUT}."
+        )
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            descriptor = self._open_same()
+            self.identity = Identity.of(descriptor)
+            self._open = _Open(descriptor, self._new_reader(descriptor))
+        return self._open
+
+    def _new_reader(self, descriptor: int) -> RecordReader:
+        if self._format.name == "parquet":
+            return ParquetReader(descriptor, self.position)
+        stream = open_stream(descriptor, self.first_path)
+        return LineReader(stream, self._format, self._max, self.position)
+
+    def _open_same(self) -> int:
+        """Open this same file, which may have been renamed since it was found."""
+        try:
+            descriptor = self._open_path()
+        except FileNotFoundError:
+            return self._open_renamed(FileNotFoundError())
+        if self.identity.is_of(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return self._open_renamed(ReplacedError())
+
+    def _open_renamed(self, otherwise: Exception) -> int:
+        renamed = renamed_to(self.identity, self.path)
+        if renamed is None:
+            raise otherwise
+        self.path = renamed
+        return self._open_path()
+
+    def _open_path(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(
+            f"{self.path} cannot be read at offset {self.position}: {error.strerror}. Nothing is lost: mend it "
+            "and start again, to go on from there."
+        )
+
+    def _step_until(self, reader: RecordReader, final: bool, limit: int | None, deadline: float) -> Records | None:
+        """Read until there are records, the file has no more, or the deadline has passed; one step at least."""
+        try:
+            while True:
+                records = reader.step(final, limit)
+                self.drained = records is None and reader.drained
+                if records is not None or self.drained or time.monotonic() >= deadline:
+                    return records
+        except UnreachableError as error:
+            raise self.gone(self.position, f"it ends at {error.reached}, so that its content was replaced") from error
+        except NotTextError as error:
+            raise SourceError(f"{self.first_path}: the header is {error}. Nothing of the file was read yet.") from error
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _batch(self, reader: RecordReader, records: Records, note: Note | None = None) -> RecordBatch:
+        self.position = int(records.ends[-1])
+        return RecordBatch(
+            self.name or "",
+            records.start,
+            records.ends,
+            records.values,
+            columns=reader.columns,
+            defects=records.defects,
+            note=note,
+        )
+
+    def _news(self) -> Note | None:
+        """Return the note by which the file is found again; None if the last note still holds."""
+        if (self.identity, self._end) == self._noted:
+            return None
+        self._noted = self.identity, self._end
+        return {
+            "ordinal": self.ordinal,
+            "path": self.first_path,
+            **asdict(self.identity),
+            "begin": self._begin,
+            "end": list(self._end) if self._end else None,
+        }
+
+    def _check_intact(self, file: _Open) -> None:
+        """Raise ReplacedError if the file no longer holds what was just read from it."""
+        shrunk = not isinstance(file.reader, ParquetReader) and file.status.st_size < file.reader.consumed
+        if shrunk or not self.identity.holds(file.descriptor):
+            raise ReplacedError
+        if self.identity.head_bytes < HEAD_BYTES:
+            self.identity = Identity.of(file.descriptor)  # the file has grown, so more of it can identify it
+
+    def _note_end(self, file: _Open) -> None:
+        size = file.status.st_size
+        complete = isinstance(file.reader, ParquetReader) or file.reader.consumed == size
+        if complete and file.reader.ended:
+            self._end = (file.reader.position, size)
+
+    def _status(self) -> os.stat_result:
+        return self._open.status if self._open is not None else Path(self.path).stat()

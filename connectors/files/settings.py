@@ -1,0 +1,52 @@
+"""Settings of files and of standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from learnd.connectors.source_settings import MIB, Glance, RecordLimit, SourceSettings
+from learnd.daemon.values import RecordFormat
+
+
+class FilesSettings(SourceSettings):
+    """Records in files: JSON lines or CSV, plain, `.gz` or `.zst`; or Parquet."""
+
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet")
+    harmless: ClassVar[Mapping[str, str]] = {
+        "path": "the state knows the files that it has read, and the position in each",
+        "follow": "when the stream ends",
+        "when_gone": "what was left out is in the journal",
+    }
+
+    path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
+    """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
+    other; in a directory, those whose name starts with `.` or `_` are left out."""
+
+    follow: bool = False
+    """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
+    truncation, and watch a directory or glob for new files. A glob that covers the rotated names as well
+    (`app.jsonl*`) also finds files that were rotated twice while the daemon was down."""
+
+    max_record_bytes: RecordLimit = MIB
+    """A longer line is rejected; the stream goes on with the next one."""
+
+    when_gone: Literal["stop", "skip"] = "stop"
+    """What to do at a start if a file that was read in part is no longer there: `stop` with an error, or `skip` the
+    unread rest of it."""
+
+    def glance(self, fmt: RecordFormat) -> Glance:
+        from learnd.connectors.files.first_records import glance  # the settings alone need none of what reads files
+
+        return glance(self.path, fmt, self.max_record_bytes)
+
+
+class StdinSettings(SourceSettings):
+    """Records piped into the daemon. They are spooled to the state directory first, so that none is lost."""
+
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv")
+
+    max_record_bytes: RecordLimit = MIB
+    """A longer line is rejected; the stream goes on with the next one."""

@@ -1,0 +1,54 @@
+"""Rejected records as JSON lines in a file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from learnd.daemon.foundation.append_file import AppendFile
+from learnd.daemon.values import Rejection
+
+
+class DeadLetterFile(AppendFile):
+    """A `contracts.DeadLetters`: one JSON object a line.
+
+    Bytes are written as text under `value`, or as `value_base64` if they are not UTF-8; keys and headers likewise.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "dead_letters")
+
+    def write(self, rejections: Iterable[Rejection]) -> None:
+        """Append a line for each rejection."""
+        if lines := b"".join(msgspec.json.encode(_letter(rejection)) + b"\n" for rejection in rejections):
+            self.append(lines)
+
+
+def _letter(rejection: Rejection) -> dict[str, Any]:
+    letter: dict[str, Any] = {
+        "reason": rejection.defect.reason,
+        "detail": rejection.defect.detail,
+        "partition": rejection.partition,
+        "start": rejection.start,
+        "end": rejection.end,
+        **_readable("value", rejection.value),
+    }
+    if rejection.key is not None:
+        letter |= _readable("key", rejection.key)
+    if rejection.headers:
+        letter["headers"] = [{"name": name, **_readable("value", value)} for name, value in rejection.headers]
+    if rejection.timestamp_s is not None:
+        letter["timestamp"] = rejection.timestamp_s
+    return letter
+
+
+def _readable(name: str, value: bytes) -> dict[str, str]:
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value).decode()}

@@ -1,0 +1,49 @@
+"""Settings of where dead letters and predictions go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from learnd.connectors.kafka.output_settings import KafkaOutputSettings
+from learnd.connectors.source_settings import SourceSettings
+from learnd.daemon.foundation.section import Section
+
+
+class DeadLetterPlaces(Section):
+    """Where rejected records go."""
+
+    harmless: ClassVar[Mapping[str, str]] = {"file": "where they are written", "kafka": "where they are written"}
+
+    file: Path | None = None
+    """The file of rejected records, as JSON lines; `dead-letters.jsonl` in the state directory by default."""
+
+    kafka: KafkaOutputSettings | None = None
+    """A topic that they are written to as well, with the original key, value, headers and timestamp."""
+
+
+class PredictionSettings(Section):
+    """Where predictions go, those that were made before the update: nowhere by default."""
+
+    harmless: ClassVar[Mapping[str, str]] = {"kafka": "where they are written"}
+
+    kafka: KafkaOutputSettings | None = None
+    """A topic with a message for each trained sample."""
+
+
+def problems_with_outputs(outputs: Mapping[str, KafkaOutputSettings | None], source: SourceSettings) -> Iterator[str]:
+    """Yield what is wrong with the topics that sections write to: no broker, or a topic that is used twice.
+
+    What is written must not come back as records, nor stand among what another section writes.
+    """
+    given = {name: output for name, output in outputs.items() if output is not None}
+    for index, (name, output) in enumerate(given.items()):
+        if output.connection(source) is None:
+            yield f"{name}.kafka.bootstrap_servers is missing: the source is not Kafka"
+        if output.is_read_by(source):
+            yield f"{name}.kafka.topic: source.kafka reads {output.topic}, and would train on what is written to it"
+        for other_name, other in list(given.items())[:index]:
+            if other.is_also(output, source):
+                written = other_name.replace("_", " ")
+                yield f"{name}.kafka.topic: {written} are written to {output.topic} already"
