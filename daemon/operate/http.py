@@ -14,6 +14,7 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.settings import split_address
@@ -22,6 +23,7 @@ from learnd.daemon.operate.summary import to_json
 _READ_TIMEOUT_S = 5.0
 _MOST_CONNECTIONS = 32
 _POLL_S = 0.2
+_PATIENCE_S = 5.0
 
 _INDEX = """learnd
 
@@ -73,7 +75,7 @@ class HttpServer:
         """Stop listening and close all connections; return within a second."""
         if self._thread.is_alive():
             self._server.shutdown()
-            self._thread.join()
+            join_within(self._thread, _PATIENCE_S, "a request that is under way is cut")
         self._server.server_close()
         self._server.cut_all()
 

@@ -8,11 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import structlog
-
+from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.values import Facts
-
-log = structlog.get_logger()
 
 PATIENCE_S = 600.0  # for one checkpoint, once the loop has nothing else to do
 
@@ -43,10 +40,7 @@ class CheckpointWriter:
     def stop(self) -> None:
         """End the thread behind what was submitted. Called once, whatever happened before."""
         self._jobs.put(None)
-        if self._thread.is_alive():
-            self._thread.join(PATIENCE_S)
-        if self._thread.is_alive():
-            log.error("writer_hangs", seconds=PATIENCE_S, consequence="the process ends without this checkpoint")
+        join_within(self._thread, PATIENCE_S, "the process ends without this checkpoint")
 
     @property
     def busy(self) -> bool:

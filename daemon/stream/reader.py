@@ -16,6 +16,7 @@ import structlog
 
 from learnd.daemon.contracts import Decoder, Source
 from learnd.daemon.errors import DataError, LostError, SettingsError
+from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.stream.batching import Batcher, updates_until
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
@@ -113,11 +114,7 @@ class Reader:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(_PATIENCE_S)
-        if self._thread.is_alive():
-            log.error("reader_hangs", seconds=_PATIENCE_S, consequence="its source is left open; nothing is lost")
-            return
+        join_within(self._thread, _PATIENCE_S, "its source is closed while it reads; nothing is lost")
         self._source.close()
 
     @property

@@ -18,6 +18,7 @@ import typer
 
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import StoreError
+from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import HttpSettings, LogSettings, split_address
 from learnd.daemon.operate.signals import StopSignal
@@ -102,7 +103,7 @@ class Feeder:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        join_within(self._thread, 10.0, "the demo ends while it writes a record")
 
     def _feed(self) -> None:
         with self._path.open("ab", buffering=0) as file:

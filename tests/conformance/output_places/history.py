@@ -5,7 +5,7 @@ from pathlib import Path
 
 from output_places.place import Place
 
-from learnd.daemon.evaluation.history import History
+from learnd.daemon.state.history import History
 from learnd.daemon.values import Event
 
 
