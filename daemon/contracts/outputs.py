@@ -1,4 +1,4 @@
-"""Where what a checkpoint covers is written."""
+"""Outputs that a checkpoint covers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from learnd.daemon.values import (
 
 
 class Output(Protocol):
-    """An append-only output that a checkpoint covers: dead letters, the history.
+    """An append-only output that a checkpoint covers: dead letters, predictions, the history.
 
-    Must never lose what was written before a mark that `sync` made durable. After a resume it must not hold anything
-    twice where its place can be cut back; in a topic, what came after the last checkpoint comes once more.
+    Must never lose what was written before a mark that `sync` made durable. After a resume, an output that can be cut
+    back must not hold anything twice. A topic cannot be: what came after the last checkpoint comes once more.
     """
 
     def open(self, mark: int | None) -> None:
-        """Go on at `mark`, which the checkpoint holds, and drop what was written after it.
+        """Continue at the checkpoint's `mark`, and drop what was written after it.
 
-        Without a mark no checkpoint covers this output yet: go on behind what there is, and drop nothing.
+        Without a mark, no checkpoint covers this output yet: append to what is there, and drop nothing.
         """
 
     @property
     def place(self) -> str:
-        """Where the output goes. A mark is of one place: elsewhere it means nothing."""
+        """Where the output goes. A mark means nothing for another place."""
 
     def mark(self) -> int:
         """Hand everything written so far to the system, quickly, and return where the output ends."""
@@ -45,7 +45,7 @@ class DeadLetters(Output, Protocol):
 
 
 class Predictions(Output, Protocol):
-    """Where predictions go: those that were made before the update on their sample."""
+    """Where predictions go. Each was made before the update on its sample."""
 
     def write(self, call: Call, report: Report, updates: int) -> None:
-        """Write those of a call, which has its `origins`, on a model that has had so many updates before it."""
+        """Write the predictions of a call, which has its `origins`. The model has had `updates` updates before it."""
