@@ -1,4 +1,4 @@
-"""Whether the daemon is alive and ready, as its loop tells and as `/healthz` and `/readyz` answer."""
+"""Whether the daemon is alive and ready: reported by its loop, answered by `/healthz` and `/readyz`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 
 STATES = ("starting", "restoring", "consuming", "paused", "finishing", "stopped", "failed")
-"""What a daemon goes through; `restoring` repeats the journal, `finishing` writes the last checkpoint."""
+"""The states of a daemon. `restoring` repeats the journal, `finishing` writes the last checkpoint."""
 
 
 class Health:
-    """Told by the loop's thread, asked by any other.
+    """Set by the loop's thread, read by any other.
 
-    A loop that consumes tells of each turn, idle ones included, by `beat`; one that has not for `stalled_after_s`
-    is taken for dead. The other states take the time that they take: a large journal, a slow compilation.
+    A loop that consumes calls `beat` at each turn, idle ones included. If it has not for `stalled_after_s` seconds, it
+    counts as dead. The other states may take as long as they need: a large journal, a slow compilation.
     """
 
     def __init__(self, stalled_after_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,7 +24,7 @@ class Health:
         self._state = STATES[0]
         self._reason = ""
         self._beat_s = clock()
-        self._reached = False  # until it was seen
+        self._reached = False  # until the loop says so
         self._not_saved: str | None = None
 
     @property
@@ -33,32 +33,32 @@ class Health:
         return self._state
 
     def entered(self, state: str) -> None:
-        """The daemon is in this state now. Raises ValueError on one that is not among STATES."""
+        """The daemon is now in this state. Raises ValueError if it is not one of STATES."""
         if state not in STATES:
-            raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
+            raise ValueError(f"{state!r} is not one of {', '.join(STATES)}")
         with self._lock:
             self._state = state
             self._beat_s = self._clock()
 
     def beat(self) -> None:
-        """The loop has come round once more. Costs as much as reading the clock."""
+        """The loop made a turn. This costs as much as reading the clock."""
         self._beat_s = self._clock()
 
     def reached(self, reached: bool) -> None:
-        """Whether the source can be reached now. One that cannot is waited for: the daemon lives, but is not ready."""
+        """Whether the source can be reached now. While it cannot, the daemon waits: it is alive, but not ready."""
         self._reached = reached
 
     def saved(self, why_not: str | None) -> None:
-        """A checkpoint was made, or could not be: what trains meanwhile is in the journal alone."""
+        """A checkpoint was made (None), or why it could not be: what trains meanwhile is only in the journal."""
         self._not_saved = why_not
 
     def failed(self, reason: str) -> None:
-        """The loop has ended by an error."""
+        """The loop ended with an error."""
         with self._lock:
             self._state, self._reason = "failed", reason
 
     def why_not_alive(self) -> str | None:
-        """Return None where the daemon is alive, else what is wrong with it."""
+        """Return None if the daemon is alive, else what is wrong with it."""
         with self._lock:
             if self._state == "failed":
                 return f"the loop has ended: {self._reason}"
@@ -68,7 +68,7 @@ class Health:
         return None
 
     def why_not_ready(self) -> str | None:
-        """Return None where the daemon is restored and consumes, else what it does instead."""
+        """Return None if the daemon is restored and consuming, else what keeps it from that."""
         if (why := self.why_not_alive()) is not None:
             return why
         if self._state != "consuming":

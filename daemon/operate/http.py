@@ -1,4 +1,4 @@
-"""The HTTP side: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads, it never commands."""
+"""The HTTP server: `/metrics`, `/healthz`, `/readyz`, `/status`. It only reads; it never gives commands."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ _INDEX = """learnd
 /metrics   what Prometheus reads
 /healthz   200 while the daemon is alive, 503 with the reason when it is not
 /readyz    200 once it is restored and consuming
-/status    the same and more, as JSON
+/status    the state and more, as JSON
 """
 
 log = structlog.get_logger("learnd.http")
 
 
 class HttpServer:
-    """Serves until `stop`. A client that is slow, silent or one of many can hold up neither a probe nor the stop.
+    """Serves until `stop`. Slow, silent or many clients can delay neither a probe nor the stop.
 
-    `status` is called from other threads, once a request, and returns what JSON can hold.
+    `status` is called from other threads, once per request, and returns what JSON can hold.
     """
 
     def __init__(self, listen: str, metrics: Metrics, health: Health, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Bind to `host:port`. Raises SettingsError where the address is taken or is none of this machine's."""
+        """Bind to `host:port`. Raises SettingsError if the address is in use or does not belong to this machine."""
         host, port = split_address(listen)
         try:
             self._server = _Server(host, port, partial(_Handler, metrics, health, status))
         except OSError as error:
             problem = (
-                f"http.listen: {listen} cannot be listened on: {error.strerror}. Choose another port, "
-                "0 for any free one, or null to go without: --set http.listen=null"
+                f"http.listen: cannot listen on {listen}: {error.strerror}. Choose another port, 0 for any free one, "
+                "or null to run without HTTP: --set http.listen=null"
             )
             raise SettingsError([problem]) from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="http", daemon=True)
 
     @property
     def port(self) -> int:
-        """The real port, also where 0 was asked for."""
+        """The actual port, also if the settings say 0."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where to look."""
+        """The address to open in a browser."""
         host = str(self._server.server_address[0])
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -71,7 +71,7 @@ class HttpServer:
         log.info("http is listening", url=self.url)
 
     def stop(self) -> None:
-        """Stop listening and cut what is open; returns within a second."""
+        """Stop listening and cut all open connections; returns within a second."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -89,7 +89,7 @@ class HttpServer:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection, at most so many: a new one pushes out the oldest, so that probes get through."""
+    """One thread per connection. If there are too many, a new one cuts the oldest, so that probes get through."""
 
     daemon_threads = True
     block_on_close = False
@@ -102,7 +102,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        """Bind without asking the name service who this host is, as the base class does: it can block for seconds."""
+        """Bind, but do not look up the host's name as the base class does: that can block for seconds."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -129,7 +129,7 @@ class _Server(ThreadingHTTPServer):
             _cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that went away is its own affair; anything else is logged, and the daemon goes on."""
+        """Log the error and go on. Usually the client went away."""
         log.debug("http request failed", client=client_address[0], exc_info=True)  # noqa: LOG014  (called within one)
 
 
@@ -137,7 +137,7 @@ def _cut(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # it is gone already
+        return  # already gone
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, f"there is nothing at {path}; see /\n".encode())
 
-    do_HEAD = do_GET  # noqa: N815  (as its base looks for it)
+    do_HEAD = do_GET  # noqa: N815  (the name that the base class looks for)
 
     def _answer_probe(self, why_not: str | None) -> None:
         status = HTTPStatus.OK if why_not is None else HTTPStatus.SERVICE_UNAVAILABLE
@@ -185,5 +185,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (as its base names it)
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (named by the base class)
         log.debug("http request", client=self.client_address[0], request=format % args)
