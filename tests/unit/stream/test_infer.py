@@ -180,7 +180,7 @@ def test_the_path_is_relative_to_the_settings(tmp_path: Path) -> None:
         ("cut.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:30], SourceError, "cannot be read"),
         ("no.jsonl.gz", b"not gzip", SourceError, "cannot be read"),
         ("no.jsonl.zst", b"not zstandard", SourceError, "cannot be read"),
-        ("no.parquet", b"not parquet", DataError, "no readable Parquet"),
+        ("no.parquet", b"not parquet", DataError, "not a readable Parquet"),
         ("texts.jsonl", b'{"a": {}}\n' * 20, DataError, "can be a label"),
         ("alone.jsonl", b'{"y": 1}\n{"y": 0}\n', DataError, "no field can be a feature"),
     ],
