@@ -1,4 +1,4 @@
-"""Stops a daemon whose stream has gone bad, before it has thrown most of it away."""
+"""Stops the daemon if its stream has gone bad, before most of the stream is thrown away."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class RejectRate:
         self._rejected = 0
         self._reasons: Counter[str] = Counter()
         self._last: Rejection | None = None
-        self._alike = max_rate < 1  # every record so far lacks the same field
+        self._alike = max_rate < 1  # whether every record so far lacks the same field
 
     @property
     def lacking(self) -> Rejection | None:
-        """The last record, where every one since the start lacks the same field: the settings may have it wrong."""
+        """The last record, if every record since the start lacks the same field: the settings may be wrong."""
         return self._last if self._alike else None
 
     def add(self, block: Block) -> None:
-        """Take in a block. Raises DataError where the rate is over its limit anywhere in it."""
+        """Count the records of a block. Raises DataError if the rate exceeds its limit anywhere in it."""
         self._alike = self._alike and self._lacks_the_same(block)
         if block.rejections:
             self._last = block.rejections[-1]
@@ -52,9 +52,9 @@ class RejectRate:
         )
 
     def check_end(self, *, fresh: bool) -> None:
-        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError.
+        """Judge a stream that ended before the window was full. Raises DataError.
 
-        Of a `fresh` one, of which no earlier life consumed anything, they do where all of them are bad.
+        A few records prove nothing, unless the stream is `fresh` (no earlier run consumed any of it) and all are bad.
         """
         seen = len(self._recent)
         if (fresh and self._rejected == seen > 0) or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):
@@ -68,7 +68,7 @@ class RejectRate:
             f"{self._rejected:,} of the last {len(self._recent):,} records were rejected, over the limit of "
             f"{self._max_rate:.0%} (dead_letters.max_rate). Rejected since the start: {seen}. The last one, "
             f"{last.partition} at {last.start}: {last.defect.detail}. What trained before is kept in the state "
-            "directory; the rejected records did not train, and are in the dead letters. Mend the producer or "
-            "`samples`, then start again: training goes on behind them, without them. To train them as well, begin "
-            "from the start in a new --state directory."
+            "directory; the rejected records did not train, and are in the dead letters. Correct the producer or "
+            "`samples`, then start again: training continues after the rejected records. To train them as well, start "
+            "from the beginning with a new --state directory."
         )
