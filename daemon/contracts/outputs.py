@@ -1,28 +1,26 @@
-"""Outputs that a checkpoint covers."""
+"""Where the results that a checkpoint covers are written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from learnd.daemon.values import (
-    Call,
-    Rejection,
-    Report,
-)
+from learnd.daemon.values import Call, Rejection, Report
 
 
 class Output(Protocol):
-    """An append-only output that a checkpoint covers: dead letters, predictions, the history.
+    """An append-only output that a checkpoint covers: dead letters, the history, predictions.
 
-    Must never lose what was written before a mark that `sync` made durable. After a resume, an output that can be cut
-    back must not hold anything twice. A topic cannot be: what came after the last checkpoint comes once more.
+    A *mark* is where the output ends: everything written before the mark is covered, and the next write comes at it.
+    It must never lose what was written before a mark that `sync` made durable. After a resume it must not hold
+    anything twice if it can be cut back; in a topic, what came after the last checkpoint comes once more.
     """
 
     def open(self, mark: int | None) -> None:
         """Continue at the checkpoint's `mark`, and drop what was written after it.
 
-        Without a mark, no checkpoint covers this output yet: append to what is there, and drop nothing.
+        Without a mark no checkpoint covers this output yet: go on after what there is, and drop nothing. An output
+        that is opened again forgets what it knew. Raises StoreError.
         """
 
     @property

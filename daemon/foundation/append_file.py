@@ -34,9 +34,9 @@ class AppendFile:
         self._pending = bytearray()
 
     def open(self, mark: int | None) -> None:
-        """Continue after the first `mark` bytes and drop the rest; without a mark, append to what is there.
+        """Go on behind the first `mark` bytes, dropping what follows them; without a mark, behind what there is.
 
-        If someone has cut the file short, its whole lines stay and the gap is logged. Raises StoreError.
+        Where someone cut the file, its whole lines stay, and the gap is logged. Raises StoreError.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether the daemon is alive and ready: reported by its loop, answered by `/healthz` and `/readyz`."""
+"""Whether the daemon is alive and ready, as its loop tells and as `/healthz` and `/readyz` answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 
 STATES = ("starting", "restoring", "consuming", "paused", "finishing", "stopped", "failed")
-"""The states of a daemon. `restoring` repeats the journal, `finishing` writes the last checkpoint."""
+"""What a daemon goes through; `restoring` repeats the journal, `finishing` writes the last checkpoint."""
 
 
 class Health:
-    """Set by the loop's thread, read by any other.
+    """Told by the loop's thread, asked by any other.
 
-    A loop that consumes calls `beat` at each turn, idle ones included. If it has not for `stalled_after_s` seconds, it
-    counts as dead. The other states may take as long as they need: a large journal, a slow compilation.
+    A loop that consumes tells of each turn, idle ones included, by `beat`; one that has not for `stalled_after_s`
+    is taken for dead. The other states take the time that they take: a large journal, a slow compilation.
     """
 
     def __init__(self, stalled_after_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class Health:
             self._state, self._reason = "failed", reason
 
     def why_not_alive(self) -> str | None:
-        """Return None if the daemon is alive, else what is wrong with it."""
+        """Return None where the daemon is alive, else what is wrong with it."""
         with self._lock:
             if self._state == "failed":
                 return f"the loop has ended: {self._reason}"
@@ -68,7 +68,7 @@ class Health:
         return None
 
     def why_not_ready(self) -> str | None:
-        """Return None if the daemon is restored and consuming, else what keeps it from that."""
+        """Return None where the daemon is restored and consumes, else what it does instead."""
         if (why := self.why_not_alive()) is not None:
             return why
         if self._state != "consuming":

@@ -1,4 +1,4 @@
-"""The HTTP server: `/metrics`, `/healthz`, `/readyz`, `/status`. It only reads; it never gives commands."""
+"""The HTTP side: `/metrics`, `/healthz`, `/readyz`, `/status`. It reads, it never commands."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ log = structlog.get_logger("learnd.http")
 
 
 class HttpServer:
-    """Serves until `stop`. Slow, silent or many clients can delay neither a probe nor the stop.
+    """Serves until `stop`. A client that is slow, silent or one of many can hold up neither a probe nor the stop.
 
-    `status` is called from other threads, once per request, and returns what JSON can hold.
+    `status` is called from other threads, once a request, and returns what JSON can hold.
     """
 
     def __init__(self, listen: str, metrics: Metrics, health: Health, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Bind to `host:port`. Raises SettingsError if the address is in use or does not belong to this machine."""
+        """Bind to `host:port`. Raises SettingsError where the address is taken or is none of this machine's."""
         host, port = split_address(listen)
         try:
             self._server = _Server(host, port, partial(_Handler, metrics, health, status))
@@ -56,12 +56,12 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The actual port, also if the settings say 0."""
+        """The real port, also where 0 was asked for."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """The address to open in a browser."""
+        """Where to look."""
         host = str(self._server.server_address[0])
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -71,7 +71,7 @@ class HttpServer:
         log.info("http is listening", url=self.url)
 
     def stop(self) -> None:
-        """Stop listening and cut all open connections; returns within a second."""
+        """Stop listening and cut what is open; returns within a second."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -129,7 +129,7 @@ class _Server(ThreadingHTTPServer):
             _cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Log the error and go on. Usually the client went away."""
+        """A client that went away is its own affair; anything else is logged, and the daemon goes on."""
         log.debug("http request failed", client=client_address[0], exc_info=True)  # noqa: LOG014  (called within one)
 
 

@@ -42,7 +42,7 @@ class Metrics:
         self._trained = counter("samples_trained_total", "Samples that trained the model.")
         self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
         self._records_skipped = counter(
-            "records_skipped_total", "Records skipped on request, because training was too far behind."
+            "records_skipped_total", "Records that were left out on request, since training was too far behind."
         )
         self._held_out = counter("samples_held_out_total", "Samples kept for the holdout, never trained on.")
         self._updates = counter("updates_total", "Optimizer steps taken.")
@@ -83,8 +83,8 @@ class Metrics:
         self._checkpoint_failures = counter(
             "checkpoint_failures_total", "Checkpoints that could not be written.", "reason"
         )
-        self._connected = gauge("source_connected", "1 if the source can be reached, else 0.")
-        self._lags: dict[str, tuple[Gauge, set[str]]] = {  # each with the partitions that it shows
+        self._connected = gauge("source_connected", "1 where the source can be reached.")
+        self._lags: dict[str, tuple[Gauge, set[str]]] = {  # and the partitions that it shows
             "records": (
                 gauge("source_lag_records", "Records in the source that are still unread.", "partition"),
                 set(),
@@ -109,8 +109,8 @@ class Metrics:
     ) -> None:
         """A call of K updates took `seconds`. `skipped` counts the updates that changed nothing, by reason.
 
-        `samples` counts those that trained. `loss` and `gradient_norm` are means over the updates that were not
-        skipped. They are NaN if all were; the metrics then keep their last values.
+        `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped;
+        NaN, where all were, leaves the last value control.
         """
         self._trained.inc(samples)
         skipped = skipped or {}
@@ -198,7 +198,7 @@ class Metrics:
     def lag(self, lags: Mapping[str, int], unit: Literal["records", "bytes"] = "records") -> None:
         """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`.
 
-        `other` is always there, so that a dashboard shows 0 if nothing is unread.
+        That one is always there: a dashboard is to show 0 where nothing is unread.
         """
         names = sorted(lags)
         shown = {name: lags[name] for name in names[:MOST_PARTITIONS]}
@@ -220,7 +220,7 @@ class Metrics:
         self._queue.set(samples)
 
     def retraced(self, times: int = 1) -> None:
-        """The update was compiled again."""
+        """The step was compiled anew."""
         self._retraces.inc(times)
 
     def model_built(self, *, trainable_parameters: int, info: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Stops the daemon if its stream has gone bad, before most of the stream is thrown away."""
+"""Stops a daemon whose stream has gone bad, before it has thrown most of it away."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class RejectRate:
 
     @property
     def lacking(self) -> Rejection | None:
-        """The last record, if every record since the start lacks the same field: the settings may be wrong."""
+        """The last record, where every one since the start lacks the same field: the settings may have it wrong."""
         return self._last if self._alike else None
 
     def add(self, block: Block) -> None:
-        """Count the records of a block. Raises DataError if the rate exceeds its limit anywhere in it."""
+        """Take in a block. Raises DataError where the rate is over its limit anywhere in it."""
         self._alike = self._alike and self._lacks_the_same(block)
         if block.rejections:
             self._last = block.rejections[-1]
@@ -52,9 +52,9 @@ class RejectRate:
         )
 
     def check_end(self, *, fresh: bool) -> None:
-        """Judge a stream that ended before the window was full. Raises DataError.
+        """Judge a stream that ended before the window was full: too few records tell nothing. Raises DataError.
 
-        A few records prove nothing, unless the stream is `fresh` (no earlier run consumed any of it) and all are bad.
+        Of a `fresh` one, of which no earlier life consumed anything, they do where all of them are bad.
         """
         seen = len(self._recent)
         if (fresh and self._rejected == seen > 0) or (seen >= _ENOUGH and self._rejected > self._max_rate * seen):
