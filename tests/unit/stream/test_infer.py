@@ -182,7 +182,7 @@ def test_the_path_is_relative_to_the_settings(tmp_path: Path) -> None:
         ("no.jsonl.zst", b"not zstandard", SourceError, "cannot be read"),
         ("no.parquet", b"not parquet", DataError, "not a readable Parquet"),
         ("texts.jsonl", b'{"a": {}}\n' * 20, DataError, "can be a label"),
-        ("alone.jsonl", b'{"y": 1}\n{"y": 0}\n', DataError, "no field can be a feature"),
+        ("alone.jsonl", b'{"y": 1}\n{"y": 0}\n', DataError, "no field except the label y can be a feature"),
     ],
 )
 def test_a_file_that_gives_no_settings(
