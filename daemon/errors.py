@@ -1,7 +1,7 @@
-"""Every error that learnd raises on purpose, each with the exit code that it ends the process with.
+"""Every error that learnd raises on purpose, with the exit code of a process that ends with it.
 
-A message names the thing, the place, the consequence and the way out. Errors carry their data as
-attributes, so that tests and logs need not parse the message.
+A message names the thing, the place, the consequence and the way out. Errors carry their data as attributes, so that
+tests and logs need not parse the message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def not_utf8(data: bytes) -> str | None:
-    """Return why bytes are no UTF-8 text, and the way out; None where they are. A NUL is in no such text here."""
+    """Return why bytes are not UTF-8 text, and the way out; None if they are. A NUL counts as an error."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -20,24 +20,24 @@ def not_utf8(data: bytes) -> str | None:
             return None
         why = "not UTF-8: it holds NULs"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        return f"{why}, but UTF-16, as it seems; convert the file: iconv -f UTF-16 -t UTF-8"
-    return f"{why}; convert the file, from Latin-1 for example: iconv -f ISO-8859-1 -t UTF-8"
+        return f"{why}, but probably UTF-16; convert the file: iconv -f UTF-16 -t UTF-8"
+    return f"{why}; convert the file, for example from Latin-1: iconv -f ISO-8859-1 -t UTF-8"
 
 
 class LearndError(Exception):
-    """The root of the tree: an error that a user can act on; shown without a traceback."""
+    """The base of all others: an error that a user can act on. It is shown without a traceback."""
 
     exit_code = 70
 
 
 class StoppedError(LearndError):
-    """Raised when a signal came before there was anything to save."""
+    """Raised when a signal arrives before there is anything to save."""
 
     exit_code = 0
 
 
 class RestartError(Exception):
-    """Raised when the same command has to go on in a new process. Nothing is wrong, and everything is saved."""
+    """Raised when the command must continue in a new process. Nothing is wrong, and everything is saved."""
 
 
 class SettingsError(LearndError):
@@ -51,7 +51,7 @@ class SettingsError(LearndError):
 
 
 class DataError(LearndError):
-    """Raised when the stream itself is unfit: too many rejected records, for one."""
+    """Raised when the stream itself cannot be used, for example because too many records are rejected."""
 
     exit_code = 65
 
@@ -63,7 +63,7 @@ class SourceError(LearndError):
 
 
 class LostError(SourceError):
-    """Raised when records that calls of the journal were made of are gone from the source for good."""
+    """Raised when the source has lost, for good, records of calls that are in the journal."""
 
 
 class StoreError(LearndError):
@@ -73,7 +73,7 @@ class StoreError(LearndError):
 
 
 class OutputError(StoreError):
-    """Raised when an output is refused for good, so that no checkpoint can be made any more."""
+    """Raised when an output can never be written again, so that no more checkpoints can be made."""
 
 
 class StateMismatchError(StoreError):
@@ -85,7 +85,7 @@ class LockedError(StoreError):
 
 
 class FencedError(StoreError):
-    """Raised when another daemon took over the state directory since this one started."""
+    """Raised when another daemon has taken over the state directory since this one started."""
 
 
 class ModelError(LearndError):

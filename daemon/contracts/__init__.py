@@ -1,4 +1,4 @@
-"""What the parts expect of each other. A contract says what it must never do."""
+"""What the parts expect of each other. A contract also says what an implementation must never do."""
 
 from learnd.daemon.contracts.decoder import Decoder
 from learnd.daemon.contracts.learner import Adaptable, Learner, Stateful

@@ -1,4 +1,4 @@
-"""What turns records into samples."""
+"""From records to samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Decoder(Protocol):
     def decode(self, batch: RecordBatch) -> Block: ...
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
-        """Return why no record under these columns can be a sample: a problem of the settings for each that lacks."""
+        """Return a settings problem for each needed column that is missing, without which no record can be a sample."""
 
     def missing_fields(self, record: bytes) -> list[str]:
-        """Return the same for a rejected record; nothing where it does not tell."""
+        """Return a settings problem for each needed field that a rejected record lacks; none if that cannot be told."""

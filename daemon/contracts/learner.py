@@ -1,4 +1,4 @@
-"""What has a state, and what is updated."""
+"""Parts that have a state, and the model that is updated."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, State
 
 
 class Stateful(Protocol):
-    """A part whose later behaviour is a function of its state. The state is a function of the stream, however the
+    """A part whose later behaviour depends on its state alone. The state depends on the stream, but not on how the
     stream was cut into calls.
     """
 
     def state(self) -> State:
-        """Return a copy: the part goes on while it is written, and changes nothing in it."""
+        """Return a copy. The part may go on while the copy is written: it never changes it."""
 
     def restore(self, state: State) -> None:
-        """Go on from a state. Raises StateMismatchError, and changes nothing, if it is not one of this part's."""
+        """Continue from a state. Raises StateMismatchError, and changes nothing, if it does not fit this part."""
 
 
 class Learner(Stateful, Protocol):
-    """A model that is updated call by call. Must never keep anything that influences an update out of its state."""
+    """A model that is updated call by call. Its state must hold everything that influences an update."""
 
     @property
     def trainable_parameters(self) -> int: ...
 
     @property
     def info(self) -> Mapping[str, str]:
-        """Return what the model is, in words."""
+        """What the model is, in words."""
 
     def metric_results(self) -> dict[str, float]:
-        """Return what scores the learner keeps itself, over every prediction so far."""
+        """Return the scores that the learner itself keeps, over every prediction so far."""
 
     def compile(self) -> None:
-        """Do now what the next update would otherwise wait for. Raises ModelError, StateMismatchError."""
+        """Compile now, so that the next update need not wait for it. Raises ModelError, StateMismatchError."""
 
     def update(self, call: Call) -> Report:
-        """Run the updates of a call, if it has any, each after the prediction of its samples."""
+        """Run the updates of a call, if it has any. Samples are predicted before the update on them."""
 
     def predict(self, inputs: Arrays) -> Arrays:
-        """Return outputs (m, C) of the current weights for each target, of inputs (m, ...), in inference mode."""
+        """Return the outputs (m, C) of each target for inputs (m, ...), with the current weights, in inference mode."""
 
 
 class Adaptable(Learner, Protocol):
-    """A learner that actions can change, between two updates. What they change is part of its state."""
+    """A learner that actions can change between two updates. What they change is part of its state."""
 
     def undo(self) -> None:
-        """Take the last `update` back, once: be as before it."""
+        """Return to the state before the last `update`. This works once per update."""
 
     def boost(self, factor: float, over: int) -> None:
-        """Multiply the learning rate by `factor`, which falls back to 1 linearly over so many samples."""
+        """Multiply the learning rate by `factor`, which falls linearly back to 1 during the next `over` samples."""
 
     def slow_down(self, factor: float) -> None:
-        """Multiply the learning rate by `factor` for good."""
+        """Multiply the learning rate by `factor` permanently."""
 
     def reset_moments(self) -> None:
-        """Forget what the optimizer has gathered of earlier gradients."""
+        """Reset the optimizer's moments, which it has gathered from earlier gradients."""
 
     def refit_standardization(self) -> None:
-        """Let the running statistics of the inputs learn anew, quickly."""
+        """Let the running statistics of the inputs adapt quickly again, as at the start."""
 
     @property
     def phase(self) -> int:
-        """The number of the phase of the training, from 0."""
+        """The number of the current training phase, from 0."""
 
     @property
     def phase_ends_on(self) -> str | None:
-        """What ends the phase: `samples`, which the learner counts itself, `plateau`, `drift` or `command`."""
+        """What ends the phase: `samples` (which the learner counts itself), `plateau`, `drift` or `command`."""
 
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
-        """Begin the next phase behind so many samples of the stream; None, and nothing changes, if there is none."""
+        """Begin the next phase after `samples` samples of the stream; None, and nothing changes, if there is none."""

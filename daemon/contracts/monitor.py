@@ -1,4 +1,4 @@
-"""Who watches the loop."""
+"""What watches the loop."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from learnd.daemon.values import (
 
 
 class Monitor(Protocol):
-    """Who watches the loop: metrics, health, a progress display. Must never raise, nor change what is trained."""
+    """Watches the loop: metrics, health, a progress display. Must never raise, and never change what is trained."""
 
     def state(self, word: str) -> None:
         """The daemon is now `starting`, `restoring`, `consuming`, `paused`, `finishing`, `stopped` or `failed`."""
 
     def alive(self) -> None:
-        """The loop went round, with or without a call."""
+        """The loop made a turn, with or without a call."""
 
     def call_done(self, call: Call, report: Report, seconds: float) -> None:
-        """A call has run, in `seconds`."""
+        """A call was run; it took `seconds`."""
 
     def resumed(self, manifest: Facts, samples: int, rejected: int) -> None:
-        """A checkpoint was taken up, with so many samples through updates and so many rejected records before it."""
+        """The run resumed from a checkpoint: `samples` went through updates before it, `rejected` records did not."""
 
     def happened(self, events: Sequence[Event]) -> None:
-        """Scores were published, drifts found, reactions made."""
+        """Scores were published, drifts found or reactions made."""
 
     def checkpoint_begun(self, stall_seconds: float) -> None:
-        """The loop stood still that long for the copy of the state."""
+        """The loop was stopped for `stall_seconds` to copy the state."""
 
     def checkpoint_done(self, manifest: Facts, seconds: float, size: int, error: Exception | None) -> None:
-        """A checkpoint of `size` bytes is on disk; or, with an error, is not."""
+        """A checkpoint of `size` bytes is on disk, or could not be written if there is an `error`."""

@@ -13,11 +13,11 @@ class Output(Protocol):
 
     A *mark* is where the output ends: everything written before the mark is covered, and the next write comes at it.
     It must never lose what was written before a mark that `sync` made durable. After a resume it must not hold
-    anything twice if it can be cut back; in a topic, what came after the last checkpoint comes once more.
+    anything twice, if it can be cut back. A topic cannot: there, what came after the last checkpoint comes once more.
     """
 
     def open(self, mark: int | None) -> None:
-        """Go on at `mark`, which the checkpoint holds, and drop what was written after it.
+        """Continue at the checkpoint's `mark`, and drop what was written after it.
 
         Without a mark no checkpoint covers this output yet: go on after what there is, and drop nothing. An output
         that is opened again forgets what it knew. Raises StoreError.
@@ -25,7 +25,7 @@ class Output(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the output goes. A mark is of one place: elsewhere it means nothing."""
+        """Where the output goes. A mark means nothing for another place."""
 
     def mark(self) -> int:
         """Hand everything written so far to the system, quickly, and return where the output ends."""
@@ -44,7 +44,7 @@ class DeadLetters(Output, Protocol):
 
 
 class Predictions(Output, Protocol):
-    """Where predictions go: those that were made before the update on their sample."""
+    """Where predictions go. Each was made before the update on its sample."""
 
     def write(self, call: Call, report: Report, updates: int) -> None:
-        """Write those of a call, which has its `origins`, on a model that has had so many updates before it."""
+        """Write the predictions of a call, which has its `origins`. The model has had `updates` updates before it."""

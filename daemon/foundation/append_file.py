@@ -1,4 +1,4 @@
-"""An append-only file of lines that checkpoints cover: a resume drops what came after the checkpoint, then goes on."""
+"""An append-only file of lines that checkpoints cover: a resume drops what came after the checkpoint and goes on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MOST_PENDING = 64 << 20
 
 
 class AppendFile:
-    """A `contracts.Output`. `name` says in messages and failpoints what the lines are.
+    """A `contracts.Output`. Messages and failpoints call the lines by `name`.
 
-    Must never hold a torn line before a whole one. Lines that the disk does not take are kept in memory and tried
-    again; no checkpoint is made while there are any, so a kill cannot lose them: a resume writes them again.
+    Must never hold a partly written line before a whole one. Lines that the disk refuses stay in memory and are tried
+    again. No checkpoint is made while any are pending, so a kill cannot lose them: a resume writes them again.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -52,7 +52,7 @@ class AppendFile:
         if mark is not None and self._end < mark:
             log.warning(
                 "output_cut", output=self._name, file=str(self._path), missing_bytes=mark - self._end,
-                consequence="what someone removed from it is not written again",
+                consequence="the lines that someone removed from it are not written again",
             )  # fmt: skip
 
     @property
@@ -61,20 +61,20 @@ class AppendFile:
         return str(self._path)
 
     def append(self, lines: bytes) -> None:
-        """Append whole lines. Raises StoreError only where more is pending than should be kept in memory."""
+        """Append whole lines. Raises StoreError only if more is pending than may be kept in memory."""
         self._pending += lines
         try:
             self._write_pending()
         except OSError as error:
             log.error(  # noqa: TRY400  (a full disk needs no traceback)
                 "output_not_written", output=self._name, file=str(self._path), reason=error.strerror,
-                consequence="training goes on, without checkpoints until it can be written",
+                consequence="training goes on, but no checkpoint is made until it can be written",
             )  # fmt: skip
             if len(self._pending) > _MOST_PENDING:
                 raise self._failure("written", error) from error
 
     def mark(self) -> int:
-        """Return where the last line ends; the system has all of them. Raises StoreError where some are pending."""
+        """Hand all lines to the system and return the end of the last one. Raises StoreError if some stay pending."""
         try:
             self._write_pending()
         except OSError as error:
@@ -106,7 +106,7 @@ class AppendFile:
             failpoint(f"{self._name}.write")
             end = write_at(self._descriptor, bytes(self._pending), self._end)
         except OSError:
-            with suppress(OSError):  # what stays behind the end is overwritten by the next line
+            with suppress(OSError):  # the next line overwrites whatever is left after the end
                 os.ftruncate(self._descriptor, self._end)
             raise
         self._end = end
@@ -114,13 +114,13 @@ class AppendFile:
 
     def _failure(self, action: str, error: OSError) -> StoreError:
         return StoreError(
-            f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing of it is lost: what is not in "
-            "the file is written again by a resume. Make room, or mend the disk or the permissions."
+            f"{self._path}: {self._name} cannot be {action}: {error.strerror}. Nothing is lost: a resume writes "
+            "again what is not in the file. Make room on the disk, or repair the disk or the permissions."
         )
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> int:
-    """Write all of `data` at an offset, and return where it ends. Raises OSError."""
+    """Write all of `data` at an offset, and return the offset after it. Raises OSError."""
     rest = memoryview(data)
     while rest:
         written = os.pwrite(descriptor, rest, offset)
@@ -129,7 +129,7 @@ def write_at(descriptor: int, data: bytes, offset: int) -> int:
 
 
 def take_from_others(path: Path) -> None:
-    """Replace a file by a copy, so that a process that has it open no longer writes to what lies under its name.
+    """Replace a file by a copy of itself, so that a process that still has it open can no longer write to this path.
 
     Raises StoreError.
     """
@@ -144,7 +144,7 @@ def take_from_others(path: Path) -> None:
 
 
 def _last_line_end(descriptor: int, size: int) -> int:
-    """Return the offset behind the last line that ends within the first `size` bytes."""
+    """Return the offset after the last line that ends within the first `size` bytes."""
     while size:
         start = max(0, size - _BLOCK)
         newline = os.pread(descriptor, size - start, start).rfind(b"\n")

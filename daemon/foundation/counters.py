@@ -1,4 +1,4 @@
-"""What counts and sums are kept in: named arrays, copied out and in whole."""
+"""Counts and sums in named arrays, saved and restored as a whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learnd.daemon.values import Arrays, Float64, State
 
 
 class Counters:
-    """Named arrays that are the whole state of whatever derives from this."""
+    """A base class for parts whose whole state is a few named arrays."""
 
     def __init__(self, **arrays: NDArray[Any]) -> None:
         self.arrays: Arrays = arrays
@@ -21,8 +21,8 @@ class Counters:
         return State(self.arrays).clone()
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError, and changes nothing, if an array is missing or of another
-        shape.
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if an array is missing or of another
+        shape or dtype.
         """
         for name, mine in self.arrays.items():
             theirs = state.arrays.get(name)
@@ -34,15 +34,15 @@ class Counters:
 def mismatch(name: str, expected: str, found: NDArray[Any] | None) -> StateMismatchError:
     held = "nothing" if found is None else f"{found.dtype} {found.shape}"
     return StateMismatchError(
-        f"evaluation state, array {name!r}: the settings call for {expected} and the checkpoint holds {held}, so "
-        "scores cannot go on from it; use the settings that it was made with, or another state directory"
+        f"evaluation state, array {name!r}: the settings need {expected}, but the checkpoint holds {held}, so "
+        "scores cannot continue from it; use the settings that it was made with, or another state directory"
     )
 
 
 def running_sum(carry: Float64, values: NDArray[Any]) -> Float64:
-    """Return the sum before the first of `values` and after each: (m, ...) gives (m + 1, ...) in float64.
+    """Return the sum before the first of `values` and after each of them: (m, ...) gives (m + 1, ...) in float64.
 
-    Added strictly one after the other, so that the sums do not depend on how a sequence was cut: NumPy's
-    `sum` adds in pairs, `cumsum` cannot.
+    The values are added strictly one after the other, so that the sums do not depend on how a sequence was cut.
+    NumPy's `sum` adds in pairs; `cumsum` cannot.
     """
     return np.cumsum(np.concatenate((carry[None], values), dtype=np.float64), axis=0)

@@ -1,9 +1,9 @@
-"""Named places where a test makes the process die or a write fail, for the crash tests that users may run too.
+"""Named places where a test can kill the process or make a write fail. Users can run crash tests with them, too.
 
-`LEARND_FAILPOINTS="journal.append.before=kill@3,checkpoint.write=enospc@2"` kills the process with SIGKILL
-at the third passing of one and raises ENOSPC at the second passing of the other. Without the variable a
-failpoint costs one dictionary look-up. The actions are `kill` (SIGKILL), `stop` (SIGSTOP), `hang` (this thread, for
-good), and the errors `enospc`, `eio` and `memory`.
+`LEARND_FAILPOINTS="journal.append.before=kill@3,checkpoint.write=enospc@2"` kills the process with SIGKILL the third
+time it passes the first place, and raises ENOSPC the second time it passes the other. Without the variable a failpoint
+costs one dictionary look-up. The actions are `kill` (SIGKILL), `stop` (SIGSTOP), `hang` (this thread hangs forever),
+and the errors `enospc`, `eio` and `memory`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ACTIONS = ("kill", "stop", "hang", "memory", *_ERRORS)
 
 
 def parse(text: str) -> dict[str, tuple[str, int]]:
-    """Return `{name: (action, passing)}` of `name=action[@passing]` pairs. Raises ValueError on another form."""
+    """Return `{name: (action, passing)}` from `name=action[@passing]` pairs. Raises ValueError on any other form."""
     plan = {}
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition("=")
@@ -28,7 +28,7 @@ def parse(text: str) -> dict[str, tuple[str, int]]:
         if action not in _ACTIONS:
             raise ValueError(f"failpoint {item!r}: the action is one of {', '.join(_ACTIONS)}")
         if passing and not passing.isdecimal():
-            raise ValueError(f"failpoint {item!r}: behind the @ comes the number of the passing")
+            raise ValueError(f"failpoint {item!r}: after the @ comes a number: the passing at which it acts")
         plan[name.strip()] = (action, int(passing or 1))
     return plan
 
@@ -46,14 +46,14 @@ _passed: Counter[str] = Counter()
 
 
 def arm(text: str) -> None:
-    """Take over another plan in a running process, and count from zero. Raises ValueError."""
+    """Switch a running process to another plan, and count from zero. Raises ValueError."""
     _plan.clear()
     _plan.update(parse(text))
     _passed.clear()
 
 
 def failpoint(name: str) -> None:
-    """Do what the environment asks for at this place, which is nothing as a rule."""
+    """Do what the plan says for this place: usually nothing."""
     if name not in _plan:
         return
     action, passing = _plan[name]

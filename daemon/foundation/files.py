@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a power cut leaves the old one or the new one, never half of one."""
+"""Writes files so that a kill or a power cut leaves the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def replace_synced(path: Path, data: bytes) -> None:
-    """Replace a file at once, and make that durable. Raises OSError."""
+    """Replace a file atomically and durably. Raises OSError."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     write_synced(beside, data)
@@ -24,7 +24,7 @@ def replace_synced(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

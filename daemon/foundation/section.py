@@ -16,7 +16,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class Section(BaseModel):
-    """A part of the settings file. Each field carries a docstring; the settings reference is made from them.
+    """A part of the settings file. The settings reference is made from the docstrings of its fields.
 
     A validator raises ValueError with one problem a line. A problem that begins with a dotted key of the section is
     reported at the line of that key.

@@ -24,7 +24,7 @@ class Health:
         self._state = STATES[0]
         self._reason = ""
         self._beat_s = clock()
-        self._reached = False  # until it was seen
+        self._reached = False  # until the loop says so
         self._not_saved: str | None = None
 
     @property
@@ -33,27 +33,27 @@ class Health:
         return self._state
 
     def entered(self, state: str) -> None:
-        """The daemon is in this state now. Raises ValueError on one that is not among STATES."""
+        """The daemon is now in this state. Raises ValueError if it is not one of STATES."""
         if state not in STATES:
-            raise ValueError(f"{state!r} is none of {', '.join(STATES)}")
+            raise ValueError(f"{state!r} is not one of {', '.join(STATES)}")
         with self._lock:
             self._state = state
             self._beat_s = self._clock()
 
     def beat(self) -> None:
-        """The loop has come round once more. Costs as much as reading the clock."""
+        """The loop made a turn. This costs as much as reading the clock."""
         self._beat_s = self._clock()
 
     def reached(self, reached: bool) -> None:
-        """Whether the source can be reached now. One that cannot is waited for: the daemon lives, but is not ready."""
+        """Whether the source can be reached now. While it cannot, the daemon waits: it is alive, but not ready."""
         self._reached = reached
 
     def saved(self, why_not: str | None) -> None:
-        """A checkpoint was made, or could not be: what trains meanwhile is in the journal alone."""
+        """A checkpoint was made (None), or why it could not be: what trains meanwhile is only in the journal."""
         self._not_saved = why_not
 
     def failed(self, reason: str) -> None:
-        """The loop has ended by an error."""
+        """The loop ended with an error."""
         with self._lock:
             self._state, self._reason = "failed", reason
 

@@ -30,7 +30,7 @@ _INDEX = """learnd
 /metrics   what Prometheus reads
 /healthz   200 while the daemon is alive, 503 with the reason when it is not
 /readyz    200 once it is restored and consuming
-/status    the same and more, as JSON
+/status    the state and more, as JSON
 """
 
 log = structlog.get_logger("learnd.http")
@@ -49,8 +49,8 @@ class HttpServer:
             self._server = _Server(host, port, partial(_Handler, metrics, health, status))
         except OSError as error:
             problem = (
-                f"http.listen: {listen} cannot be listened on: {error.strerror}. Choose another port, "
-                "0 for any free one, or null to go without: --set http.listen=null"
+                f"http.listen: cannot listen on {listen}: {error.strerror}. Choose another port, 0 for any free one, "
+                "or null to run without HTTP: --set http.listen=null"
             )
             raise SettingsError([problem]) from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="http", daemon=True)
@@ -81,7 +81,7 @@ class HttpServer:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread for each connection, at most so many: a new one pushes out the oldest, so that probes get through."""
+    """One thread per connection. If there are too many, a new one cuts the oldest, so that probes get through."""
 
     daemon_threads = True
     block_on_close = False
@@ -94,7 +94,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        """Bind without asking the name service who this host is, as the base class does: it can block for seconds."""
+        """Bind, but do not look up the host's name as the base class does: that can block for seconds."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -129,7 +129,7 @@ def _cut(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # it is gone already
+        return  # already gone
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, f"there is nothing at {path}; see /\n".encode())
 
-    do_HEAD = do_GET  # noqa: N815  (as its base looks for it)
+    do_HEAD = do_GET  # noqa: N815  (the name that the base class looks for)
 
     def _answer_probe(self, why_not: str | None) -> None:
         status = HTTPStatus.OK if why_not is None else HTTPStatus.SERVICE_UNAVAILABLE
@@ -177,5 +177,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (as its base names it)
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (named by the base class)
         log.debug("http request", client=self.client_address[0], request=format % args)

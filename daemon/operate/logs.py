@@ -1,4 +1,4 @@
-"""Logs: human lines on a terminal, one JSON object a line elsewhere; always on standard error."""
+"""Logs on standard error: readable lines on a terminal, else one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _CHATTY = ("absl", "asyncio", "h5py", "keras", "tensorflow", "watchfiles")
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to whatever `sys.stderr` is at the time: the progress display puts itself there."""
+    """Writes to the current `sys.stderr`: the progress display puts itself there."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # its base has an attribute
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute in the base class
         return sys.stderr
 
 
 def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send what learnd and its libraries log to `stream`, or to standard error. Call it again to change it."""
+    """Send the logs of learnd and its libraries to `stream`, or to standard error. May be called again."""
     target = stream or sys.stderr
     human = settings.format == "human" or (settings.format == "auto" and target.isatty())
     level = getattr(logging, settings.level.upper())

@@ -1,6 +1,6 @@
-"""The Prometheus metrics, each set by a method named after what happened.
+"""The Prometheus metrics. Each is set by a method named after what happened.
 
-Units are seconds, bytes and counts. Every label has few values: a source with many partitions is summed up.
+Units are seconds, bytes and counts. Every label has few values: beyond a hundred, partitions are summed up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WRITE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 
 
 class Metrics:
-    """What can be read at `/metrics`. Cheap enough to be told of each compiled call; safe from any thread."""
+    """The metrics at `/metrics`. Cheap enough to be updated at each compiled call; safe from any thread."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -39,7 +39,7 @@ class Metrics:
         def histogram(name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"learnd_{name}", help_, buckets=buckets, registry=registry)
 
-        self._trained = counter("samples_trained_total", "Samples that have trained the model.")
+        self._trained = counter("samples_trained_total", "Samples that trained the model.")
         self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
         self._records_skipped = counter(
             "records_skipped_total",
@@ -53,33 +53,33 @@ class Metrics:
                 self._skipped.labels(reason.name.lower())
         self._update_seconds = histogram(
             "update_seconds",
-            "Seconds an update, one observation a compiled call: its time over its updates.",
+            "Seconds per update. One observation per compiled call: its time divided by its updates.",
             _UPDATE_BUCKETS,
         )
         self._loss = gauge("loss", "Mean loss over the updates of the latest call.")
         self._gradient_norm = gauge("gradient_norm", "Mean global norm of the gradients in the latest call.")
         self._learning_rate = gauge("learning_rate", "Learning rate of the latest update.")
-        self._trainable = gauge("trainable_parameters", "Numbers in the model that are being trained.")
-        self._phase = gauge("phase", "Number of the phase of the training, from 0.")
+        self._trainable = gauge("trainable_parameters", "Parameters of the model that the current phase trains.")
+        self._phase = gauge("phase", "Number of the current training phase, from 0.")
         self._prequential = gauge(
             "prequential_score", "Score of the predictions made before each update.", "metric", "window"
         )
         self._baseline = gauge(
-            "baseline_score", "What a model that learns nothing scores.", "baseline", "metric", "window"
+            "baseline_score", "Score of a model that learns nothing.", "baseline", "metric", "window"
         )
-        self._holdout = gauge("holdout_score", "Score on the share of the stream held out.", "metric")
+        self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
-        self._forgetting = gauge("forgetting_score", "How far the anchor score is below the best it ever was.")
-        self._drifts = counter("drift_total", "Drifts that were found, each once.", "signal", "level")
-        self._reactions = counter("reactions_total", "Actions of reactions.", "action", "outcome")
-        self._rollbacks = counter("rollbacks_total", "Returns to the last good copy of the model.", "reason")
+        self._forgetting = gauge("forgetting_score", "How far the anchor score is below its best so far.")
+        self._drifts = counter("drift_total", "Drifts found, each counted once.", "signal", "level")
+        self._reactions = counter("reactions_total", "Actions of reactions, by outcome.", "action", "outcome")
+        self._rollbacks = counter("rollbacks_total", "Rollbacks to the last good copy of the model.", "reason")
         self._checkpoint_seconds = histogram("checkpoint_seconds", "Seconds to write a checkpoint.", _WRITE_BUCKETS)
         self._stall_seconds = histogram(
-            "checkpoint_stall_seconds", "Seconds that a checkpoint stopped the training.", _STALL_BUCKETS
+            "checkpoint_stall_seconds", "Seconds that training stopped for a checkpoint.", _STALL_BUCKETS
         )
         self._checkpoint_bytes = gauge("checkpoint_bytes", "Size of the newest checkpoint.")
         self._checkpoint_time = gauge(
-            "checkpoint_timestamp_seconds", "When the newest checkpoint was made, since 1970."
+            "checkpoint_timestamp_seconds", "When the newest checkpoint was made, in seconds since 1970."
         )
         self._checkpoint_failures = counter(
             "checkpoint_failures_total", "Checkpoints that could not be written.", "reason"
@@ -92,11 +92,11 @@ class Metrics:
             ),
             "bytes": (gauge("source_lag_bytes", "Bytes in the source that are still unread.", "partition"), set()),
         }
-        self._freshness = histogram("freshness_seconds", "From a sample's event to the weights.", _FRESHNESS_BUCKETS)
-        self._queue = gauge("queue_samples", "Decoded samples that wait for training.")
-        self._retraces = counter("retraces_total", "Lengths of calls that updates were compiled for, in each phase.")
-        self._model = Info("learnd_model", "Which model is trained.", registry=registry)
-        self._state = gauge("state", "1 for the state that the daemon is in.", "state")
+        self._freshness = histogram("freshness_seconds", "Seconds from event to weights.", _FRESHNESS_BUCKETS)
+        self._queue = gauge("queue_samples", "Decoded samples waiting for training.")
+        self._retraces = counter("retraces_total", "Compilations of the update, one per call length and phase.")
+        self._model = Info("learnd_model", "The model that is trained.", registry=registry)
+        self._state = gauge("state", "1 for the current state of the daemon, 0 for all others.", "state")
 
     def update_done(
         self,
@@ -108,9 +108,9 @@ class Metrics:
         gradient_norm: float,
         skipped: Mapping[str, int] | None = None,
     ) -> None:
-        """A call of K updates returned after `seconds`; `skipped` tells of how many that changed nothing, by reason.
+        """A call of K updates took `seconds`. `skipped` counts the updates that changed nothing, by reason.
 
-        `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped;
+        `samples` are those that trained. `loss` and `gradient_norm` are means over the updates that were not skipped.
         If all were, it is NaN, and the last value stays.
         """
         self._trained.inc(samples)
@@ -130,16 +130,16 @@ class Metrics:
         self._learning_rate.set(rate)
 
     def phase(self, number: int, trainable_parameters: int) -> None:
-        """The training is in this phase now, in which so many numbers train."""
+        """Training is now in this phase, which trains this many parameters."""
         self._phase.set(number)
         self._trainable.set(trainable_parameters)
 
     def rejected(self, reason: str, records: int = 1) -> None:
-        """Records became dead letters. `reason` is that of a `Defect`: one of a small, fixed set."""
+        """Records became dead letters. `reason` is that of a `Defect`, one of a small, fixed set."""
         self._rejected.labels(reason).inc(records)
 
     def records_skipped(self, records: int) -> None:
-        """The source has left out so many records."""
+        """The source has skipped this many records."""
         self._records_skipped.inc(records)
 
     def held_out(self, samples: int) -> None:
@@ -159,7 +159,7 @@ class Metrics:
             self._rollbacks.labels(event.data["reason"]).inc()
 
     def scored(self, event: Event) -> None:
-        """Scores were published: an event of the kind `score`, with those of the baselines over the same samples."""
+        """Scores were published: an event of kind `score`, with the baselines' scores over the same samples."""
         window, scores = str(event.data["window"]), event.data["metrics"]
         if event.data["set"] != "prequential":
             gauge = self._holdout if event.data["set"] == "holdout" else self._anchor
@@ -175,21 +175,21 @@ class Metrics:
                 self._baseline.labels(baseline, metric, window).set(value)
 
     def checkpoint_stalled(self, seconds: float) -> None:
-        """Training stood still this long while the state was copied."""
+        """Training stopped this long while the state was copied."""
         self._stall_seconds.observe(seconds)
 
     def checkpoint_written(self, *, seconds: float, size_bytes: int, timestamp_s: float) -> None:
-        """A checkpoint is durable: how long that took, how large it is, and when it was made, in seconds since 1970."""
+        """A checkpoint is durable. It took `seconds` to write, and was made at `timestamp_s`, in seconds since 1970."""
         self._checkpoint_seconds.observe(seconds)
         self._checkpoint_bytes.set(size_bytes)
         self._checkpoint_time.set(timestamp_s)
 
     def resumed(self, *, timestamp_s: float) -> None:
-        """A checkpoint was taken up that was made then, in seconds since 1970."""
+        """The run resumed from a checkpoint made at `timestamp_s`, in seconds since 1970."""
         self._checkpoint_time.set(timestamp_s)
 
     def checkpoint_failed(self, reason: str) -> None:
-        """A checkpoint could not be written: `enospc`, `eio`, or another small word."""
+        """A checkpoint could not be written. `reason` is `enospc`, `eio` or another short word."""
         self._checkpoint_failures.labels(reason).inc()
 
     def connected(self, connected: bool) -> None:
@@ -213,11 +213,11 @@ class Metrics:
         known.update(shown)
 
     def fresh(self, seconds: float) -> None:
-        """A sample reached the weights this long after its event; clocks that disagree count as no time."""
+        """A sample reached the weights this long after its event. A negative time (clocks disagree) counts as 0."""
         self._freshness.observe(max(seconds, 0.0))
 
     def queued(self, samples: int) -> None:
-        """So many decoded samples wait for training."""
+        """This many decoded samples are waiting for training."""
         self._queue.set(samples)
 
     def retraced(self, times: int = 1) -> None:
@@ -225,11 +225,11 @@ class Metrics:
         self._retraces.inc(times)
 
     def model_built(self, *, trainable_parameters: int, info: Mapping[str, str]) -> None:
-        """The model is there. `info` names it: preset or build function, task, digest of the settings."""
+        """The model was built. `info` describes it: preset or build function, task, digest of the settings."""
         self._trainable.set(trainable_parameters)
         self._model.info(dict(info))
 
     def entered(self, state: str) -> None:
-        """The daemon is in this state now, and in no other; one of `health.STATES`."""
+        """The daemon is now in this state, one of `health.STATES`."""
         for name in STATES:
             self._state.labels(name).set(name == state)

@@ -1,8 +1,8 @@
 """Cuts decoded blocks into calls.
 
-Samples keep their order, and an update always takes B of them; how many updates go into one call depends on how
-many samples are waiting, which no result depends on. Calls also end where something is due at a count of samples
-(a score of the anchor set, say), so that it happens after the same sample at any speed.
+Samples keep their order, and an update always takes B of them. The number of updates in a call depends on how many
+samples are waiting, but no result depends on that number. A call also ends where something is due at a count of
+samples (a score of the anchor set, for example), so that it happens after the same sample at any speed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from learnd.daemon.values import Block, Call, Fate, Int64, Note, Origin, Rejection, Samples, SampleSpec, Span
 
-_MOST_UNTRAINED = 10_000  # records in a row, none of which trains, before a call of no update moves past them
+_MOST_UNTRAINED = 10_000  # records in a row that do not train, before a call without updates moves past them
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A block, and how far it was consumed: in records, in samples, in rejections."""
+    """A block, and how much of it was consumed: in records, in samples, in rejections."""
 
     block: Block
     train_records: Int64  # record index of each sample that trains
@@ -48,7 +48,7 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Parts:
-    """What is gathered for one call."""
+    """What was gathered for one call so far."""
 
     spans: list[Span] = field(default_factory=list)
     trained: list[Samples] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Batcher:
     """Holds blocks until they are taken as calls. Not thread-safe."""
 
     def __init__(self, batch_size: int, spec: SampleSpec, *, origins: bool = False) -> None:
-        """`origins`: whether calls are to tell where each sample comes from."""
+        """`origins`: whether calls say where each sample comes from."""
         self._batch_size = batch_size
         self._origins = origins
         self._none = spec.zeros(0)
@@ -80,23 +80,23 @@ class Batcher:
 
     @property
     def oldest_arrival_s(self) -> float | None:
-        """When the block of the first waiting record arrived; None where nothing waits."""
+        """When the block of the first waiting record arrived; None if nothing waits."""
         return self._blocks[0].arrived_s if self._blocks else None
 
     @property
     def only_untrained(self) -> bool:
-        """Whether so many records wait, none of which trains, that a call should move past them."""
+        """Whether only records that do not train wait, and so many that a call should move past them."""
         return self.waiting == 0 and self.records > _MOST_UNTRAINED
 
     def take(self, most_updates: int) -> Call | None:
-        """Return a call of full batches, up to the last record that they need; None without a full batch."""
+        """Return a call of full batches, up to the last record that they need; None if there is no full batch."""
         updates = min(self.waiting // self._batch_size, most_updates)
         return self._take(updates, self._batch_size, self._gather(updates * self._batch_size)) if updates else None
 
     def take_rest(self) -> Call | None:
-        """Return a call of everything that waits when it is less than a full batch; None where nothing waits.
+        """Return a call of everything that waits, which is less than a full batch; None if nothing waits.
 
-        It is a partial call, or one of no update where none of the records trains.
+        It is a partial call, or a call without updates if none of the records trains.
         """
         if not self.records:
             return None
@@ -108,7 +108,7 @@ class Batcher:
         return self._take(1 if samples else 0, samples or self._batch_size, parts)
 
     def take_exactly(self, updates: int, rows: int) -> Call | None:
-        """Return a call of all records that wait, as `updates` batches of `rows`; None where they do not fit."""
+        """Return a call of all waiting records, as `updates` batches of `rows`; None if they do not fit."""
         if self.waiting != updates * rows:
             return None
         parts = self._gather(self.waiting)
@@ -117,7 +117,7 @@ class Batcher:
         return self._take(updates, rows, parts)
 
     def _gather(self, samples: int) -> _Parts:
-        """Consume records up to and including the one of the last of `samples` samples."""
+        """Consume the next `samples` samples that train, and all records up to the last of them."""
         parts = _Parts()
         while samples:
             pending = self._blocks[0]
@@ -129,7 +129,7 @@ class Batcher:
         return parts
 
     def _consume(self, pending: _Pending, until: int, parts: _Parts) -> None:
-        """Move the records of a block before index `until` into `parts`."""
+        """Move the remaining records of a block before index `until` into `parts`."""
         block, first = pending.block, pending.record
         if until > first:
             start = block.start if first == 0 else int(block.ends[first - 1])
@@ -193,13 +193,13 @@ def _origin(block: Block, records: Int64) -> Origin:
 
 
 def updates_until(samples: int, batch_size: int, periods: Sequence[int]) -> int:
-    """Return after how many full batches, of the stream's `samples` so far, the next of `periods` is reached."""
+    """Return the number of full batches, after the stream's first `samples`, that reach the next end of a period."""
     missing = min((period - samples % period for period in periods), default=1 << 62)
     return -(-missing // batch_size)
 
 
 def _extend(spans: list[Span], span: Span) -> None:
-    """Append a span, joined to the last one where it follows it."""
+    """Append a span, or extend the last one if the span follows it directly."""
     if spans and spans[-1].partition == span.partition and spans[-1].end == span.start:
         span = Span(span.partition, spans.pop().start, span.end)
     spans.append(span)

@@ -1,4 +1,4 @@
-"""Which records are held out: never trained on, in every run and in every process the same."""
+"""Which records are held out, that is, never trained on: the same ones in every run and every process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from learnd.daemon.values import Int64
 class HoldoutRule:
     """Holds out about `share` of the records, by a hash of their key, or of their partition and position.
 
-    By key, all records of one key are held out together. A record whose source gives it no key goes by its position.
+    By key, all records of one key are held out together. A record to which the source gives no key is hashed by its
+    position.
     """
 
     def __init__(self, share: float, by: Literal["key", "position"]) -> None:
         if not 0 <= share < 1:
-            raise ValueError(f"the share held out is at least 0 and less than 1, not {share}")
+            raise ValueError(f"the share held out must be at least 0 and less than 1, not {share}")
         self.by_key = by == "key"
         self._limit = np.uint64(int(share * 2**64))
         self._key_hash = Memo(_hash_text)
@@ -30,7 +31,7 @@ class HoldoutRule:
     def held_out(self, partition: str, starts: Int64, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
         """Return whether each record is held out.
 
-        `starts` (n,) are the records' own positions; `keys` are n, or None where no record has one.
+        `starts` (n,) are the positions of the records; `keys` are n, or None if no record has one.
         """
         hashes = _mix(starts.astype(np.uint64) ^ np.uint64(self._partition_hash[partition]))
         if self.by_key and keys is not None:
@@ -50,7 +51,7 @@ def _hash_text(text: str | bytes) -> int:
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One step of SplitMix64: neighbouring positions come out unrelated.
+    """Return one step of SplitMix64, which gives neighbouring positions unrelated hashes.
 
     Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
     """

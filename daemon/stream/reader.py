@@ -1,7 +1,7 @@
-"""Reads and decodes on a thread of its own, beside the training, and hands out calls.
+"""Reads and decodes records on its own thread, while the loop trains, and hands out calls.
 
-The thread is ahead of the loop by a bounded number of samples. A source that fails, fails in the loop: the error
-is raised where the next call is asked for, after everything read before it was handed out.
+The thread stays ahead of the loop by a bounded number of samples. If the source fails, the loop gets the error: it is
+raised when the loop asks for the next call, once everything read before it was handed out.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ log = structlog.get_logger()
 
 _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
-_PATIENCE_S = 30.0  # for the read that is under way when it is to stop
+_PATIENCE_S = 30.0  # for a read to return after a stop
 _CALLS_AHEAD = 3
-_READ_ON_BELOW = 0.4  # of what may wait
-_NOTHING_DONE = "Nothing was trained, and no record was passed over: correct `samples`, then start again."
+_READ_ON_BELOW = 0.4  # of the samples that may wait
+_NOTHING_DONE = "Nothing was trained, and no record was skipped: correct `samples`, then start again."
 _WAYS_ON = (
-    f"{_NOTHING_DONE} Or mend the producer; to pass over them with the settings as they are: dead_letters.max_rate: 1."
+    f"{_NOTHING_DONE} Or correct the producer. To skip the records with these settings: dead_letters.max_rate: 1."
 )
-_HELD = "none of the records so far trains; they are held until one does, or there are too many of them"
+_HELD = "none of the records so far can train; they are held until one can, or until there are too many of them"
 _MOST_WAITING = 1_000_000  # records, before giving up on a full batch
 
 
 class Reader:
-    """Its methods are for the loop's thread."""
+    """All its methods are called by the loop's thread."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Reader:
         periods: Sequence[int],
         reject_rate: RejectRate,
     ) -> None:
-        """`max_wait_s` flushes samples that wait that long for a full batch: None for a recorded stream, whose
-        batches must not depend on the speed of the machine.
+        """Samples that have waited `max_wait_s` for a full batch are trained as they are. It is None for a recorded
+        stream, whose batches must not depend on the speed of the machine.
         """
         self._source = source
         self._decoder = decoder
@@ -65,10 +65,10 @@ class Reader:
         self._ahead = _CALLS_AHEAD * max_updates * batch_size
         self._changed = threading.Condition()
         self._reject_rate = reject_rate
-        self._first_life = False  # of this state directory: nothing was consumed in an earlier one
-        self._fresh = False  # nothing was consumed yet in this one either
-        self._told = False  # that records are held
-        self._begun = False  # the source has given its first records
+        self._first_life = False  # of this state directory: no earlier process consumed anything
+        self._fresh = False  # nothing was consumed by this process either
+        self._told = False  # whether it was logged that records are held
+        self._begun = False  # whether the source has given its first records
         self._ended = False
         self._closing = False
         self._error: BaseException | None = None
@@ -77,15 +77,14 @@ class Reader:
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
-        """Point the source at what comes after a checkpoint. Raises SourceError."""
+        """Open the source at the position of a checkpoint. Raises SourceError."""
         self._first_life = self._fresh = not positions
         self._source.open(positions, notes)
 
     def repeat(self, entry: JournalEntry, first: int, stop: Callable[[], bool]) -> Call | None:
-        """Return a journaled call again, from the same records; None if it is to stop first. Only before `start`.
+        """Make a journaled call again from the same records; None if `stop()` first. Only before `start`.
 
-        Raises LostError where the source now holds other records at these positions, SourceError where it cannot be
-        read.
+        Raises LostError if the source now holds other records at these positions, SourceError if it cannot be read.
         """
         self._first_life = self._fresh = False
         batcher = self._make_batcher()
@@ -100,17 +99,17 @@ class Reader:
             where = ", ".join(f"{span.partition} {span.start}-{span.end}" for span in entry.spans)
             raise LostError(
                 f"the records at {where} are no longer those that the journal says were trained. Nothing was changed: "
-                "the last checkpoint is whole. Bring the records back, or give a new --state directory; of Kafka, "
-                "source.kafka.on_data_loss: skip goes on from the checkpoint without them."
+                "the last checkpoint is intact. Restore the records, or use a new --state directory. With Kafka, "
+                "source.kafka.on_data_loss: skip continues from the checkpoint without them."
             )
         return replace(call, first=first, notes=entry.notes, commands=entry.commands)
 
     def start(self) -> None:
-        """Read ahead from here on."""
+        """Start to read ahead."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading, and close the source. Called once, whatever happened before."""
+        """Stop reading, and close the source. Called once, whether or not `start` was."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -122,15 +121,15 @@ class Reader:
         return self._batcher.waiting
 
     def empty_call(self, first: int) -> Call:
-        """Return a call that consumes nothing: for commands that come while no records do."""
+        """Return a call that consumes nothing, for commands that come while there are no records."""
         call = self._make_batcher().take_exactly(0, self._batch_size)
         assert call is not None, "no samples are as many as no updates need"
         return replace(call, first=first)
 
     def call(self, first: int, timeout_s: float) -> Call | None:
-        """Return the next call, after `first` samples; None if none is due yet, or the stream has ended.
+        """Return the next call, after `first` samples; None if none is due within `timeout_s` or the stream has ended.
 
-        Raises what the source raised, once everything before it was handed out.
+        Raises what the source raised, once everything read before that was handed out.
         """
         limit = min(self._max_updates, updates_until(first, self._batch_size, self._periods))
         with self._changed:
@@ -163,9 +162,9 @@ class Reader:
 
     @property
     def _held(self) -> bool:
-        """Whether every record of this state directory lacks the same field, so that the settings may be mistaken.
+        """Whether all records of this state directory lack the same field, so that the settings may be wrong.
 
-        Then none is passed over, until one comes that has it, or there are so many that the daemon stops.
+        They are then held until a record has the field, or until there are so many that the daemon stops.
         """
         return self._fresh and self._reject_rate.lacking is not None
 
@@ -174,10 +173,10 @@ class Reader:
         return self._batcher.only_untrained and not self._held
 
     def _rest_is_due(self) -> bool:
-        """Whether nothing more will come that could fill the last batch.
+        """Whether nothing more will come to fill the last batch.
 
-        After a fault of the source it may: the next start reads it again, as if nothing had happened. A stream that
-        was found unfit is left behind, or every start would find it again.
+        If the source failed, more may come: the next start reads on as if nothing had happened. If too many records
+        were rejected, the position must move past them, or every start would stop at them again.
         """
         return self._ended and (self._error is None or isinstance(self._error, DataError))
 
@@ -200,16 +199,16 @@ class Reader:
                 self._reject_rate.check_end(fresh=self._first_life)
         except DataError as error:
             self._error = self._mistaken_settings() or error
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the loop's thread
+        except BaseException as error:  # noqa: BLE001  # the loop's thread raises it
             self._error = error
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def _check_columns(self, batch: RecordBatch) -> None:
-        """Raise SettingsError where the very first records cannot train: their header lacks what is declared.
+        """Raise SettingsError if the very first records cannot train because their header lacks a declared column.
 
-        Later ones are rejected: that a stream has changed is no mistake of the settings.
+        Later records are rejected instead: if a stream changes, the settings are not at fault.
         """
         if not self._begun and self._fresh and batch.columns:
             problems = self._decoder.missing_columns(batch.columns)
@@ -218,7 +217,7 @@ class Reader:
         self._begun = True
 
     def _mistaken_settings(self) -> SettingsError | None:
-        """Return what is wrong with the settings where no record so far has a field that they declare."""
+        """Return what is wrong with the settings if all records so far lack a field that they declare."""
         with self._changed:
             last = self._reject_rate.lacking
             if not self._held or last is None:
@@ -232,9 +231,9 @@ class Reader:
             self._lag_due_s = time.monotonic() + _LAG_EVERY_S
 
     def _add(self, block: Block) -> None:
-        """Queue a block, once there is room for it."""
+        """Queue a block, as soon as there is room for it."""
         with self._changed:
-            if self._batcher.waiting >= self._ahead:  # then a good deal at once: each start of it holds the loop up
+            if self._batcher.waiting >= self._ahead:  # then wait for a lot of room: each restart delays the loop
                 self._changed.wait_for(lambda: self._closing or self._batcher.waiting < _READ_ON_BELOW * self._ahead)
             self._batcher.add(block, time.monotonic())
             self._changed.notify_all()
@@ -244,7 +243,7 @@ class Reader:
                 log.warning("records.lack_a_field", first=block.rejections[0].defect.detail, consequence=_HELD)
         if self._batcher.waiting < self._batch_size and self._batcher.records > _MOST_WAITING:
             raise DataError(
-                f"{block.partition}: of the last {self._batcher.records:,} records fewer than {self._batch_size} could "
-                "be trained, not enough for one batch. What came before is kept. See the dead letters, and mend the "
-                "producer or samples."
+                f"{block.partition}: of the last {self._batcher.records:,} records, fewer than {self._batch_size} can "
+                "be trained, not enough for one batch. What was trained before is kept. See the dead letters, and "
+                "correct the producer or `samples`."
             )

@@ -40,7 +40,7 @@ class RejectRate:
         self._rejected = 0
         self._reasons: Counter[str] = Counter()
         self._last: Rejection | None = None
-        self._alike = max_rate < 1  # every record so far lacks the same field
+        self._alike = max_rate < 1  # whether every record so far lacks the same field
 
     @property
     def lacking(self) -> Rejection | None:
@@ -88,7 +88,7 @@ class RejectRate:
             f"{self._rejected:,} of the last {len(self._recent):,} records were rejected, over the limit of "
             f"{self._max_rate:.0%} (dead_letters.max_rate). Rejected since the start: {seen}. The last one, "
             f"{last.partition} at {last.start}: {last.defect.detail}. What trained before is kept in the state "
-            "directory; the rejected records did not train, and are in the dead letters. Mend the producer or "
-            "`samples`, then start again: training goes on behind them, without them. To train them as well, begin "
-            "from the start in a new --state directory."
+            "directory; the rejected records did not train, and are in the dead letters. Correct the producer or "
+            "`samples`, then start again: training continues after the rejected records. To train them as well, start "
+            "from the beginning with a new --state directory."
         )

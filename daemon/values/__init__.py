@@ -1,10 +1,9 @@
-"""The values that travel from the source to the weights. Columns, rather than an object per record.
+"""The values that travel from the source to the weights. They hold columns, not one object per record.
 
-Letters in shapes: n records, m samples (records that were not rejected), K updates, B samples an update, O columns of a
-target, C outputs of the model for it.
+Letters in shapes: n records, m samples (records that were not rejected), K updates, B samples per update, O columns of
+a target, C outputs of the model for that target.
 
-A *position* is, per partition, the offset after the last record; to resume is to read the record that starts at the
-position.
+A *position* is, per partition, the offset after the last record. A resume first reads the record that starts there.
 """
 
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, Note, Positions, finite

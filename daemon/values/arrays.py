@@ -1,4 +1,4 @@
-"""Names for arrays and mappings."""
+"""Type names for arrays and mappings."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ Int64: TypeAlias = NDArray[np.int64]
 
 
 def finite(arrays: Arrays) -> bool:
-    """Whether there is no NaN and no infinity in any of them."""
+    """Whether none of the arrays holds a NaN or an infinity."""
     return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")

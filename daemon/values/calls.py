@@ -1,4 +1,4 @@
-"""Calls: what trains at once, what the journal holds of it, and what came of it."""
+"""Calls: what is trained at once, its entry in the journal, and its results."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from learnd.daemon.values.samples import Samples
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """K updates of B samples, in order, and all that was consumed with them.
+    """K updates of B samples, in order, and everything that was consumed with them.
 
-    The spans cover each record up to the last trained one, the rejected and held-out ones between them
-    included. A partial call is a single update of fewer samples than the settings say. A call of no update
-    moves the position past records none of which train, or carries commands alone.
+    The spans cover each record up to the last trained one, including the rejected and held-out ones in between. A
+    partial call is a single update of fewer samples than the settings say. A call without updates moves the position
+    past records that do not train, or only carries commands.
 
-    `first` is the one clock: how many samples of the stream went through updates before this call. Everything that
-    is due at a count of samples counts these.
+    `first` is the one clock: the number of samples that went through updates before this call. Everything that is due
+    at a count of samples uses this count.
     """
 
     spans: tuple[Span, ...]
@@ -37,17 +37,17 @@ class Call:
     rejections: tuple[Rejection, ...] = ()
     event_time_s: float | None = None  # of the newest trained sample
     notes: tuple[Note, ...] = ()
-    origins: tuple[Origin, ...] | None = None  # of all trained samples; None if nobody asks for them
-    commands: tuple[Command, ...] = ()  # that act ahead of it
+    origins: tuple[Origin, ...] | None = None  # of all trained samples; None if nothing needs them
+    commands: tuple[Command, ...] = ()  # that act before the call
 
     @property
     def updates(self) -> int:
-        """K."""
+        """K, the number of updates."""
         return int(self.batches.weight.shape[0])
 
     @property
     def rows(self) -> int:
-        """B, the samples of an update."""
+        """B, the number of samples of each update."""
         return int(self.batches.weight.shape[1])
 
     @property
@@ -56,7 +56,7 @@ class Call:
 
     @property
     def end(self) -> int:
-        """How many samples of the stream went through updates up to the end of this call."""
+        """The number of samples that went through updates up to the end of this call."""
         return self.first + self.samples
 
     def passes(self, every: int) -> bool:
@@ -64,13 +64,13 @@ class Call:
         return self.first // every < self.end // every
 
     def part(self, start: int, end: int) -> Call:
-        """Return the updates from `start` up to `end`, for the learner and whoever looks at its updates."""
+        """Return a call of the updates from `start` up to, but not including, `end`."""
         return replace(self, batches=self.batches[start:end], first=self.first + start * self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """What the journal holds of a call: all that its composition depends on, beside the source's records."""
+    """What the journal holds of a call: all that it was made of, except for the records, which the source has."""
 
     number: int  # of the call, from 0
     spans: tuple[Span, ...]
@@ -78,7 +78,7 @@ class JournalEntry:
     rows: int
     notes: tuple[Note, ...]
     commands: tuple[Command, ...] = ()
-    settings: str = ""  # the fingerprint of the settings that it was written under
+    settings: str = ""  # the fingerprint of the settings at the time
 
     @classmethod
     def of(cls, number: int, call: Call) -> JournalEntry:
@@ -86,17 +86,17 @@ class JournalEntry:
 
 
 class Skip(IntEnum):
-    """Why an update left every variable untouched. The names, in lower case, label a metric."""
+    """Why an update left every variable unchanged. The names, in lower case, label a metric."""
 
     NONE = 0
     NON_FINITE = 1  # loss, gradients or layer statistics
-    LOSS = 2  # far above what is usual
+    LOSS = 2  # far above the usual loss
     GRADIENT_NORM = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegun:
-    """A phase of the training has begun, behind so many samples of the stream; `ends_on` is what will end it."""
+    """A training phase began after `samples` samples of the stream. `ends_on` says what will end it."""
 
     samples: int
     ends_on: str | None
@@ -109,17 +109,17 @@ class PhaseBegun:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the updates of one call did. Rows of `outputs` are predictions made before the update on them."""
+    """What the updates of one call did. Each row of `outputs` was predicted before the update on its sample."""
 
     outputs: Arrays  # of each target (K, B, C) float32: probabilities, or values of a regression
     loss: Float32  # (K,)
     gradient_norm: Float32  # (K,)
     skipped: NDArray[np.uint8]  # (K,) of Skip: 0 if the update changed variables
-    phases: tuple[PhaseBegun, ...] = ()  # that began within or right behind the call
+    phases: tuple[PhaseBegun, ...] = ()  # that began during the call or right after it
 
     @classmethod
     def joined(cls, reports: Sequence[Report]) -> Report:
-        """Return one report of the updates of all of them, in this order; there is at least one."""
+        """Return one report on the updates of all reports, in this order. There must be at least one report."""
         if len(reports) == 1:
             return reports[0]
         return cls(
@@ -131,6 +131,6 @@ class Report:
         )
 
     def skips(self) -> dict[str, int]:
-        """Return how many updates were skipped, by reason."""
+        """Return the number of skipped updates, by reason."""
         counts = np.bincount(self.skipped, minlength=len(Skip))
         return {reason.name.lower(): int(counts[reason]) for reason in Skip if reason and counts[reason]}

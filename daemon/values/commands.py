@@ -1,4 +1,4 @@
-"""Commands: what the outside asks of a running daemon."""
+"""Commands: what someone asks a running daemon to do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from learnd.daemon.values.arrays import Facts
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An action that somebody asks for. It is in the journal, with a call, before it acts ahead of that call.
+    """An action that someone asks for. It is first written to the journal with a call, and then acts before that call.
 
-    `id` makes it idempotent: the same id acts once. `by`, `at` (ISO 8601) and `why` are for the history.
+    `id` makes it idempotent: each id acts once. `by`, `at` (ISO 8601) and `why` are for the history.
     """
 
     id: str

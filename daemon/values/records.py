@@ -1,4 +1,4 @@
-"""Records as a source reads them, and what becomes of each."""
+"""Records as a source reads them, and what happens to each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from learnd.daemon.values.samples import Samples
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Why a record cannot be a sample. `reason` is one of a small, fixed set of words: it labels a metric."""
+    """Why a record cannot be a sample. `reason` labels a metric, so it is one of a small, fixed set of words."""
 
     reason: str
     detail: str
@@ -24,12 +24,12 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """At least one record of one partition, in order, as the source read them.
+    """Records of one partition, at least one, in order, as the source read them.
 
-    `values` holds bytes, or mappings where the format is columnar (Parquet). `defects` names, by index,
-    records that the source already knows to be broken (a line over the limit, a truncated archive); their
-    value is what there is of them. `note` is a fact about the outside that the source needs to find these
-    records again (see `contracts.Source`).
+    `values` holds bytes, or mappings if the format is columnar (Parquet). `defects` names, by index, records that the
+    source already knows to be broken (a line over the limit, a truncated archive); their value is as much as could be
+    read. `note` is a fact about the outside world that the source needs to find these records again (see
+    `contracts.Source`).
     """
 
     partition: str
@@ -37,7 +37,7 @@ class RecordBatch:
     ends: Int64  # (n,) the position after each record; strictly increasing, all > start
     values: Sequence[bytes] | Sequence[Mapping[str, Any]]  # n of them
     columns: tuple[str, ...] | None = None  # the names of the fields of a CSV row, or of a Parquet file
-    schemas: Mapping[int, tuple[str, ...]] | None = None  # of Avro values that name theirs: what it builds on, itself
+    schemas: Mapping[int, tuple[str, ...]] | None = None  # Avro: by number, those it refers to, then itself
     keys: Sequence[bytes | None] | None = None
     headers: Sequence[Sequence[tuple[str, bytes]]] | None = None
     timestamps_s: Float64 | None = None  # (n,) seconds since 1970
@@ -49,7 +49,7 @@ class RecordBatch:
 
 
 class Fate(IntEnum):
-    """What becomes of a record."""
+    """What happens to a record."""
 
     TRAIN = 0
     HOLD_OUT = 1
@@ -58,7 +58,7 @@ class Fate(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A dead letter: a record that was not trained, why, and where it was."""
+    """A dead letter: a record that was not trained, with the reason and its position."""
 
     partition: str
     start: int
@@ -72,7 +72,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The records of one `RecordBatch`, decoded and checked. `samples` are those that were not rejected: m of them."""
+    """The records of one `RecordBatch`, decoded and checked. `samples` holds the m that were not rejected."""
 
     partition: str
     start: int
@@ -82,7 +82,7 @@ class Block:
     event_time_s: Float64 | None  # (m,) seconds since 1970
     rejections: tuple[Rejection, ...] = ()
     note: Note | None = None
-    keys: Sequence[bytes | None] | None = None  # n of them, as the source has them
+    keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -90,7 +90,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The records of `partition` from position `start` up to `end`, which is not part of it."""
+    """The records of `partition` from position `start` up to, but not including, `end`."""
 
     partition: str
     start: int
@@ -99,10 +99,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where some samples come from: n of them, in order, of one partition."""
+    """Where n samples of one partition come from, in order."""
 
     partition: str
-    starts: Int64  # (n,) the position of the record of each
+    starts: Int64  # (n,) the position of each sample's record
     ends: Int64  # (n,) the position after it
     keys: Sequence[bytes | None] | None  # n of them
 
@@ -114,4 +114,4 @@ class RecordFormat:
     name: str  # json, csv, parquet, avro or tf_example
     delimiter: str = ","  # of CSV
     columns: tuple[str, ...] | None = None  # of CSV without a header
-    schema: bool = False  # whether the settings have a schema for it
+    schema: bool = False  # whether the settings name a schema for it

@@ -1,4 +1,4 @@
-"""Samples: named tensors, and what the settings say of their names and shapes."""
+"""Samples: named tensors, and what the settings say about their names and shapes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FEATURES, LABEL = "features", "label"
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples as columns: the tensors of each, by name, and its weight in the loss.
+    """Samples as columns: named tensors, and the weight of each sample in the loss.
 
-    The first dimension of every array is the sample: (m, ...). `in_batches` makes it two: (K, B, ...).
+    The first dimension of every array is the sample: (m, ...). `in_batches` splits it into two: (K, B, ...).
     """
 
     inputs: Arrays
@@ -29,7 +29,7 @@ class Samples:
 
     @classmethod
     def joined(cls, parts: Sequence[Samples]) -> Samples:
-        """Return the samples of all parts, in this order; there is at least one part."""
+        """Return the samples of all parts, in this order. There must be at least one part."""
         if len(parts) == 1:
             return parts[0]
         first = parts[0]
@@ -39,7 +39,7 @@ class Samples:
 
     @classmethod
     def of_named(cls, arrays: Arrays) -> Samples:
-        """Return the samples that `named` gave the arrays of."""
+        """Return the samples whose `named` gave these arrays."""
 
         def of(prefix: str) -> Arrays:
             return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -47,7 +47,7 @@ class Samples:
         return cls(of("inputs/"), of("targets/"), arrays["weight"])
 
     def named(self) -> Arrays:
-        """Return all arrays by one name each."""
+        """Return all arrays in one mapping: `inputs/NAME`, `targets/NAME` and `weight`."""
         return {
             **{f"inputs/{name}": array for name, array in self.inputs.items()},
             **{f"targets/{name}": array for name, array in self.targets.items()},
@@ -58,7 +58,7 @@ class Samples:
         return len(self.weight)
 
     def __getitem__(self, rows: int | slice | Int64) -> Samples:
-        """Return some of the samples or batches, or the one batch of that number: a view, but of listed rows."""
+        """Return some samples or batches; with a number, that one batch. A view, but a copy of listed rows."""
         return self._each(lambda array: array[rows])
 
     def in_batches(self, updates: int, rows: int) -> Samples:
@@ -66,11 +66,11 @@ class Samples:
         return self._each(lambda array: array.reshape(updates, rows, *array.shape[1:]))
 
     def in_a_row(self) -> Samples:
-        """Return the samples of all batches, one after the other."""
+        """Return the samples of all batches, one after the other: (K * B, ...)."""
         return self._each(lambda array: array.reshape(-1, *array.shape[2:]))
 
     def padded(self, size: int) -> Samples:
-        """Return `size` batches: these, then some of zeros, which are never looked at."""
+        """Return `size` batches: these, then batches of zeros, which are never used."""
         return self if len(self) == size else self._each(lambda array: _padded(array, size))
 
     def _each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Samples:
@@ -106,8 +106,8 @@ class Column:
 
     name: str
     kind: ColumnKind
-    size: int = 0  # of a category: how many indices there are
-    values: tuple[str, ...] = ()  # of a category whose values are listed: in the order of their indices
+    size: int = 0  # of a category: the number of indices
+    values: tuple[str, ...] = ()  # of a category whose values are listed: the values, in the order of their indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target of a model: (m, O) float32, what is learned of it, and how much its loss weighs in the sum."""
+    """One target of a model: (m, O) float32, its task, and the weight of its loss in the sum of all losses."""
 
     name: str
     task: Task
@@ -144,22 +144,22 @@ class SampleSpec:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """What the columns of the feature matrix are."""
+        """The columns of the feature matrix."""
         return tuple(column for spec in self.inputs for column in spec.columns)
 
     @property
     def width(self) -> int:
-        """How many columns the feature matrix has."""
+        """The number of columns of the feature matrix."""
         return len(self.columns)
 
     @property
     def task(self) -> Task:
-        """What the first target is: of most models, the only one."""
+        """The task of the first target. Most models have only one."""
         return self.targets[0].task
 
     @property
     def bytes_a_sample(self) -> int:
-        """How many bytes the inputs of one sample take."""
+        """The size of one sample's inputs in bytes."""
         return sum(np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape)) for spec in self.inputs)
 
     def zeros(self, *leading: int) -> Samples:

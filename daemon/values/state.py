@@ -1,4 +1,4 @@
-"""State as a value: what a checkpoint holds of a part, and what going back, copying and comparing exchange."""
+"""State as a value: what checkpoints hold of each part, and what rollbacks, copies and comparisons use."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from learnd.daemon.values.arrays import Arrays, Facts
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Everything that the later behaviour of a part depends on: arrays by name, and facts that JSON can hold."""
+    """Everything that the later behaviour of a part depends on: named arrays, and facts that JSON can hold."""
 
     arrays: Arrays = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
 
     @classmethod
     def joined(cls, parts: Mapping[str, State], facts: Facts | None = None) -> State:
-        """Return the states of several parts as one; `part` gives each of them back. `facts` are of the whole."""
+        """Return the states of several parts as one; `part` gives each of them back. `facts` belong to the whole."""
         arrays = {f"{name}/{key}": array for name, state in parts.items() for key, array in state.arrays.items()}
         return cls(arrays, {**(facts or {}), **{name: state.facts for name, state in parts.items()}})
 
@@ -38,7 +38,7 @@ class State:
         return State({name: array.copy() for name, array in self.arrays.items()}, deepcopy(self.facts))
 
     def digest(self) -> str:
-        """Return a SHA-256 over each array's name, shape, dtype and bytes, in order of the names, and the facts."""
+        """Return a SHA-256 over each array's name, shape, dtype and bytes, in the order of names, and the facts."""
         sha = hashlib.sha256()
         for name in sorted(self.arrays):
             array = np.ascontiguousarray(self.arrays[name])
@@ -48,12 +48,12 @@ class State:
         return sha.hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are the same to the last bit."""
+        """Whether both are equal to the last bit."""
         return isinstance(other, State) and self.digest() == other.digest()
 
     __hash__ = None  # type: ignore[assignment]  # arrays can change
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one way to write `value` as JSON, so that bytes and hashes can be compared."""
+    """Return `value` as JSON in one fixed form, so that bytes and hashes can be compared."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

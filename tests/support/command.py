@@ -1,8 +1,8 @@
 """A `learnd` command that the zygote runs.
 
-As a script it stands for `learnd` in a shell: it takes the zygote's socket and the arguments, and is to a shell what
-the command would be, killed and stopped with it, for a hundredth of the time that TensorFlow takes to load. For that
-it imports little.
+As a script it replaces `learnd` in a shell. It takes the zygote's socket and the arguments, and behaves for the shell
+like the command itself: it is killed and stopped with it. It starts in a hundredth of the time that TensorFlow takes to
+load, and therefore imports little.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 
 class Command:
-    """It runs until `close` at the latest, and `pid` is its own until then."""
+    """It runs until `close` at the latest. Until then, `pid` belongs to no other process."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Command:
         self.pid = self._answer("pid")
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Return its exit code, negative where a signal ended it. Raises TimeoutError."""
+        """Return its exit code, negative if a signal ended it. Raises TimeoutError."""
         self._connection.settimeout(timeout_s)
         return self._answer("status")
 
@@ -50,7 +50,7 @@ class Command:
 
 
 def main(zygote: str, *arguments: str) -> None:
-    """Run a command with what this process has, and end as it ends."""
+    """Run a command with this process's folder, environment and standard streams, and end as it ends."""
     command = Command(zygote, arguments, os.getcwd(), os.environ, [0, 1, 2])  # noqa: PTH109
     passed_on = (signal.SIGINT, signal.SIGTERM)
     for number in passed_on:

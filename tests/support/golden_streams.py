@@ -1,4 +1,4 @@
-"""Streams and settings whose models are known to the last bit: each is written into a folder of its own."""
+"""Streams and settings whose models are known to the last bit. Each is written into its own folder."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ONE_PROCESSOR = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
 }
-"""Keeps XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add up
-in another order, and a digest that is written down must not depend on the machine."""
+"""Restricts XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add
+in another order, but a digest in a file must not depend on the machine."""
 
 
 def _example(name: str, *commands: str) -> Callable[[Path], None]:
-    """Return what copies an example, and runs the commands of its README that make the data."""
+    """Return a function that copies an example and runs the commands of its README that make the data."""
 
     def prepare(folder: Path) -> None:
         shutil.copytree(_EXAMPLES / name, folder)

@@ -1,4 +1,4 @@
-"""Models with products of vectors, and with products of matrices, for five columns."""
+"""Models for five columns. Some multiply vectors, some multiply matrices."""
 
 from typing import Any
 

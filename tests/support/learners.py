@@ -41,7 +41,7 @@ def learner(
     phases: list[dict[str, Any]] | None = None,
     **train: Any,
 ) -> Learner:
-    """Return a learner in graph mode with calls of one length, unless told otherwise: XLA takes seconds to compile."""
+    """Return a learner, by default in graph mode with calls of one length, since XLA takes seconds to compile."""
     settings = TrainSettings(**{"max_updates_per_call": 32, "xla": False, **train})
     chosen = [PhaseSettings.model_validate(phase) for phase in phases or []]
     return Learner(ModelSettings(**(model or {})), settings, spec, GuardSettings(**(guard or {})), chosen)

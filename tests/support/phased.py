@@ -1,13 +1,13 @@
-"""A model that is fine-tuned in three phases on a stream with strays, with the guard on."""
+"""A model that is fine-tuned in three phases, with the guard on, on a stream with outliers."""
 
 import json
 import random
 from pathlib import Path
 from typing import Any
 
-RECORDS = 6000  # where the disk is busy, the loop is further before a checkpoint is there
+RECORDS = 6000  # if the disk is busy, the loop gets far before a checkpoint is written
 BATCH = 3
-ENDS = [800, 1700]  # samples, of the first two phases: neither is a multiple of the batch
+ENDS = [800, 1700]  # samples at the ends of the first two phases: not multiples of the batch
 
 _SETTINGS = """
 model: {{build: "witness_models:noisy"}}
@@ -36,7 +36,7 @@ http: {{listen: null}}
 
 
 def prepare(folder: Path, *, longest: int = 16, xla: bool = False) -> Path:
-    """Write stream and settings into a new folder; the state comes beside them."""
+    """Write stream and settings into a new folder, where the state will be, too."""
     folder.mkdir()
     write_stream(folder)
     text = _SETTINGS.format(batch=BATCH, longest=longest, xla=str(xla).lower())
@@ -45,8 +45,8 @@ def prepare(folder: Path, *, longest: int = 16, xla: bool = False) -> Path:
 
 
 def write_stream(folder: Path) -> None:
-    """Write records whose ids count up; every two-hundredth has a weight that would throw the model, every ninetieth
-    one so large that its loss is not finite.
+    """Write records whose ids count up. Every 200th has a weight that would ruin the model, and every 90th has one so
+    large that its loss is not finite.
     """
     rng = random.Random(11)
     lines = []
@@ -59,6 +59,6 @@ def write_stream(folder: Path) -> None:
 
 
 def phase_of(state: Path) -> int | None:
-    """Return the phase of the newest checkpoint; None where there is none yet."""
+    """Return the phase of the newest checkpoint; None if there is no checkpoint yet."""
     newest = max((state / "checkpoints").glob("[0-9]*"), default=None)
     return None if newest is None else int(json.loads((newest / "facts.json").read_text())["learner"]["phase"])

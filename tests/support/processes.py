@@ -1,4 +1,4 @@
-"""Runs `learnd` as real processes, stops and kills them, and looks at what they leave."""
+"""Runs `learnd` as real processes, stops and kills them, and reads what they leave behind."""
 
 import json
 import os
@@ -55,7 +55,7 @@ class Daemon:
         return self.wait()
 
     def state(self) -> str:
-        """Return the letter that the kernel has for it: R, S, T where it was stopped, Z where it has ended."""
+        """Return the kernel's letter for its state: R, S, T if it was stopped, Z if it has ended."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def wait_until_stopped(self) -> None:
@@ -63,7 +63,7 @@ class Daemon:
         self.wait_for(lambda: self.state() == "T", "to be stopped")
 
     def wait_for(self, happened: Callable[[], bool], what: str) -> None:
-        """Wait for something that must come while the daemon runs."""
+        """Wait for something that must happen while the daemon runs."""
         deadline = time.monotonic() + _PATIENCE_S
         while not happened():
             ended = self.state() == "Z"
@@ -72,7 +72,7 @@ class Daemon:
             time.sleep(0.01)
 
     def wait(self) -> Result:
-        """Wait for its end. One that hangs fails the test."""
+        """Wait for its end. The test fails if it hangs."""
         try:
             code = self._command.wait(_PATIENCE_S)
         except TimeoutError as error:
@@ -83,24 +83,24 @@ class Daemon:
 
 
 class Zygote:
-    """A process that starts `learnd` commands without importing TensorFlow anew each time."""
+    """A process that starts `learnd` commands without importing TensorFlow again each time."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is for it and for its commands, over that of this process."""
-        self._started: list[Daemon] = []  # whether or not a test keeps them: they run until they are waited for
+        """`environment` is added to this process's environment, for the zygote and its commands."""
+        self._started: list[Daemon] = []  # kept even if the test drops them: they run until waited for
         self._environment = environment or {}
         self._process = subprocess.Popen(
             [sys.executable, "-P", SUPPORT / "zygote.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **self._environment, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
-            start_new_session=True,  # a Ctrl-C is for the test process, with which this one ends
+            start_new_session=True,  # Ctrl-C is for the test process; this one ends with it
             text=True,
         )
 
     @cached_property
     def socket(self) -> str:
-        """Where it listens, once it has imported TensorFlow."""
+        """The path of its socket, once it has imported TensorFlow."""
         assert self._process.stdout is not None
         path = self._process.stdout.readline().rstrip("\n")
         assert path, f"the zygote has ended with {self._process.wait()}"
@@ -114,7 +114,7 @@ class Zygote:
         stdin: Path = Path(os.devnull),
         memory: int | None = None,
     ) -> Daemon:
-        """Start a command in a folder, where it finds the modules of tests/support, too."""
+        """Start a command in a folder. It can import the modules of tests/support."""
         number = len(self._started) + 1
         outputs = [folder / f".{number:04d}.{name}" for name in ("stdout", "stderr")]
         environment = {
@@ -132,24 +132,24 @@ class Zygote:
         return self._started[-1]
 
     def run(self, folder: Path, *arguments: str | Path, **options: Any) -> Result:
-        """Run a command to its end, whatever that is."""
+        """Run a command to its end, successful or not."""
         return self.start(folder, *arguments, **options).wait()
 
 
 @cache
 def shared_zygote() -> Zygote:
-    """Return the one of this test run. It ends with it: with its standard input."""
+    """Return the zygote of this test run. It ends when its standard input closes, that is, with the test process."""
     return Zygote()
 
 
 def succeeded(result: Result) -> Result:
-    """Return the result of a command that must have ended well."""
+    """Return the result of a command that must have succeeded."""
     assert result.code == 0, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
     return result
 
 
 def refused(result: Result, code: int) -> str:
-    """Return the message of a command that must have ended with this exit code, and without a traceback."""
+    """Return the message of a command that must have ended with this exit code and without a traceback."""
     assert result.code == code, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
     assert "Traceback" not in result.stderr
     assert "learnd: " in result.stderr, result.stderr
@@ -161,7 +161,7 @@ def killed(result: Result) -> None:
 
 
 def kill_after(daemon: Daemon, state: Path, seconds: float) -> Result:
-    """Kill a daemon some seconds after it has begun a journal segment; one that has ended by then, ended by itself."""
+    """Kill a daemon `seconds` after it has begun a new journal segment, unless it has ended before."""
 
     def segments() -> int:
         return sum(1 for _ in (state / "journal").glob("*.log"))
@@ -175,20 +175,20 @@ def kill_after(daemon: Daemon, state: Path, seconds: float) -> Result:
 
 
 def summary(state: Path) -> dict[str, Any]:
-    """Return the summary without what depends on the machine's speed and on kills."""
+    """Return the summary without the values that depend on the machine's speed or on kills."""
     result: dict[str, Any] = json.loads((state / "summary.json").read_text())
     del result["seconds"], result["samples"], result["samples_per_second"]
     return result
 
 
 def history(state: Path, event: str = "score") -> list[dict[str, Any]]:
-    """Return the lines of the history of one kind, without the times at which they were written."""
+    """Return the history's events of one kind, without the times at which they were written."""
     lines = [json.loads(line) for line in (state / "scores.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "time"} for line in lines if line["event"] == event]
 
 
 def consumed(state: Path) -> int:
-    """Return the sum of the positions of the newest checkpoint. One that is being written is hidden, and not whole."""
+    """Return the sum of the newest checkpoint's positions. A checkpoint that is still being written does not count."""
     newest = max((state / "checkpoints").glob("[0-9]*"), default=None)
     return 0 if newest is None else sum(json.loads((newest / "manifest.json").read_text())["positions"].values())
 

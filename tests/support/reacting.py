@@ -1,4 +1,4 @@
-"""A stream on which every kind of drift and reaction comes to pass, and settings with all of them on."""
+"""A stream on which every kind of drift and reaction occurs, and settings with all of them on."""
 
 import json
 import random
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = 4000
-_TURN, _SCALE, _HUGE = 1500, 2600, range(3240, 3290)  # from where on, and between which records
+_TURN, _SCALE, _HUGE = 1500, 2600, range(3240, 3290)  # first inverted record, first rescaled one, huge ones
 
 SETTINGS = """
 model: {{build: "reacting_models:{model}"}}
@@ -36,7 +36,7 @@ http: {{listen: null}}
 
 
 def prepare(folder: Path, model: str, batch: int, *, xla: bool) -> Path:
-    """Write stream and settings into a new folder; the state comes beside them."""
+    """Write stream and settings into a new folder, where the state will be, too."""
     folder.mkdir()
     rng = random.Random(12)
     lines = [json.dumps(_record(number, rng)) for number in range(RECORDS)]
@@ -46,7 +46,7 @@ def prepare(folder: Path, model: str, batch: int, *, xla: bool) -> Path:
 
 
 def _record(number: int, rng: random.Random) -> dict[str, Any]:
-    """The label turns into its opposite, then a feature changes its scale, then some overflow in the squares."""
+    """First the label is inverted, then a feature changes its scale, then some values overflow if squared."""
     a, b = rng.gauss(0, 1), rng.gauss(0, 1)
     record: dict[str, Any] = {"id": number, "a": a, "b": b, "y": int((a + b > 0) == (number < _TURN))}
     if number >= _SCALE:

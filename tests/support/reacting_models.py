@@ -1,4 +1,4 @@
-"""Models whose gradients overflow on a huge feature: an update on one is skipped."""
+"""Models whose gradients overflow on a huge feature, so that the update is skipped."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from learnd.daemon.values import SampleSpec
 
 
 def fragile(spec: SampleSpec) -> Any:
-    """One hidden layer on the features, standardised and as they are."""
+    """One hidden layer on the features, both standardised and raw."""
     return _model(spec, 0.0)
 
 
 def fragile_with_dropout(spec: SampleSpec) -> Any:
-    """The same, with a random state."""
+    """The same, with dropout and therefore a random state."""
     return _model(spec, 0.2)
 
 

@@ -1,4 +1,4 @@
-"""A stream, settings and places to die, from which the same model must come out however the daemon was killed."""
+"""A stream, settings and failpoints. However the daemon is killed, the same model must come out."""
 
 import json
 import random
@@ -47,7 +47,7 @@ class Scenario:
     xla: bool
 
     def prepare(self, folder: Path) -> Path:
-        """Write stream and settings into a new folder; the state comes beside them."""
+        """Write stream and settings into a new folder, where the state will be, too."""
         folder.mkdir()
         write_stream(folder)
         text = _SETTINGS.format(model=self.model, batch=self.batch, xla=str(self.xla).lower())
@@ -62,7 +62,7 @@ SCENARIOS = {
 
 
 def write_stream(folder: Path) -> None:
-    """Write records whose ids count up; every fiftieth is broken in one of three ways."""
+    """Write records whose ids count up. Every 50th is broken in one of three ways."""
     rng = random.Random(11)
     lines = []
     for number in range(RECORDS):
@@ -75,13 +75,13 @@ def write_stream(folder: Path) -> None:
 
 
 def passing(rng: random.Random, failpoint: str) -> int:
-    """Return at which passing of a failpoint to die: one that surely comes between two checkpoints or before."""
+    """Return at which passing of a failpoint to die. That one surely comes between two checkpoints, or before."""
     rare = failpoint.startswith(("history", "writer", "checkpoint", "journal.segment"))
     return 1 if rare else rng.randint(1, 9)
 
 
 def seen(state: Path) -> Any:
-    """Return how often each id has trained, by the newest checkpoint's own variables."""
+    """Return how often each id has trained, from the variables in the newest checkpoint."""
     newest = max((state / "checkpoints").glob("[0-9]*"))
     arrays = load_file(newest / "arrays.safetensors")
     (name,) = [name for name in arrays if name.startswith("learner/") and name.endswith("/seen")]

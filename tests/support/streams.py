@@ -22,7 +22,7 @@ _SETTINGS: dict[str, Any] = {
 
 
 def records(count: int = RECORDS, seed: int = 11) -> list[dict[str, Any]]:
-    """Return records whose label can be told from `a` and `b`."""
+    """Return records whose label depends on `a` and `b`."""
     rng = random.Random(seed)
     made = []
     for _ in range(count):
@@ -44,7 +44,7 @@ def prepare(folder: Path, stream: bytes | None = None, **sections: Any) -> Path:
 
 
 def write_settings(folder: Path, **sections: Any) -> None:
-    """Write the settings: a section is laid over the usual one, source and samples stand in its place."""
+    """Write the settings. A section is merged into the default one, but `source` and `samples` replace it."""
     settings = dict(_SETTINGS)
     for name, section in sections.items():
         whole = name in {"source", "samples"}

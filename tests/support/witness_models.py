@@ -1,4 +1,4 @@
-"""Models whose own variables tell which records trained them, and in which order."""
+"""Models whose variables record which records trained them, and in which order."""
 
 from typing import Any
 

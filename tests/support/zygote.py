@@ -1,15 +1,16 @@
-"""Starts `learnd` commands quickly: imports TensorFlow once, and forks a process for each command.
+"""Starts `learnd` commands quickly: imports TensorFlow once, then forks a process for each command.
 
 It listens on a UNIX socket, whose path is the only line on standard output. Each connection is one command:
 
-- the client sends one message, `{"arguments", "folder", "environment", "memory"}`, and with it the descriptors of the
-  command's standard input, output and error; the environment is the whole one, and `memory`, where it is not null,
-  is how many bytes more than now the command's address space may take;
-- it is answered `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative where a signal
-  ended it. The process stays, as a zombie, until the connection closes: so its number is nobody else's;
-- a connection that closes before the command has ended kills it, and whoever connects next finds it dead.
+- The client sends one message, `{"arguments", "folder", "environment", "memory"}`, together with the descriptors of
+  the command's standard input, output and error. The environment is complete, not added to the zygote's. `memory`, if
+  not null, is the number of bytes by which the command's address space may grow.
+- The zygote answers `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative if a signal
+  ended it. The process stays as a zombie until the connection closes, so that no other process gets its pid.
+- If the connection closes before the command has ended, the command is killed. It is dead before the next connection
+  is served.
 
-All of it ends with standard input: with the test process, however that ends.
+The zygote and all its commands end when standard input closes, that is, with the test process, however that ends.
 """
 
 import gc
@@ -37,21 +38,21 @@ _LONGEST_MESSAGE = 1 << 20
 
 
 class Server:
-    """Does one thing after another; of several that wait, what belongs to the oldest connection comes first."""
+    """Handles one event at a time. If several wait, the one of the oldest connection comes first."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._running: set[int] = set()
-        # Not epoll, which a fork would share; and poll tells in the order of registration.
+        # Not epoll, since a fork would share it. Also, poll reports in the order of registration.
         self._selector = selectors.PollSelector()
         self._selector.register(0, selectors.EVENT_READ)
         self._when_readable(listener, self._accept)
 
     def serve(self) -> None:
-        """Return at the end of standard input, with no command left."""
+        """Return when standard input closes, after killing the commands that are left."""
         while (key := self._selector.select()[0][0]).fd != 0:
             key.data()
-        for pid in self._running:  # a test that failed left it
+        for pid in self._running:  # left by a failed test
             os.kill(pid, signal.SIGKILL)
 
     def _when_readable(self, file: socket.socket | int, callback: Callable[[], None]) -> None:
@@ -89,14 +90,14 @@ class Server:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         self._running.remove(pid)
-        with suppress(KeyError):  # its end was told
+        with suppress(KeyError):  # its end was already reported
             self._selector.unregister(process)
         self._selector.unregister(connection)
         os.close(process)
         connection.close()
 
     def _run(self, request: dict[str, Any], descriptors: list[int]) -> NoReturn:
-        """Be the command, in a fork, which must not go on as the server."""
+        """Run the command in the fork, and exit there: the fork must not go on as the server."""
         status = 99
         try:
             self._let_go()
@@ -112,18 +113,18 @@ class Server:
             os._exit(status)
 
     def _let_go(self) -> None:
-        """Close what belongs to the server, or nobody would see its connections end."""
+        """Close the server's descriptors, or clients would not see its connections close."""
         for key in self._selector.get_map().values():
             os.close(key.fd)
 
 
 def _answer(connection: socket.socket, answer: dict[str, int]) -> None:
-    with suppress(ConnectionError):  # a client that is gone is seen when its turn comes
+    with suppress(ConnectionError):  # a client that is gone is handled in its turn
         connection.send(json.dumps(answer).encode())
 
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Turn a fork into what a shell would have started."""
+    """Make the fork look like a process that a shell has started."""
     os.setsid()
     os.chdir(request["folder"])
     for standard, descriptor in enumerate(descriptors):
@@ -131,7 +132,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request["environment"])
-    importlib.reload(runtime)  # sets some variables for TensorFlow, which reads them when it compiles
+    importlib.reload(runtime)  # sets environment variables that TensorFlow reads when it compiles
     sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     if request["memory"] is not None:
@@ -139,11 +140,11 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         limit = pages * resource.getpagesize() + request["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["learnd", *request["arguments"]]
-    sys.orig_argv = [sys.executable, "-m", "learnd.daemon.cli", *request["arguments"]]  # what a restart executes
+    sys.orig_argv = [sys.executable, "-m", "learnd.daemon.cli", *request["arguments"]]  # a restart executes this
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported is garbage in no fork
+    gc.freeze()  # no fork should collect what was imported
     with (
         tempfile.TemporaryDirectory(prefix="learnd-") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,

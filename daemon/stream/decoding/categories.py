@@ -1,4 +1,4 @@
-"""Categories, booleans and listed values: an index each."""
+"""Categories, booleans and listed values: each becomes an index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from learnd.daemon.stream.decoding.memo import Memo
 from learnd.daemon.stream.decoding.numbers import number_from_text
 from learnd.daemon.values import Defect, Float64
 
-_MOST_NAMED = 10  # of the listed values, where one that is not among them is rejected
+_MOST_NAMED = 10  # of the listed values, in the message on a value that is not listed
 
 TRUE_OR_FALSE: Mapping[str, float] = {
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), 0.0),
@@ -24,7 +24,7 @@ TRUE_OR_FALSE: Mapping[str, float] = {
 
 
 class CategoryReader:
-    """An index: of a listed value, or by hash. Reads through a cache, since values repeat."""
+    """Reads values as indices, from a list or a hash. Values repeat, so it keeps a cache."""
 
     width = 1
 
@@ -34,14 +34,14 @@ class CategoryReader:
         self._memo = Memo(self.index)
 
     def index(self, value: Any) -> float:
-        """Return the index of one value; NaN where it has none."""
+        """Return the index of one value; NaN if it has none."""
         raise NotImplementedError
 
     def read(self, values: Values) -> Float64:
         values = with_default(values, self.default)
         try:
             indices = np.fromiter(map(self._memo.__getitem__, values), np.float64, len(values))
-        except TypeError:  # a list or a mapping, which has no hash
+        except TypeError:  # a list or a mapping, which cannot be hashed
             indices = np.fromiter(map(self.index, values), np.float64, len(values))
         return indices[:, None]
 
@@ -55,7 +55,7 @@ class CategoryReader:
 
 
 class HashReader(CategoryReader):
-    """The index of a value by BLAKE2b: the same in every process and on every machine."""
+    """The index of a value by its BLAKE2b hash, which is the same in every process and on every machine."""
 
     def __init__(self, size: int, default: Any) -> None:
         super().__init__(SCALAR, default)
@@ -70,7 +70,7 @@ class HashReader(CategoryReader):
 
 
 class ListedReader(CategoryReader):
-    """The index of a listed value. `other` is that of every other value; without it they are `unknown`."""
+    """The index of a listed value. All other values get the index `other`; without it, they are `unknown`."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ListedReader(CategoryReader):
 
 
 class BooleanReader(ListedReader):
-    """0 or 1, from those numbers, true and false, or their words where all there is is text."""
+    """0 or 1, from these numbers, from true and false, or from the words for them in text."""
 
     def __init__(self, unknown: Reason, default: Any = None) -> None:
         super().__init__(TRUE_OR_FALSE, unknown, json_type=BOOLEAN, default=default)
@@ -121,7 +121,7 @@ def _truth_word(text: str) -> str | None:
 
 
 def listed(values: Sequence[Any], first: int = 0) -> dict[str, float]:
-    """Return the index of each value by its canonical text; true and false go by their words, too."""
+    """Return the index of each value by its canonical text; for true and false, also by the words for them."""
     indices: dict[str, float] = {}
     for index, value in enumerate(values, start=first):
         if isinstance(value, bool):

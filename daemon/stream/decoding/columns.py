@@ -1,8 +1,8 @@
-"""From the values of one field to numbers: a column at a time, NaN where a value cannot be used.
+"""From the values of a field to numbers, one column at a time. A value that cannot be used becomes NaN.
 
-A reader decides on each value by itself: what it makes of one never depends on its neighbours, so that the
-samples are the same however the stream is cut into batches. The quick ways are for columns in which every value is of
-a usual type, and give what the slow ways give.
+A reader treats each value by itself, whatever its neighbours are, so that the samples are the same however the stream
+is cut into batches. There are fast paths for columns in which all values have a usual type. They give the same results
+as the slow paths.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ BOOLEAN = bool | float
 
 
 class ColumnReader(Protocol):
-    """What is made of one field."""
+    """Turns the values of one field into numbers."""
 
     width: int
     json_type: Any  # what msgspec decodes the field to
-    default: Any  # stands in for null; None: there is none
+    default: Any  # used for null; None: no default
 
     def read(self, values: Values) -> Float64:
-        """Return an array (n, width), NaN in a row that cannot be used. Never raises."""
+        """Return an array (n, width), with NaN in a row that cannot be used. Never raises."""
 
     def from_text(self, cells: Sequence[str]) -> Values:
-        """Return the values of CSV cells: None for an empty one, the text itself where it means nothing."""
+        """Return the values of CSV cells: None for an empty cell, the text itself if it means nothing here."""
 
     def defect(self, name: str, value: Any) -> Defect:
-        """Say what is wrong with a value for which `read` gave something that is not finite as float32."""
+        """Say what is wrong with a value for which `read` gave numbers that are not all finite as float32."""
 
 
 def canonical(value: Any) -> str | None:
-    """Return the text that a category, class or key goes by; equal numbers have one text. None: it is no such thing."""
+    """Return the text of a category, class or key; equal numbers have the same text. None if it cannot be one."""
     if isinstance(value, str):
         return value
     if not isinstance(value, bool | int | float | Decimal):
@@ -62,12 +62,12 @@ def canonical(value: Any) -> str | None:
 
 
 def texts(cells: Sequence[str]) -> Sequence[str | None]:
-    """Return CSV cells as they are, None for an empty one."""
+    """Return CSV cells as they are, but None for an empty one."""
     return cells if all(cells) else [cell or None for cell in cells]
 
 
 def with_default(values: Values, default: Any) -> Values:
-    """Put the default in for null, and for NaN, which is how Parquet and CSV files often write it."""
+    """Replace nulls by the default, and NaNs too, since Parquet and CSV files often write null as NaN."""
     if default is None:
         return values
     if isinstance(values, np.ndarray):
@@ -76,6 +76,6 @@ def with_default(values: Values, default: Any) -> Values:
 
 
 def finite_as_float32(numbers: Float64) -> NDArray[np.bool_]:
-    """Return whether each number stays finite when it is cast."""
+    """Return whether each number is finite as float32."""
     with np.errstate(over="ignore"):
         return np.isfinite(numbers.astype(np.float32))

@@ -1,4 +1,4 @@
-"""The fields that the settings declare, held against the columns or fields that there are."""
+"""Compares the fields that the settings declare with the columns or fields that a source has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A field, and the key of the settings that names it. One that is not needed has a default."""
+    """A field, and the key in the settings that names it. A field that is not `needed` has a default."""
 
     key: str
     field: str
@@ -28,23 +28,23 @@ class Declared:
 
 
 def declared(samples: SamplesSettings) -> Iterator[Declared]:
-    """Yield each field that is read, in the order of the settings."""
+    """Yield each declared field, in the order of the settings."""
     for key, field, needed in _named(samples):
         yield Declared(key, field, field_path(samples.format, field), needed)
 
 
 def missing_columns(samples: SamplesSettings, columns: Sequence[str], where: str) -> list[str]:
-    """Return a problem for each column that is needed and that `where` does not have; each begins with its key."""
+    """Return a problem for each needed column that `where` does not have. Each begins with a settings key."""
     return [_problem(field, "column", columns, where) for field in absent(samples, columns) if field.needed]
 
 
 def absent(samples: SamplesSettings, columns: Sequence[str]) -> list[Declared]:
-    """Return each declared field that is none of the columns, nor inside of one."""
+    """Return each declared field that is neither one of the columns nor inside one."""
     return _without(declared(samples), lambda path: path[0] in columns)
 
 
 def missing_fields(samples: SamplesSettings, record: bytes, where: str) -> list[str]:
-    """Return a problem for each field that is needed and that a JSON object lacks; none for what is no object."""
+    """Return a problem for each needed field that a JSON object lacks; none if the record is not an object."""
     try:
         found = msgspec.json.decode(record)
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def _is_in(record: Any, path: Path) -> bool:
 
 
 def _names(record: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
-    """Yield the names of the fields, those inside of objects by their path."""
+    """Yield the names of the fields. Fields inside objects are named by their path."""
     for name, value in record.items():
         path = prefix + name.replace(".", "\\.")
         if isinstance(value, Mapping) and depth < _DEEPEST:

@@ -1,4 +1,4 @@
-"""Records to samples: arrays that TensorFlow may see, and a rejection with its reason for each bad record."""
+"""From records to samples: arrays that are safe for TensorFlow, and a rejection with a reason for each bad record."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class Use:
 
 
 class SampleDecoder:
-    """Decodes and checks records, a batch at a time. A `learnd.daemon.contracts.Decoder`.
+    """Decodes and checks records, one batch at a time. A `contracts.Decoder`.
 
-    What becomes of a record depends on the record alone, never on those around it.
+    What happens to a record depends on that record alone, never on the records around it.
     """
 
     def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
-        """Raises SettingsError where the fields cannot be read together."""
+        """Raises SettingsError if the fields cannot be read together."""
         self._settings = settings
         self._spec = spec
         self._holdout = holdout
@@ -73,7 +73,7 @@ class SampleDecoder:
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
 
     def decode(self, batch: RecordBatch) -> Block:
-        """Return the samples of a batch, and a rejection for each record that is none. Never raises on a record."""
+        """Return the samples of a batch, and a rejection for each other record. Never raises on a record."""
         defects: Defects = dict(batch.defects or {})
         rows = self._parser.parse(batch, defects)
         parsed = _without(len(batch), defects)
@@ -90,25 +90,25 @@ class SampleDecoder:
         return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
-        """Return a problem of the settings for each declared column that a header lacks; log those with a default."""
+        """Return a settings problem for each needed column that a header lacks; log the others, which have defaults."""
         defaulted = [field.field for field in absent(self._settings, columns) if not field.needed]
         if defaulted:
-            log.warning("columns.missing", columns=defaulted, consequence="their default stands in for every record")
+            log.warning("columns.missing", columns=defaulted, consequence="every record gets their default")
         return missing_columns(self._settings, columns, "the source")
 
     def missing_fields(self, record: bytes) -> list[str]:
-        """Return a problem of the settings for each declared field that a record lacks, as far as it can be told."""
+        """Return a settings problem for each needed field that a record lacks; none if that cannot be told."""
         return missing_fields(self._settings, record, "the source")
 
     def _table(self, rows: Rows, count: int) -> Float64:
-        """Return (count, columns): features, label, then weight and event time where they are declared."""
+        """Return (count, columns): features, label, then weight and event time if they are declared."""
         table = np.empty((count, self._uses[-1].columns.stop))
         for use in self._uses:
             table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
         return table
 
     def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
-        """Yield each parsed row that cannot be a sample, and what is wrong with the first of its bad fields."""
+        """Yield each parsed row that cannot be a sample, with the defect of its first bad field."""
         columns = [_as_list(rows.column(use.path, use.reader.from_text)) for use in self._uses]
         bad = np.flatnonzero(~np.logical_and.reduce(finite, axis=1))
         first = self._use_of_column[np.argmin(finite[bad], axis=1)]
@@ -116,7 +116,7 @@ class SampleDecoder:
             yield row, _value_defect(rows, row, self._uses[number], columns[number][row])
 
     def _keys(self, rows: Rows, batch: RecordBatch, parsed: Int64) -> Sequence[str | bytes | None] | None:
-        """Return the key of each parsed row: of its declared field, or else the record's own."""
+        """Return the key of each parsed row: the declared field, or else the record's own key."""
         if self._holdout is None or not self._holdout.by_key:
             return None
         if self._key is not None:
@@ -124,24 +124,24 @@ class SampleDecoder:
         return None if batch.keys is None else [batch.keys[index] for index in parsed]
 
     def _keyed(self, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
-        """Return whether each parsed row has the key that it needs: (1,) true where none needs one.
+        """Return whether each parsed row has the key that it needs: (1,) true if none needs one.
 
-        A record's own key may be missing: it then goes by its position. A field that is declared may not.
+        A record's own key may be missing: its position then decides. A declared field may not be missing.
         """
         if self._key is None or keys is None:
             return np.ones(1, np.bool_)
         return np.fromiter((key is not None for key in keys), np.bool_, len(keys))
 
     def _without_key(self, rows: Rows, keyed: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
-        """Yield each parsed row without its key, and whether the field is missing, or holds nothing that is one."""
+        """Yield each parsed row without a key, with the defect: the field is missing, or its value cannot be a key."""
         if self._key is None:
             return
         values = rows.column(self._key, texts)
         for row in np.flatnonzero(~keyed).tolist():
             if not rows.has(row, self._key):
-                yield row, defect(Reason.MISSING, f"{self._key_name}: missing, and the holdout goes by it")
+                yield row, defect(Reason.MISSING, f"{self._key_name}: missing, but the holdout needs it as the key")
             elif values[row] is None:
-                yield row, defect(Reason.NULL, f"{self._key_name}: null, and the holdout goes by it")
+                yield row, defect(Reason.NULL, f"{self._key_name}: null, but the holdout needs it as the key")
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
@@ -220,7 +220,7 @@ def _rejection(batch: RecordBatch, index: int, found: Defect) -> Rejection:
 
 
 def _payload(value: bytes | Mapping[str, Any]) -> bytes:
-    """Return what a dead letter holds: the bytes as they came, or JSON of a columnar row."""
+    """Return the payload of a dead letter: the bytes as they came, or a columnar row as JSON."""
     if isinstance(value, bytes):
         return value
     try:
@@ -248,7 +248,7 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
 
 
 def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
-    """Return what is read, in the order of the table: features, label, weight, event time."""
+    """Return the fields to read, in the order of the table: features, label, weight, event time."""
     uses = []
     start = 0
     for name, reader in _readers(settings, spec):

@@ -1,4 +1,4 @@
-"""Why a record is rejected: the words of the metric's label `reason`, and how a bad value is shown."""
+"""Why a record is rejected: the values of the metric label `reason`, and how messages show a bad value."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _MOST_SHOWN = 60  # characters of a bad value
 
 
 class Reason(StrEnum):
-    """What decoding finds wrong. Sources add words of their own, such as a line over the limit."""
+    """What decoding finds wrong. Sources add reasons of their own, such as a line over the limit."""
 
     BAD_ENCODING = "bad_encoding"  # not UTF-8
     BAD_JSON = "bad_json"  # not JSON, cut off, followed by something, or nested too deep
     BAD_CSV = "bad_csv"  # a quote that is not closed
-    BAD_AVRO = "bad_avro"  # bytes that are no value of their schema
-    BAD_EXAMPLE = "bad_example"  # bytes that are no tf.train.Example
-    UNKNOWN_SCHEMA = "unknown_schema"  # the registry knows no Avro schema of that number
-    SCHEMA_MISMATCH = "schema_mismatch"  # written by a schema that does not resolve to the one it is to be read by
+    BAD_AVRO = "bad_avro"  # not a value of its schema
+    BAD_EXAMPLE = "bad_example"  # not a tf.train.Example
+    UNKNOWN_SCHEMA = "unknown_schema"  # the registry has no Avro schema with that number
+    SCHEMA_MISMATCH = "schema_mismatch"  # the writer's schema does not resolve to the reader's
     NOT_AN_OBJECT = "not_an_object"  # JSON, but a list or a bare value
     WRONG_COLUMN_COUNT = "wrong_column_count"  # a CSV row with more or fewer cells than the header
-    MISSING = "missing"  # a field that is needed is not there
-    NULL = "null"  # it is there, but null, or empty in CSV
-    EXTRA = "extra"  # there is a field that the settings do not name
+    MISSING = "missing"  # a needed field is not there
+    NULL = "null"  # the field is there, but null, or empty in CSV
+    EXTRA = "extra"  # a field that the settings do not name
     WRONG_TYPE = "wrong_type"  # text for a number, a fraction for a whole number, ...
     WRONG_LENGTH = "wrong_length"  # a vector of another length
     NOT_FINITE = "not_finite"  # NaN or infinite
     OVERFLOW = "overflow"  # finite, but not as float32
     OUT_OF_RANGE = "out_of_range"  # a negative weight, a time outside the years 1 to 9999
-    UNKNOWN_VALUE = "unknown_value"  # a category that is not listed, where that is not allowed
-    UNKNOWN_LABEL = "unknown_label"  # a label that is none of the task's
+    UNKNOWN_VALUE = "unknown_value"  # a category that is not listed, if only listed ones are allowed
+    UNKNOWN_LABEL = "unknown_label"  # not one of the labels of the task
 
 
 def defect(reason: Reason, detail: str) -> Defect:
@@ -39,7 +39,7 @@ def defect(reason: Reason, detail: str) -> Defect:
 
 
 def shown(value: Any) -> str:
-    """Return a bad value as it may stand in a log line. Never raises."""
+    """Return a bad value in a form that fits a log line. Never raises."""
     try:
         text = repr(value)
     except ValueError:  # a whole number of thousands of digits

@@ -1,4 +1,4 @@
-"""Which fields of a record are read, and the msgspec type that decodes just these."""
+"""The fields of a record that are read, and the msgspec type that decodes only these."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import msgspec
 from learnd.daemon.errors import SettingsError
 
 Path: TypeAlias = tuple[str, ...]
-_FLAT_FORMATS = frozenset({"csv", "tf_example"})  # a dot in a field's name is only that
+_FLAT_FORMATS = frozenset({"csv", "tf_example"})  # a dot in a field's name has no meaning
 _DOT = re.compile(r"(?<!\\)\.")
 _NOT_IN_A_NAME = re.compile(r'["\\\x00-\x1f]')
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the records. `json_type` is what msgspec decodes it to; an optional one may be missing or null."""
+    """A field of the records. msgspec decodes it to `json_type`. An optional field may be missing or null."""
 
     name: str  # as in the settings
     path: Path
@@ -29,17 +29,17 @@ class Field:
 
 
 def split_path(name: str) -> Path:
-    """Return the steps into nested objects: `user.age` has two. A dot behind a backslash is part of a name."""
+    """Return the steps into nested objects: `user.age` has two. A dot after a backslash is part of a name."""
     return tuple(step.replace("\\.", ".") for step in _DOT.split(name))
 
 
 def field_path(form: str, name: str) -> Path:
-    """Return where a field of the settings is in a record of a format."""
+    """Return the path of a field in records of a format."""
     return (name,) if form in _FLAT_FORMATS else split_path(name)
 
 
 def merged(uses: Iterable[Field]) -> dict[Path, Field]:
-    """Return one field for each path. Where uses need different types, it takes any, and they check it themselves."""
+    """Return one field for each path. If uses need different types, it has type Any, and each use checks the value."""
     fields: dict[Path, Field] = {}
     for use in uses:
         known = fields.get(use.path, use)
@@ -50,14 +50,14 @@ def merged(uses: Iterable[Field]) -> dict[Path, Field]:
 
 @dataclass(frozen=True, slots=True)
 class RowType:
-    """A msgspec Struct of the fields, and where each of them is in it: `attrgetter(attributes[path])`."""
+    """A msgspec Struct of the fields. `attrgetter(attributes[path])` reads the field at a path."""
 
     struct: type[msgspec.Struct]
     attributes: dict[Path, str]
 
     @classmethod
     def of(cls, fields: Iterable[Field], *, forbid_extra: bool) -> RowType:
-        """Raises SettingsError where a field is both a value and an object, or cannot be a JSON key here."""
+        """Raises SettingsError if a field is both a value and an object, or if its name cannot be used."""
         attributes: dict[Path, str] = {}
         struct = _struct(list(fields), 0, "", attributes, forbid_extra=forbid_extra)
         return cls(struct, attributes)
@@ -66,16 +66,16 @@ class RowType:
         return attrgetter(*(self.attributes[path] for path in paths))
 
     def tuple_getter(self, paths: Sequence[Path]) -> Callable[[msgspec.Struct], tuple[Any, ...]]:
-        """Return what reads several fields, two or more, at once."""
+        """Return a function that reads two or more fields at once."""
         if list(self.attributes) == list(paths) and all(len(path) == 1 for path in paths):
-            return msgspec.structs.astuple  # all of them, in order: twice as quick
+            return msgspec.structs.astuple  # all fields, in order: twice as fast
         return self.getter(paths)
 
 
 def _struct(
     fields: list[Field], depth: int, prefix: str, attributes: dict[Path, str], *, forbid_extra: bool
 ) -> type[msgspec.Struct]:
-    """Build the Struct of the fields, which agree in the first `depth` steps of their paths."""
+    """Build the Struct of these fields, whose paths all have the same first `depth` steps."""
     members: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
     for number, (step, inside) in enumerate(_grouped(fields, depth).items()):
@@ -98,7 +98,7 @@ def _struct(
 
 
 def _grouped(fields: list[Field], depth: int) -> dict[str, list[Field]]:
-    """Return the fields by the next step of their paths."""
+    """Group the fields by the next step of their paths."""
     groups: dict[str, list[Field]] = {}
     for field in fields:
         step = field.path[depth]

@@ -1,4 +1,4 @@
-"""A bounded cache that C code can look things up in, without a Python call where they are known."""
+"""A bounded cache. Looking up a known value runs in C, without a Python call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MOST_ENTRIES = 65_536
 
 
 class Memo(dict[Any, Any]):
-    """`memo[value]` is `function(value)`. `map(memo.__getitem__, values)` costs some 30 ns a known value.
+    """`memo[value]` is `function(value)`. `map(memo.__getitem__, values)` costs about 30 ns per known value.
 
     The function must give equal results for equal values: 1, 1.0 and True are one key.
     """
@@ -22,6 +22,6 @@ class Memo(dict[Any, Any]):
 
     def __missing__(self, value: Any) -> Any:
         if len(self) >= _MOST_ENTRIES:
-            self.clear()  # a stream of ever new values must not fill the memory
+            self.clear()  # a stream of always new values must not fill the memory
         result = self[value] = self._function(value)
         return result

@@ -1,4 +1,4 @@
-"""Messages that are decoded one by one to mappings: Avro and `tf.train.Example`."""
+"""Messages that are decoded to mappings one by one: Avro and `tf.train.Example`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from learnd.daemon.values import Defect, RecordBatch
 
 Schemas = Mapping[int, tuple[str, ...]]
 _ADDRESS = re.compile("<[^<>]* at 0x[0-9a-f]+>")
-_NUMBERED = 5  # bytes before a value whose schema goes by a number: a zero, and the number
+_NUMBERED = 5  # bytes before a value that names its schema: a zero, then the number of the schema
 
 
 class MessageParser:
-    """A message a record, decoded to a mapping. `decode` returns what is wrong with a message that is none."""
+    """Parses one message per record. `decode` returns a mapping, or the defect of a message that is broken."""
 
     def __init__(self, decode: Callable[[bytes, Schemas | None], Any], mappings: MappingParser) -> None:
         self._decode = decode
@@ -42,33 +42,34 @@ class MessageParser:
 
 
 class AvroDecoder:
-    """Avro, by the schema of a file; or by those that values name, resolved to the one of the file, if there is one.
+    """Avro, read with the schema of a file. If values name their schemas, these are used, and resolved to the schema
+    of the file if there is one.
 
     See https://avro.apache.org/docs/1.12.0/specification/ (schema resolution), and for the five bytes before a value
     https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/ (wire format).
     """
 
     def __init__(self, schema_file: FilePath | None) -> None:
-        """Raises SettingsError where the file cannot be read, or holds no schema."""
+        """Raises SettingsError if the file cannot be read or does not hold a schema."""
         self._reader = None if schema_file is None else _schema_of(schema_file)
         self._writers: dict[tuple[str, ...], Any] = {}
 
     def __call__(self, value: bytes, schemas: Schemas | None) -> Any:
-        """Return what the value holds, which should be a record; or what is wrong with it. Never raises."""
+        """Return the decoded value, which should be a record, or its defect. Never raises."""
         if schemas is None:
             return self._read(value, 0, self._reader, None)
         if len(value) < _NUMBERED or value[0] != 0:
             return defect(Reason.BAD_AVRO, "it does not begin with a zero and the number of its schema")
         number = int.from_bytes(value[1:_NUMBERED], "big")
         if number not in schemas:
-            return defect(Reason.UNKNOWN_SCHEMA, f"the schema {number} is not known")
+            return defect(Reason.UNKNOWN_SCHEMA, f"schema {number} is unknown")
         writer = self._writer(schemas[number])
         if isinstance(writer, Exception):
-            return defect(Reason.UNKNOWN_SCHEMA, f"the schema {number} is no Avro schema: {writer}")
+            return defect(Reason.UNKNOWN_SCHEMA, f"schema {number} is not an Avro schema: {writer}")
         return self._read(value, _NUMBERED, writer, self._reader)
 
     def _writer(self, texts: tuple[str, ...]) -> Any:
-        """Return the schema of these texts, the last of which builds on those before it; or why it is none."""
+        """Return the schema in the last text, which may refer to those before it, or the error if it is not one."""
         if texts not in self._writers:
             try:
                 named: dict[str, Any] = {}
@@ -90,7 +91,7 @@ class AvroDecoder:
                 Reason.SCHEMA_MISMATCH, f"its schema does not resolve to that of samples.schema_file: {error}"
             )
         except Exception as error:  # noqa: BLE001  (bytes of any kind make fastavro raise errors of any kind)
-            told = _ADDRESS.sub("the value", str(error))  # the same words in each process
+            told = _ADDRESS.sub("the value", str(error))  # an address would differ between processes
             return defect(Reason.BAD_AVRO, f"not a value of its schema: {type(error).__name__}: {told}")
         if rest := len(value) - stream.tell():
             return defect(Reason.BAD_AVRO, f"{rest} bytes follow the value")
@@ -103,7 +104,7 @@ def _schema_of(file: FilePath) -> Any:
     except OSError as error:
         raise SettingsError([f"samples.schema_file: {file} cannot be read: {error.strerror}"]) from error
     except Exception as error:
-        raise SettingsError([f"samples.schema_file: {file} holds no Avro schema: {error}"]) from error
+        raise SettingsError([f"samples.schema_file: {file} is not an Avro schema: {error}"]) from error
 
 
 def _parsed(schema: Any, named: dict[str, Any]) -> Any:
@@ -113,7 +114,7 @@ def _parsed(schema: Any, named: dict[str, Any]) -> Any:
 
 
 class ExampleDecoder:
-    """`tf.train.Example`: named lists of numbers or bytes. A field that is read as a single value has one in its list.
+    """`tf.train.Example`: named lists of numbers or bytes. A list of one may be read as a single value.
 
     See tensorflow/core/example/feature.proto.
     """
@@ -123,7 +124,7 @@ class ExampleDecoder:
         self._is_list = {path[0]: _takes_list(field.json_type) for path, field in fields.items()}
 
     def __call__(self, value: bytes, _schemas: Schemas | None) -> Any:
-        """Return a value for each feature, or what is wrong with the message. Never raises."""
+        """Return a value for each feature, or the defect of the message. Never raises."""
         from google.protobuf.message import DecodeError
 
         try:
@@ -145,7 +146,7 @@ class ExampleDecoder:
 
 
 def _takes_list(json_type: Any) -> bool:
-    """Return whether a field is decoded to a list: `list[float]`, or the same with limits to its length."""
+    """Return whether a field is decoded to a list: `list[float]`, or the same with a limited length."""
     return any(get_origin(part) is list for part in (json_type, *get_args(json_type)))
 
 
@@ -157,7 +158,7 @@ def _text(value: bytes) -> str | bytes:
 
 
 def _example_type() -> Any:
-    """Return the message type, made without TensorFlow, and in a pool of its own, so that both can be loaded."""
+    """Return the message type, made without TensorFlow. Its own pool lets TensorFlow's type be loaded as well."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     kinds = descriptor_pb2.FieldDescriptorProto

@@ -1,4 +1,4 @@
-"""Numbers and lists of numbers."""
+"""Numbers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NUMBERS = frozenset({float, int})
 
 _JSON_NUMBERS = msgspec.json.Decoder(list[float])
 
-_NO_SIGN = 0.0  # makes 0 of -0, whose sign msgspec drops from "-0" and float() keeps
+_NO_SIGN = 0.0  # adding it turns -0 into 0: msgspec drops the sign of "-0", but float() keeps it
 
 
 def number_from_text(cell: str) -> float | str | None:
-    """Return the number in a cell, None where it is empty, the cell itself where it is no number."""
+    """Return the number in a cell, None if the cell is empty, or the cell itself if it is not a number."""
     stripped = cell.strip()
     if not stripped:
         return None
     if "_" in stripped or not stripped.isascii():
-        return cell  # float() takes `1_000` and other scripts' digits; a stream that has them is not what it seems
+        return cell  # float() accepts `1_000` and digits of other scripts, but these are probably not numbers
     try:
         return float(stripped) + _NO_SIGN
     except ValueError:
@@ -35,7 +35,7 @@ def number_from_text(cell: str) -> float | str | None:
 
 
 def numbers_from_text(cells: Sequence[str]) -> Values:
-    """Return the numbers of a column, through msgspec where they are all JSON numbers: that is five times as quick."""
+    """Return the numbers of a column. If all are JSON numbers, msgspec reads them, which is five times as fast."""
     try:
         numbers = _JSON_NUMBERS.decode(f"[{','.join(cells)}]")
     except ValueError:
@@ -80,7 +80,7 @@ def number_defect(name: str, value: Any, kind: str) -> Defect:
 
 
 class NumberReader:
-    """A number; `whole` if it has no fraction."""
+    """A number. If `whole`, it must not have a fraction."""
 
     width = 1
     json_type: Any = float

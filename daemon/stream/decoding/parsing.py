@@ -1,4 +1,4 @@
-"""Records of one format to rows whose fields can be read as columns. A broken record leaves a defect, and no row."""
+"""From records of one format to rows whose fields can be read as columns. A broken record gives a defect, not a row."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Rows(Protocol):
     """The records of a batch that could be parsed."""
 
     def column(self, path: Path, from_text: FromText) -> Values:
-        """Return the values of a field, None where it is null or missing. The cells of CSV go through `from_text`."""
+        """Return the values of a field, None if it is null or missing. CSV cells are converted by `from_text`."""
 
     def has(self, row: int, path: Path) -> bool:
-        """Return whether a field whose value is None is there at all."""
+        """Return whether a field whose value is None is present at all."""
 
 
 class Parser(Protocol):
     """Cuts the records of one format into fields."""
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
-        """Parse the records that have no defect yet, and add those found. Never raises on a record."""
+        """Parse the records without a defect, and add new defects to `defects`. Never raises on a record."""
 
 
 class JsonRows:
@@ -45,18 +45,18 @@ class JsonRows:
         self._row_type = row_type
         self._numbers = numbers
 
-    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON is typed as it stands)
+    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON has types)
         if path in self._numbers:
             return self._numbers[path]
         values: list[Any] = list(map(self._row_type.getter([path]), self._structs))
         return values
 
     def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
-        return True  # a missing field is a defect found while parsing
+        return True  # parsing has rejected records with a missing field
 
 
 class JsonParser:
-    """A JSON object a record, decoded straight into the fields that are read, with their types checked."""
+    """Parses one JSON object per record, directly into the fields that are read, and checks their types."""
 
     def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
         self._row_type = RowType.of(fields.values(), forbid_extra=forbid_extra)
@@ -69,7 +69,7 @@ class JsonParser:
         return JsonRows(structs, self._row_type, self._numbers(structs))
 
     def _numbers(self, structs: Sequence[msgspec.Struct]) -> dict[Path, Float64]:
-        """Return the columns of numbers and booleans, read together: that is quicker than one by one."""
+        """Return the columns of numbers and booleans. Reading them together is faster than one by one."""
         if not self._together:
             return {}
         values = chain.from_iterable(map(self._row_type.tuple_getter(self._together), structs))
@@ -83,7 +83,7 @@ class JsonParser:
             try:
                 return list(map(self._decode, values))
             except (ValueError, RecursionError):
-                pass  # the loop below finds which
+                pass  # the loop below finds the broken ones
         structs = []
         for index, value in enumerate(values):
             if index not in defects:
@@ -94,7 +94,7 @@ class JsonParser:
         return structs
 
 
-# What msgspec says when a value is not of its type, and what we call it. The first that is found counts.
+# What msgspec says if a value has a wrong type, and our reason for it. The first match counts.
 _VALIDATION_REASONS = (
     ("missing required field", Reason.MISSING),
     ("unknown field", Reason.EXTRA),
@@ -113,7 +113,7 @@ def _json_defect(value: bytes, error: Exception) -> Defect:
         return defect(reason, text)
     if isinstance(error, RecursionError):
         return defect(Reason.BAD_JSON, "nested too deep")
-    if b"\0" in value[:2]:  # a character of ASCII in UTF-16
+    if b"\0" in value[:2]:  # an ASCII character in UTF-16
         return defect(Reason.BAD_ENCODING, str(not_utf8(value)))
     return _encoding_defect(value) or defect(Reason.BAD_JSON, text)
 
@@ -142,7 +142,7 @@ class CsvRows:
 
 
 class CsvParser:
-    """A row of cells a record, under the header of its file."""
+    """Parses one row of cells per record, under the header of its file."""
 
     def __init__(self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool) -> None:
         self._known = {path[0] for path in fields}
@@ -162,9 +162,9 @@ class CsvParser:
         return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
 
     def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
-        """Split rows without quotes in one go, into a list for each column; None where some row needs a closer look.
+        """Split rows without quotes all at once, into a list per column; None if some row needs a closer look.
 
-        The end of each row but the last is made a cell of its own, and has to be found where it belongs.
+        The end of each row, except the last, becomes a cell of its own. These cells must be where rows should end.
         """
         try:
             text = b"\n".join(values).decode()
@@ -196,12 +196,12 @@ class CsvParser:
         except csv.Error as error:
             return defect(Reason.BAD_CSV, str(error))
         if len(row) != width:
-            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row {len(row)}")
+            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row has {len(row)}")
         return row
 
 
 def _quoted_row(text: str, delimiter: str) -> list[str]:
-    """Raises csv.Error where a quote is not closed, or the text is more than one row."""
+    """Return the cells of a row with quotes. Raises csv.Error if a quote is not closed, or for more than one row."""
     first, *more = csv.reader([text], delimiter=delimiter, strict=True)
     if more:
         raise csv.Error("more than one row")
@@ -229,7 +229,7 @@ def _inside(value: Any, step: str) -> Any:
 
 
 class MappingParser:
-    """A mapping a record, from a columnar file."""
+    """Parses one mapping per record, from a columnar file or a decoded message."""
 
     def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
         self._known = {path[0] for path in fields}

@@ -1,4 +1,4 @@
-"""Times, and how far the hour, the day or the year has run."""
+"""Times, and their position in the hour, the day or the year."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LAST_SECOND = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 class TimeReader:
-    """Seconds since 1970, from a number in some unit or from ISO 8601 text; without an offset it is UTC."""
+    """Seconds since 1970, from a number in some unit or from ISO 8601 text. Text without an offset is UTC."""
 
     width = 1
     default = None
@@ -37,7 +37,7 @@ class TimeReader:
         return self.seconds(values)[:, None]
 
     def seconds(self, values: Values) -> Float64:
-        """Return an array (n,), NaN outside the years 1 to 9999."""
+        """Return an array (n,), with NaN outside the years 1 to 9999."""
         if isinstance(values, np.ndarray) or set(map(type, values)) <= NUMBERS:
             seconds = as_numbers(values) / (self._per_second or NAN)
         else:
@@ -47,7 +47,7 @@ class TimeReader:
     def _second(self, value: Any) -> float:
         if isinstance(value, str):
             return _iso_seconds(value) if self._takes_text else NAN
-        if isinstance(value, date):  # or a datetime, which is one
+        if isinstance(value, date):  # or a datetime, which is a subclass
             return _iso_seconds(value.isoformat())
         return as_number(value) / (self._per_second or NAN)
 
@@ -62,7 +62,7 @@ class TimeReader:
         if isinstance(value, float) and not math.isfinite(value):
             return defect(Reason.NOT_FINITE, f"{name}: {value} is not finite")
         if self._per_second is not None and not math.isnan(as_number(value)):
-            return defect(Reason.OUT_OF_RANGE, f"{name}: {shown(value)} is outside the years 1 to 9999; see its unit")
+            return defect(Reason.OUT_OF_RANGE, f"{name}: {shown(value)} is outside the years 1 to 9999; check its unit")
         return defect(Reason.WRONG_TYPE, f"{name}: expected a time, got {shown(value)}")
 
 
@@ -75,7 +75,7 @@ def _iso_seconds(text: str) -> float:
 
 
 class CyclicReader(TimeReader):
-    """How far some periods have run at a time, each as the sine and cosine of a full turn."""
+    """The position of a time in some periods, each as the sine and cosine of an angle that turns once per period."""
 
     def __init__(self, unit: str, parts: Sequence[str]) -> None:
         super().__init__(unit)
@@ -92,12 +92,12 @@ class CyclicReader(TimeReader):
 
 
 def _turns(seconds: Float64, parts: Sequence[str]) -> Float64:
-    """Return (n, parts), each in [0, 1): the share of the hour, day, week, month or year that has run."""
+    """Return (n, parts), each in [0, 1): the share of the hour, day, week, month or year that has passed."""
     return np.stack([_TURNS[part](seconds) for part in parts], axis=-1)
 
 
 def _calendar_turn(seconds: Float64, unit: Literal["M", "Y"]) -> Float64:
-    """Return the share of the calendar's month or year that has run."""
+    """Return the share of the calendar month or year that has passed."""
     period = seconds.astype("datetime64[s]").astype(f"datetime64[{unit}]")
     first, last = (p.astype("datetime64[s]").astype(np.float64) for p in (period, period + np.timedelta64(1, unit)))
     return (seconds - first) / (last - first)

@@ -1,4 +1,4 @@
-"""Lists: of numbers, and of labels."""
+"""Lists of numbers and lists of labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class VectorReader:
 
 
 class LabelsReader:
-    """Zeros and ones for several labels: a list of the names that apply, or a list of as many zeros and ones."""
+    """Zeros and ones for several labels, from a list of the names that apply or a list with a zero or one for each."""
 
     default = None
     json_type: Any = list[str | float | bool]
@@ -96,4 +96,4 @@ class LabelsReader:
             return defect(Reason.WRONG_TYPE, f"{name}: expected a list of labels, got {shown(value)}")
         if all(isinstance(item, int | float) for item in value) and len(value) != self.width:
             return defect(Reason.WRONG_LENGTH, f"{name}: expected {self.width} zeros and ones, got {len(value)}")
-        return defect(Reason.UNKNOWN_LABEL, f"{name}: {shown(value)} holds what is not one of the labels")
+        return defect(Reason.UNKNOWN_LABEL, f"{name}: {shown(value)} holds an item that is not a label")

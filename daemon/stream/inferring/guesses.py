@@ -1,4 +1,4 @@
-"""What each field is taken for: the label, the key, a feature."""
+"""Guesses what each field is: the label, the key, a feature."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LABEL_PATTERN = re.compile(r".*_(label|target|class|y)|(is|has)_\w+", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """All that the settings are written from."""
+    """Everything that the settings are written from."""
 
     path: Path
     folder: Path
@@ -56,7 +56,7 @@ class Guess:
 
 
 def label_of(fields: Sequence[FieldSeen]) -> FieldSeen | None:
-    """Return the field with the likeliest name, else the last that can be a label."""
+    """Return the field with the most likely name, else the last field that can be a label."""
     able = [f for f in fields if f.name and f.kind in {"number", "boolean", "text", "labels"} and not f.identifier]
     for names in _LABEL_NAMES:
         for field in able:
@@ -68,12 +68,12 @@ def label_of(fields: Sequence[FieldSeen]) -> FieldSeen | None:
 
 
 def _is_one_text(field: FieldSeen) -> bool:
-    """Whether there is nothing to tell apart: a class needs another one beside it."""
+    """Whether all values are the same text, so that there are no two classes."""
     return field.kind == "text" and len(field.distinct) < 2
 
 
 def left_out(field: FieldSeen) -> str | None:
-    """Return why a field is no feature. A number that never changed stays: in a stream it may yet."""
+    """Return why a field is not a feature; None if it is. A constant number is one: it may change later."""
     if not field.name:
         return "it has no name"
     if field.kind in {"other", "labels"}:
@@ -81,14 +81,14 @@ def left_out(field: FieldSeen) -> str | None:
     if field.constant and field.kind == "text":
         return f"it is always {shown(field.values[0])}"
     if field.identifier:
-        return "every record has another one"
+        return "it is different in every record"
     if is_key(field):
-        return f"it tells whose record it is; to learn each: {{hash: {hash_size(field)}}}"
+        return f"it says whose record it is; to learn from it: {{hash: {hash_size(field)}}}"
     return None
 
 
 def hash_size(field: FieldSeen) -> int:
-    """Return room for ten times the values seen, so that few of them share an index."""
+    """Return a size with room for ten times the values seen, so that few of them share an index."""
     return int(2 ** math.ceil(math.log2(10 * len(field.distinct))))
 
 
@@ -106,11 +106,11 @@ def task_of(label: FieldSeen) -> tuple[str, str]:
     if label.kind == "text":
         if _is_one_text(label):
             raise DataError(
-                f"the label {label.name} is always {shown(distinct[0])} in the first records, so that there are no "
-                "two classes to tell apart and nothing was written; name a file in which it varies"
+                f"the label {label.name} is always {shown(distinct[0])} in the first records, so there are no two "
+                "classes to learn, and nothing was written; name a file in which it varies"
             )
         if len(distinct) > _MOST_CLASSES:
-            raise DataError(f"the field {label.name} holds {len(distinct)} different texts: too many classes to guess")
+            raise DataError(f"the field {label.name} holds {len(distinct)} different texts, too many classes to guess")
         return "classes", f"{{field: {name}, classes: [{', '.join(map(yaml, sorted(distinct, key=str)))}]}}"
     if all(value % 1 == 0 for value in distinct) and set(distinct) == set(range(len(distinct))):
         return "classes", f"{{field: {name}, classes: {len(distinct)}}}"

@@ -1,4 +1,4 @@
-"""A first settings file from the first records of a data file: guesses, each with a comment that says what was seen."""
+"""Guesses a settings file from the first records of a data file. A comment beside each guess says what was seen."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
     """Return a commented settings file for the records of `path`, from its first `rows`.
 
-    `folder` is where the settings file will lie: paths in it are relative to there. Raises SourceError where the file
-    cannot be read, and DataError where it holds no records or nothing in them can be a label.
+    `folder` is where the settings file will be: its paths are relative to that folder. Raises SourceError if the data
+    file cannot be read, and DataError if it has no records or none of its fields can be a label.
     """
     sniffed = sniff(path, rows)
     if sniffed.broken:
@@ -28,13 +28,13 @@ def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
             file=str(path),
             unreadable=sniffed.broken,
             readable=len(sniffed.records),
-            consequence="they would be rejected, and nothing was inferred from them",
+            consequence="a run would reject them; nothing was inferred from them",
         )
     is_csv = sniffed.format == "csv"
     fields = [described(name, values, is_csv=is_csv) for name, values in fields_of(sniffed).items()]
     label = label_of(fields)
     if label is None:
         raise DataError(
-            f"{path}: no field of its first {len(sniffed.records)} records can be a label; write the settings"
+            f"{path}: no field of its first {len(sniffed.records)} records can be a label; write the settings yourself"
         )
     return written(Guess(path, folder, sniffed, fields, label))

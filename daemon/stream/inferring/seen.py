@@ -1,4 +1,4 @@
-"""What the first records show of each field."""
+"""What the first records show about each field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learnd.daemon.stream.decoding.numbers import number_from_text
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 
-_ENOUGH_ROWS = 10  # before a column that never changes, or never repeats, is taken for one
+_ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, or an identifier
 
 _DEEPEST = 3
 
@@ -33,13 +33,13 @@ class FieldSeen:
 
     name: str
     kind: str
-    values: list[Any]  # those that were not null
+    values: list[Any]  # without nulls
     nulls: int
     unit: str = "auto"  # of a time
 
     @property
     def distinct(self) -> list[Any]:
-        """Different values, in the order of their first appearance."""
+        """The different values, in order of first appearance."""
         return list(dict.fromkeys(map(_hashable, self.values)))
 
     @property
@@ -48,7 +48,7 @@ class FieldSeen:
 
     @property
     def identifier(self) -> bool:
-        """Whether every record has another one: of texts, or of numbers under such a name."""
+        """Whether all values differ, and are texts, or numbers in a field named like a key."""
         unique = len(self.values) >= _ENOUGH_ROWS and len(self.distinct) == len(self.values)
         named = _KEY_PATTERN.fullmatch(self.name) is not None
         return unique and (self.kind == "text" or (self.kind == "number" and named))
@@ -59,7 +59,7 @@ def _hashable(value: Any) -> Any:
 
 
 def fields_of(sniffed: Sniffed) -> dict[str, list[Any]]:
-    """Return the values of each field, None where it is missing; fields of nested objects by their path."""
+    """Return the values of each field, None if it is missing. Fields of nested objects are named by their path."""
     flat = [dict(_flattened(record, sniffed.format, "", 1)) for record in sniffed.records]
     names = dict.fromkeys(chain.from_iterable(flat))
     return {name: [record.get(name) for record in flat] for name in names}
@@ -75,7 +75,7 @@ def _flattened(record: Mapping[str, Any], form: str, prefix: str, depth: int) ->
 
 
 def described(name: str, column: Sequence[Any], *, is_csv: bool) -> FieldSeen:
-    """Say what a field holds, by the values that are not null."""
+    """Describe a field by its values that are not null."""
     typed = map(number_from_text, column) if is_csv else column
     values = [value for value in typed if value is not None and value == value]  # noqa: PLR0124  (NaN)
     nulls = len(column) - len(values)
@@ -112,7 +112,7 @@ def _is_truth_word(value: Any) -> bool:
 
 
 def _time_unit(name: str, values: Sequence[Any]) -> str | None:
-    """Return the unit of a column of times; None where it holds something else."""
+    """Return the unit of a column of times; None if the column does not hold times."""
     if not values:
         return None
     if not all(map(_is_number, values)):

@@ -1,4 +1,4 @@
-"""The first records of a file, whatever its format, for `learnd init`."""
+"""Reads the first records of a file of any format, for `learnd init`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sniffed:
 
 
 def sniff(path: Path, rows: int) -> Sniffed:
-    """Read the first `rows` records. Raises SourceError where they cannot be read, DataError where there are none."""
+    """Read the first `rows` records. Raises SourceError if they cannot be read, DataError if there are none."""
     name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
     try:
         if name.endswith((".parquet", ".pq")):
@@ -61,7 +61,7 @@ def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 class _Zstandard(io.RawIOBase):
-    """Raises OSError on damaged data, as the other files do."""
+    """Raises OSError for damaged data, as the other files do."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -85,7 +85,7 @@ class _Zstandard(io.RawIOBase):
 
 
 def _lines(file: IO[bytes] | gzip.GzipFile, path: Path, count: int) -> list[str | None]:
-    """Return the first lines that are not empty, None for one that is not UTF-8; the first one is."""
+    """Return the first lines that are not empty, None for one that is not UTF-8. Raises DataError for the first."""
     lines: list[str | None] = []
     while len(lines) < count and (line := file.readline(_MOST_LINE_BYTES)):
         if line.strip():
@@ -121,7 +121,7 @@ def _csv_rows(lines: list[str | None], delimiter: str) -> Iterator[list[str]]:
         try:
             yield [] if line is None else next(csv.reader([line], delimiter=delimiter))
         except csv.Error:
-            yield []  # counts as broken: it has not as many cells as the header
+            yield []  # counts as broken: it has fewer cells than the header
 
 
 def _parquet_rows(path: Path, rows: int) -> list[Mapping[str, Any]]:
@@ -133,4 +133,4 @@ def _parquet_rows(path: Path, rows: int) -> list[Mapping[str, Any]]:
             batches = file.iter_batches(batch_size=rows)
             return list(islice((row for batch in batches for row in batch.to_pylist()), rows))
     except (pa.ArrowException, ValueError) as error:
-        raise DataError(f"{path}: no readable Parquet file ({error}), so nothing was written") from error
+        raise DataError(f"{path}: not a readable Parquet file ({error}), so nothing was written") from error

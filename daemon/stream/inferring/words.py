@@ -1,4 +1,4 @@
-"""Values as they stand in a comment, and in YAML."""
+"""How values are written in comments and in YAML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shown(value: Any) -> str:
 
 
 def yaml(value: Any) -> str:
-    """Return a scalar as it may stand anywhere in YAML, in flow style too, with no variable taken for one."""
+    """Return a scalar that is valid anywhere in YAML, in flow style too. `${` is escaped, so it names no variable."""
     if isinstance(value, float) and value % 1 == 0:
         value = int(value)
     if isinstance(value, str) and _PLAIN_YAML.fullmatch(value) and value.lower() not in _YAML_WORDS:

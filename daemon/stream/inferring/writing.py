@@ -1,4 +1,4 @@
-"""The guesses as a commented settings file."""
+"""Writes the guesses as a commented settings file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from learnd.daemon.stream.inferring.guesses import Guess, hash_size, left_out, t
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.words import shown, yaml
 
-_MOST_LISTED = 20  # different texts that are listed as a category; more of them are hashed
+_MOST_LISTED = 20  # different texts that are listed as a category; if there are more, they are hashed
 
 _NOTE_COLUMN = 44
 
@@ -25,9 +25,9 @@ def written(guess: Guess) -> str:
 def _head(guess: Guess) -> Iterator[str]:
     count = len(guess.sniffed.records)
     yield f"# learnd settings, inferred from the first {count} records of {guess.path.name}."
-    yield "# They are guesses: look them through."
+    yield "# They are guesses: check them."
     if guess.sniffed.broken:
-        yield f"# {guess.sniffed.broken} more could not be read; they would be rejected."
+        yield f"# {guess.sniffed.broken} more could not be read; a run would reject them."
 
 
 def _model(guess: Guess, task: str) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _features(guess: Guess) -> Iterator[str]:
     lines = [_feature(field) for field in guess.fields if field is not guess.label]
     if all(line.lstrip().startswith("#") for line in lines):
         raise DataError(
-            f"{guess.path}: beside the label {guess.label.name} no field can be a feature; write the settings"
+            f"{guess.path}: no field except the label {guess.label.name} can be a feature; write the settings yourself"
         )
     yield from lines
 
@@ -106,7 +106,7 @@ def _rest(guess: Guess) -> Iterator[str]:
     yield _noted(f"  holdout: {{share: 0.02, by: {by}}}", "never trained on")
     yield ""
     yield "checkpoint:"
-    yield _noted("  dir: state", "what a restart goes on from")
+    yield _noted("  dir: state", "where a restart continues from")
     yield ""
     yield "http:"
     yield _noted('  listen: "127.0.0.1:9464"', "metrics, health and status")
@@ -117,9 +117,9 @@ def _noted(line: str, note: str) -> str:
 
 
 def _seen(field: FieldSeen) -> str:
-    """Say in a few words what a field held."""
+    """Say in a few words what a field holds."""
     distinct = field.distinct
-    nulls = f"; {field.nulls} without" if field.nulls else ""
+    nulls = f"; {field.nulls} missing" if field.nulls else ""
     if field.constant:
         return f"always {shown(field.values[0])} so far{nulls}"
     if field.kind == "number":

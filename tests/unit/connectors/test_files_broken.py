@@ -370,8 +370,8 @@ def test_nothing_under_the_path_is_told(tmp_path: Path) -> None:
     ("header", "words"),
     [
         ("größe,y".encode("latin-1"), "not UTF-8 at byte 2; .*ISO-8859-1"),
-        ("size,y".encode("utf-16"), "UTF-16, as it seems"),
-        ("size,y".encode("utf-16-be"), "UTF-16, as it seems"),
+        ("size,y".encode("utf-16"), "probably UTF-16"),
+        ("size,y".encode("utf-16-be"), "probably UTF-16"),
     ],
 )
 def test_a_header_that_is_not_utf_8_is_said_to_be(tmp_path: Path, header: bytes, words: str) -> None:

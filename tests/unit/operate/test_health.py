@@ -71,5 +71,5 @@ def test_a_loop_that_ended_by_an_error_says_which() -> None:
 
 
 def test_there_are_no_other_states() -> None:
-    with pytest.raises(ValueError, match="'lost' is none of"):
+    with pytest.raises(ValueError, match="'lost' is not one of"):
         Health().entered("lost")

@@ -95,7 +95,7 @@ def test_silent_clients_hold_up_neither_a_probe_nor_the_stop() -> None:
 
 
 def test_a_port_that_is_taken_is_named_with_the_way_out(served: Served) -> None:
-    with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{served.server.port} .*--set http.listen=null") as caught:
+    with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{served.server.port}: .*--set http.listen=null") as caught:
         HttpServer(f"127.0.0.1:{served.server.port}", Metrics(), Health(), dict)
     assert caught.value.exit_code == 78
 

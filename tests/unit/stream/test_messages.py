@@ -137,7 +137,7 @@ def test_a_schema_that_builds_on_another() -> None:
     assert (block.x.tolist(), block.y.tolist()) == ([[4]], [[1]])
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "holds no Avro schema")])
+@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not an Avro schema")])
 def test_a_schema_file_that_is_none(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "click.avsc"
     if text is not None:
