@@ -109,8 +109,7 @@ class TrainSettings(Section):
 
 
 class GuardSettings(Section):
-    """Which updates to skip because they are far outside the usual range. Those that are not finite are always
-    skipped."""
+    """Updates far outside the usual range are skipped. Those that are not finite are skipped in any case."""
 
     sigma: Annotated[float, Field(gt=0, le=100)] | None = 6.0
     """An update is skipped if its loss or the norm of its gradients lies more than this many standard deviations above

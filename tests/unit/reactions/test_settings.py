@@ -92,10 +92,10 @@ def test_a_rule_that_fights_with_the_end_of_a_phase_is_refused(tmp_path: Path, e
         ({"watch": "features", "detector": "psi", "warning": 0.5, "confirmed": 0.2}, "above confirmed"),
         ({"watch": "features", "detector": "ks", "confirmed": 1.5}, "confirmed: a distance of ks is at most 1"),
         ({"watch": "features", "detector": "ks", "warning": 0.1, "confirmed": 2}, "never 2"),
-        ({"watch": "labels", "detector": "psi", "columns": ["a"]}, "columns are of features"),
+        ({"watch": "labels", "detector": "psi", "columns": ["a"]}, "columns name features"),
         ({"watch": "features", "detector": "psi", "columns": ["a", "b", "a"]}, "columns.2: 'a' is there already"),
         ({"watch": "features", "detector": "psi", "columns": ["c"]}, "none of the features"),
-        ({"watch": "error", "detector": "adwin", "warn_arguments": {"delta": 0.1}}, "it names none"),
+        ({"watch": "error", "detector": "adwin", "warn_arguments": {"delta": 0.1}}, "warn is not given"),
     ],
 )
 def test_a_watch_that_means_nothing_is_refused(tmp_path: Path, watch: dict[str, Any], words: str) -> None:

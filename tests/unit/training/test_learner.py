@@ -485,7 +485,7 @@ def test_values_in_another_order_are_another_model() -> None:
     sites = SampleSpec((site,), Task("classes", 2, 1, ("low", "high")))
     arrays, facts = learner(sites).state()
     turned = replace(site, values=("b", "a"))
-    with pytest.raises(StateMismatchError, match=r"samples\.features: the features, their values or their order differ"):
+    with pytest.raises(StateMismatchError, match=r"samples\.features: the features, their values or their order"):
         learner(SampleSpec((turned,), sites.task)).restore(arrays, facts)
     with pytest.raises(StateMismatchError, match=r"samples\.label: the classes, the values or their order differ"):
         learner(SampleSpec((site,), replace(sites.task, names=("high", "low")))).restore(arrays, facts)
