@@ -70,7 +70,7 @@ class DriftWatch(Section):
     """One signal to watch for drift, and the detector that watches it."""
 
     watch: Signal
-    """The signal. `error` is 0 or 1 for a sample, or the share of wrong labels if a sample has several; for a regression it
+    """The signal. `error` is 0 or 1 for a sample, or the share of wrong labels if it has several. For a regression
     it is the absolute error divided by the sum of itself and the mean error at the beginning. `loss` is the loss of
     each update."""
 
