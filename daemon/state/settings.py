@@ -11,13 +11,13 @@ from learnd.daemon.foundation.section import Section
 
 
 class CheckpointEvery(Section):
-    """When to save: at whichever comes first."""
+    """When to save: at whichever limit is reached first."""
 
     samples: PositiveInt = 50_000
     """Trained samples between two checkpoints."""
 
     seconds: PositiveFloat = 30.0
-    """Seconds between two checkpoints, on a stream too slow for the samples."""
+    """Seconds between two checkpoints, for slow streams."""
 
 
 class BestSettings(Section):
@@ -33,7 +33,7 @@ class BestSettings(Section):
     """Whether the highest or the lowest score is the best."""
 
     keep: NonNegativeInt = 1
-    """How many of the best to keep beside the newest."""
+    """How many of the best checkpoints to keep in addition to the newest."""
 
 
 class CheckpointSettings(Section):
@@ -46,7 +46,7 @@ class CheckpointSettings(Section):
     """When to save."""
 
     keep: Annotated[int, Field(ge=2)] = 5
-    """How many of the newest to keep. At least two: a broken checkpoint falls back to the one before."""
+    """How many of the newest checkpoints to keep. At least two: if one is broken, the one before it is used."""
 
     best: BestSettings | None = None
-    """Keep the best by a score, too."""
+    """Also keep the best checkpoints by a score."""

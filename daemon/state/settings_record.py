@@ -1,4 +1,4 @@
-"""What the state directory remembers of the settings that its journal was written under."""
+"""The settings that the journal was written with, kept in the state directory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FILE = "settings.json"
 
 
 def write_settings_record(root: Path, record: Facts) -> None:
-    """Remember the settings, in their order: that of the features is that of the model's columns. Raises OSError."""
+    """Write the settings in their order, since the order of features is that of the model's columns. Raises OSError."""
     replace_synced(root / _FILE, json.dumps(record).encode())
 
 
 def read_settings_record(root: Path) -> Facts | None:
-    """Return what the last daemon remembered of its settings; None if there was none, or it is not readable."""
+    """Return the settings of the last daemon; None if there was none, or if they cannot be read."""
     try:
         record: Facts = json.loads((root / _FILE).read_bytes())
     except (OSError, ValueError):
