@@ -109,7 +109,7 @@ class Drop:
         self._lost: dict[str, tuple[int, float]] = {}  # the sample of the last drop, and the best before it
 
     def went_back(self, samples: int) -> None:
-        """Expect the same scores again as at `samples`, where the model was rolled back to."""
+        """Expect the same scores again as at `samples`, the state that the model was rolled back to."""
         self._best |= {name: best for name, (at, best) in self._lost.items() if at > samples}
         self._lost.clear()
 

@@ -245,7 +245,7 @@ class Keeper:
         try:
             self._start_segment()
         except OSError as error:  # the old segment will do: calls are found by their numbers
-            log.warning("journal_segment_not_started", reason=str(error), consequence="the last segment is used on")
+            log.warning("journal_segment_not_started", reason=str(error), consequence="the last segment goes on")
 
     def _check_settings_of(self, entries: Sequence[JournalEntry]) -> None:
         """Raise StoreError if a call was written with other settings, since these would train it differently."""
