@@ -31,7 +31,7 @@ _IDLE_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Consumes the stream until it ends or is stopped, and leaves a committed checkpoint."""
+    """Consumes the stream until it ends or the loop is stopped, and leaves a committed checkpoint."""
 
     reader: Reader
     learner: Adaptable
@@ -44,10 +44,10 @@ class Loop:
     outputs: Outputs
     keeper: Keeper
     monitor: Monitor
-    gives_up_lost: bool = False  # whether calls of the journal whose records are gone are given up
+    gives_up_lost: bool = False  # whether to give up journaled calls whose records are no longer in the source
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost by one."""
+        """Resume, then train until `stop()` or the end of the stream. Raises LearndError; nothing is lost then."""
         with self._running():
             self.start_up(stop)
             self.main_loop(stop)
@@ -61,11 +61,11 @@ class Loop:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Start the writer; at the end stop what was started, whatever happened. Each step has its bound.
+        """Start the writer, and at the end stop everything, whatever happened. Every wait has a time limit.
 
-        1. The reader, since nobody takes its calls any more, and then its source.
-        2. The writer, behind the last checkpoint: to save is why it is there.
-        3. The outputs, which the writer makes durable as part of a checkpoint.
+        1. The reader and then its source, since nobody takes their calls any more.
+        2. The writer, after the last checkpoint.
+        3. The outputs: the writer syncs them as part of a checkpoint, so they stay open until it has stopped.
         """
         with ExitStack() as stops:
             stops.callback(self.outputs.close)  # 3.
@@ -75,16 +75,16 @@ class Loop:
             yield
 
     def start_up(self, stop: Callable[[], bool]) -> None:
-        """Be where the last run was, and begin to read on."""
+        """Resume, and start to read new records."""
         self.resume(stop)
-        gc.freeze()  # what TensorFlow has made stays: each full collection would walk it, which takes 0.2 s
+        gc.freeze()  # TensorFlow's objects live on: without this, each full collection visits them, which takes 0.2 s
         self.reader.start()
         self.monitor.state("consuming")
 
     def main_loop(self, stop: Callable[[], bool]) -> None:
         """Train call by call."""
         while (call := self.next_call(stop)) is not None:
-            self.keeper.append_to_journal(call, stop)  # before it acts, so that a resume repeats it
+            self.keeper.append_to_journal(call, stop)  # before it runs, so that a resume repeats it
             self.inbox.remove(call.commands)
             self.train(call)
 
@@ -96,9 +96,9 @@ class Loop:
         self.keeper.finish()
 
     def resume(self, stop: Callable[[], bool]) -> None:
-        """Go back to the newest checkpoint that verifies, and repeat the calls that the journal has after it.
+        """Restore the newest checkpoint that verifies, and repeat the journal's calls after it.
 
-        Raises StoppedError if it is to stop before that is done; the state directory is as it was then.
+        Raises StoppedError if `stop()` becomes true before that is done; then the state directory is unchanged.
         """
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore(self.learner.compile)
@@ -109,7 +109,7 @@ class Loop:
         log.info("consuming", samples=self.progress.samples, repeated_calls=repeated)
 
     def repeat(self, entries: Sequence[JournalEntry], stop: Callable[[], bool]) -> int:
-        """Train the journal's calls once more, and return how many: those whose records are there."""
+        """Train the journal's calls again, up to the first one whose records are lost. Return their number."""
         for index, entry in enumerate(entries):
             try:
                 call = None if stop() else self.reader.repeat(entry, self.progress.samples, stop)
@@ -119,34 +119,36 @@ class Loop:
                 self.give_up(entries[index:], error)
                 return index
             if call is None:
-                raise StoppedError(f"stopped while it repeated the journal: {len(entries)} calls. Nothing was changed.")
+                raise StoppedError(f"stopped while repeating the journal: {len(entries)} calls. Nothing was changed.")
             self.train(call)
         return len(entries)
 
     def give_up(self, entries: Sequence[JournalEntry], error: LostError) -> None:
-        """Go on ahead of the journal's last calls, whose weights died with the daemon, and cut them anew.
+        """Continue without the journal's last calls, and cut their remaining records into calls again.
 
-        The segment that begins when this goes live overrules them, ahead of the first call that follows the gap.
+        Their weights are lost with the killed daemon. The journal segment that begins when the daemon goes live, before
+        the first call after the gap, overrides their entries.
         """
         log.error(
             "journal_given_up",
             calls=len(entries),
             first_call=entries[0].number,
             reason=str(error),
-            consequence="they are not in the model; what is left of their records trains as new, behind the gap",
+            consequence="they are not in the model; the records that are left train as new ones, after the gap",
         )
         self.reader.open(self.progress.positions, self.progress.notes)
         self.inbox.put_back(command for entry in entries for command in entry.commands)
         self.keeper.saving.ask()
 
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
-        """Wait for the next call; None at the end of the stream, or when it is time to stop.
+        """Wait for the next call. Return None at the end of the stream, or if `stop()` is true.
 
-        Raises what the source raised, or that the model went back too often, after a checkpoint of everything before.
+        Raises what the source raised, or DataError if the model was rolled back too often. Everything before is saved
+        first.
         """
         while True:
             with self._saved_on_error():
-                self.reactions.check()  # ahead of any checkpoint of the last call: none but the last one may have it
+                self.reactions.check()  # before any other checkpoint: if this raises, only the final one has this state
             self.keeper.save_if_due()
             if stop() or self.reader.exhausted:
                 return None
@@ -159,7 +161,7 @@ class Loop:
                 return call
 
     def _next_records(self) -> Call | None:
-        """Return the next call of records; None after a moment if none came, or training is paused."""
+        """Return the next call of records; None after a moment if there are none, or if training is paused."""
         if self.control.paused is None:
             self.monitor.state("consuming")
             return self.reader.call(self.progress.samples, _IDLE_S)

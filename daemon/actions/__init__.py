@@ -1,4 +1,4 @@
-"""Actions by name, a module each: what rules do by themselves, and what operators ask for."""
+"""Actions by name, one module each, for rules and for operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint that is kept."""
+"""The action `checkpoint`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class SaveCheckpoint(Action):
-    """Save a checkpoint, and pin it: it is never removed."""
+    """Save a checkpoint and pin it, so that it is never removed."""
 
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.save()

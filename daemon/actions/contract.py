@@ -1,4 +1,4 @@
-"""What an action is: its arguments, which are settings, and what it does. Rules and operators share them."""
+"""The contract of actions: their arguments, which are settings, and what they do. Rules and operators share them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DONE = "done"
 
 
 class NothingToDoError(Exception):
-    """Raised by an action that makes no sense now; it says why."""
+    """Raised by an action that makes no sense now; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an action is taken: a word for it, the samples that were trained by then, and what is known about it."""
+    """Why an action is taken: a word for it, the sample count, and further data."""
 
     word: str
     samples: int
@@ -26,7 +26,7 @@ class Cause:
 
     @classmethod
     def of(cls, event: Event) -> Cause:
-        """Return the cause that an event is: `drift.confirmed of error`, `score.plateau`."""
+        """Return an event as a cause: `drift.confirmed of error`, `score.plateau`."""
         word = f"drift.{event.data['level']} of {event.data['signal']}" if event.kind == "drift" else event.kind
         return cls(word, event.samples, dict(event.data))
 
@@ -35,42 +35,42 @@ class Cause:
 
 
 class Hands(Protocol):
-    """What an action may reach."""
+    """What actions may use."""
 
     @property
     def learner(self) -> Adaptable: ...
 
     def begin_next_phase(self, cause: str) -> bool:
-        """Begin the next phase of the training; False if there is none, or one has begun on this occasion already."""
+        """Begin the next training phase. Return False if there is none, or if this event has already begun one."""
 
     def roll_back(self, cause: Cause) -> str:
-        """Go back to the last good copy of the model, between two calls; return what became of it.
+        """Roll back to the last good copy of the model, between two calls. Return the outcome in a word.
 
-        Raises NothingToDoError if there is none.
+        Raises NothingToDoError if there is no copy.
         """
 
     def save(self) -> None:
-        """Save a checkpoint behind this call, and keep it for good."""
+        """Save a checkpoint after this call, and keep it forever."""
 
     def pause(self, reason: str) -> None:
-        """Train nothing behind this call."""
+        """Pause training after this call."""
 
     def resume(self) -> bool:
-        """Train again; False if training is not paused."""
+        """Resume training. Return False if it is not paused."""
 
 
 class Action(Section):
-    """The arguments of an action. Its docstring says in the settings reference what it does."""
+    """The arguments of an action. The settings reference shows its docstring."""
 
     changes_model: ClassVar[bool] = False
     """Whether it changes the model between two updates."""
 
     between_calls: ClassVar[bool] = False
-    """Whether it needs a position in the stream, which there is between two calls alone."""
+    """Whether it needs a position in the stream, which is known only between two calls."""
 
     of_rules: ClassVar[bool] = True
     """Whether a rule may name it."""
 
     def do(self, hands: Hands, cause: Cause) -> str:
-        """Act, and return what became of it in a word: it labels a metric. Raises NothingToDoError."""
+        """Act. Return the outcome in a word, which becomes the label of a metric. Raises NothingToDoError."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Another learning rate."""
+"""The action `learning_rate`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class ScaleLearningRate(Action):
-    """Another learning rate for a while."""
+    """Change the learning rate for a while."""
 
     changes_model: ClassVar[bool] = True
 
     times: Annotated[float, Field(gt=0, le=1000)]
-    """By what to multiply it."""
+    """Factor for the learning rate."""
 
     over: PositiveInt = 2_000
-    """Samples over which the factor goes back to 1, in a line."""
+    """Samples over which the factor returns to 1, linearly."""
 
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         hands.learner.boost(self.times, self.over)

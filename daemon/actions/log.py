@@ -1,4 +1,4 @@
-"""A line in the log."""
+"""The action `log`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 class Log(Action):
-    """A line in the log. The history has each reaction in any case."""
+    """Write a line to the log. The history holds every reaction in any case."""
 
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         data = {key: value for key, value in cause.data.items() if key != "level"}  # the log has a level of its own

@@ -1,4 +1,4 @@
-"""A pause of the training."""
+"""The action `pause`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class PauseTraining(Action):
-    """Save a checkpoint, and train nothing more until somebody resumes it: `learnd ctl DIR resume`."""
+    """Save a checkpoint and pause training, until somebody resumes it with `learnd ctl DIR resume`."""
 
     def do(self, hands: Hands, cause: Cause) -> str:
         hands.pause(str(cause))

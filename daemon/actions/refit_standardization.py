@@ -1,4 +1,4 @@
-"""Fresh statistics of the inputs."""
+"""The action `refit_standardization`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class RefitStandardization(Action):
-    """Let the running mean and variance of the inputs learn anew."""
+    """Let the running mean and variance of the inputs adapt quickly to new samples."""
 
     changes_model: ClassVar[bool] = True
 

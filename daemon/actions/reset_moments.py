@@ -1,4 +1,4 @@
-"""A fresh optimizer."""
+"""The action `reset_moments`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class ResetMoments(Action):
-    """Forget what the optimizer has gathered of earlier gradients."""
+    """Reset the optimizer's moments."""
 
     changes_model: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""The end of a pause."""
+"""The action `resume`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands, NothingTo
 
 
 class ResumeTraining(Action):
-    """Train again after a pause."""
+    """Resume training after a pause."""
 
-    of_rules: ClassVar[bool] = False  # nothing that a rule is on happens while nothing trains
+    of_rules: ClassVar[bool] = False  # no event calls a rule while training is paused
 
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
         if not hands.resume():

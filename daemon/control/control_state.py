@@ -1,4 +1,4 @@
-"""What commands and actions have left behind: a pause, and which commands were obeyed."""
+"""The state of control: whether training is paused, and which commands were carried out."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class ControlState:
         self._obeyed: deque[str] = deque(maxlen=_MOST_REMEMBERED)
 
     def pause(self, reason: str) -> None:
-        """Train nothing from here on. The reason of the first pause stays."""
+        """Pause training. If it is paused already, the first reason stays."""
         if self.paused is None:
             self.paused = reason
             log.warning("paused", reason=reason, action="learnd ctl DIR resume")
 
     def resume(self) -> bool:
-        """Train again; False if there is no pause."""
+        """Resume training. Return False if it is not paused."""
         was_paused, self.paused = self.paused is not None, None
         return was_paused
 
     def obeyed(self, command: Command) -> None:
-        """Remember that a command has acted."""
+        """Remember that a command was carried out."""
         self._obeyed.append(command.id)
 
     def has_obeyed(self, command: Command) -> bool:
-        """Whether a command of that id has acted already."""
+        """Whether a command with the same id was carried out already."""
         return command.id in self._obeyed
 
     def state(self) -> State:

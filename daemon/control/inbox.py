@@ -1,8 +1,8 @@
-"""The inbox of commands: a folder in the state directory, with a file for each command that waits.
+"""The inbox of commands: a folder in the state directory, with a file for each waiting command.
 
-The daemon writes a command into the journal with the next call, so that a resume repeats it at the same record, and
-removes the file then. A daemon that is killed between the two finds the file again, and knows by the command's id that
-it has acted.
+The daemon writes a command to the journal with the next call, so that a resume repeats it at the same record. Then it
+removes the file. If it is killed in between, it finds the file again, and knows by the command's id that the command
+was carried out.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ log = structlog.get_logger()
 
 
 class Inbox:
-    """The commands that wait in the state directory `root`, in the order of their files' names."""
+    """The commands waiting in the state directory `root`, in the order of their file names."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "commands"
 
     def put(self, command: Command) -> Path:
-        """Leave a command for the daemon; return its file, which can be removed to take it back. Raises StoreError.
+        """Leave a command for the daemon. Return its file; removing it cancels the command. Raises StoreError.
 
-        A command without an id is given one. Files are ordered by the time of the command, then by its id.
+        A command without an id gets one. Files are ordered by the time of the command, then by its id.
         """
         command = command if command.id else replace(command, id=secrets.token_hex(8))
         path = self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
@@ -43,28 +43,28 @@ class Inbox:
             self._folder.mkdir(parents=True, exist_ok=True)
             replace_synced(path, json.dumps(asdict(command)).encode())
         except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}. Nothing was asked for.") from error
+            raise StoreError(f"{path} cannot be written: {error.strerror}. The command was not given.") from error
         return path
 
     def put_back(self, commands: Iterable[Command]) -> None:
-        """Leave commands again whose call is lost."""
+        """Leave the commands of a lost call again."""
         for command in commands:
             self.put(command)
 
     def new(self, control: ControlState) -> tuple[Command, ...]:
-        """Return the commands that wait and have not acted. The others are removed: a kill came before that."""
+        """Return the waiting commands that were not carried out yet. Remove the others, which a kill has left here."""
         waiting = self.waiting()
         if old := [command for command in waiting if control.has_obeyed(command)]:
             self.remove(old)
         return tuple(command for command in waiting if command not in old)
 
     def waiting(self) -> tuple[Command, ...]:
-        """Return the commands that wait. What is no command is removed, with a line in the log."""
+        """Return the waiting commands. A file that is not a command is removed, with a line in the log."""
         read = (self._read(path) for path in self._files())
         return tuple(command for command in read if command is not None)
 
     def remove(self, commands: Iterable[Command]) -> None:
-        """Remove commands: they are in the journal, or have acted before."""
+        """Remove commands that are in the journal or were carried out before."""
         failpoint("inbox.remove.before")
         for command in commands:
             for path in self._folder.glob(f"*-{command.id}.json"):
@@ -81,7 +81,7 @@ class Inbox:
             command = Command(**json.loads(path.read_bytes()))
             ACTIONS[command.action].model_validate(command.arguments)
         except FileNotFoundError:
-            return None  # it was taken back just now
+            return None  # it was cancelled just now
         except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
             log.warning(
                 "command_refused", file=str(path), reason=f"not a command: {error}", consequence="it is removed"

@@ -1,4 +1,4 @@
-"""Windows of many columns against a reference: the population stability index and the Kolmogorov-Smirnov distance."""
+"""Compares windows of columns with a reference: population stability index and Kolmogorov-Smirnov distance."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Facts, Float32, Float64, Int64, State
 
 _QUANTILES = np.linspace(0, 1, 11)
-_CHANCE_INDEX = 49.0  # chi-squared of 11 degrees of freedom exceeds it once in a million times
+_CHANCE_INDEX = 49.0  # chi-squared with 11 degrees of freedom exceeds it once in a million times
 _CHANCE_DISTANCE = float(np.sqrt(np.log(2e6) / 2))
-_LEAST_ROWS = 0.5  # of a bin that nothing fell into, so that the logarithm is defined
+_LEAST_ROWS = 0.5  # count for an empty bin, so that the logarithm is defined
 
 
 class DistributionWatch:
-    """Compares each full window with the reference, column by column, and reports a column when it rises a level."""
+    """Compares each full window with the reference, column by column. Reports a column when its level rises."""
 
     def __init__(self, settings: DriftWatch, names: Sequence[str]) -> None:
         self._settings = settings
         self._names = tuple(names)
-        self._rows: list[Float32] = []  # of the window, or of the reference while there is none
+        self._rows: list[Float32] = []  # of the window, or of the reference while it is being gathered
         self._held = 0
         self._reference: Float32 | None = None
-        self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: what was reported of each column and still holds
+        self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: the level of each column as last reported
 
     def scan(self, rows: Float32, counts: Any) -> list[tuple[int, Level, Facts]]:
-        """Take in rows (m, columns); `counts` are the samples up to each. Return sample, level and data of drifts.
+        """Take in rows (m, columns); `counts` are the sample counts at each. Return sample, level and data of drifts.
 
-        A row that is not finite, as predictions may be, is in no distribution.
+        Rows that are not finite are left out; predictions may be such.
         """
         if not (finite := np.isfinite(rows)).all():
             known = finite.all(axis=1)
@@ -55,12 +55,12 @@ class DistributionWatch:
         return State(arrays)
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of other columns."""
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if its columns differ."""
         arrays = state.arrays
         if len(arrays["levels"]) != len(self._names):
             raise StateMismatchError(
                 f"drift state: {self._settings.watch} had {len(arrays['levels'])} columns when the checkpoint was made "
-                f"and has {len(self._names)} now. Nothing was changed. Use the settings of that time."
+                f"and has {len(self._names)} now. Nothing was changed. Go back to the settings of that checkpoint."
             )
         self._rows, self._held = [arrays["rows"]], len(arrays["rows"])
         self._reference = arrays.get("reference")
@@ -98,10 +98,10 @@ class DistributionWatch:
         return reports
 
     def _thresholds(self) -> Float64:
-        """Return the distances of a warning and of a confirmed drift: none that chance alone reaches in a short window.
+        """Return the distances for a warning and for a confirmed drift, raised so that chance seldom reaches them.
 
-        Chance is what comes up in one of a million windows: of the index by its chi-squared distribution (Yurdakul,
-        Naranjo, Journal of Risk Model Validation 2020), of the other one by Smirnov's.
+        Chance alone reaches the raised distance in one of a million short windows: by the index's chi-squared
+        distribution (Yurdakul, Naranjo, Journal of Risk Model Validation 2020), or Smirnov's for the other distance.
         """
         rows = 1 / self._settings.reference + 1 / self._settings.window
         chance = _CHANCE_INDEX * rows if self._settings.detector == "psi" else _CHANCE_DISTANCE * np.sqrt(rows)
@@ -113,18 +113,18 @@ class DistributionWatch:
 
 
 def binned(rows: Float32) -> Float32:
-    """Return, of each column, the edges of its tenths and how many rows lie in each bin: (11 + 12, columns).
+    """Return the edges between the tenths of each column, and the number of rows in each bin: (11 + 12, columns).
 
-    Bins are the tenths, what is up to the minimum, and what is above the maximum: other values than before count.
+    The bins are the tenths, a bin up to the minimum, and a bin above the maximum, which holds new values.
     """
     edges = np.quantile(rows, _QUANTILES, axis=0, method="lower").astype(np.float32)
     return np.concatenate((edges, _counts(edges, rows).astype(np.float32)))
 
 
 def stability_index(reference: Float32, rows: Float32) -> Float64:
-    """Return the population stability index of each column: sum of (p - q) ln(p / q) over the bins of `binned`.
+    """Return the population stability index of each column: the sum of (p - q) ln(p / q) over the bins of `binned`.
 
-    Siddiqi, Credit Risk Scorecards, 2006. Half a row stands for none, in both, so that the logarithm is defined.
+    Source: Siddiqi, Credit Risk Scorecards, 2006. An empty bin counts as half a row, so that the logarithm is defined.
     """
     edges, expected = reference[: len(_QUANTILES)], reference[len(_QUANTILES) :].astype(np.float64)
     least = _LEAST_ROWS / len(rows)
@@ -146,8 +146,8 @@ def kolmogorov_smirnov(reference: Float32, rows: Float32) -> Float64:
 
 
 def _counts(edges: Float32, rows: Float32) -> Int64:
-    """Return how many rows lie in each bin, (edges + 1, columns)."""
-    above = np.packbits(np.ascontiguousarray(rows.T) > edges[:, :, None], axis=2)  # eight comparisons a byte
+    """Return the number of rows in each bin, (edges + 1, columns)."""
+    above = np.packbits(np.ascontiguousarray(rows.T) > edges[:, :, None], axis=2)  # eight comparisons per byte
     counts = np.bitwise_count(above).sum(axis=2, dtype=np.int64)
     ends = np.full((1, rows.shape[1]), len(rows)), np.zeros((1, rows.shape[1]), np.int64)
     beyond = np.concatenate((ends[0], counts, ends[1]))

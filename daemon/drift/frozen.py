@@ -1,8 +1,8 @@
-"""The whole state of one of River's detectors, as JSON can hold it, to the last bit.
+"""The whole state of a River detector as JSON values, exact to the last bit.
 
-River's objects can be pickled; pickles are not read from a state directory. So the attributes are walked instead:
-numbers stay what they are, what Rust keeps gives its own bytes, and an object is a mapping of its attributes. The
-classes never come from the state: it is laid onto a detector that was made in the same way.
+River's objects can be pickled, but learnd reads no pickles from a state directory. So it walks the attributes instead:
+a number stays a number, an object implemented in Rust gives its state as bytes, and any other object becomes a mapping
+of its attributes. Classes never come from the state: it is applied to a new detector of the same kind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from learnd.daemon.errors import StateMismatchError
 
 
 def freeze(value: Any) -> Any:
-    """Return the state of a detector. Raises TypeError for an attribute of a kind that River does not use."""
+    """Return the state of a detector. Raises TypeError for an attribute of a type that River does not use."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -38,16 +38,16 @@ def _bytes(value: Any) -> bytes:
 
 
 def thaw(target: Any, frozen: Any) -> Any:
-    """Return `target` with the state that `freeze` returned of one like it; plain values come anew.
+    """Return `target` with a state that `freeze` returned for an object of the same kind. Plain values are replaced.
 
-    Raises StateMismatchError where it is of another detector, or another version of River.
+    Raises StateMismatchError if the state is of another detector, or another version of River.
     """
     try:
         return _thaw(target, frozen)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StateMismatchError(
-            f"drift state: the checkpoint's detector is not a {type(target).__name__} as this version of River has it: "
-            f"{error}. Nothing was changed. Use the settings and the version that it was made with, or a new --state."
+            f"drift state: the checkpoint's detector does not fit a {type(target).__name__} of this version of River: "
+            f"{error}. Nothing was changed. Use the settings and the version that made it, or give a new --state."
         ) from error
 
 

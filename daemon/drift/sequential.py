@@ -1,4 +1,4 @@
-"""Detectors that take one value after the other: River's, on errors and losses."""
+"""Sequential detectors: River's, on errors and losses, one value at a time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from learnd.daemon.values import Facts, Float64, State
 
 Level: TypeAlias = Literal["warning", "confirmed"]
 
-_MANY = 64  # values, from which on it pays to look at them at once
-_RECENT = 100  # values that tell whether what changed has risen
+_MANY = 64  # values from which it pays to scan them all at once
+_RECENT = 100  # values whose mean tells whether a change is a rise
 _DETECTORS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adwin": (drift.ADWIN, {}),
     "hddm_w": (binary.HDDMW, {}),
@@ -28,14 +28,14 @@ _DETECTORS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def make_detector(name: str, arguments: Mapping[str, float]) -> Any:
-    """Return a detector of River, of arguments that the settings have checked."""
+    """Return a River detector. The settings have checked the arguments."""
     kind, usual = _DETECTORS[name]
     whole = {key: int(value) if float(value).is_integer() else value for key, value in arguments.items()}
     return kind(**{**usual, **whole})
 
 
 class Rise:
-    """One detector, and whether what it has found is a rise: a model that gets better is no drift."""
+    """A detector that reports only rises of the mean: a model that gets better is no drift."""
 
     def __init__(self, name: str, arguments: Mapping[str, float]) -> None:
         self._name, self._arguments = name, arguments
@@ -45,7 +45,7 @@ class Rise:
         self._sum = 0.0
 
     def scan(self, values: Float64) -> tuple[list[tuple[int, Facts]], list[int]]:
-        """Take in values. Return the index of each rise and the means around it, and the indices of warnings."""
+        """Take in values. Return the index of each rise with the means around it, and the indices of warnings."""
         rises: list[tuple[int, Facts]] = []
         warnings: list[int] = []
         start = 0
@@ -63,7 +63,7 @@ class Rise:
         return State({"recent": self._recent.copy()}, facts)
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of another detector."""
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if it is of another detector."""
         self._detector = thaw(make_detector(self._name, self._arguments), state.facts["detector"])
         self._recent, self._sum, self._seen = state.arrays["recent"], state.facts["sum"], state.facts["seen"]
 
@@ -82,21 +82,21 @@ class Rise:
         return found
 
     def _adwin_is_quiet(self, values: list[float]) -> bool:
-        """Take in values where none of them is a change; otherwise take in none.
+        """Take in the values if there is no change among them; otherwise take in none, and return False.
 
-        This leaves out what River's Python does around each value, which takes three times as long as the value.
+        This skips River's Python code around each value, which takes three times as long as the update itself.
         """
         if self._detector.drift_detected:
             return False
         window = self._detector._helper  # noqa: SLF001  (River has no other way)
         before = window.__getstate__()
-        quiet = not any(map(window.update, values))  # up to the first change: then none counts
+        quiet = not any(map(window.update, values))  # stops at the first change; then the window is restored
         if not quiet:
             window.__setstate__(before)
         return quiet
 
     def _means(self, values: Float64) -> tuple[float, float]:
-        """Return the mean since the last change, but for the recent values, and that of the recent ones."""
+        """Return two means since the last change: of the values before the recent ones, and of the recent ones."""
         self._remember(values)
         recent = float(running_sum(np.zeros(()), self._recent)[-1])
         older = self._seen - len(self._recent)
@@ -114,7 +114,7 @@ class Rise:
 
 
 class SequentialWatch:
-    """Reports the rises of an error or a loss, each once: a warning at most, then that it is confirmed."""
+    """Reports each rise of an error or a loss once: at most a warning, then a confirmed drift."""
 
     def __init__(self, settings: DriftWatch) -> None:
         self._settings = settings
@@ -123,7 +123,7 @@ class SequentialWatch:
         self._warned_until = 0
 
     def scan(self, values: Float64, counts: Any) -> list[tuple[int, Level, Facts]]:
-        """Take in values; `counts` are the samples up to each of them. Return the sample, level and data of drifts."""
+        """Take in values; `counts` are the sample counts at each. Return the sample, level and data of drifts."""
         finite = np.isfinite(values)
         if not finite.all():
             values, counts = values[finite], counts[finite]
@@ -140,7 +140,7 @@ class SequentialWatch:
         return State.joined(rises, {"quiet_until": self._quiet_until, "warned_until": self._warned_until})
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError, and changes nothing, if it is of other detectors."""
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if it is of other detectors."""
         rises = _rises(self._settings)
         for name, rise in rises.items():
             rise.restore(state.part(name))
@@ -157,7 +157,7 @@ class SequentialWatch:
 
 
 def _rises(settings: DriftWatch) -> dict[str, Rise]:
-    """Return the detector that confirms and, if there is one, the one that only warns."""
+    """Return the detector that confirms drifts and, if there is one, the detector that only warns."""
     rises = {"confirm": Rise(settings.detector, settings.arguments)}
     if settings.warn is not None:
         rises["warn"] = Rise(settings.warn, settings.warn_arguments)

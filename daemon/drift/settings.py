@@ -1,4 +1,4 @@
-"""Which drifts are looked for: the settings under `drift`."""
+"""Settings of drift detection: the section `drift`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from learnd.daemon.foundation.section import Section, did_you_mean
 SIGNALS = ("error", "loss", "features", "predictions", "labels")
 SEQUENTIAL = ("adwin", "hddm_w", "page_hinkley", "kswin", "ddm")
 DISTRIBUTIONS = ("psi", "ks")
-_BINARY = ("hddm_w", "ddm")  # of errors that are 0 or 1
+_BINARY = ("hddm_w", "ddm")  # take errors of 0 or 1
 
 Signal = Literal["error", "loss", "features", "predictions", "labels"]
 Threshold = Annotated[float, Field(gt=0)]
 
 
 class _Values(NamedTuple):
-    """What an argument may be: in words, and whether a value is such."""
+    """The values that an argument may have: in words, and as a check."""
 
     words: str
     hold: Callable[[float], bool]
@@ -35,7 +35,7 @@ _SHARE = _Values("above 0 and below 1", lambda value: 0 < value < 1)
 _POSITIVE = _Values("above 0", lambda value: value > 0)
 _COUNT = _whole(1, 1_000_000_000)
 
-# What River itself takes is wider, and ends in a division by zero or a panic, or never finds anything.
+# River itself accepts more, but then divides by zero, panics, or never finds anything.
 _ARGUMENTS: Mapping[str, Mapping[str, _Values]] = {
     "adwin": {
         "delta": _SHARE,
@@ -67,54 +67,55 @@ _ARGUMENTS: Mapping[str, Mapping[str, _Values]] = {
 
 
 class DriftWatch(Section):
-    """One look at the stream: what is watched, and by which detector."""
+    """One signal to watch for drift, and the detector that watches it."""
 
     watch: Signal
-    """What is watched. `error` is 0 or 1 for a sample, the share of wrong labels where a sample has several, and for a
-    regression the absolute error over itself plus what it was in the beginning. `loss` is that of each update."""
+    """The signal. `error` is 0 or 1 for a sample, or the share of wrong labels if it has several. For a regression
+    it is the absolute error divided by the sum of itself and the mean error at the beginning. `loss` is the loss of
+    each update."""
 
     detector: Literal["adwin", "hddm_w", "page_hinkley", "kswin", "ddm", "psi", "ks"]
-    """What looks: at `error` and `loss` a detector of River, by its name; at `features`, `predictions` and `labels` the
-    population stability index (`psi`) or the Kolmogorov-Smirnov distance (`ks`) of a window from a reference."""
+    """The detector. For `error` and `loss`: a River detector, by its name. For `features`, `predictions` and `labels`:
+    the population stability index (`psi`) or the Kolmogorov-Smirnov distance (`ks`) of a window from a reference."""
 
     warn: Literal["adwin", "hddm_w", "page_hinkley", "kswin", "ddm"] | None = None
-    """A second detector, at `error` and `loss`, that only warns: a quicker one that also cries wolf."""
+    """A second detector for `error` and `loss`, which only warns: a faster one that may have more false alarms."""
 
     arguments: dict[str, float] = {}
-    """Arguments of River's detector, `{delta: 0.002}`: of `adwin` `delta`, `clock`, `max_buckets`, `min_window_length`
-    and `grace_period`; of `hddm_w` `drift_confidence`, `warning_confidence`, `lambda_val` and `two_sided_test`; of
-    `page_hinkley` `min_instances`, `delta`, `threshold` and `alpha`; of `kswin` `alpha`, `window_size`, `stat_size` and
-    `seed`; of `ddm` `warm_start`, `warning_threshold` and `drift_threshold`."""
+    """Arguments of the River detector, such as `{delta: 0.002}`. `adwin`: `delta`, `clock`, `max_buckets`,
+    `min_window_length`, `grace_period`. `hddm_w`: `drift_confidence`, `warning_confidence`, `lambda_val`,
+    `two_sided_test`. `page_hinkley`: `min_instances`, `delta`, `threshold`, `alpha`. `kswin`: `alpha`, `window_size`,
+    `stat_size`, `seed`. `ddm`: `warm_start`, `warning_threshold`, `drift_threshold`."""
 
     warn_arguments: dict[str, float] = {}
-    """Arguments of the one that warns."""
+    """Arguments of the detector that `warn` names."""
 
     quiet: PositiveInt = 2_000
-    """Samples after a confirmed drift of `error` or `loss` in which no other is reported: it is the same one. After
-    a warning, no other comes for a quarter of that."""
+    """Samples after a confirmed drift of `error` or `loss` during which no other is reported, since it is the same
+    drift. After a warning, no other follows for a quarter of that."""
 
     reference: Annotated[int, Field(ge=100)] = 10_000
-    """Samples of the reference, for `psi` and `ks`: the first ones, and after a confirmed drift those behind it."""
+    """Samples in the reference of `psi` and `ks`: the first of the stream, or the first after a confirmed drift."""
 
     renew: bool = True
-    """Take a new reference after each confirmed drift. Otherwise the first one stays for good."""
+    """Take a new reference after each confirmed drift. Otherwise the first one stays forever."""
 
     window: Annotated[int, Field(ge=20)] = 500
-    """Samples that are compared with the reference, window after window."""
+    """Samples in each window that is compared with the reference."""
 
     warning: Threshold | None = None
-    """From which distance on it is a warning. Default: 0.1. Of short windows, it takes at least what chance alone does
-    not reach once in a million windows."""
+    """The distance from which there is a warning. Default: 0.1. For short windows it is raised, so that chance alone
+    reaches it less than once in a million windows."""
 
     confirmed: Threshold | None = None
-    """From which distance on it is confirmed. Default: 0.25 for `psi`, 0.2 for `ks`."""
+    """The distance from which a drift is confirmed. Default: 0.25 for `psi`, 0.2 for `ks`."""
 
     columns: tuple[str, ...] = ()
-    """The features that are watched, by their names; all unless given, and of more than 256 every so many."""
+    """The names of the features to watch. Default: all; if there are more than 256 columns, evenly spaced ones."""
 
     @property
     def thresholds(self) -> tuple[float, float]:
-        """The distances of a warning and of a confirmed drift."""
+        """The distances for a warning and for a confirmed drift."""
         confirmed = self.confirmed or (0.25 if self.detector == "psi" else 0.2)
         return self.warning or min(0.1, confirmed), confirmed
 
@@ -129,21 +130,21 @@ class DriftWatch(Section):
         if self.detector not in fitting:
             raise ValueError(f"{self.detector} cannot watch {self.watch}; choose from {', '.join(fitting)}")
         if self.watch == "loss" and {self.detector, self.warn} & set(_BINARY):
-            raise ValueError(f"{' and '.join(_BINARY)} count errors of 0 or 1, and a loss is any number; watch error")
+            raise ValueError(f"{' and '.join(_BINARY)} take errors of 0 or 1, but a loss is any number; watch error")
         return self
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> Self:
-        """A key that does nothing is a mistake."""
+        """Raise ValueError for a key that would do nothing."""
         sequential = ("warn", "arguments", "warn_arguments", "quiet")
         distribution = ("reference", "renew", "window", "warning", "confirmed", "columns")
         idle = sequential if self.detector in DISTRIBUTIONS else distribution
         if found := [name for name in idle if name in self.model_fields_set]:
             raise ValueError(f"{self.detector} has no use for {', '.join(found)}")
         if self.warn_arguments and self.warn is None:
-            raise ValueError("warn_arguments are for the detector that warn names, and it names none")
+            raise ValueError("warn_arguments are for the detector that warn names, but warn is not given")
         if self.columns and self.watch != "features":
-            raise ValueError(f"columns are of features, and this watches {self.watch}")
+            raise ValueError(f"columns name features, but this watches {self.watch}")
         if twice := [
             f"columns.{i}: {name!r} is there already" for i, name in enumerate(self.columns) if name in self.columns[:i]
         ]:
@@ -163,13 +164,13 @@ class DriftWatch(Section):
     def _thresholds_rise(self) -> Self:
         warning, confirmed = self.thresholds
         if warning > confirmed:
-            raise ValueError(f"warning ({warning}) is above confirmed ({confirmed}), and would never be reported")
+            raise ValueError(f"warning ({warning}) is above confirmed ({confirmed}), so it would never be reported")
         if self.detector == "ks" and confirmed > 1:
-            raise ValueError(f"confirmed: a distance of ks is at most 1, and never {confirmed:g}")
+            raise ValueError(f"confirmed: a distance of ks is at most 1, so never {confirmed:g}")
         return self
 
     def unknown_columns(self, features: Sequence[str]) -> Iterator[str]:
-        """Yield a problem for each watched column that is none of the features: those of a vector are `name.0`."""
+        """Yield a problem for each watched column that is not a feature. Those of a vector are called `name.0`."""
         known = sorted({*features, *(name.partition(".")[0] for name in features)})
         for index, name in enumerate(self.columns):
             if name not in known:
@@ -178,7 +179,7 @@ class DriftWatch(Section):
 
 
 def _refused(key: str, detector: str, arguments: Mapping[str, float]) -> Iterator[str]:
-    """Yield what is wrong with the arguments of a detector."""
+    """Yield the problems with the arguments of a detector."""
     for name, value in arguments.items():
         taken = _ARGUMENTS[detector]
         if name not in taken:

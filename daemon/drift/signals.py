@@ -1,4 +1,4 @@
-"""What detectors look at: columns with a row for each sample of a call, or for each update."""
+"""The signals that detectors watch: arrays with a row for each sample of a call, or for each update."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_COLUMNS = 256
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """The signals of a call: `m` samples in `updates` updates. What is not finite counts in none of them."""
+    """The signals of a call: `m` samples in `updates` updates. Detectors ignore values that are not finite."""
 
     updates: int
     error: Float64  # (m,) in the `error_range` of the task's kind
@@ -28,7 +28,7 @@ class Signals:
 
     @classmethod
     def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
-        """Return the signals of a call that has run and has updates. The error is the mean of those of all targets."""
+        """Return the signals of a call that has run and has updates. The error is the mean over all targets."""
         outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
         labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
         wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
@@ -48,7 +48,7 @@ def _side_by_side(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
-    """Return the error of each prediction (m, C) for its label (m, O); NaN if the prediction is not finite."""
+    """Return the error (m,) of predictions (m, C) for labels (m, O); NaN if a prediction is not finite."""
     wrong = KINDS[task.kind].errors(outputs, labels)
     finite = np.isfinite(outputs)
     return wrong if finite.all() else np.where(finite.all(axis=1), wrong, np.nan)
@@ -60,7 +60,7 @@ def feature_names(spec: SampleSpec) -> tuple[str, ...]:
 
 
 def chosen_columns(names: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
-    """Return the indices of the columns to watch: those of the wanted features, or all; of very many, every so many."""
+    """Return the indices of the columns to watch: those of the wanted features, or all; if many, evenly spaced ones."""
     if wanted:
         return [index for index, name in enumerate(names) if name in wanted or name.partition(".")[0] in wanted]
     return list(range(0, len(names), -(-len(names) // _MOST_COLUMNS) or 1))

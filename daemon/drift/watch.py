@@ -1,4 +1,4 @@
-"""All that is watched for drift, sample by sample: what it finds is a function of the stream."""
+"""All drift detectors, sample by sample: what they find is a function of the stream."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Event, Float64, SampleSpec, State
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
-_BEGINNING = 1_000  # samples whose mean error is the scale of unbounded errors
+_BEGINNING = 1_000  # samples at the start, whose mean error is the scale of unbounded errors
 
 
 class Drift:
-    """Reports drifts as events, in the order of the samples; each once. All methods belong to the loop's thread."""
+    """Reports each drift once, as an event, in the order of the samples. For the loop's thread only."""
 
     def __init__(self, settings: Sequence[DriftWatch], spec: SampleSpec) -> None:
         self._settings = tuple(settings)
@@ -34,7 +34,7 @@ class Drift:
         self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
 
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
-        """Take in some updates of a call, before which `samples` went through updates. Return the drifts in them."""
+        """Take in some updates of a call; `samples` went through updates before them. Return the drifts in them."""
         if not self._watches:
             return []
         rows_an_update = len(signals.error) // signals.updates
@@ -61,9 +61,9 @@ class Drift:
         return State.joined(parts, {"watches": [watch.model_dump(mode="json") for watch in self._settings]})
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. A watch whose settings have changed since then begins anew.
+        """Continue from `state`. A watch whose settings have changed since then starts over.
 
-        Raises StateMismatchError, and changes nothing, if a watch is of other columns or of another detector.
+        Raises StateMismatchError, and changes nothing, if the columns or the detector of a watch do not fit.
         """
         watches = [self._make(index) for index in range(len(self._settings))]
         for settings, watch in zip(self._settings, watches, strict=True):
@@ -92,13 +92,13 @@ class Drift:
 
 
 class _Scale(Counters):
-    """Brings unbounded errors between 0 and 1: an error over itself plus the mean one of the beginning."""
+    """Scales unbounded errors to between 0 and 1: the error divided by the sum of itself and the initial mean error."""
 
     def __init__(self) -> None:
         super().__init__(seen=np.zeros(2))  # sum, count
 
     def apply(self, errors: Float64) -> Float64:
-        """Return the scaled errors; NaN for those of the beginning."""
+        """Return the scaled errors; NaN for the first `_BEGINNING`."""
         missing = _BEGINNING - int(self.arrays["seen"][1])
         if missing <= 0:
             return _scaled(errors, self.arrays["seen"][0] / _BEGINNING)

@@ -1,1 +1,1 @@
-"""Scores of the learner: prequential, on held-out samples and on an anchor set, with baselines beside them."""
+"""Scores of the learner: prequential, on held-out samples and on an anchor set, each next to its baselines."""

@@ -1,4 +1,4 @@
-"""What the loop asks for scores: prequential, on held-out samples, and on the anchor set."""
+"""All scores that the loop publishes: prequential, on held-out samples, and on the anchor set."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec
 
 
 class Evaluation:
-    """Scores the stream; its state and its scores are a function of the samples, however they were cut into calls.
+    """Scores the stream. State and scores are a function of the samples, however these were cut into calls.
 
-    For the scores on the holdout and the anchor set this takes that calls end with the first update that
-    reaches a multiple of a period, since they are made with the weights at the end of a call. Prequential
-    scores are exact without it. All methods belong to the thread of the loop.
+    Scores on the holdout and the anchor set are made with the weights at the end of a call. So calls must end with the
+    first update that reaches a multiple of one of `periods`. Prequential scores are exact in any case. For the loop's
+    thread only.
     """
 
     def __init__(self, settings: ValidateSettings, spec: SampleSpec, anchor: Samples | None = None) -> None:
-        """Raises SettingsError for a metric that the task does not have."""
+        """Raises SettingsError for a metric that the tasks do not have."""
         _check_metrics(settings, spec)
         self._settings = settings
         self._spec = spec
@@ -36,7 +36,7 @@ class Evaluation:
         self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
         self._best_anchor: dict[str, float] = {}
         self._latest: dict[str, Facts] = {}  # the last published scores of each set
-        self._published_at = 0  # samples, when scores of the predictions were published last
+        self._published_at = 0  # sample count at which prequential scores were last published
 
     def _of_each_target(self) -> dict[str, Prequential]:
         windows, metrics = self._settings.prequential.windows, self._settings.metrics
@@ -47,17 +47,17 @@ class Evaluation:
 
     @property
     def periods(self) -> tuple[int, ...]:
-        """Counts of trained samples: a call ends with the first update that reaches a multiple of one of them."""
+        """Sample counts: a call ends with the first update that reaches a multiple of one of them."""
         parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
         return tuple(sorted({part.every for part in parts if part is not None}))
 
     @property
     def shown_metric(self) -> str:
-        """The metric that a display has room for."""
+        """The one metric that the display shows."""
         return KINDS[self._spec.task.kind].shown_metric
 
     def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
-        """Take in one call, and return the scores that became due, in order of their sample counts.
+        """Take in a call, and return the scores that are due, in the order of their sample counts.
 
         `learner` predicts with the weights at the end of the call, `sets.CHUNK` samples at a time.
         """
@@ -72,7 +72,7 @@ class Evaluation:
         return [*events, *_kept_by(learner, call.end)] if events else []
 
     def at_end(self, learner: Learner, samples: int) -> list[Event]:
-        """Return the scores at the end of the stream: a short one may have reached no multiple of a period."""
+        """Return the scores at the end of the stream, which need not be a multiple of a period."""
         if self._published_at == samples:
             return []
         events = list(self._prequential_scores(samples))
@@ -83,28 +83,28 @@ class Evaluation:
         return [*events, *_kept_by(learner, samples)]
 
     def scores(self) -> Scores:
-        """Return the prequential scores of the whole run; what is undefined is absent."""
+        """Return the prequential scores of the whole run, without undefined ones."""
         return _as_one({name: part.overall.scores() for name, part in self._prequential.items()})
 
     def baselines(self) -> dict[str, Scores]:
-        """Return the scores of each baseline over the same samples, by its name."""
+        """Return the scores of the baselines over the same samples, by name."""
         return _as_one_each({name: part.overall.baselines() for name, part in self._prequential.items()})
 
     def window_scores(self, window: int) -> Scores:
-        """Return the prequential scores of the latest `window` samples. Counted anew: 1 ms for 10,000 samples."""
+        """Return the prequential scores of the latest `window` samples. Takes 1 ms for 10,000 samples."""
         return _as_one({name: part.window(window).scores() for name, part in self._prequential.items()})
 
     def window_baselines(self, window: int) -> dict[str, Scores]:
-        """Return the scores of each baseline over the latest `window` samples."""
+        """Return the scores of the baselines over the latest `window` samples, by name."""
         return _as_one_each({name: part.window(window).baselines() for name, part in self._prequential.items()})
 
     def holdout_scores(self) -> Scores:
-        """Return the scores last published of the held-out samples; empty before the first."""
+        """Return the last published scores of the held-out samples; empty before the first."""
         keys = {name: self._key("holdout", name) for name in self._prequential}
         return _as_one({name: self._latest[key]["metrics"] for name, key in keys.items() if key in self._latest})
 
     def latest(self, samples: int) -> list[Event]:
-        """Return the scores as they stand: of the predictions up to now, and of each set as last published."""
+        """Return the current scores: prequential ones up to now, and those of each set as last published."""
         if not samples:
             return []
         sets = (Event("score", samples, data) for data in self._latest.values())
@@ -121,15 +121,15 @@ class Evaluation:
         return State.joined({"prequential": State.joined(parts), "held": self._held.state()}, facts)
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
+        """Continue from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
 
         Raises StateMismatchError, and changes nothing, if the state is of another task or of other features.
         """
         mine, theirs = self._shape(), state.facts.get("shape")
         if theirs != mine:
             raise StateMismatchError(
-                f"evaluation state: the settings declare {mine} and the checkpoint holds {theirs}, so "
-                "scores cannot go on from it; use the settings that it was made with, or another state directory"
+                f"evaluation state: the settings declare {mine}, but the checkpoint holds {theirs}, so "
+                "scores cannot continue; use the settings that made it, or another state directory"
             )
         prequential, held = self._of_each_target(), self._ring()
         for name, part in prequential.items():
@@ -140,7 +140,7 @@ class Evaluation:
         self._published_at = state.facts["published_at"]
 
     def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
-        """Publish at each exact multiple of the period, so that the scores do not depend on where the call ends."""
+        """Yield scores at each exact multiple of the period, so that they do not depend on where the call ends."""
         every = self._settings.prequential.every
         outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
         labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
@@ -175,7 +175,7 @@ class Evaluation:
     def _score_set(
         self, set_: str, of: Samples, predict: Predict, samples: int, more: Callable[[str, Scores], Facts] | None = None
     ) -> Iterator[Event]:
-        """Yield the scores of each target of some samples. `more` adds to what is published of each."""
+        """Yield the scores of some samples, for each target. `more` adds facts to each event."""
         outputs = predict_all(predict, of.inputs)
         for name, part in self._prequential.items():
             board = score_set(part.task, outputs[name], of.targets[name], part.guesses(), self._settings.metrics)
@@ -185,9 +185,9 @@ class Evaluation:
             yield Event(event.kind, samples, {**event.data, **extra})
 
     def _forgetting(self, target: str, scores: Scores) -> Facts:
-        """Return how far the anchor score is below the best that the model ever had: what it has forgotten.
+        """Return the forgetting: how far the anchor score is below the best that the model ever had.
 
-        Of the first main metric of which higher values are better, as Chaudhry et al. (Riemannian Walk for Incremental
+        It is of the first main metric for which higher is better, as Chaudhry et al. (Riemannian Walk for Incremental
         Learning, ECCV 2018) define it for an earlier task.
         """
         kind = KINDS[self._prequential[target].task.kind]
@@ -212,14 +212,14 @@ class Evaluation:
 
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:
-    """Yield the scores that the learner keeps itself, if the settings ask for some."""
+    """Yield the scores from the learner's own Keras metrics, if the settings name any."""
     if metrics := learner.metric_results():
         data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
         yield Event("score", samples, data)
 
 
 def _as_one(scores: Mapping[str, Scores]) -> Scores:
-    """Return the scores of the one target; of several, each under its target's name."""
+    """Return the scores of a single target as they are; those of several with the target's name in front."""
     if len(scores) == 1:
         return dict(next(iter(scores.values())))
     return {f"{target}.{name}": value for target, its in scores.items() for name, value in its.items()}

@@ -19,7 +19,7 @@ from learnd.daemon.values import Float32, State, Task
 
 
 class Prequential:
-    """The counts of the whole run, and the latest samples, from which windows are counted when they are needed."""
+    """The counts of the whole run, and the latest samples, from which windows are counted on demand."""
 
     def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
         self.task = task
@@ -41,7 +41,7 @@ class Prequential:
         self._ring.add(rows)
 
     def window(self, size: int) -> Scoreboard:
-        """Return the counts of the latest `size` samples, those without a finite prediction included."""
+        """Return the counts of the latest `size` samples, including those without a finite prediction."""
         rows = self._ring.latest(size)
         board = self._scoreboard()
         if rows:
@@ -49,14 +49,14 @@ class Prequential:
         return board
 
     def guesses(self) -> dict[str, NDArray[Any]]:
-        """Return the label that each baseline but `no_change` would give to any sample now."""
+        """Return the label that each baseline except `no_change` predicts now, whatever the sample."""
         return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
 
     def state(self) -> State:
         return State.joined({name: part.state() for name, part in self._parts().items()})
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError if it is of another task."""
+        """Continue from `state`. Raises StateMismatchError if it is of another task."""
         for name, part in self._parts().items():
             part.restore(state.part(name))
 

@@ -1,4 +1,4 @@
-"""The latest rows of a few columns."""
+"""A ring buffer of rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from learnd.daemon.values import Arrays, State
 class Ring:
     """The latest `size` rows of named columns of equal length.
 
-    Where the rows lie is nobody's business: they are read, and kept in a checkpoint, oldest first, so that a ring of
-    another size can take them over.
+    Rows are read, and kept in a checkpoint, oldest first. So a ring of another size can take them over.
     """
 
     def __init__(self, size: int) -> None:
@@ -25,7 +24,7 @@ class Ring:
         return self._length
 
     def add(self, rows: Arrays) -> None:
-        """Append rows, dropping the oldest. Raises StateMismatchError where they are of another shape than before."""
+        """Append rows, dropping the oldest. Raises StateMismatchError if their shape differs from earlier rows."""
         count = len(next(iter(rows.values())))
         keep = min(count, self._size)
         if not keep:
@@ -45,7 +44,7 @@ class Ring:
         self._length = min(self._length + count, self._size)
 
     def latest(self, count: int) -> Arrays:
-        """Return copies of the latest `count` rows, or of all there are, oldest first."""
+        """Return copies of the latest `count` rows, or of all if there are fewer, oldest first."""
         count = min(count, self._length)
         start = (self._next - count) % self._size if count else 0
         head = min(count, self._size - start)
@@ -56,7 +55,7 @@ class Ring:
         return State(self.latest(self._length))
 
     def restore(self, state: State) -> None:
-        """Take over the latest rows of a state, in place of what is here."""
+        """Replace the rows by the latest rows of a state."""
         self._columns, self._next, self._length = {}, 0, 0
         if state.arrays:
             self.add(state.arrays)

@@ -14,10 +14,10 @@ from learnd.daemon.values import Arrays, Facts, Float32, State, Task
 
 
 def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
-    """Return what a scoreboard needs of predictions (m, C) and labels (m, O), as columns of m rows.
+    """Return what a scoreboard needs from predictions (m, C) and labels (m, O), as columns of m rows.
 
-    These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. If it is not, it counts
-    as zeros in the other columns.
+    These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. The other columns treat
+    predictions that are not finite as zeros.
     """
     scored: NDArray[np.bool_] = np.ones(len(outputs), np.bool_)
     finite = np.isfinite(outputs)
@@ -28,7 +28,7 @@ def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
 
 
 class Scoreboard:
-    """What is counted of the model and of the named baselines, and the scores that follow from it."""
+    """Counts for the model and for the named baselines, and the scores computed from them."""
 
     def __init__(self, task: Task, baselines: Iterable[str], metrics: Iterable[str] | None) -> None:
         kind = KINDS[task.kind]
@@ -51,13 +51,13 @@ class Scoreboard:
 
     @property
     def unscored(self) -> int:
-        """Samples whose prediction is not finite. They count in no score."""
+        """Samples whose prediction is not finite. No score includes them."""
         return int(self._rows.arrays["unscored"][0])
 
     def add(self, rows: Arrays, *, first: bool) -> None:
         """Count rows: the columns of `observe`, and a column of predictions for each baseline.
 
-        `first`: the first row is the very first sample, before which the baselines had no label to predict from.
+        `first` says that the first row is the first sample of all, for which the baselines had no earlier label.
         """
         count = len(rows["label"])
         scored = int(np.count_nonzero(rows["scored"]))
@@ -74,7 +74,7 @@ class Scoreboard:
             tally.add(rows[name][guessed], label[guessed])
 
     def scores(self) -> Scores:
-        """Return the metrics of the model that are wanted and defined."""
+        """Return the wanted metrics of the model, without undefined ones."""
         scores = self._model.scores()
         for tally in self._probabilities.values():
             scores |= tally.scores()
@@ -83,11 +83,11 @@ class Scoreboard:
         return self._choose(scores if temporal is None else {**scores, "kappa_temporal": temporal})
 
     def baselines(self) -> dict[str, Scores]:
-        """Return the metrics of each baseline that are wanted and defined."""
+        """Return the wanted metrics of each baseline, without undefined ones."""
         return {name: self._choose(tally.scores()) for name, tally in self._baselines.items()}
 
     def summary(self) -> Facts:
-        """Return all of it, in the form in which scores are published."""
+        """Return all scores, in the form in which they are published."""
         return {
             "scored": self.scored,
             "unscored": self.unscored,
@@ -99,7 +99,7 @@ class Scoreboard:
         return State.joined({name: part.state() for name, part in self._parts.items()})
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. Raises StateMismatchError if it is of another task."""
+        """Continue from `state`. Raises StateMismatchError if it is of another task."""
         for name, part in self._parts.items():
             part.restore(state.part(name))
 
@@ -108,7 +108,7 @@ class Scoreboard:
 
 
 def kappa_temporal(accuracy: float | None, no_change: float | None) -> float | None:
-    """Return (p_0 - p'_e) / (1 - p'_e), with p_0 the accuracy and p'_e that of predicting the label before.
+    """Return (p_0 - p'_e) / (1 - p'_e); p_0 is the accuracy, p'_e the accuracy of predicting the previous label.
 
     It is undefined if one of them is, or if the label never changed. Source: Bifet, Read, Žliobaitė, Pfahringer,
     Holmes, "Pitfalls in benchmarking data stream classification and how to avoid them" (2013).

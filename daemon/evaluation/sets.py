@@ -13,13 +13,13 @@ from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
 
-CHUNK = 256  # samples in a call of `predict`: one shape, so one compilation, and limited memory
+CHUNK = 256  # samples per call of `predict`: one shape means one compilation, and limited memory
 
 
 def score_set(
     task: Task, outputs: Float32, labels: Float32, guesses: Mapping[str, NDArray[Any]], metrics: Iterable[str] | None
 ) -> Scoreboard:
-    """Score predictions (m, C) against labels (m, O), and beside them constants: `guesses`, by name."""
+    """Score predictions (m, C) against labels (m, O), and the constant `guesses` of baselines, by name."""
     rows = observe(task, outputs, labels)
     for name, guess in guesses.items():
         rows[name] = np.broadcast_to(guess, (len(labels), *guess.shape))
@@ -29,9 +29,9 @@ def score_set(
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for one sample or more. `predict` gets exactly `CHUNK` samples at once.
+    """Return the outputs (m, C) of each target for m >= 1 samples. `predict` always gets exactly `CHUNK` samples.
 
-    The last chunk is filled up with its last sample, which is a valid input.
+    The last chunk is padded with its last sample, which is a valid input.
     """
     count = len(next(iter(inputs.values())))
     chunks = []

@@ -1,4 +1,4 @@
-"""How the learner is measured: the settings under `validate`."""
+"""Settings of evaluation: the section `validate`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class PrequentialSettings(Section):
-    """Test-then-train: each sample is scored by the prediction made before the update on it."""
+    """Test-then-train: each sample is predicted and scored before the update on it."""
 
     windows: tuple[Positive, ...] = (1_000, 10_000)
-    """Sizes, in samples, of the sliding windows that are scored beside the whole run."""
+    """Sizes, in samples, of the sliding windows that are scored in addition to the whole run."""
     every: Positive = 10_000
     """Samples between two published scores."""
 
@@ -35,7 +35,8 @@ class HoldoutSettings(Section):
     share: Annotated[float, Field(gt=0, lt=1)] = 0.02
     """Share of the stream that is held out, between 0 and 1."""
     by: Literal["key", "position"] = "position"
-    """What chooses a record: its key (all records of a key on the same side) or its position in the stream."""
+    """What decides whether a record is held out: its key (the same for all records of a key) or its position in the
+    stream."""
     size: Positive = 1_000
     """How many of the latest held-out samples are scored."""
     every: Positive = 10_000
@@ -43,7 +44,7 @@ class HoldoutSettings(Section):
 
 
 class AnchorSettings(Section):
-    """A fixed file of samples that are never trained on: what the model must not forget."""
+    """A fixed file of samples that are never trained on. They show what the model forgets."""
 
     file: Path
     """A file of samples in the format of the stream."""
@@ -52,16 +53,16 @@ class AnchorSettings(Section):
 
 
 class ValidateSettings(Section):
-    """What is measured, on which samples, and how often. Every score has its baselines beside it."""
+    """What is measured, on which samples, and how often. Baselines are published with every score."""
 
     prequential: PrequentialSettings = PrequentialSettings()
     """Scores of the predictions made before each update."""
     holdout: HoldoutSettings | None = None
-    """Scores on a share of the stream that is never trained on; off unless given."""
+    """Scores on a share of the stream that is never trained on. Default: off."""
     anchor: AnchorSettings | None = None
-    """Scores on a fixed file of samples; off unless given."""
+    """Scores on a fixed file of samples. Default: off."""
     metrics: tuple[str, ...] | None = None
-    """Names of the metrics to publish; all that the task has unless given."""
+    """Names of the metrics to publish. Default: all metrics of the task."""
 
     @field_validator("metrics")
     @classmethod

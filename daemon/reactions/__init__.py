@@ -1,1 +1,1 @@
-"""Reactions: what the daemon does by itself when the stream or the training changes."""
+"""Reactions: what the daemon does on its own when the stream or the training changes."""

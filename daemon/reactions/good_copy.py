@@ -1,7 +1,8 @@
 """The last good copy of the model, to roll back to.
 
-Checkpoints are made by the clock, too, so that which of them is the last one depends on the machine. This copy is
-taken at fixed counts of samples, is part of the checkpointed state, and so is a function of the stream.
+A checkpoint cannot serve for this: checkpoints are also made by the clock, so which one is the last depends on the
+machine. This copy is made at fixed sample counts and is part of the checkpointed state, so it is a function of the
+stream.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.values import Facts, State, finite
 
-_LOOKS = 8  # whose errors an error is compared with
+_LOOKS = 8  # earlier looks whose errors a new error is compared with
 
 
 class GoodCopy:
-    """A copy of the learner, and how far the stream was then; and the errors that say whether a model is good."""
+    """A copy of the learner with the progress at that time, and the recent errors that tell whether a model is good."""
 
     def __init__(self, action: RollBack) -> None:
         self.action = action
         self.progress: Facts | None = None  # at the time of the copy
         self.rollbacks = 0
-        self._since_copy = 0  # rollbacks
+        self._since_copy = 0  # rollbacks since the copy was made
         self._learner = State()
         self._errors: list[float] = []
 
     @property
     def exhausted(self) -> bool:
-        """Whether the model went back as often as it may."""
+        """Whether the model was rolled back as often as it may be."""
         return self.rollbacks >= self.action.most
 
     def look(self, learner: Adaptable, error: float | None, progress: Facts) -> bool:
-        """Return whether the model is good, given the mean error since the last look; take a copy if it is."""
+        """Return whether the model is good, given the mean error since the last look. Copy it if it is."""
         now = learner.state()
         good = finite(now.arrays) and self._passes(error)
         if good:
@@ -42,7 +43,7 @@ class GoodCopy:
         return good
 
     def roll_back(self, learner: Adaptable) -> None:
-        """Give the learner its good copy back, at a lower learning rate. Each time in a row lowers it further."""
+        """Restore the good copy, with a lower learning rate. Each rollback to the same copy lowers it further."""
         self.rollbacks += 1
         self._since_copy += 1
         learner.restore(self._learner)
@@ -63,7 +64,7 @@ class GoodCopy:
         self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]
 
     def _passes(self, error: float | None) -> bool:
-        """Whether an error is in the range of those before: a burst of wrong labels is not."""
+        """Whether an error is in the range of the earlier ones. During a burst of wrong labels it is not."""
         if error is None:
             return not self._errors
         usual = median(self._errors) if self._errors else error

@@ -1,4 +1,4 @@
-"""What became of reactions: the mean error before each, and after it."""
+"""The outcomes of reactions: the mean error before and after each."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from learnd.daemon.foundation.counters import running_sum
 from learnd.daemon.values import Event, Facts, Float64, State
 
-SAMPLES = 1_000  # before and after, whose mean error is told
+SAMPLES = 1_000  # before and after a reaction, for the mean errors
 
 
 class Outcomes:
-    """Keeps the latest errors, and tells of each reaction how the error was around it."""
+    """Keeps the latest errors, and reports the mean errors before and after each reaction."""
 
     def __init__(self) -> None:
         self._errors: Float64 = np.zeros(0)
         self._open: list[Facts] = []
 
     def add(self, errors: Float64, samples: int) -> list[Event]:
-        """Take in the errors of samples, NaN where there is none, before which there were `samples`.
+        """Take in errors, NaN for samples without one. `samples` samples came before them.
 
-        Return what became of the reactions that are long enough ago.
+        Return the outcomes of the reactions that are `SAMPLES` samples ago by now.
         """
         known = np.concatenate((self._errors, errors))
         self._errors = known[-SAMPLES:]
@@ -33,7 +33,7 @@ class Outcomes:
         ]
 
     def reacted(self, rule: int, on: str, samples: int) -> float | None:
-        """Open an account of a reaction. Return the mean error before it; None without any."""
+        """Start to follow a reaction. Return the mean error before it; None if there are no errors."""
         before = _mean(self._errors)
         self._open.append({"rule": rule, "on": on, "at": samples, "before": before})
         return before
@@ -47,7 +47,7 @@ class Outcomes:
 
 
 def _outcome(entry: Facts, errors: Float64) -> Event:
-    """Return what became of a reaction, from the errors up to the end of its account."""
+    """Return the outcome of a reaction, given the errors up to `SAMPLES` samples after it."""
     data: dict[str, Any] = {"rule": entry["rule"], "on": entry["on"], "reacted_at": entry["at"]}
     around = {"error_before": entry["before"], "error_after": _mean(errors[-SAMPLES:])}
     return Event("reaction.outcome", entry["at"] + SAMPLES, data | around)

@@ -1,6 +1,6 @@
-"""Does what the rules say about what was found in the stream, and what operators command.
+"""Carries out the rules on events in the stream, and the commands of operators.
 
-To roll back needs a position in the stream, which a call has at its end alone: calls end where that may happen.
+A rollback needs a position in the stream, which is known only between two calls. So calls end where one may happen.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun
 
 log = structlog.get_logger()
 
-_COMMAND = "command"  # the cause of what an operator asks for
+_COMMAND = "command"  # the cause of an operator's action
 
 
 class Reactions:
-    """The rules at work: the `actions.Hands` that they act with. All methods belong to the loop's thread."""
+    """Runs the rules and commands. Implements `actions.Hands`. For the loop's thread only."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Reactions:
         progress: Progress,
         saving: SaveRequest,
     ) -> None:
-        """`phase_rules` act only if they end the phase that the learner is in."""
+        """`phase_rules` act only if they end the learner's phase."""
         self._rules = Rules(rules, phase_rules)
         self.learner = learner
         self._watching = watching
@@ -51,8 +51,8 @@ class Reactions:
         self._saving = saving
         self._good_copy = _copy_for(self._rules.all)
         self._good = True
-        self._samples = 0  # that the model has gone through: where an action acts
-        self._due: list[tuple[int, Event]] = []  # rules that will act, and why
+        self._samples = 0  # the sample count at which actions act now
+        self._due: list[tuple[int, Event]] = []  # rules that are to act, and why
         self._due_back: tuple[int, Event] | None = None
         self._events: list[Event] = []
         self._began_phase = False
@@ -61,12 +61,12 @@ class Reactions:
 
     @property
     def periods(self) -> tuple[int, ...]:
-        """Counts of samples: a call ends with the first update that reaches a multiple of one of them."""
+        """Sample counts: a call ends with the first update that reaches a multiple of one of them."""
         return (self._good_copy.action.every,) if self._good_copy else ()
 
     @property
     def good(self) -> bool:
-        """Whether the score passed when it was last looked at."""
+        """Whether the model was good at the last look."""
         return self._good
 
     @property
@@ -75,16 +75,16 @@ class Reactions:
         return self._rules.act_at_once(range(len(self._rules.all)))
 
     def act_at_once(self, event: Event, phase_end: str | None) -> bool:
-        """Whether a rule acts behind the very update of an event, which came in a phase that ends on `phase_end`."""
+        """Whether a rule acts right after the update with an event. The event's phase ends on `phase_end`."""
         return self._rules.act_at_once(self._rules.called_by(event, phase_end))
 
     def check(self) -> None:
-        """Raise DataError if the model would have to go back once more than it may."""
+        """Raise DataError if the model would have to be rolled back more often than it may be."""
         if self._fatal is not None:
             raise self._fatal
 
     def begin(self, call: Call) -> None:
-        """Do what the commands of a call say, ahead of it."""
+        """Carry out the commands of a call, before its updates."""
         self._samples = call.first
         if self._good_copy is not None and call.first == 0:
             self._good_copy.look(self.learner, None, Progress().state().facts)
@@ -92,7 +92,7 @@ class Reactions:
             self._obey(command)
 
     def react(self, part: Part) -> None:
-        """Do what the rules say about a part of a call that has run."""
+        """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
         self._enter_phases(part.report.phases)
         self._events += part.found
@@ -101,9 +101,9 @@ class Reactions:
         self._act()
 
     def finish(self, call: Call, scores: Sequence[Event]) -> tuple[list[Event], list[Rejection]]:
-        """End a call that the progress has counted, whose `scores` were published.
+        """End a call. Its progress is counted, and `scores` are its new scores.
 
-        Return all events of the call in the order of the samples, and what was set aside because the model went back.
+        Return all events of the call in the order of the samples, and the records that a rollback set aside.
         """
         for event in self._watching.watch_scores(scores):
             self._events.append(event)
@@ -125,7 +125,7 @@ class Reactions:
         return State.joined({"good_copy": self._good_copy.state()} if self._good_copy else {}, facts)
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. If the rules have changed since then, they begin anew."""
+        """Continue from `state`. If the rules have changed since then, they start over."""
         facts = state.facts
         self._good = facts["good"]
         if self._good_copy is not None and "good_copy" in facts:
@@ -139,13 +139,13 @@ class Reactions:
                 "roll_back_dropped",
                 cause=due_back[1].kind,
                 at_samples=due_back[1].samples,
-                consequence="the rules under reactions have changed since it was due; the model is as it was",
+                consequence="the rules under reactions have changed since then; the model is not rolled back",
             )
 
     # Acting.
 
     def _take_up(self, event: Event, phase_end: str | None) -> None:
-        """Note which rules are to act on an event."""
+        """Note the rules that are to act on an event."""
         for index in self._rules.called_by(event, phase_end):
             self._rules.called_at[index] = event.samples
             if self._rules[index].between_calls:
@@ -155,12 +155,12 @@ class Reactions:
 
     def _act(self) -> None:
         due, self._due = self._due, []
-        self._began_phase = False  # one at a time: two rules may ask for the next phase on the same occasion
+        self._began_phase = False  # begin one phase at most: two rules may ask for the next one at the same time
         for index, event in due:
             self._follow(index, event)
 
     def _follow(self, index: int, event: Event) -> None:
-        """Do what a rule says, write it into the history, and open its account."""
+        """Carry out a rule, write it to the history, and follow its outcome."""
         rule, cause = self._rules[index], Cause.of(event)
         outcomes = {choice.name: self._outcome(choice.action, cause) for choice in rule.do}
         before = self._watching.outcomes.reacted(index, rule.on, self._samples)
@@ -174,7 +174,7 @@ class Reactions:
             return "nothing"
 
     def _obey(self, command: Command) -> None:
-        """Do what a command says, and write into the history what became of it."""
+        """Carry out a command, and write its outcome to the history."""
         self._control.obeyed(command)
         self._began_phase = False
         try:
@@ -218,7 +218,7 @@ class Reactions:
     # Rolling back.
 
     def _look(self, copy: GoodCopy) -> None:
-        """Look at the model: roll it back if that is due, else copy it if it is good."""
+        """Roll the model back if that is due; otherwise copy it if it is good."""
         error = self._watching.take_mean_error()
         if self._due_back is None:
             self._good = copy.look(self.learner, error, self._progress.state().facts)
@@ -229,9 +229,11 @@ class Reactions:
     def roll_back(self, cause: Cause) -> str:
         copy = self._good_copy
         if copy is None or copy.progress is None:
-            raise NothingToDoError("there is no good copy: a rule that names roll_back keeps one")
+            raise NothingToDoError("there is no good copy: one is kept only if a rule names roll_back")
         if copy.exhausted and cause.word == _COMMAND:
-            raise NothingToDoError(f"the model went back {copy.rollbacks} times, as often as roll_back.most allows")
+            raise NothingToDoError(
+                f"the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows"
+            )
         if copy.exhausted:
             self._give_up(copy, cause)
             return "given up"
@@ -241,7 +243,7 @@ class Reactions:
         self._watching.went_back(then["samples"])
         self._good = True
         self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
-        while self.learner.phase < phase:  # what ended it does not come again
+        while self.learner.phase < phase:  # what ended the earlier phases does not happen again
             self._next_phase("rollback")
         return DONE
 
@@ -256,15 +258,15 @@ class Reactions:
         }
         log.error("rolled_back", at_samples=self._samples, **data)
         self._events.append(Event("rollback", self._samples, {**data, "spans": [list(span) for span in spans]}))
-        defect = Defect("rolled_back", f"trained before {cause}, and taken back with {taken_back:,} samples")
+        defect = Defect("rolled_back", f"trained before {cause}, and rolled back with {taken_back:,} samples")
         self._set_aside += [Rejection(*span, defect, b"") for span in spans]
 
     def _give_up(self, copy: GoodCopy, cause: Cause) -> None:
-        """Stop before the model would go back once more than it may; the next start may go back as often again."""
+        """Stop instead of rolling back more often than allowed. After a restart, the count begins at 0 again."""
         self._fatal = DataError(
-            f"{cause}: the model went back as often as roll_back.most allows, {copy.rollbacks} times, and the stream "
-            "harms it still. What was trained is kept in a checkpoint. See the dead letters for what was set aside; "
-            "mend the producer or the settings, and start again."
+            f"{cause}: the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows, and the "
+            "stream still harms it. What was trained is kept in a checkpoint. The dead letters say what was set aside. "
+            "Fix the producer or the settings, and start again."
         )
         copy.rollbacks = 0
 

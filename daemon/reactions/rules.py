@@ -1,4 +1,4 @@
-"""Which rules an event calls."""
+"""Finds the rules that act on an event."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LONG_AGO = -(1 << 62)
 
 
 class Rules:
-    """The rules in force, those of the settings first, and at which sample each was called last."""
+    """All rules, those of the settings first, with the sample count at which each was last called."""
 
     def __init__(self, rules: Sequence[Reaction], phase_rules: Sequence[Reaction]) -> None:
-        """`phase_rules` act only where they end the phase that the learner is in."""
-        self._of_phases = len(rules)  # the index of the first of them
+        """`phase_rules` act only if they end the learner's phase."""
+        self._of_phases = len(rules)  # the index of the first phase rule
         self.all = (*rules, *phase_rules)
         self.called_at = [_LONG_AGO] * len(self.all)
 
@@ -24,11 +24,11 @@ class Rules:
         return self.all[index]
 
     def dumped(self) -> list[Any]:
-        """Return what tells these rules from others."""
+        """Return the rules as JSON values, to compare them with other rules."""
         return [rule.model_dump(mode="json", exclude_unset=True) for rule in self.all]
 
     def called_by(self, event: Event, phase_end: str | None) -> list[int]:
-        """Return the rules that are to act on an event, which came in a phase that ends on `phase_end`."""
+        """Return the indices of the rules that are to act on an event. The event's phase ends on `phase_end`."""
         return [
             index
             for index, rule in enumerate(self.all)
@@ -38,7 +38,7 @@ class Rules:
         ]
 
     def act_at_once(self, indices: Iterable[int]) -> bool:
-        """Whether one of these is to act behind the very update, rather than where the model may go back."""
+        """Whether one of these rules acts right after the update, rather than between two calls."""
         return any(not self.all[index].between_calls for index in indices)
 
 

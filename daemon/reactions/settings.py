@@ -1,4 +1,4 @@
-"""What is done by itself, and on what: the settings under `reactions`."""
+"""Settings of reactions: the section `reactions`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ActionChoice(Section):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError(f"name one action an entry: {', '.join(type(self).model_fields)}")
+            raise ValueError(f"name one action per entry: {', '.join(type(self).model_fields)}")
         return self
 
     @property
@@ -60,31 +60,31 @@ else:
 
 
 class Reaction(Section):
-    """One rule: what happens, and what is done about it."""
+    """One rule: an event, and the actions to take."""
 
     on: Trigger
-    """What happens. `score.drop` is of the scores of the holdout and of the anchor file; `score.plateau` of the error
-    of the predictions; `loss.spike` and `update.non_finite` are updates that the guard skipped."""
+    """The event. `score.drop` looks at the scores of the holdout and of the anchor file, `score.plateau` at the error
+    of the predictions, `loss.spike` and `update.non_finite` at updates that the guard skipped."""
 
     signal: Literal["error", "loss", "features", "predictions", "labels"] | None = None
-    """For `drift`: of which signal; of any unless given."""
+    """For `drift`: the signal that drifts. Default: any."""
 
     after: PositiveInt | None = None
     """How many in a row: updates for `loss.spike` (default 1) and `update.non_finite` (50), windows without progress
     for `score.plateau` (3)."""
 
     window: PositiveInt | None = None
-    """For `score.plateau`: samples whose mean error is compared. Default: 10000."""
+    """For `score.plateau`: the number of samples whose mean error is compared. Default: 10000."""
 
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """For `score.plateau`: by which share the error must fall below the best to count as progress, 0.01 unless given.
-    For `score.drop`: how far the score falls below the best since the last drop, 0.1 unless given."""
+    """For `score.plateau`: the share by which the error must fall below the best to count as progress. Default: 0.01.
+    For `score.drop`: how far the score must fall below the best since the last drop. Default: 0.1."""
 
     do: Annotated[tuple[NamedAction, ...], Field(min_length=1)]
-    """What is done, in this order."""
+    """The actions, in this order."""
 
     cooldown: Annotated[int, Field(ge=0)] = 5_000
-    """Samples after a reaction in which this rule does not react again."""
+    """Samples after a reaction during which this rule does not act again."""
 
     @property
     def in_a_row(self) -> int:
@@ -96,7 +96,7 @@ class Reaction(Section):
 
     @property
     def samples(self) -> int:
-        """Of a plateau's window."""
+        """The size of a plateau's window, in samples."""
         return self.window or 10_000
 
     @property
@@ -105,7 +105,7 @@ class Reaction(Section):
 
     @property
     def between_calls(self) -> bool:
-        """Whether one of its actions needs a position in the stream; then all of them wait for it."""
+        """Whether one of its actions needs a position in the stream; then all of them wait for the end of the call."""
         return any(choice.action.between_calls for choice in self.do)
 
     @model_validator(mode="after")
@@ -118,17 +118,17 @@ class Reaction(Section):
         }
         for name, triggers in uses.items():
             if getattr(self, name) is not None and self.on not in triggers:
-                raise ValueError(f"{name} means nothing on {self.on}; it is for {', '.join(triggers)}")
+                raise ValueError(f"{name} has no meaning for {self.on}; it is for {', '.join(triggers)}")
         return self
 
     @model_validator(mode="after")
     def _at_one(self) -> Self:
-        """Raise ValueError where actions of one rule undo each other."""
+        """Raise ValueError if actions of one rule undo each other."""
         names = [choice.name for choice in self.do]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands twice in do, and the second one would undo the first")
+            raise ValueError(f"{', '.join(twice)} is listed twice in do, and the second would undo the first")
         if undone := (self.actions & OF_THE_MODEL if "roll_back" in self.actions else set()):
-            raise ValueError(f"roll_back takes back what {', '.join(sorted(undone))} did; keep one of them")
+            raise ValueError(f"roll_back would undo {', '.join(sorted(undone))}; keep one of them")
         return self
 
 
@@ -147,11 +147,11 @@ DEFAULT_REACTIONS = (
 
 
 PHASE_ENDS = {"score.plateau": "plateau", "drift.confirmed": "drift"}
-"""What ends a phase of the training, by its occasion."""
+"""The `until` of a training phase, by the event that ends it."""
 
 
 def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
-    """Return the rules that begin the next phase where one ends on a plateau, or on a drift of the error."""
+    """Return the rules that begin the next phase at a plateau, or at a drift of the error, if a phase ends so."""
     action = (NamedAction.model_validate("next_phase"),)
     rules = {
         "plateau": Reaction(on="score.plateau", do=action, cooldown=0),
@@ -161,7 +161,7 @@ def phase_rules(ends: Iterable[object]) -> tuple[Reaction, ...]:
 
 
 def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[str]:
-    """Return, for each two rules that would undo each other's actions on the same occasion, what is wrong."""
+    """Return the problems with pairs of rules that would undo each other's actions on the same event."""
     problems = []
     named = [(f"reactions.{index}", rule) for index, rule in enumerate(rules)]
     named += [(f"the end of a phase on {PHASE_ENDS[rule.on]}", rule) for rule in phase_rules(phase_ends)]
@@ -175,8 +175,8 @@ def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[st
                 problems.append(f"{where}, both have {', '.join(sorted(both))}: the second would undo the first")
             for one, two in ((rule, other), (other, rule)):
                 if "roll_back" in one.actions and (undone := two.actions & OF_THE_MODEL):
-                    problems.append(f"{where}: roll_back takes back what {', '.join(sorted(undone))} did")
+                    problems.append(f"{where}: roll_back would undo {', '.join(sorted(undone))}")
     copies = {choice.action for rule in rules for choice in rule.do if isinstance(choice.action, RollBack)}
     if len(copies) > 1:
-        problems.append("reactions: there is one good copy to roll back to; give each roll_back the same arguments")
+        problems.append("reactions: there is only one good copy to roll back to; give all roll_back the same arguments")
     return problems

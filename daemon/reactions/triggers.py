@@ -1,4 +1,4 @@
-"""What happens beside drift: skipped updates in a row, an error that no longer falls, a score that drops."""
+"""Events other than drift: skipped updates in a row, an error that no longer falls, a score that drops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLATEAU = ("sum", "known", "seen", "best", "waited")
 
 
 class SkipsInARow:
-    """An event when so many updates in a row were skipped: once a run, for each length that a rule asks for."""
+    """Gives an event for skipped updates in a row: one per run, for each length that a rule asks for."""
 
     def __init__(self, kind: str, rules: Iterable[Reaction]) -> None:
         self._kind = kind
@@ -32,7 +32,7 @@ class SkipsInARow:
         self.run = state.facts["run"]
 
     def scan(self, skipped: NDArray[np.bool_], counts: Int64) -> list[Event]:
-        """Take in updates; `counts` are the samples up to each."""
+        """Take in updates; `counts` are the sample counts at each."""
         if not skipped.any():
             self.run = 0
             return []
@@ -45,14 +45,14 @@ class SkipsInARow:
 
 
 class Plateau:
-    """An event when the mean error of a window is no longer below the best before, so many windows in a row."""
+    """Gives an event if the mean error of `after` windows in a row is not below the best so far."""
 
     def __init__(self, rule: Reaction, index: int) -> None:
         self._rule, self._index = rule, index
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, as after a change of phase."""
+        """Start over, as after a change of phase."""
         self._sum, self._known, self._seen, self._best, self._waited = 0.0, 0, 0, None, 0
 
     _sum: float
@@ -62,11 +62,11 @@ class Plateau:
     _waited: int
 
     def scan(self, errors: Float64, counts: Int64) -> list[Event]:
-        """Take in the errors of samples, NaN where there is none; `counts` are the samples up to each."""
+        """Take in errors, NaN for samples without one; `counts` are the sample counts at each."""
         events, start = [], 0
         while start < len(errors):
             taken = errors[start : start + self._rule.samples - self._seen]
-            for error in taken[np.isfinite(taken)].tolist():  # one after the other: the sum depends on no cut
+            for error in taken[np.isfinite(taken)].tolist():  # one by one: the sum must not depend on the cut
                 self._sum += error
                 self._known += 1
             self._seen += len(taken)
@@ -98,9 +98,9 @@ class Plateau:
 
 
 class Drop:
-    """An event when a score of the holdout or the anchor file falls so far below the best since the last drop.
+    """Gives an event if a score of the holdout or the anchor file falls by `margin` below the best since the last drop.
 
-    Where the model goes back because of it, the best before the drop counts again.
+    If the model is rolled back because of it, the best score before the drop counts again.
     """
 
     def __init__(self, rule: Reaction, index: int, kind: TaskKind[Any]) -> None:
@@ -109,7 +109,7 @@ class Drop:
         self._lost: dict[str, tuple[int, float]] = {}  # the sample of the last drop, and the best before it
 
     def went_back(self, samples: int) -> None:
-        """Expect again what was expected when the model was that of `samples`."""
+        """Expect the same scores again as at `samples`, the state that the model was rolled back to."""
         self._best |= {name: best for name, (at, best) in self._lost.items() if at > samples}
         self._lost.clear()
 
@@ -148,7 +148,7 @@ class Drop:
         return next(((name, metrics[name]) for name in self._kind.main_metrics if name in metrics), None)
 
     def _fall(self, metric: str, best: float, value: float) -> float:
-        """Return how far a score fell; if lower scores are better, by how many times it has grown."""
+        """Return how far a score fell; if lower scores are better, its growth as a share of the best."""
         if self._kind.metrics[metric] is Better.HIGHER:
             return best - value
         return value / best - 1 if best > 0 else float(value > 0)

@@ -1,4 +1,4 @@
-"""Looks at the updates of calls for all that a rule may be on."""
+"""Looks for the events that rules act on, in the updates of calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from learnd.daemon.values import Call, Event, Float64, Report, SampleSpec, Skip,
 
 
 class Watching:
-    """Finds drifts, plateaus, drops and skips in a row. What is found depends on no cut of the stream into calls."""
+    """Finds drifts, plateaus, drops and skips in a row. They do not depend on how the stream is cut into calls."""
 
     def __init__(self, rules: Sequence[Reaction], drift: Drift, spec: SampleSpec) -> None:
         self._drift = drift
@@ -31,13 +31,13 @@ class Watching:
         self._drops = [
             Drop(rule, index, KINDS[spec.task.kind]) for index, rule in enumerate(rules) if rule.on == "score.drop"
         ]
-        self._looked = np.zeros(2)  # sum and count of the errors since they were last asked for
+        self._looked = np.zeros(2)  # sum and count of the errors since the last `take_mean_error`
         self.outcomes = Outcomes()
 
     def watch(self, call: Call, report: Report, halts: Callable[[Event], bool] | None) -> tuple[int, list[Event]]:
-        """Look at the updates of a call, up to the first one behind which an event `halts`, if there is one.
+        """Look at the updates of a call, up to and including the first one with an event that `halts`.
 
-        Return how many updates were looked at, and what was found in them.
+        Return how many updates were looked at, and the events found in them.
         """
         if not call.updates:
             return 0, []
@@ -47,28 +47,28 @@ class Watching:
         if halts is not None:
             updates = next((-(-(event.samples - call.first) // call.rows) for event in found if halts(event)), updates)
         if updates < call.updates:
-            assert before is not None, "only one update may be looked at, and it is the last one"
+            assert before is not None, "a call of one update has nothing left to cut off"
             self.restore(before)
             found = self._scan(signals, call.part(0, updates), report)
         return updates, found
 
     def watch_scores(self, scores: Sequence[Event]) -> list[Event]:
-        """Return the drops in the scores that were published."""
+        """Return the drops in the published scores."""
         return [event for drop in self._drops for event in drop.scan(scores)]
 
     def went_back(self, samples: int) -> None:
-        """The model is that of `samples` again."""
+        """Note that the model was rolled back to its state at `samples`."""
         self.begin_phase()
         for drop in self._drops:
             drop.went_back(samples)
 
     def begin_phase(self) -> None:
-        """Wait anew for a plateau."""
+        """Start to look for a plateau over again."""
         for plateau in self._plateaus:
             plateau.restart()
 
     def take_mean_error(self) -> float | None:
-        """Return the mean error since this was last asked; None without any."""
+        """Return the mean error since the last call of this method; None if there are no errors."""
         (total, count), self._looked = self._looked, np.zeros(2)
         return float(total / count) if count else None
 
@@ -78,13 +78,13 @@ class Watching:
         return State.joined(parts, {"rules": self._rules})
 
     def restore(self, state: State) -> None:
-        """Go on from `state`. What belongs to single rules begins anew if the rules are others.
+        """Continue from `state`. If the rules have changed, plateaus, drops and skips start over.
 
-        Raises StateMismatchError, and changes nothing, if the watches are of other columns or detectors.
+        Raises StateMismatchError, and changes nothing, if the columns or detectors of the drift watches do not fit.
         """
         same_rules = state.facts["rules"] == self._rules
         for name, part in {**self._of_stream(), **(self._of_rules() if same_rules else {})}.items():
-            part.restore(state.part(name))  # the drift comes first: it alone can refuse
+            part.restore(state.part(name))  # drift comes first: only it can refuse
         self._looked = np.array(state.part("looked").arrays["sum_count"])
 
     def _of_stream(self) -> dict[str, Stateful]:
@@ -110,7 +110,7 @@ class Watching:
         return sorted(found, key=lambda event: event.samples)
 
     def _scan_plateaus(self, errors: Float64, counts: Any, begins: Sequence[int]) -> list[Event]:
-        """Look at the errors; each phase that begins behind so many of them waits anew."""
+        """Look for plateaus in the errors. They start over at each of `begins`, the errors before a new phase."""
         found = []
         cuts = [0, *(begin for begin in begins if begin <= len(errors)), len(errors)]
         for plateau in self._plateaus:

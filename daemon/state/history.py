@@ -1,4 +1,4 @@
-"""The history: a JSON line for each score and event, in the order of the samples."""
+"""The history: a JSON line for each score and event, in sample order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learnd.daemon.foundation.append_file import AppendFile
 from learnd.daemon.values import Event
 
 HISTORY_FILE = "scores.jsonl"
-"""Its name in the state directory."""
+"""The history's name in the state directory."""
 
 
 class History(AppendFile):
@@ -21,7 +21,7 @@ class History(AppendFile):
         super().__init__(path, "history")
 
     def write(self, events: Iterable[Event], time_s: float) -> None:
-        """Append a line for each event. `time_s` counts from 1970. Raises ValueError for what JSON cannot hold."""
+        """Append a line for each event. `time_s` is Unix time. Raises ValueError for values that JSON cannot hold."""
         time = datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.append(b"".join(_line(event, time) for event in events))
 

@@ -1,12 +1,12 @@
-"""What each call consumed, written before the call runs, so that a resume repeats it call by call.
+"""The journal: what each call consumed, written before the call runs, so that a resume repeats it call by call.
 
-A segment holds the calls after one checkpoint: `journal/<epoch>-<checkpoint>.log`, a line each, with a checksum.
-Its first line says which call number comes first, and overrules what earlier segments say of that call and later
-ones: a daemon that was overtaken may have gone on writing for a while. The file is allocated ahead, so that a full
-disk stops neither the journal nor the training.
+A segment, `journal/<epoch>-<checkpoint>.log`, holds the calls after one checkpoint, one line each, with a checksum.
+Its first line has the number of its first call. From that call on, it overrides earlier segments: a daemon that was
+replaced by another may have written on for a while. The file's space is allocated in advance, so that a full disk stops
+neither the journal nor training.
 
-The journal is not synced with each call. A kill keeps what was written; a power cut may lose the last entries
-together with the training that they describe, and the calls after them are then cut anew from the source.
+The journal is not synced with each call. After a kill, everything written is still there. A power cut may lose the last
+entries together with the training they describe; their records are then cut into calls again from the source.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NEVER = 1 << 62  # no call has this number
 
 
 class Journal:
-    """The journal in the directory `root`. One writer; reading is for the start."""
+    """The journal in the directory `root`. It has one writer, and is read only at the start."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -49,9 +49,9 @@ class Journal:
     def read(self, first_call: int) -> list[JournalEntry]:
         """Return the calls from number `first_call` on, in order: those after a checkpoint.
 
-        They end before the first one that is missing: what follows a gap must not be trained on what precedes it.
-        The records of lost calls are still in the source, and are cut into calls anew. Raises StoreError where
-        there is no checkpoint and the journal does not begin at the first call: the directory is not whole.
+        They end before the first missing call, since calls after a gap must not be trained. The records of lost calls
+        are still in the source, and are cut into calls again. Raises StoreError if there is no checkpoint and the
+        journal does not begin with the first call: then part of the directory is missing.
         """
         entries: list[JournalEntry] = []
         for path in _segments(self._root):
@@ -60,7 +60,7 @@ class Journal:
         entries = [entry for entry in entries if entry.number >= first_call]
         if entries and first_call == 0 != entries[0].number:
             raise StoreError(
-                f"{self._root}: the journal begins with call {entries[0].number}; the checkpoint before it is gone. "
+                f"{self._root}: the journal begins with call {entries[0].number}; the checkpoint before it is missing. "
                 "Nothing was changed. Restore the directory from a backup, or give a new --state directory."
             )
         whole = [entry for index, entry in enumerate(entries) if entry.number == first_call + index]
@@ -69,17 +69,17 @@ class Journal:
                 "journal_gap",
                 directory=str(self._root),
                 missing_call=first_call + len(whole),
-                consequence="this call and those after it are cut anew from the source",
+                consequence="the records of this call and later ones are read from the source again",
             )
         return whole
 
     @property
     def highest_epoch(self) -> int:
-        """Return the highest epoch that has written here; 0 where none has."""
+        """The highest epoch that has written here; 0 if there is none."""
         return max((int(path.stem.partition("-")[0]) for path in _segments(self._root)), default=0)
 
     def start_segment(self, sequence: int, epoch: int, first_call: int, settings: str) -> None:
-        """Write to a new segment from here on: the calls after checkpoint `sequence`. Raises OSError."""
+        """Start a new segment, for the calls after checkpoint `sequence`. Raises OSError."""
         failpoint("journal.segment.before")
         self._root.mkdir(parents=True, exist_ok=True)
         path = self._root / f"{epoch:06d}-{sequence:08d}.log"
@@ -98,8 +98,8 @@ class Journal:
     def append(self, entry: JournalEntry, give_up: Callable[[], bool]) -> None:
         """Write the entry of a call that is about to run.
 
-        Where the disk has no room left even for that, wait for it: a call that is not written down must not run.
-        Raises StoreError where the entry cannot be written for another reason, or `give_up()` turns true.
+        If the disk is full, wait for room: a call without an entry must not run. Raises StoreError if the entry cannot
+        be written for another reason, or if `give_up()` becomes true.
         """
         failpoint("journal.append.before")
         line = _line(_to_json(entry))
@@ -113,14 +113,14 @@ class Journal:
         failpoint("journal.append.after")
 
     def prune(self, first_call: int) -> None:
-        """Remove the segments all of whose calls come before `first_call`; never the one that is written."""
+        """Remove the segments whose calls all come before `first_call`, but never the current one."""
         paths = _segments(self._root)
         for path, following in pairwise(paths):
             if _first_call(following) <= first_call:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give back what was allocated ahead and not used."""
+        """Close the segment, and free the space that was allocated but not used."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, self._offset)
             os.close(self._descriptor)
@@ -137,8 +137,8 @@ class Journal:
     def _wait_for_room(self, error: OSError, give_up: Callable[[], bool]) -> None:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT} or give_up():
             raise StoreError(
-                f"{self._root}: the journal cannot be written: {error.strerror}. The call did not run; what ran "
-                "before is kept. Make room or mend the disk, then start again: training goes on from there."
+                f"{self._root}: the journal cannot be written: {error.strerror}. The call did not run; earlier calls "
+                "are kept. Make room or repair the disk, then start again: training resumes from there."
             ) from error
         if not self._full:
             log.error("journal_full", directory=str(self._root), consequence="training waits", action="make room")
@@ -147,7 +147,7 @@ class Journal:
 
 
 def _segments(root: Path) -> list[Path]:
-    """Return the segments in the order in which they were written: by epoch, then by checkpoint."""
+    """Return the segments in the order they were written: by epoch, then by checkpoint."""
     return sorted(root.glob("*.log"))
 
 
@@ -174,7 +174,7 @@ def _from_json(value: dict[str, Any], settings: str) -> JournalEntry:
 
 
 def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
-    """Return the number of the first call and the calls. What follows a line that does not verify is not used."""
+    """Return the number of the first call, and the calls up to the first line that does not verify."""
     lines = list(_verified_lines(path))
     if not lines:
         return _NEVER, []
@@ -192,7 +192,7 @@ def _verified_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _verified(path: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what the lines hold, up to the first that does not verify. The last one is what follows a line's end."""
+    """Yield the content of the lines, up to the first that does not verify. The last item follows the last newline."""
     for index, line in enumerate(lines[:-1]):
         checksum, _, body = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(body):
@@ -201,7 +201,7 @@ def _verified(path: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
                 file=str(path),
                 line=index + 1,
                 lost=len(lines) - 1 - index,
-                consequence="these calls are cut anew from the source",
+                consequence="the records of these calls are read from the source again",
             )
             return
         yield json.loads(body)

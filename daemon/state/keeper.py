@@ -1,16 +1,16 @@
-"""Keeps the state: takes it up at the start, saves it while the loop runs, and leaves it whole at the end.
+"""Keeps the state: restores it at the start, saves it while the loop runs, and saves it once more at the end.
 
-To commit is, in this order (`Keeper._protocol`):
+A commit has these steps, in this order (`Keeper._protocol`):
 
-1. copy the state, and the marks of the outputs, to memory: the loop stands still for this alone;
+1. copy the state, and the marks of the outputs, to memory: the loop waits for this step only;
 2. start a new journal segment: the calls from here on come after the new checkpoint;
-3. make durable what the outputs hold up to their marks;
-4. write the checkpoint beside its place, sync it, look whether this daemon is still in charge, and rename it;
-5. remove the checkpoints and journal segments that nothing needs any more;
+3. sync the outputs up to their marks;
+4. write the checkpoint to a temporary directory, sync it, check that this daemon is still in charge, and rename it;
+5. remove the checkpoints and journal segments that are no longer needed;
 6. tell the source which positions are safe.
 
-Steps 3 to 5 run on the writer's thread. A failure of any of them leaves the last good checkpoint and the journal after
-it, so nothing is lost: it is reported, training goes on, and the next commit tries again.
+Steps 3 to 5 run on the writer's thread. If one of them fails, the last good checkpoint and the journal after it remain,
+so nothing is lost: the failure is reported, training goes on, and the next commit tries again.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from learnd.daemon.values import Call, Event, Facts, JournalEntry, Note, Positio
 
 log = structlog.get_logger()
 
-_RETRY_S = 5.0  # from a checkpoint that failed to the next try, if somebody waits for it
+_RETRY_S = 5.0  # between a failed checkpoint and the next try, if somebody asked for a checkpoint
 
 
 @dataclass(kw_only=True)
 class Keeper:
-    """The state of one run. All methods are for the loop's thread."""
+    """The state of one run. For the loop's thread only."""
 
-    parts: Mapping[str, Stateful]  # `learner` holds the variables of the digest
+    parts: Mapping[str, Stateful]  # `learner` holds the variables that enter the digest
     progress: Progress
     outputs: Outputs
-    describe: Callable[[], Facts]  # what a manifest says beside the state: scores, the settings' fingerprint
+    describe: Callable[[], Facts]  # further facts for the manifest: scores, the settings' fingerprint
     source: Source
     store: CheckpointStore
     journal: Journal
@@ -59,7 +59,7 @@ class Keeper:
     saving: SaveRequest
     settings: CheckpointSettings
     root: Path
-    settings_record: Facts  # remembered in `root` for whoever has to repeat the journal
+    settings_record: Facts  # kept in `root` for the daemon that repeats the journal
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
@@ -68,10 +68,10 @@ class Keeper:
     _saved_at_s: float = field(default_factory=time.monotonic, init=False)
 
     def restore(self, ready: Callable[[], None]) -> tuple[list[JournalEntry], list[Note]]:
-        """Take up the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
+        """Restore the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
-        `ready` is called before anything on disk changes. Raises what it raises, StoreError if no checkpoint
-        verifies, StateMismatchError if it is of another model.
+        `ready` is called before anything on disk changes. Raises what `ready` raises, StoreError if no checkpoint
+        verifies, and StateMismatchError if the checkpoint does not fit the model.
         """
         checkpoint = self.store.newest()
         if checkpoint is not None:
@@ -82,27 +82,28 @@ class Keeper:
             place, mark = marks.get(name, (None, None))
             output.open(mark if place == self._place(output) else None)
         if checkpoint is not None:
-            self._announce_checkpoint(checkpoint.manifest)  # its line came after its own marks
+            self._announce_checkpoint(checkpoint.manifest)  # its line follows its marks, so it was just cut off
         entries = self.journal.read(self.progress.calls)
         self._check_settings_of(entries)
         return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
 
     def go_live(self) -> None:
-        """Take charge of the state from here on: the journal's calls have been repeated. Raises StoreError."""
+        """Take charge of the state directory, after the journal's calls were repeated. Raises StoreError."""
         try:
             self.lock.begin_epoch(self._sequence + 1, max(self.store.highest_epoch, self.journal.highest_epoch))
             write_settings_record(self.root, self.settings_record)
             self._start_segment()
         except OSError as error:
             raise StoreError(
-                f"the state directory cannot be written: {error}. Nothing new was trained. Make room or mend the disk."
+                f"the state directory cannot be written: {error}. Nothing new was trained. Make room or repair the "
+                "disk."
             ) from error
         if self.newest is None:
-            self._commit()  # so that even the first checkpoint has one to fall back to
+            self._commit()  # even the first checkpoint of training needs one to fall back to
             self._take_results(self.writer.results(wait=True))
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
-        """Write down a call that is about to run. Raises StoreError if that is not possible."""
+        """Write the journal entry of a call that is about to run. Raises StoreError if it cannot be written."""
 
         def waiting() -> bool:
             self.monitor.alive()
@@ -111,16 +112,16 @@ class Keeper:
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
 
     def save_if_due(self) -> None:
-        """Commit if enough samples or seconds went by, or somebody asked for it.
+        """Commit if enough samples or seconds have passed, or if somebody asked for it.
 
-        Raises FencedError if another daemon took over, OutputError if no waiting will bring a checkpoint.
+        Raises FencedError if another daemon took over, and OutputError if an output has failed for good.
         """
         self._take_results(self.writer.results())
         if not self.writer.busy and self._is_due(time.monotonic() - self._saved_at_s):
             self._commit()
 
     def _is_due(self, seconds: float) -> bool:
-        """Whether to commit, so many seconds after the last try."""
+        """Whether to commit, `seconds` after the last try."""
         if self.saving.wanted:
             return self._failed is None or seconds >= _RETRY_S
         if self.progress.calls == self._saved_calls and self._failed is None:
@@ -129,23 +130,23 @@ class Keeper:
         return self.progress.samples - self._saved_samples >= every.samples or seconds >= every.seconds
 
     def finish(self) -> None:
-        """Leave a checkpoint of where the loop stopped. Raises StoreError if it cannot be written."""
+        """Save a checkpoint of the state at which the loop stopped. Raises StoreError if it cannot be written."""
         self._take_results(self.writer.results(wait=True))
         if self.progress.calls != self._saved_calls or self._failed is not None or self.saving.wanted:
             self._commit()
             self._take_results(self.writer.results(wait=True))
         if self._failed is not None or self.writer.busy:
-            way_out = "" if isinstance(self._failed, StoreError) else ". Make room or mend the disk."
+            way_out = "" if isinstance(self._failed, StoreError) else ". Make room or repair the disk."
             why = self._failed or f"the disk takes longer than {PATIENCE_S:g} s"
             raise StoreError(
-                "the last checkpoint could not be written. The one before it and the journal are whole: the next "
-                f"start repeats the calls since then. What was in the way: {why}{way_out}"
+                "the last checkpoint could not be written. The one before it and the journal are complete: the next "
+                f"start repeats the calls since then. Reason: {why}{way_out}"
             )
         self.journal.close()
 
     @property
     def saved(self) -> Facts | None:
-        """The manifest of the checkpoint of right now; None if the last one is older, or failed."""
+        """The manifest of the checkpoint of the current state; None if the last one is older, or failed."""
         whole = self._failed is None and not self.writer.busy and self.progress.calls == self._saved_calls
         return self.newest if whole else None
 
@@ -160,7 +161,7 @@ class Keeper:
     # Committing.
 
     def _commit(self) -> None:
-        """Run the protocol's steps on this thread, and hand it over to the writer's."""
+        """Run the protocol's first steps on this thread, then pass it on to the writer's thread."""
         started = time.perf_counter()
         self._remember_commit()
         commit = Commit(self._manifest(pin=self.saving.take()), iter(()))
@@ -175,7 +176,7 @@ class Keeper:
         self.monitor.checkpoint_begun(time.perf_counter() - started)
 
     def _protocol(self, commit: Commit) -> Iterator[None]:
-        """The steps of a commit, as this module's docstring numbers them. A `yield` changes the thread."""
+        """The steps of a commit, numbered as in this module's docstring. Each `yield` changes the thread."""
         # 1. Copy.
         marks = {name: (self._place(output), output.mark()) for name, output in self.outputs.by_name.items()}
         state = State.joined({name: part.state() for name, part in self.parts.items()}, {"marks": marks})
@@ -184,15 +185,15 @@ class Keeper:
         self._sequence += 1
         self._try_to_start_segment()
         yield  # to the writer's thread
-        # 3. Make the outputs durable.
+        # 3. Sync the outputs.
         failpoint("writer.outputs.before")
         for output in self.outputs.by_name.values():
             output.sync()
-        # 4. Write the checkpoint. The lock is looked at again: nobody believes what was published too late.
+        # 4. Write the checkpoint. Check the lock once more: a checkpoint that is published too late is ignored.
         commit.manifest = _sealed(commit.manifest, state.part("learner"), stream_facts)
         commit.size = self.store.write(state, commit.manifest, self.lock.check)
         self.lock.check()
-        # 5. Remove what nothing needs.
+        # 5. Remove what is no longer needed.
         failpoint("writer.prune.before")
         needed = self._prune()
         yield  # back to the loop's thread
@@ -202,7 +203,7 @@ class Keeper:
         self.source.commit(commit.manifest["positions"], needed)
 
     def _take_results(self, commits: Sequence[Commit]) -> None:
-        """Learn what became of commits. Raises FencedError, OutputError: to go on would be of no use."""
+        """Take in the results of commits. Raises FencedError or OutputError, after which nothing could be saved."""
         for commit in commits:
             self.monitor.checkpoint_done(commit.manifest, commit.seconds, commit.size, commit.error)
             self._failed = commit.error
@@ -216,9 +217,9 @@ class Keeper:
             self._log_failure(commit)
 
     def _prune(self) -> Positions:
-        """Remove what nothing needs. Return the positions of the oldest checkpoint that may have to serve.
+        """Remove what is no longer needed. Return the positions of the oldest checkpoint that a fallback may need.
 
-        A failure here costs disk space alone.
+        A failure here costs only disk space.
         """
         try:
             manifests = self.store.manifests()
@@ -228,11 +229,11 @@ class Keeper:
             self.journal.prune(int(oldest["calls"]))
             return dict(oldest["positions"])
         except (OSError, StoreError) as error:
-            log.warning("checkpoints_not_pruned", reason=str(error), consequence="old ones stay on disk")
+            log.warning("checkpoints_not_pruned", reason=str(error), consequence="old checkpoints stay on disk")
             return {}
 
     def _place(self, output: Output) -> str:
-        """Return where an output goes: as seen from the state directory if it is in there, since that may move."""
+        """Return the place of an output: relative if it is inside the state directory, which may be moved."""
         path = Path(output.place)
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
@@ -243,17 +244,17 @@ class Keeper:
     def _try_to_start_segment(self) -> None:
         try:
             self._start_segment()
-        except OSError as error:  # the old segment serves as well: calls are found by their numbers
-            log.warning("journal_segment_not_started", reason=str(error), consequence="the last one goes on")
+        except OSError as error:  # the old segment will do: calls are found by their numbers
+            log.warning("journal_segment_not_started", reason=str(error), consequence="the last segment goes on")
 
     def _check_settings_of(self, entries: Sequence[JournalEntry]) -> None:
-        """Raise StoreError if a call was written under settings that would train it otherwise."""
+        """Raise StoreError if a call was written with other settings, since these would train it differently."""
         foreign = next((entry for entry in entries if entry.settings != self.settings_record["fingerprint"]), None)
         if foreign is not None:
             raise StoreError(
-                f"{self.root}: call {foreign.number} and later ones in the journal were made under other settings than "
-                "these, and would train otherwise now. Nothing was changed. Start once with the settings of that time "
-                "(those of the checkpoint before it), stop, and change them then."
+                f"{self.root}: call {foreign.number} and later ones in the journal were made with other settings, and "
+                "would train differently now. Nothing was changed. Start once with the old settings (those of the "
+                "checkpoint before that call), stop, and change them then."
             )
 
     def _remember_commit(self) -> None:
@@ -262,7 +263,7 @@ class Keeper:
         self._saved_at_s = time.monotonic()
 
     def _manifest(self, *, pin: bool) -> Facts:
-        """Describe the checkpoint to come, but for its digest."""
+        """Return the manifest of the next checkpoint, without its digest."""
         return {
             "sequence": self._sequence + 1,
             "epoch": self.lock.epoch,
@@ -285,12 +286,12 @@ class Keeper:
             "checkpoint_failed",
             sequence=commit.manifest["sequence"],
             reason=str(commit.error),
-            consequence="training goes on; a restart would repeat more of the stream",
+            consequence="training goes on; a restart would repeat more calls",
         )
 
 
 def _sealed(manifest: Facts, learner: State, stream_facts: Facts) -> Facts:
-    """Add to a manifest what takes long to compute: the digest, what the variables are, and whether all are finite."""
+    """Add what takes long to compute: the digest, the list of variables, and whether all of them are finite."""
     described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(learner.arrays.items())]
     good = manifest.get("good", True) and finite(learner.arrays)
     digest = State(learner.arrays, stream_facts).digest()

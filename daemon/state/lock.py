@@ -1,9 +1,9 @@
-"""One writer a state directory: a lock that keeps a second daemon out, and an epoch that keeps an old one out.
+"""One writer per state directory: a lock keeps a second daemon out, and an epoch keeps an old daemon out.
 
-The lock is enough on one machine while nobody forces it. `take_over` forces it, for a daemon that hangs or
-whose machine is gone; should that daemon wake up, its epoch is no longer the last one. It may still write, and
-even rename a checkpoint into place after it looked at the epoch: so the file also says which sequence numbers
-each epoch may publish, and what an older epoch publishes afterwards is not believed by anyone.
+The lock is enough on one machine while nobody forces it. `take_over` forces it, if a daemon hangs or its machine is
+gone. If that daemon wakes up, its epoch is no longer the last one. It may still write, and may even rename a checkpoint
+into place after it has checked the epoch. So the file of epochs also says which sequence numbers each epoch may
+publish, and whatever an older epoch publishes afterwards is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StateLock:
         self.epoch = 0
 
     def acquire(self, *, take_over: bool = False) -> None:
-        """Take the lock. Raises LockedError where another process holds it, StoreError where it cannot be written."""
+        """Take the lock. Raises LockedError if another process holds it, StoreError if it cannot be written."""
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             if take_over:
@@ -43,7 +43,7 @@ class StateLock:
             self.release()
             raise LockedError(
                 f"{self._root}: another daemon (process {holder}) holds this state directory. Nothing was changed. "
-                "Stop it first; or, if it hangs or its machine is gone, start with --take-over."
+                "Stop it first. If it hangs or its machine is gone, start with --take-over."
             ) from error
         except OSError as error:
             raise StoreError(
@@ -51,25 +51,25 @@ class StateLock:
             ) from error
 
     def begin_epoch(self, first_sequence: int, seen: int = 0) -> None:
-        """Start a new epoch, which publishes from `first_sequence` on, and end every earlier one there.
+        """Start a new epoch, which publishes from `first_sequence` on. Earlier epochs end there.
 
-        `seen` is the highest epoch that has left anything in the directory: the file of epochs may have been removed.
+        `seen` is the highest epoch found in the directory, in case the file of epochs was removed.
         """
         epochs = [entry for entry in self._epochs() if entry[1] < first_sequence]
         self.epoch = max([seen, *[epoch for epoch, _ in self._epochs()]]) + 1
         replace_synced(self._epochs_path, canonical_json([*epochs, [self.epoch, first_sequence]]))
 
     def check(self) -> None:
-        """Raise FencedError where another daemon took over."""
+        """Raise FencedError if another daemon took over."""
         last = max((epoch for epoch, _ in self._epochs()), default=0)
         if last != self.epoch:
             raise FencedError(
-                f"{self._root}: another daemon took over this state directory (epoch {last}, this one has "
-                f"{self.epoch}). This one stops without publishing; the other goes on from the last checkpoint."
+                f"{self._root}: another daemon took over this state directory (its epoch is {last}, this one's "
+                f"{self.epoch}). This daemon stops without publishing; the other goes on from the last checkpoint."
             )
 
     def may_publish(self, epoch: int, sequence: int) -> bool:
-        """Whether a checkpoint of that sequence number is by the epoch that was in charge of it."""
+        """Whether `epoch` was in charge of the checkpoint with that sequence number."""
         owners = [owner for owner, first in self._epochs() if first <= sequence]
         return not owners or epoch == max(owners)
 
@@ -87,5 +87,5 @@ class StateLock:
         except ValueError as error:
             raise StoreError(
                 f"{self._epochs_path} is damaged. Nothing was changed. Make sure that no other daemon uses this "
-                "directory, then remove the file: every checkpoint that verifies is believed again."
+                "directory, then remove the file: every checkpoint that verifies is accepted again."
             ) from error

@@ -1,4 +1,4 @@
-"""How far the stream was consumed, and what became of its records."""
+"""Progress: how far the stream was consumed, and what happened to its records."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from learnd.daemon.values import Call, Facts, Note, Positions, Report, State
 
 @dataclass(slots=True)
 class Progress:
-    """Counts over the life of the model. `samples` went through updates, the skipped ones included: what is due at a
-    count of samples counts these.
+    """Counts over the life of the model. `samples` went through updates, including skipped ones; whatever is due at a
+    sample count uses this count.
     """
 
     calls: int = 0
@@ -27,7 +27,7 @@ class Progress:
     positions: Positions = field(default_factory=dict)
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
-    set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions, taken back
+    set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions that were rolled back
 
     def add(self, call: Call, report: Report) -> None:
         """Count a call that has run."""
@@ -52,9 +52,9 @@ class Progress:
         return until is None or any(self.positions.get(partition, 0) < end for partition, end in until.items())
 
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
-        """Set aside what was trained since `then`, the facts of the state of that time: the model is that of then.
+        """Set aside what was trained since `then`, the facts of the state that the model was rolled back to.
 
-        Return the partition, start and end of each range. Positions and the count of `samples` go on.
+        Return the partition, start and end of each range. Positions and the count of `samples` do not go back.
         """
         trained = self.samples_trained - then["samples_trained"]
         self.rejected.update({"rolled_back": trained} if trained else {})
@@ -75,7 +75,7 @@ class Progress:
         return sum(self.skipped.values())
 
     def stream_facts(self) -> Facts:
-        """Return what depends on the stream alone: part of the digest."""
+        """Return the counts that depend only on the stream. They are part of the digest."""
         return {
             "positions": dict(self.positions),
             "samples_trained": self.samples_trained,
@@ -86,7 +86,7 @@ class Progress:
         }
 
     def ranges(self) -> dict[str, list[list[int]]]:
-        """Return the records that made the model: per partition the ranges of positions, the end not part of them."""
+        """Return the records that made the model: ranges of positions for each partition, without their ends."""
         return {partition: self._ranges_of(partition, end) for partition, end in self.positions.items()}
 
     def _ranges_of(self, partition: str, end: int) -> list[list[int]]:
@@ -117,7 +117,7 @@ class Progress:
 
 
 def _folded(notes: list[Note]) -> list[Note]:
-    """Return notes whose `current` facts are in one of their own: a later value takes the place of an earlier one."""
+    """Return the notes with their `current` facts merged into one last note. Later values replace earlier ones."""
     current: dict[str, Any] = {}
     rest = []
     for note in notes:

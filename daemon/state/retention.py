@@ -9,7 +9,7 @@ from learnd.daemon.values import Facts
 
 
 def newest(manifests: Mapping[str, Facts], settings: CheckpointSettings) -> Sequence[str]:
-    """Return the names of the newest checkpoints to keep, the very newest first. `manifests` is by name."""
+    """Return the names of the newest checkpoints to keep, newest first. `manifests` is by name."""
     return sorted(manifests, reverse=True)[: settings.keep]
 
 

@@ -1,10 +1,10 @@
-"""When to save besides the usual times: because somebody asked for it."""
+"""Requests to save a checkpoint before the usual time."""
 
 from __future__ import annotations
 
 
 class SaveRequest:
-    """Somebody wants a checkpoint as soon as none is being written, perhaps one that is kept for good."""
+    """A request for a checkpoint as soon as no other is being written. With `pin`, it is kept forever."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -15,6 +15,6 @@ class SaveRequest:
         self.pin = self.pin or pin
 
     def take(self) -> bool:
-        """Take the request up; return whether to pin."""
+        """Clear the request; return whether to pin the checkpoint."""
         pin, self.wanted, self.pin = self.pin, False, False
         return pin

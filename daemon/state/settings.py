@@ -12,7 +12,7 @@ from learnd.daemon.foundation.section import Section, did_you_mean
 
 
 class CheckpointEvery(Section):
-    """When to save: at whichever comes first."""
+    """When to save: at whichever limit is reached first."""
 
     samples: PositiveInt = 50_000
     """Trained samples between two checkpoints."""
@@ -34,7 +34,7 @@ class BestSettings(Section):
     """Whether the highest or the lowest score is the best."""
 
     keep: NonNegativeInt = 1
-    """How many of the best to keep beside the newest."""
+    """How many of the best checkpoints to keep in addition to the newest."""
 
 
 class CheckpointSettings(Section):
@@ -54,10 +54,10 @@ class CheckpointSettings(Section):
     """When to save."""
 
     keep: Annotated[int, Field(ge=2)] = 5
-    """How many of the newest to keep. At least two: if one is broken, the one before it is used."""
+    """How many of the newest checkpoints to keep. At least two: if one is broken, the one before it is used."""
 
     best: BestSettings | None = None
-    """Keep the best by a score as well."""
+    """Also keep the best checkpoints by a score."""
 
 
 def problems_with_best(

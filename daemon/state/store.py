@@ -1,7 +1,7 @@
-"""Checkpoints on disk: `checkpoints/<sequence>-<epoch>/` with arrays, facts and a manifest, whole or not at all.
+"""Checkpoints on disk: `checkpoints/<sequence>-<epoch>/` with arrays, facts and a manifest, written atomically.
 
-A directory is written beside its place, synced, and renamed; the epoch is looked at right before. What does not
-verify to the last byte is never used: it is set aside, and the checkpoint before it serves.
+A checkpoint is written to a temporary directory, synced, and renamed; the epoch is checked just before the rename. A
+checkpoint that does not verify to the last byte is never used: it is set aside, and the one before it is used.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _ARRAYS, _FACTS, _MANIFEST, _PIN = "arrays.safetensors", "facts.json", "manifest
 
 
 class BrokenCheckpointError(Exception):
-    """Raised when a checkpoint does not verify. Handled inside this package, by using the one before."""
+    """Raised if a checkpoint does not verify. Handled inside this package, by using the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint as it was read: what the next call depends on, and the manifest that describes it."""
+    """A checkpoint as read from disk: the state that the next call depends on, and its manifest."""
 
     path: Path
     manifest: Facts
@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """The checkpoints of one state directory. `may_publish(epoch, sequence)` says which of them to believe."""
+    """The checkpoints of one state directory. `may_publish(epoch, sequence)` says which of them are valid."""
 
     def __init__(self, root: Path, may_publish: Callable[[int, int], bool]) -> None:
         self._root = root / "checkpoints"
@@ -53,9 +53,9 @@ class CheckpointStore:
         self._may_publish = may_publish
 
     def write(self, state: State, manifest: Facts, fence: Callable[[], None]) -> int:
-        """Write a checkpoint and return its size in bytes. `manifest` has its `sequence`, `epoch` and whether to `pin`.
+        """Write a checkpoint, and return its size in bytes. `manifest` gives `sequence`, `epoch` and whether to `pin`.
 
-        Raises OSError, or what `fence` raises; the checkpoints before it are untouched by either.
+        Raises OSError, or what `fence` raises; earlier checkpoints stay as they are.
         """
         failpoint("checkpoint.before")
         place = self._root / f"{manifest['sequence']:08d}-{manifest['epoch']:06d}"
@@ -80,9 +80,9 @@ class CheckpointStore:
         return size
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that verifies. A broken one is set aside.
+        """Return the newest checkpoint that verifies. Broken ones are set aside.
 
-        Raises StoreError where there are checkpoints and none verifies: to start afresh is the operator's choice.
+        Raises StoreError if there are checkpoints but none verifies: only the operator may choose to start over.
         """
         paths = self.paths()
         for path in paths:
@@ -92,13 +92,14 @@ class CheckpointStore:
                 self._set_aside(path, error)
         if paths or self._has_broken():
             raise StoreError(
-                f"{self._root.parent}: no checkpoint verifies; what is broken lies in {self._broken}. Nothing is "
-                "trained from scratch by accident. Restore the directory from a backup, or give a new --state."
+                f"{self._root.parent}: no checkpoint verifies; the broken ones are in {self._broken}. Nothing was "
+                "trained: learnd does not start from scratch by accident. Restore the directory from a backup, or give "
+                "a new --state."
             )
         return None
 
     def load(self, path: Path) -> Checkpoint:
-        """Return a checkpoint, every byte of it verified. Raises BrokenCheckpointError; StoreError as `manifest`."""
+        """Return a checkpoint after verifying every byte. Raises BrokenCheckpointError, or StoreError as `manifest`."""
         manifest = self.manifest(path)
         files = {name: _read(path / name) for name in manifest["files"]}
         for name, data in files.items():
@@ -107,9 +108,9 @@ class CheckpointStore:
         return Checkpoint(path, manifest, State(load(files[_ARRAYS]), json.loads(files[_FACTS])))
 
     def manifest(self, path: Path) -> Facts:
-        """Return the manifest of a checkpoint. Raises BrokenCheckpointError where it does not verify.
+        """Return the manifest of a checkpoint. Raises BrokenCheckpointError if it does not verify.
 
-        Raises StoreError where it cannot be read, or is of another format: then nothing is known to be broken.
+        Raises StoreError if it cannot be read or has another format: that does not mean that it is broken.
         """
         data = _read(path / _MANIFEST)
         try:
@@ -118,26 +119,26 @@ class CheckpointStore:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BrokenCheckpointError(f"{_MANIFEST}: not a manifest") from error
         if data != _sealed(manifest) or checksum != hashlib.sha256(canonical_json(manifest)).hexdigest():
-            raise BrokenCheckpointError(f"{_MANIFEST}: its SHA-256 is not its own")
+            raise BrokenCheckpointError(f"{_MANIFEST}: its SHA-256 does not match its content")
         if manifest["format"] != _FORMAT:
             raise StoreError(
-                f"{path} has the format {manifest['format']}, and this learnd reads {_FORMAT}. Nothing was changed. "
+                f"{path} has the format {manifest['format']}, but this learnd reads {_FORMAT}. Nothing was changed. "
                 "Use the version of learnd that wrote it, or give a new --state directory."
             )
         return manifest
 
     @property
     def highest_epoch(self) -> int:
-        """Return the highest epoch that has published here; 0 where none has."""
+        """The highest epoch that has published here; 0 if there is none."""
         return max((_epoch_sequence(path)[0] for path in self._root.glob("[0-9]*-[0-9]*")), default=0)
 
     def paths(self) -> list[Path]:
-        """Return the checkpoints that an epoch in charge has published, newest first."""
+        """Return the paths of the valid checkpoints, newest first: those published by the epoch in charge."""
         found = [path for path in self._root.glob("[0-9]*-[0-9]*") if path.is_dir()]
         return sorted((path for path in found if self._may_publish(*_epoch_sequence(path))), reverse=True)
 
     def manifests(self) -> dict[str, Facts]:
-        """Return the manifest of each checkpoint by its name. A broken one is set aside."""
+        """Return the manifests of all checkpoints by name. Broken ones are set aside."""
         found = {}
         for path in self.paths():
             try:
@@ -147,7 +148,7 @@ class CheckpointStore:
         return found
 
     def prune(self, keep: Iterable[str], epoch: int) -> None:
-        """Remove every checkpoint but those named and the pinned ones, and what kills up to `epoch` left behind."""
+        """Remove all checkpoints except those named and the pinned ones, and leftovers of kills up to `epoch`."""
         kept = set(keep)
         for path in self._root.glob("[0-9]*-[0-9]*"):
             if path.name not in kept and not is_pinned(path):
@@ -170,20 +171,20 @@ class CheckpointStore:
 
 
 def _read(path: Path) -> bytes:
-    """Return a file of a checkpoint. Raises BrokenCheckpointError where it is missing, StoreError where unreadable."""
+    """Return the bytes of a file. Raises BrokenCheckpointError if it is missing, StoreError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise BrokenCheckpointError(f"{path.name}: missing") from error
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be read: {error.strerror}. Nothing was changed. Mend the disk or permissions, and start "
-            "again."
+            f"{path} cannot be read: {error.strerror}. Nothing was changed. Repair the disk or the permissions, and "
+            "start again."
         ) from error
 
 
 def pin(path: Path) -> None:
-    """Keep a checkpoint for good."""
+    """Keep a checkpoint forever."""
     (path / _PIN).touch()
 
 
@@ -206,7 +207,7 @@ def _write_files(directory: Path, state: State, manifest: Facts) -> int:
 
 
 def _sealed(manifest: Facts) -> bytes:
-    """Return the bytes of a manifest with its own SHA-256 inside."""
+    """Return the bytes of a manifest, with its own SHA-256 added."""
     seal = hashlib.sha256(canonical_json(manifest)).hexdigest()
     return canonical_json({**manifest, "sha256": seal}) + b"\n"
 

@@ -1,4 +1,4 @@
-"""The thread that writes checkpoints: the loop stops only for the copy to memory."""
+"""The thread that writes checkpoints: the loop waits only for the copy to memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.values import Facts
 
-PATIENCE_S = 600.0  # for one checkpoint, once the loop has nothing else to do
+PATIENCE_S = 600.0  # for one checkpoint, if the loop waits for it
 
 
 @dataclass(slots=True)
 class Commit:
-    """A checkpoint on its way. `steps` are those of the protocol; `error` is None if it is on disk."""
+    """A checkpoint being written. `steps` are those of the protocol; `error` is None if the checkpoint is on disk."""
 
     manifest: Facts
     steps: Iterator[None]
@@ -26,7 +26,7 @@ class Commit:
 
 
 class CheckpointWriter:
-    """Runs the steps of commits that are for its thread, one commit after the other."""
+    """Runs the writer's steps of commits on its own thread, one commit after the other."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[Commit | None] = queue.Queue()
@@ -38,13 +38,13 @@ class CheckpointWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread behind what was submitted. Called once, whatever happened before."""
+        """End the thread after the submitted commits. Called once, whatever happened before."""
         self._jobs.put(None)
         join_within(self._thread, PATIENCE_S, "the process ends without this checkpoint")
 
     @property
     def busy(self) -> bool:
-        """Whether a commit is still being written, or its result not yet taken."""
+        """Whether a commit is still being written, or its result was not taken yet."""
         return self._pending > 0
 
     def submit(self, commit: Commit) -> None:
@@ -52,9 +52,9 @@ class CheckpointWriter:
         self._jobs.put(commit)
 
     def results(self, *, wait: bool = False) -> list[Commit]:
-        """Return the commits that were written, or failed, since the last call; with `wait`, every one submitted.
+        """Return the commits that were written or failed since the last call; with `wait`, all submitted ones.
 
-        One that takes longer than PATIENCE_S is not waited for: then the writer stays `busy`.
+        If a commit takes longer than PATIENCE_S, this stops waiting, and the writer stays `busy`.
         """
         results = []
         while self._pending:
@@ -70,7 +70,7 @@ class CheckpointWriter:
             started = time.monotonic()
             try:
                 next(commit.steps)
-            except Exception as error:  # noqa: BLE001  (whatever it is, the loop must not wait for ever)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the loop must not wait forever)
                 commit.error = error
             commit.seconds = time.monotonic() - started
             self._done.put(commit)

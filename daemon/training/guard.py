@@ -1,16 +1,16 @@
-"""The guard: which updates are far outside of what is usual, and are therefore skipped.
+"""The guard skips updates whose loss or gradient norm is far outside the usual range.
 
-An update is skipped where its loss or the norm of its gradients is not finite, or lies more than `sigma` standard
-deviations above the recent mean. With one sample an update, neither is anywhere near normally distributed: the loss
-of a rare class may be thousands of times the usual one whenever that class comes, and skipping it would unlearn the
-class. So the statistics are not of the values, but of the logarithm of their recent maximum, which fades with a time
-constant of `FADE` updates, and a standard deviation counts as at least `LEAST_DEVIATION`: at 6 of them an update has
-to exceed 8,100 times what recent updates have reached. On a stationary stream of any distribution, even to exceed it
-at all happens once in n updates.
+An update is skipped if its loss or the norm of its gradients is not finite, or lies more than `sigma` standard
+deviations above the recent mean. With one sample per update, neither is close to normally distributed: the loss of a
+rare class may be thousands of times the usual loss, and skipping its updates would unlearn the class. So the
+statistics are not of the values, but of the logarithm of their recent maximum. The maximum fades with a time constant
+of `FADE` updates, and the standard deviation is taken to be at least `LEAST_DEVIATION`: at 6 deviations, only updates
+above 8,100 times the recent maximum are skipped. On a stationary stream of any distribution, the n-th update exceeds
+the maximum at all with a probability of only 1/n.
 
-A skipped value enters the statistics at the limit that it exceeded. Each one so widens the deviation, and where more
-than about 1 of sigma² updates are skipped, the limit grows until they are not: a changed stream cannot lock the
-training, while single strays leave the limit where it is. What is not finite enters nothing.
+A skipped value enters the statistics as the limit it exceeded, so each one widens the deviation. If more than about
+1 in sigma² updates are skipped, the limit grows until they pass: a changed stream cannot block training, while single
+outliers leave the limit where it is. Values that are not finite do not enter the statistics.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ LEAST_DEVIATION = 1.5  # of a natural logarithm
 _MEMORY = 256  # updates, of mean and variance
 _NO_LIMIT = 3.0e38
 
-# The verdict is a sum of these, so that one dot product gives it: NaN where something is not finite.
+# The verdict is a sum of these, so that one dot product gives it; it is NaN if something is not finite.
 _LOSS, _NORM = 2.0, 3.0
 
 
 class Guard:
-    """Judges loss and gradient norm. Its variable is part of the state, and is changed in the compiled call.
+    """Judges loss and gradient norm. Its variable is part of the state, and changes inside the compiled call.
 
-    Columns of `statistics` (5, 2) are of loss and norm, rows: updates seen, maximum, mean and variance of its
-    logarithm, and the limit of the next update.
+    `statistics` (5, 2) has a column for the loss and one for the norm. The rows are: updates seen, maximum, mean and
+    variance of the maximum's logarithm, and the limit for the next update.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
@@ -51,16 +51,16 @@ class Guard:
         return [self._statistics]
 
     def reset(self) -> None:
-        """Learn anew what is usual."""
+        """Start the statistics over."""
         self._statistics.assign([[0.0, 0.0]] * 4 + [[_NO_LIMIT] * 2])
 
     def flags(self, loss: Any, norm: Any) -> list[Any]:
-        """Return what to sum into the verdict: 0 each where loss and norm are usual."""
+        """Return the two terms of the verdict: 0 for a loss or a norm within its limit."""
         limits = self._statistics.value[4]
         return [_LOSS * tf.cast(loss > limits[0], tf.float32), _NORM * tf.cast(norm > limits[1], tf.float32)]
 
     def learn(self, loss: Any, norm: Any, finite: Any) -> None:
-        """Take in the values of an update, where they are `finite`."""
+        """Add the values of an update to the statistics, if they are `finite`."""
         count, peak, mean, variance, limit = tf.unstack(self._statistics.value)
         values = tf.stack([loss, norm])
         sizes = tf.abs(values)
@@ -83,7 +83,7 @@ class Guard:
 
 
 def reasons_of(verdicts: Float32) -> NDArray[np.uint8]:
-    """Return for each verdict its `Skip`."""
+    """Return the `Skip` of each verdict."""
     over = np.where(verdicts == _NORM, Skip.GRADIENT_NORM, Skip.LOSS)
     reasons = np.where(verdicts == 0, Skip.NONE, np.where(np.isnan(verdicts), Skip.NON_FINITE, over))
     return reasons.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which layers a phase of the settings means. No TensorFlow here: `learnd validate` stays quick."""
+"""Finds the layers that a phase of the settings names. Imports no TensorFlow, so that `learnd validate` stays quick."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class LayerName:
 
 
 def chosen(choice: LayerChoice, layers: Sequence[LayerName]) -> set[int]:
-    """Return the indices of the layers that are meant. Raises LookupError where one is meant that is not there.
+    """Return the indices of the chosen layers. Raises LookupError if a name, type or number fits no layer.
 
-    A number counts from the end, layers of which only statistics learn left out; those among them come along.
+    A number n chooses the last n layers that can train, and with them every layer that learns statistics only and comes
+    after the first of these.
     """
     items = choice if isinstance(choice, list) else [choice]
     return set().union(*(_matches(item, layers) for item in items))
@@ -38,11 +39,11 @@ def _matches(item: str | int | LayerType, layers: Sequence[LayerName]) -> set[in
     if isinstance(item, int):
         counted = [index for index, layer in enumerate(layers) if layer.type not in _NOT_COUNTED]
         if item > len(counted):
-            raise LookupError(f"there are no {item} layers that can train, but {len(counted)}: {_listed(layers)}")
+            raise LookupError(f"only {len(counted)} layers can train, not {item}: {_listed(layers)}")
         return set(range(counted[-item], len(layers)))
     if isinstance(item, LayerType):
         found = {index for index, layer in enumerate(layers) if layer.type == item.type}
-        word, told, known = item.type, f"no layer is of the type {item.type!r}", {layer.type for layer in layers}
+        word, told, known = item.type, f"no layer has the type {item.type!r}", {layer.type for layer in layers}
     else:
         found = {
             index
@@ -58,7 +59,7 @@ def _matches(item: str | int | LayerType, layers: Sequence[LayerName]) -> set[in
 
 
 def problems_with_phases(phases: Sequence[PhaseSettings], model: ModelSettings, spec: SampleSpec) -> list[str]:
-    """Return what is wrong with the layers that the phases name, where settings alone tell it: for presets."""
+    """Return what is wrong with the layers that the phases name. Presets only: other models must be built first."""
     if model.build is not None or model.load is not None:
         return []
     layers = _preset_layers(model, spec)
@@ -66,7 +67,7 @@ def problems_with_phases(phases: Sequence[PhaseSettings], model: ModelSettings, 
 
 
 def _problems(phase: PhaseSettings, layers: Sequence[LayerName]) -> Iterator[str]:
-    """Yield what is wrong with a phase, each behind the rest of its key."""
+    """Yield what is wrong with a phase. Each problem starts with the rest of its key."""
     indices: dict[str, set[int]] = {}
     for key, choice in phase.choices():
         try:
@@ -82,11 +83,11 @@ def _problems(phase: PhaseSettings, layers: Sequence[LayerName]) -> Iterator[str
         yield f": no layer trains in it; unfreeze at least one of those that can: {_listed(able_layers)}"
     for key, named in indices.items():
         if trained and not named & trained:
-            yield f".{key}: no layer that it names trains in this phase; leave the group out"
+            yield f".{key}: none of its layers trains in this phase; remove the group"
 
 
 def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
-    """Return the layers with weights that `models.create_model` gives a preset."""
+    """Return the layers with weights that `models.create_model` makes for a preset."""
     kinds = [column.kind for column in spec.columns]
     standardized = [LayerName("standardize", "RunningStandardization")]
     embedded = [

@@ -6,7 +6,7 @@ from typing import Any
 
 from learnd.daemon.training.runtime import keras, tf
 
-_SURE = 10  # samples, from which on a value of ten standard deviations is a stray
+_SURE = 10  # samples after which a value beyond ten standard deviations is taken for an outlier
 _REFIT, _REFIT_HORIZON = 2000, 125  # samples
 
 
@@ -14,13 +14,13 @@ _REFIT, _REFIT_HORIZON = 2000, 125  # samples
 class RunningStandardization(keras.layers.Layer):
     """Shifts and scales each feature by its running mean and variance.
 
-    The statistics are variables of the layer: they travel with the model, and learn only in training, one
-    sample at a time or a batch at once (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). They take in a
-    sample before it is scaled, as an unsupervised step may, so the very first one maps to zero and the n-th to
-    at most sqrt(n). Up to `horizon` samples weigh the same; behind it older ones fade with that time constant.
-    Scaled values are limited to ±`limit`, so that a stray record cannot throw the layers behind. It enters the
-    statistics at that limit, too (behind the first few samples): a single one does not blind the layer for a
-    feature, while of many the limit follows.
+    The statistics are variables of the layer: they are saved with the model, and change only in training, by one sample
+    or by a batch at a time (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). A sample enters them before it is
+    scaled, which is fair since no label is involved. So the first sample maps to zero and the n-th to at most sqrt(n).
+    The first `horizon` samples weigh the same; after that, older ones fade with that time constant.
+    Scaled values are clipped to ±`limit`, so that an outlier does not upset the following layers. After the first few
+    samples, an outlier also enters the statistics clipped to that limit: a single one does not make the layer blind
+    to a feature, while many of them move the limit.
     A frozen layer keeps its statistics.
 
     Input and output: (batch, features).
@@ -41,7 +41,7 @@ class RunningStandardization(keras.layers.Layer):
         self.refit = self.add_weight(name="refit", shape=(), initializer="zeros", trainable=False, dtype="int32")
 
     def start_refit(self) -> None:
-        """Forget, within the next `_REFIT` samples, what came before: by a factor of e every `_REFIT_HORIZON`."""
+        """Forget old samples faster for the next `_REFIT` samples: by a factor of e every `_REFIT_HORIZON`."""
         self.refit.assign(_REFIT)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -69,7 +69,7 @@ class RunningStandardization(keras.layers.Layer):
         self.refit.assign(tf.maximum(self.refit.value - rows, 0))
 
     def _without_strays(self, inputs: Any) -> Any:
-        """Bring what lies beyond the limit to it, of features that have varied."""
+        """Clip values to the limit, for features that have varied so far."""
         varied = tf.logical_and(self.count.value >= _SURE, self.variance.value > 0)
         reach = tf.where(varied, self.limit * tf.sqrt(self.variance.value), float("inf"))
         return tf.clip_by_value(inputs, self.mean.value - reach, self.mean.value + reach)

@@ -1,4 +1,4 @@
-"""The learner: runs calls on the network, phase by phase, and gives and takes its whole state."""
+"""The learner: runs calls on the network, phase by phase, and saves and restores its whole state."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from learnd.daemon.values import Arrays, Call, Facts, PhaseBegun, Report, Sample
 
 log = structlog.get_logger()
 
-_CALL_BYTES = 8 << 20  # of the inputs of one call: images come in shorter calls than rows of ten numbers
+_CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What the learner was before an update: phase, mode, rate, and what was written since, the latest last."""
+    """The learner before an `update`: phase, mode, rate, and the old values of variables written since, in order."""
 
     phase: int
     mode: Mode
@@ -48,7 +48,7 @@ class KerasLearner:
         guard: GuardSettings | None = None,
         phases: Sequence[PhaseSettings] = (),
     ) -> None:
-        """Build; to compile comes later. Raises ModelError, or SettingsError for a name that Keras does not know."""
+        """Build the network without compiling it. Raises ModelError, or SettingsError for a name unknown to Keras."""
         configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one)
         self._train = train
         self._spec = spec
@@ -63,17 +63,17 @@ class KerasLearner:
         self._earlier_traces = 0
         self._before: _Before | None = None
         self._compiled: CompiledSteps | None = None  # for this phase
-        self._mode: Mode = "one kernel"  # the best that is tried
-        self._mode_before: Mode | None = None  # that of the state which was restored, until it is compiled
+        self._mode: Mode = "one kernel"  # the best mode to try
+        self._mode_before: Mode | None = None  # the mode of the restored state, until this phase is compiled
         self._phases.begin(0)
         self._set_learning_rate()
 
     @memory_error()
     def compile(self) -> None:
-        """Compile the updates of this phase now, so that no record waits for it; the next update would.
+        """Compile the updates of this phase now, so that no record has to wait for it.
 
-        Raises ModelError, or StateMismatchError if a state was restored that was trained in another mode: each mode
-        rounds differently.
+        Raises ModelError, or StateMismatchError if the restored state was trained in another mode: each mode rounds
+        differently.
         """
         if self._compiled is not None:
             return
@@ -81,14 +81,14 @@ class KerasLearner:
         compiled = CompiledSteps(self._network.parts, self._train, self.max_updates, times, at_best=self._mode)
         if self._mode_before not in (None, compiled.mode):
             raise StateMismatchError(
-                f"the checkpoint was trained with XLA, {self._mode_before}, and the model compiles to {compiled.mode} "
-                "now, which rounds differently. Nothing was changed. Leave train.xla and XLA_FLAGS as they were, mend "
+                f"the checkpoint was trained with XLA, {self._mode_before}, but the model now compiles to "
+                f"{compiled.mode}, which rounds differently. Nothing was changed. Restore train.xla and XLA_FLAGS, fix "
                 "what keeps XLA from compiling, or give a new --state."
             )
         self._mode_before = None
-        self._mode = compiled.mode  # for good: a resume, which knows the last one alone, goes on in the same
+        self._mode = compiled.mode  # later phases start from it, as they do after a resume, which knows only this mode
         self._compiled = compiled
-        self._set_learning_rate()  # to compile has written it
+        self._set_learning_rate()  # compiling has overwritten it
 
     @property
     def _steps(self) -> CompiledSteps:
@@ -100,16 +100,16 @@ class KerasLearner:
 
     @memory_error()
     def update(self, call: Call) -> Report:
-        """Run the updates of a call, if it has any, each after the prediction of its samples.
+        """Run the updates of a call, if it has any. The samples of each update are predicted before it.
 
         If a phase ends within the call, the next one begins there.
         """
         if not call.updates:
             return self._nothing(call.rows)
         self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
-        phases = self._begin_due_phases(call.first)  # the settings may have come to end this one earlier
+        phases = self._begin_due_phases(call.first)  # changed settings may end this phase earlier
         reports, done = [], 0
-        while done < call.updates:  # a journaled call may be longer than calls are now
+        while done < call.updates:  # a journaled call may be longer than the settings allow now
             end = min(done + self.max_updates, done + self._updates_left(call.rows), call.updates)
             if call.partial:
                 reports.append(self._run(self._steps.partial, call, done, end, size=1))
@@ -135,7 +135,7 @@ class KerasLearner:
         return Report(outputs, none, none, np.zeros(0, np.uint8))
 
     def undo(self) -> None:
-        """Take the last `update` back, once: be as before it."""
+        """Undo the last `update`. Only once."""
         before = self._before
         assert before is not None, "an update comes first"
         self._return_to(before.phase, before.mode)
@@ -145,7 +145,7 @@ class KerasLearner:
 
     @memory_error()
     def predict(self, inputs: Arrays) -> Arrays:
-        """Return the outputs (m, C) of the current weights for each target, of inputs (m, ...), in inference mode."""
+        """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return self._network.predict(inputs)
 
     @property
@@ -155,7 +155,7 @@ class KerasLearner:
 
     @property
     def traces(self) -> int:
-        """For how many lengths calls were compiled; more than a handful a phase is a bug."""
+        """The number of call lengths compiled so far; more than a handful per phase is a bug."""
         return self._earlier_traces + (self._compiled.traces if self._compiled else 0)
 
     @property
@@ -165,12 +165,12 @@ class KerasLearner:
 
     @property
     def trainable_parameters(self) -> int:
-        """How many numbers of the model train in this phase."""
+        """The number of parameters that train in this phase."""
         return parameters(self.model.trainable_variables)
 
     @property
     def info(self) -> dict[str, str]:
-        """Return what the model is, in words."""
+        """The names of model and optimizer, and the versions of Keras and TensorFlow."""
         return {
             "model": self.model.name,
             "optimizer": self._network.optimizer.name,
@@ -186,12 +186,12 @@ class KerasLearner:
         """Write the model as a `.keras` file for inference."""
         self.model.save(path)
 
-    # What actions may do to it, between two calls.
+    # For actions, between two calls.
 
     def boost(self, factor: float, over: int) -> None:
-        """Multiply the learning rate by `factor`, which falls back to 1 linearly over so many samples.
+        """Multiply the learning rate by `factor`, which returns to 1 linearly over `over` samples.
 
-        One boost replaces another.
+        A new boost replaces the current one.
         """
         self._rate.boost(factor, over)
         self._set_learning_rate()
@@ -202,12 +202,12 @@ class KerasLearner:
         self._set_learning_rate()
 
     def reset_moments(self) -> None:
-        """Forget what the optimizer has gathered of earlier gradients."""
+        """Reset the optimizer's moments."""
         self._network.reset_moments()
         self._set_learning_rate()
 
     def refit_standardization(self) -> None:
-        """Let the running statistics of the inputs learn anew, quickly."""
+        """Let the running statistics of the inputs adapt quickly to new samples."""
         self._network.refit_standardization()
 
     # Phases.
@@ -225,13 +225,13 @@ class KerasLearner:
 
     @memory_error()
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
-        """Begin the next phase behind so many samples of the stream. None, and nothing happens, if there is none."""
+        """Begin the next phase after `samples` samples of the stream. Return None if there is none."""
         if self._phase + 1 == len(self._phases):
             return None
         return self._go_on(cause, samples)
 
     def _updates_left(self, rows: int) -> int:
-        """Return after how many updates of so many samples the phase ends."""
+        """Return after how many updates of `rows` samples the phase ends."""
         until = self._phases.settings(self._phase).until
         if not isinstance(until, SamplesEnd):
             return 1 << 62
@@ -246,7 +246,7 @@ class KerasLearner:
     def _go_on(self, cause: str, samples: int) -> PhaseBegun:
         self._enter(self._phase + 1)
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
-        self.compile()  # each phase that it goes through: the mode of one holds for those behind it
+        self.compile()  # even a phase that ends at once: its mode limits that of later phases
         if self._network.parts.guard is not None:
             self._network.parts.guard.reset()
         data = {
@@ -258,13 +258,13 @@ class KerasLearner:
         return PhaseBegun(samples, self.phase_ends_on, data)
 
     def _return_to(self, phase: int, mode: Mode | None) -> None:
-        """Be in a phase as the learner was before, and in its mode if there is one."""
+        """Go back to a phase, and to the given mode if there is one."""
         if self._compiled is None or (phase, mode) != (self._phase, self._compiled.mode):
             self._enter(phase, mode)
             self._rate.use(self._base_rates[phase])
 
     def _enter(self, phase: int, mode_before: Mode | None = None) -> None:
-        """Set what trains in a phase; what is compiled is of another one."""
+        """Set what trains in a phase, and drop the compiled updates of the phase before."""
         self._phase = phase
         self._phases.begin(phase)
         self._earlier_traces = self.traces
@@ -278,7 +278,7 @@ class KerasLearner:
     # State.
 
     def state(self) -> State:
-        """Return a copy of every variable by its name, and what else the next updates depend on."""
+        """Return a copy of every variable by its name, and the other facts that the next updates depend on."""
         facts = {
             **self._network.facts(),
             "rate": self._rate.facts(),
@@ -291,14 +291,15 @@ class KerasLearner:
     def restore(self, state: State) -> None:
         """Take over every variable, the phase and the factors of the learning rate.
 
-        Rates that the settings changed since then hold from here on, and a guard begins or ends here. Raises
-        StateMismatchError, and changes nothing, if a name, shape or dtype differs, or there is no such phase.
+        If the settings have changed the learning rates since then, the new ones hold; if they have switched the guard
+        on or off, it starts or stops here. Raises StateMismatchError, and changes nothing, if a name, shape or dtype
+        differs, or if there is no such phase.
         """
         facts = state.facts
         if facts["phase"] >= len(self._phases):
             raise StateMismatchError(
-                f"phases: the model is in phase {facts['phase']}, counted from 0, and the settings end with phase "
-                f"{len(self._phases) - 1}. Nothing was changed. Give back the phases that it went through, or give a "
+                f"phases: the model is in phase {facts['phase']}, counted from 0, but the settings end with phase "
+                f"{len(self._phases) - 1}. Nothing was changed. Restore the phases it has gone through, or give a "
                 "new --state directory."
             )
         if problems := self._network.mismatches(state.arrays, facts):
@@ -308,7 +309,7 @@ class KerasLearner:
         self._restore_rate(facts["rate"])
 
     def _mode_after(self, facts: Facts) -> Mode | None:
-        """Return the mode to go on in: that of before, but for a batch size that allows another one."""
+        """Return the mode of the checkpoint; None if a changed batch size allows another one."""
         mode: Mode = facts["mode"]
         same = mode == "graph mode" or facts["by_one"] == self._train.updates_by_one
         return mode if same else None

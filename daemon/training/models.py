@@ -38,7 +38,7 @@ def _checked_preset(settings: ModelSettings, spec: SampleSpec) -> Any:
         return _preset(settings, spec)
     except (ValueError, TypeError) as error:
         told = str(error).strip().partition("\n")[0]
-        raise ModelError(f"model: Keras does not build this preset: {told}. Nothing was trained.") from error
+        raise ModelError(f"model: Keras cannot build this preset: {told}. Nothing was trained.") from error
 
 
 def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:
@@ -81,7 +81,7 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"model.build: {name} failed with {type(error).__name__}: {error}\n"
-            f"  {_place(error, module_name)}Nothing was trained. Mend the function and start again."
+            f"  {_place(error, module_name)}Nothing was trained. Fix the function and start again."
         ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"model.build: {name} returned {type(model).__name__}; it must return a keras.Model")
@@ -89,7 +89,7 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
 
 
 def _place(error: BaseException, module_name: str) -> str:
-    """Return where in the user's own module an error comes from, for the start of a sentence; empty where it is not."""
+    """Return the line of the user's module that an error comes from, as "at FILE:LINE. "; empty if there is none."""
     module = sys.modules.get(module_name)
     own = getattr(module, "__file__", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
@@ -97,15 +97,15 @@ def _place(error: BaseException, module_name: str) -> str:
 
 
 def _build_function(module_name: str, function_name: str) -> Any:
-    """Return the function of that name. Raises ModelError where it is not there, and what its module raises."""
+    """Return the function of that name. Raises ModelError if there is none, and what importing its module raises."""
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the user's own module imports
+            raise  # the missing module is one that the user's module imports
         raise ModelError(
             f"model.build: there is no module {error.name!r}, neither in the current folder ({Path.cwd()}) nor among "
-            "the installed packages. Nothing was trained. Start learnd where the module is, or set PYTHONPATH."
+            "the installed packages. Nothing was trained. Start learnd in the module's folder, or set PYTHONPATH."
         ) from error
     if not hasattr(module, function_name):
         raise ModelError(
@@ -114,7 +114,7 @@ def _build_function(module_name: str, function_name: str) -> Any:
     function = getattr(module, function_name)
     if not callable(function):
         raise ModelError(
-            f"model.build: {function_name!r} in {module.__file__} is no function but {type(function).__name__}. "
+            f"model.build: {function_name!r} in {module.__file__} is not a function but {type(function).__name__}. "
             "Nothing was trained. Name a function that returns a model."
         )
     return function
@@ -122,19 +122,19 @@ def _build_function(module_name: str, function_name: str) -> Any:
 
 def _load(path: Path) -> Any:
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise ModelError(f"model.load: {path} is no .keras file, or a damaged one. Nothing was trained.")
+        raise ModelError(f"model.load: {path} is not a .keras file, or is damaged. Nothing was trained.")
     try:
         return keras.saving.load_model(path)
     except Exception as error:
         raise ModelError(
-            f"model.load: {path} does not open as a Keras model: {error}\n"
+            f"model.load: {path} cannot be opened as a Keras model: {error}\n"
             "  Nothing was trained. Give a file written by `model.save('NAME.keras')`; custom layers must be "
             "registered with keras.saving.register_keras_serializable and importable."
         ) from error
 
 
 def _check_shapes(model: Any, spec: SampleSpec) -> None:
-    """Check that the model takes and gives what the samples need; where it has no shapes of its own, by calling it."""
+    """Check the model's input and output shapes against the samples. A model that does not know them is called once."""
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, spec.width))
     if getattr(model, "inputs", None) is None:
@@ -142,17 +142,17 @@ def _check_shapes(model: Any, spec: SampleSpec) -> None:
     else:
         input_shape, output_shape = model.input_shape, model.output_shape
     if isinstance(input_shape, (list, dict)) or isinstance(output_shape, (list, dict)):
-        raise ModelError("model: learnd trains models of one input and one output; this one has several")
+        raise ModelError("model: learnd trains models with one input and one output; this one has several")
     expected_in, expected_out = (None, spec.width), (None, spec.task.outputs)
     if tuple(input_shape) not in {expected_in, (1, spec.width)}:
         raise ModelError(
-            f"model: the input shape is {tuple(input_shape)}, and the samples need {expected_in}: "
+            f"model: the input shape is {tuple(input_shape)}, but the samples need {expected_in}: "
             f"{spec.width} columns ({_listed([column.name for column in spec.columns])}). "
             "Change the model's input or samples.features."
         )
     if tuple(output_shape) != expected_out:
         raise ModelError(
-            f"model: the output shape is {tuple(output_shape)}, and the task "
+            f"model: the output shape is {tuple(output_shape)}, but the task "
             f"{spec.task.kind} needs {expected_out}. Change the last layer, model.task or samples.label."
         )
     if not model.trainable_variables:
@@ -160,14 +160,14 @@ def _check_shapes(model: Any, spec: SampleSpec) -> None:
 
 
 def _shape_of_call(model: Any, spec: SampleSpec) -> Any:
-    """Return the shape of the output of a subclass of keras.Model; the call builds its variables."""
+    """Return the output shape of a subclass of keras.Model, by calling it, which also builds its variables."""
     try:
         output = model(np.zeros((1, spec.width), np.float32), training=False)
     except Exception as error:
         raise ModelError(
             f"model: it cannot be called with {spec.width} columns "
             f"({_listed([column.name for column in spec.columns])}): {str(error).strip()}\n"
-            "  Nothing was trained. Mend the model or change samples.features."
+            "  Nothing was trained. Fix the model or change samples.features."
         ) from error
     if isinstance(output, (list, tuple, dict)):
         return []

@@ -1,4 +1,4 @@
-"""The network: a model with its optimizer, losses, metrics and guard, and every variable of theirs by its name."""
+"""The network: a model with its optimizer, losses, metrics and guard, and all their variables by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GUARD = "guard/"  # before the names of its variables
 
 
 class Network:
-    """Everything that updates read and write. What is restored is checked here, variable by variable."""
+    """Everything that updates read and write. Checks a state that is to be restored, variable by variable."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Network:
         guard: GuardSettings,
         phases: Sequence[PhaseSettings],
     ) -> None:
-        """Raises ModelError, or SettingsError for a name that Keras does not know."""
+        """Raises ModelError, or SettingsError for a name unknown to Keras."""
         self._spec = spec
         self.model = create_model(model, spec)
         self.phases = Phases(phases, self.model)
@@ -62,11 +62,11 @@ class Network:
         )
 
     def predict(self, inputs: Arrays) -> Arrays:
-        """Return the outputs (m, C) for each target of inputs (m, ...), in inference mode."""
+        """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
 
     def variables(self) -> dict[str, Any]:
-        """Return each variable by a name that is unique, and the same in every process."""
+        """Return all variables by names that are unique and the same in every process."""
         guard = self.parts.guard
         of_parts = {
             "model": self.model.variables,
@@ -81,26 +81,26 @@ class Network:
         }
 
     def facts(self) -> Facts:
-        """Return what tells the samples that the variables have learned from others of the same shape."""
+        """Return what the columns and labels mean: samples of the same shape may mean something else."""
         columns = [
             [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
         ]
         return {"columns": columns, "label": [name for target in self._spec.targets for name in target.task.names]}
 
     def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:
-        """Return why a state cannot be taken over; nothing if it can. A guard that is new or gone is no reason."""
+        """Return why a state cannot be restored; empty if it can. A guard that is new or gone is no reason."""
         variables, arrays = self.variables(), dict(arrays)
         if self._guard_is_new_or_gone(arrays):
             variables, arrays = _without_guard(variables), _without_guard(arrays)
         problems = _differences(variables, arrays)
         if facts["columns"] != self.facts()["columns"]:
-            problems.append("samples.features: other features or values of them, or the same in another order")
+            problems.append("samples.features: the features, their values or their order differ")
         if facts["label"] != self.facts()["label"]:
-            problems.append("samples.label: other classes or values, or the same in another order")
+            problems.append("samples.label: the classes, the values or their order differ")
         return problems
 
     def assign(self, arrays: Arrays) -> None:
-        """Take over the variables of a state without mismatches. A guard that is new begins anew."""
+        """Set the variables from a state without mismatches. If the guard is new, it starts fresh."""
         variables = self.variables()
         if self._guard_is_new_or_gone(arrays):
             variables = _without_guard(variables)
@@ -110,14 +110,14 @@ class Network:
             variable.assign(arrays[name])
 
     def reset_moments(self) -> None:
-        """Start the optimizer anew. Its count of iterations too: what corrects the bias of young moments needs it."""
+        """Reset the optimizer, including its count of iterations, which corrects the bias of young moments."""
         fresh = type(self.optimizer).from_config(self.optimizer.get_config())
         fresh.build(self.phases.ever_trained)
         for variable, initial in zip(self.optimizer.variables, fresh.variables, strict=True):
             variable.assign(initial.value)
 
     def refit_standardization(self) -> None:
-        """Let each RunningStandardization forget, within its next 2,000 samples, what it has learned before."""
+        """Let each RunningStandardization replace its statistics within its next 2,000 samples."""
         for layer in self.model._flatten_layers(include_self=False):  # noqa: SLF001  (Keras has no other way)
             if isinstance(layer, RunningStandardization):
                 layer.start_refit()
@@ -127,26 +127,26 @@ class Network:
         return self.parts.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
-        """Whether the settings have switched the guard on or off since then."""
+        """Whether the settings have switched the guard on or off since the state was saved."""
         return (self.parts.guard is not None) != any(name.startswith(_GUARD) for name in arrays)
 
 
 def refused(problems: Sequence[str]) -> StateMismatchError:
     """Return the error for a state with mismatches."""
     return StateMismatchError(
-        "the checkpoint is of another model or optimizer than the settings describe:\n  "
+        "the checkpoint belongs to another model or optimizer than the settings describe:\n  "
         + "\n  ".join(problems)
         + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
     )
 
 
 def _reduction(train: TrainSettings) -> str | None:
-    """One loss a sample for the fused step, which weighs them itself; Keras' own mean for its `train_step`."""
+    """None, a loss for each sample, for the fused step, which weights them itself; Keras' mean for its `train_step`."""
     return None if train.step == "fused" else "sum_over_batch_size"
 
 
 def _fingerprint(values: Sequence[str]) -> str | None:
-    """Return what tells listed values in their order from others, short even if there are many; None without any."""
+    """Return a hash of the values in their order; None if there are none."""
     return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest() if values else None
 
 
@@ -165,5 +165,5 @@ def _differences(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> li
 
 
 def values_of(variables: dict[str, Any]) -> Arrays:
-    """Return copies of the values of variables."""
+    """Return copies of the variables' values."""
     return {name: np.array(variable.value.numpy()) for name, variable in variables.items()}

@@ -1,4 +1,4 @@
-"""Keras optimizers, losses and metrics from settings: by name, by `{name: arguments}`, or by Keras configuration."""
+"""Keras optimizers, losses and metrics from settings: a name, `{name: arguments}`, or a Keras configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_CLIP_NORM = 1.0
 
 
 def create_optimizer(settings: TrainSettings, model: Any) -> Any:
-    """Return a new optimizer: that of the settings, of a compiled model, or the default. Raises SettingsError."""
+    """Return a new optimizer: from the settings, from a compiled model, or the default. Raises SettingsError."""
     optimizer = _optimizer(settings, model)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         problem = "train.optimizer: a loss scale (mixed_float16) is not supported; use float32 or bfloat16 layers"
@@ -38,7 +38,7 @@ def _optimizer(settings: TrainSettings, model: Any) -> Any:
 
 
 def take_learning_rate(optimizer: Any) -> tuple[Any, Any]:
-    """Return the optimizer with a learning rate that is a variable, and what it had: a number, or a Keras schedule."""
+    """Return the optimizer with a plain variable as learning rate, and its own rate: a number or a Keras schedule."""
     config = optimizer.get_config()
     given = config["learning_rate"]
     if not isinstance(given, dict):
@@ -58,25 +58,25 @@ def create_learning_rate(number: int, phase: PhaseSettings, default: Any) -> Any
 def _schedule(given: dict[str, Any]) -> Any:
     schedule = keras.optimizers.schedules.deserialize({"module": "keras.optimizers.schedules", **given})
     if not callable(schedule):
-        raise TypeError("it is none of keras.optimizers.schedules")
+        raise TypeError("it is not one of keras.optimizers.schedules")
     return schedule
 
 
 def take_global_clip_norm(optimizer: Any) -> float | None:
-    """Take over the optimizer's clipping by the global norm, which the step has at hand: the same formula, once."""
+    """Take the optimizer's global clip norm away and return it: the step knows the norm already, and clips itself."""
     clip_norm = optimizer.global_clipnorm
     optimizer.global_clipnorm = None
     return None if clip_norm is None else float(clip_norm)
 
 
 def create_loss(settings: TrainSettings, model: Any, kind: str, reduction: str | None) -> Any:
-    """Return the loss of the settings, of a compiled model, or of the task; without reduction, one value a sample."""
+    """Return the loss: from the settings, a compiled model, or the task. Without reduction it is a value per sample."""
     loss = settings.loss if settings.loss is not None else getattr(model, "loss", None)
     if loss is None:
         loss = KINDS[kind].loss
     created = _create("train.loss", loss, keras.losses)
     if isinstance(created, keras.losses.CategoricalCrossentropy | keras.losses.CategoricalFocalCrossentropy):
-        problem = f"train.loss: {created.name} takes one-hot labels, and learnd gives the index of a class"
+        problem = f"train.loss: {created.name} takes one-hot labels, but learnd passes the index of a class"
         raise SettingsError([f"{problem}: use {KINDS[kind].loss}. Nothing was trained."])
     if not isinstance(created, keras.losses.Loss):
         return created
@@ -86,14 +86,14 @@ def create_loss(settings: TrainSettings, model: Any, kind: str, reduction: str |
 
 
 def create_metrics(settings: TrainSettings, task: Task) -> list[Any]:
-    """Return the metrics of the settings, built. `accuracy` is that of the task, as in Keras' own `compile`."""
+    """Return the metrics of the settings, built. `accuracy` means the task's, as in Keras' own `compile`."""
     accuracy = KINDS[task.kind].accuracy
     names = [accuracy if metric in ("accuracy", "acc") else metric for metric in settings.metrics]
     return [_built(_create("train.metrics", name, keras.metrics), settings.batch_size, task) for name in names]
 
 
 def _built(metric: Any, rows: int, task: Task) -> Any:
-    """Return a metric with all its variables: some are made at its first update, and a restore has to find them."""
+    """Return the metric with all its variables: some are created by its first update, and a restore needs them."""
     try:
         metric.update_state(np.zeros((rows, task.label_columns)), np.zeros((rows, task.outputs)), np.ones(rows))
         several = np.ndim(metric.result()) > 0
@@ -101,14 +101,14 @@ def _built(metric: Any, rows: int, task: Task) -> Any:
         problem = f"train.metrics: {metric.name} does not fit the task: {error}. Nothing was trained."
         raise SettingsError([problem]) from error
     if several:
-        problem = f"train.metrics: {metric.name} gives several values, and a score is one. Give an average: macro, say."
+        problem = f"train.metrics: {metric.name} gives several values, but a score is one. Give an average, say macro."
         raise SettingsError([problem])
     metric.reset_state()
     return metric
 
 
 def _create(place: str, given: KerasObject | Any, module: Any, get: Callable[[Any], Any] | None = None) -> Any:
-    value = copy.deepcopy(given)  # Keras puts the objects that it makes into the configuration it was given
+    value = copy.deepcopy(given)  # Keras writes the objects it makes into the configuration it is given
     try:
         if isinstance(value, str):
             return _instance(module.get(_class_of(value, module) or value))
@@ -117,7 +117,7 @@ def _create(place: str, given: KerasObject | Any, module: Any, get: Callable[[An
             value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
         return (get or module.get)(value)
     except Exception as error:
-        verdict = "is not taken by Keras" if _is_known(given, module) else "is not known to Keras"
+        verdict = "is rejected by Keras" if _is_known(given, module) else "is not known to Keras"
         problem = f"{place}: {given!r} {verdict}{_suggestion(given, module)}: {error}. Nothing was trained."
         raise SettingsError([problem]) from error
 
@@ -127,13 +127,13 @@ def _instance(found: Any) -> Any:
 
 
 def _class_of(name: str, module: Any) -> str | None:
-    """Return the class that Keras calls `name`, whatever its case and underscores: adam, binary_crossentropy."""
+    """Return the Keras class called `name`, ignoring case and underscores: adam, binary_crossentropy."""
     wanted = name.replace("_", "").lower()
     return next((item for item in dir(module) if item[0].isupper() and item.lower() == wanted), None)
 
 
 def _is_known(given: Any, module: Any) -> bool:
-    """Whether Keras has something of the name that the settings give: then its arguments are wrong."""
+    """Whether Keras knows the name in the settings; if so, its arguments are wrong."""
     return _class_of(_name(given), module) is not None
 
 

@@ -1,4 +1,4 @@
-"""Phases: which layers train, set layer by layer, and checked by what Keras then calls trainable."""
+"""Phases: sets which layers train, layer by layer, and checks the result against Keras' trainable variables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from learnd.daemon.training.settings import LayerChoice, PhaseSettings
 class Phases:
     """The phases of the settings, for a model. Without any, the model trains as it was built.
 
-    A flag of Keras' own is set for each layer, from the outside in: it reaches down to the layers within, and
-    the outermost one has to be on for any of them to train.
+    Keras' `trainable` is set for each layer, outer layers first: setting it also sets the layers within, and an inner
+    layer trains only if every layer around it does.
     """
 
     def __init__(self, settings: Sequence[PhaseSettings], model: Any) -> None:
-        """Raises ModelError where a phase names layers that there are not, or trains nothing."""
+        """Raises ModelError if a phase names layers that do not exist, or trains nothing."""
         self._settings = settings
         self._model = model
         self._layers = [(path, layer) for path, layer in _walk(model) if _own(layer)]
@@ -41,7 +41,7 @@ class Phases:
         return self._settings[number] if self._settings else PhaseSettings()
 
     def begin(self, number: int) -> None:
-        """Freeze and unfreeze. Raises ModelError where Keras does not train then what it should."""
+        """Freeze and unfreeze layers. Raises ModelError if Keras then trains something else."""
         if not self._settings:
             return
         plan = self._plan(number)
@@ -51,8 +51,8 @@ class Phases:
         expected, have = parameters(self._weights(plan)), parameters(self._model.trainable_variables)
         if expected != have:
             raise ModelError(
-                f"phases.{number}: {expected:,} parameters should train, and Keras trains {have:,}: a layer sets "
-                "`trainable` of layers within it by itself. Nothing was trained in this phase. Mend the model."
+                f"phases.{number}: {expected:,} parameters should train, but Keras trains {have:,}: a layer sets "
+                "`trainable` of its inner layers itself. Nothing was trained in this phase. Fix the model."
             )
 
     def trained_layers(self) -> list[str]:
@@ -60,7 +60,7 @@ class Phases:
         return [path for path, layer in self._layers if any(weight.trainable for weight in _trainable(layer))]
 
     def times(self, number: int) -> dict[int, float]:
-        """Return what the steps of variables are multiplied by, by the id of the variable; later groups overrule."""
+        """Return the factor for the steps of variables, by the variable's id. Later groups override earlier ones."""
         factors = {}
         for group, settings in enumerate(self.settings(number).groups):
             for index in self._chosen(f"phases.{number}.groups.{group}.layers", settings.layers):
@@ -68,7 +68,7 @@ class Phases:
         return factors
 
     def _plan(self, number: int) -> list[bool]:
-        """Return for each layer whether it trains in a phase."""
+        """Return whether each layer trains in a phase."""
         settings, place = self._settings[number], f"phases.{number}"
         thawed, frozen = settings.unfreeze, settings.freeze
         plan = list(self._built)
@@ -95,7 +95,7 @@ class Phases:
         return [w for (_, layer), train in zip(self._layers, plan, strict=True) if train for w in _trainable(layer)]
 
     def _only_learns(self, index: int) -> bool:
-        """Whether unfreezing others leaves a layer as it was built, since its statistics are no matter of training."""
+        """Whether a layer only learns statistics: then `unfreeze` for other layers does not freeze it."""
         return isinstance(self._layers[index][1], RunningStandardization) and bool(self._built[index])
 
     def _normalizes(self, index: int) -> bool:
@@ -103,17 +103,17 @@ class Phases:
 
 
 def parameters(variables: Sequence[Any]) -> int:
-    """Return how many numbers the variables hold."""
+    """Return the number of parameters in the variables."""
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
 def may_train(model: Any) -> list[Any]:
-    """Return the weights of the model that train unless they are frozen: all but statistics, counters and seeds."""
+    """Return the weights that train unless they are frozen: all but statistics, counters and seeds."""
     return [weight for _, layer in _walk(model) for weight in _trainable(layer)]
 
 
 def _walk(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each layer once with its path, the outer before the inner; the model itself, whose path is empty, first."""
+    """Yield each layer once with its path, outer layers before inner ones: first the model, whose path is empty."""
     seen: set[int] = set()
 
     def layers_of(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -128,10 +128,10 @@ def _walk(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _own(layer: Any) -> bool:
-    """Whether a layer has weights or statistics of its own, beside those of layers within it."""
+    """Whether a layer has weights or statistics of its own, besides those of its inner layers."""
     return bool(layer._trainable_variables or layer._non_trainable_variables)  # noqa: SLF001
 
 
 def _trainable(layer: Any) -> list[Any]:
-    """Return the weights of the layer's own that train unless it is frozen."""
-    return list(layer._trainable_variables)  # noqa: SLF001  (the public ones leave out what is frozen now)
+    """Return the layer's own weights that train unless it is frozen."""
+    return list(layer._trainable_variables)  # noqa: SLF001  (the public list leaves out what is frozen now)

@@ -1,7 +1,7 @@
-"""The learning rate of each update: what the settings give, times the factors that hold at its sample.
+"""The learning rate of each update: the rate from the settings, times the factors that apply at its sample.
 
-Everything here is a function of the count of samples, worked out before a call for each of its updates, so that it
-does not depend on how updates are grouped into calls. The compiled loop only passes the rates on.
+All of it is a function of the sample count, and is computed before a call for each of its updates. So it does not
+depend on how updates are grouped into calls. The compiled loop only uses the rates it is given.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.values import Facts, Float32, Float64
 
-Schedule: TypeAlias = Callable[[Any], Any]  # a Keras schedule: from a count to a rate
+Schedule: TypeAlias = Callable[[Any], Any]  # a Keras schedule: count to rate
 
 
 @dataclass(frozen=True, slots=True)
 class _Ramp:
-    """A factor that changes linearly from `first` to 1, over so many samples from `start` on."""
+    """A factor that changes linearly from `first` to 1, over `over` samples from `start` on."""
 
     first: float
     start: int
@@ -35,10 +35,10 @@ class _Ramp:
 
 
 class LearningRate:
-    """The base rate, or the schedule of samples since the phase began, times boost, slow-down and warm-up."""
+    """The base rate, or a schedule over the samples of the phase, times boost, slow-down and warm-up."""
 
     def __init__(self, base: float | Schedule) -> None:
-        self.samples = 0  # through updates, the skipped ones included
+        self.samples = 0  # that went through updates, including skipped ones
         self.phase_start = 0
         self._base = base
         self._slow_down = 1.0
@@ -46,7 +46,7 @@ class LearningRate:
         self._compiled: Any = None
 
     def of(self, updates: int, rows: int, size: int) -> Float32:
-        """Return (size + 1,) rates: those of the next updates of `rows` samples, and of the one behind them."""
+        """Return rates (size + 1,): for the next updates of `rows` samples each, and for the one after them."""
         rates = np.zeros(size + 1, np.float32)
         counts = self.samples + rows * np.arange(updates + 1, dtype=np.int64)
         factors = self._factors(counts)
@@ -54,7 +54,7 @@ class LearningRate:
         return rates
 
     def begin_phase(self, base: float | Schedule, warm_up: int) -> None:
-        """Take over another base. A schedule counts from here; the rate rises from 0 over `warm_up` samples."""
+        """Set another base. A schedule counts from here; the rate rises from 0 over `warm_up` samples."""
         self.use(base)
         self.phase_start = self.samples
         self._ramps = {name: ramp for name, ramp in self._ramps.items() if name != "warm_up"}
@@ -65,7 +65,7 @@ class LearningRate:
         self._base, self._compiled = base, None
 
     def boost(self, factor: float, over: int) -> None:
-        """Multiply the rate by `factor`, which falls back to 1 over so many samples. One boost replaces another."""
+        """Multiply the rate by `factor`, which returns to 1 over `over` samples. A new boost replaces the last one."""
         self._ramps["boost"] = _Ramp(factor, self.samples, over)
 
     def slow_down(self, factor: float) -> None:
@@ -93,7 +93,7 @@ class LearningRate:
         return factors
 
     def _at(self, counts: NDArray[np.int64], size: int) -> Float32:
-        """Return the schedule at each of the counts, by a compiled loop, as long as that of the updates."""
+        """Return the schedule's rate at each count, by a compiled loop of the same length as the updates' loop."""
         assert callable(self._base), "a number needs no counts"
         if self._compiled is None:
             self._compiled = tf.function(partial(_each, self._base), jit_compile=True, autograph=False)

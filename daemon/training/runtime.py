@@ -1,12 +1,12 @@
-"""TensorFlow and Keras, set up before their first import. Every module of this package takes them from here.
+"""TensorFlow and Keras, set up before their first import. Every module of this package imports them from here.
 
-Measured with the benchmark of the learner at one sample an update: XLA's scheduler for concurrency and a
-second thread inside an operation make small models slower, since handing a kernel of a microsecond to
-another thread takes longer than running it. One thread also makes the bits independent of the machine's cores.
+Measured with the benchmark of the learner at one sample per update: XLA's scheduler for concurrency and a second
+thread inside an operation make small models slower, since handing a kernel of a microsecond to another thread takes
+longer than running it. One thread also makes the bits independent of the machine's cores.
 
-XLA calls each kernel of a loop by itself, which for a small model takes as long as what the kernels do. Loops that
-move few bytes it compiles as one kernel; with the threshold out of the way that is any loop, and updates by one sample
-are 1.4 to 5 times as fast. Products of matrices become slower, by as much: larger batches go without.
+XLA launches each kernel of a loop separately, which for a small model takes as long as the kernels themselves. It
+compiles loops that move few bytes as one kernel. With that threshold raised, it does so for any loop, and updates of
+one sample run 1.4 to 5 times as fast. Matrix products become slower by as much, so larger batches do not use it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE_KERNEL = f"--xla_backend_extra_options=xla_cpu_small_while_loop_byte_thresh
 
 
 def _set_xla_flag(flag: str, *, wanted: bool) -> None:
-    """XLA reads them when it first compiles. What a user has set stays."""
+    """Set a flag, or remove it; XLA reads the flags when it first compiles. What the user has set stays."""
     flags = [other for other in os.environ.get("XLA_FLAGS", "").split() if other != flag]
     if wanted and not any(other.startswith(flag.partition("=")[0]) for other in flags):
         flags.append(flag)
@@ -38,7 +38,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 @contextmanager
 def _native_output_hidden() -> Iterator[None]:
-    """TensorFlow's libraries print on standard error while they load, whatever the log level says."""
+    """Silence TensorFlow's libraries, which print to standard error while they load, whatever the log level."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
@@ -55,13 +55,13 @@ with _native_output_hidden():
 
     _tf.config.list_physical_devices()
 
-keras: Any = _keras  # neither ships types
+keras: Any = _keras  # neither comes with types
 tf: Any = _tf
 
 
 @contextmanager
 def memory_error() -> Iterator[None]:
-    """Turn TensorFlow's error of memory into Python's."""
+    """Turn TensorFlow's out-of-memory error into MemoryError."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -69,23 +69,23 @@ def memory_error() -> Iterator[None]:
 
 
 def loops_are_kernels() -> bool:
-    """Whether XLA was asked for it: a user's XLA_FLAGS may hold other options in its place."""
+    """Whether the flag for it is set: the user's XLA_FLAGS may hold other options instead."""
     return _ONE_KERNEL in os.environ["XLA_FLAGS"].split()
 
 
 def configure(threads: int, seed: int, *, loops_as_kernels: bool) -> None:
-    """Fix the number of threads, make operations deterministic, and forget every model built before.
+    """Set the number of threads, make operations deterministic, and forget every model built before.
 
-    `loops_as_kernels` is fixed by the first compilation with XLA in the process.
+    `loops_as_kernels` cannot change after the first compilation with XLA in the process.
 
-    Layer names count up through the life of a process; starting over keeps the paths of variables the same
-    in each one.
+    Keras numbers layer names through the life of a process. Starting over keeps the paths of variables the same in
+    every process. Raises SettingsError if `threads` would have to change in a running process.
     """
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         except RuntimeError as error:
-            raise SettingsError(["train.threads: it cannot change inside a running process; start anew"]) from error
+            raise SettingsError(["train.threads: it cannot change in a running process; restart learnd"]) from error
     _set_xla_flag(_ONE_KERNEL, wanted=loops_as_kernels)
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()

@@ -1,4 +1,4 @@
-"""Settings of the model and of its training. No TensorFlow here: `learnd validate` stays quick."""
+"""Settings of the model and its training. Imports no TensorFlow, so that `learnd validate` stays quick."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ KerasObject = str | dict[str, Any]
 
 
 class ModelSettings(Section):
-    """Which network learns: a preset, a build function of yours, or a saved Keras model."""
+    """The model to train: a preset, your own build function, or a saved Keras model."""
 
     preset: Literal["linear", "mlp"] | None = None
-    """A network made for the samples as declared. `mlp` where neither `build` nor `load` is given."""
+    """A network that fits the declared samples. Default: `mlp`, if neither `build` nor `load` is given."""
 
     build: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
     """A function, as `package.module:function`, that takes a `SampleSpec` (or nothing) and returns a Keras model.
     A compiled model brings its own loss and optimizer."""
 
     load: Path | None = None
-    """A `.keras` file to start from. Treat a file from elsewhere as code: opening one can run what its author wrote."""
+    """A `.keras` file to start from. Treat a file from others like code: opening it can run what its author wrote."""
 
     task: TaskName = "binary"
     """What the label means; it decides which keys `samples.label` has."""
@@ -48,10 +48,10 @@ class ModelSettings(Section):
     """Share of hidden units dropped while training."""
 
     embedding: PositiveInt = 8
-    """Dimensions of the embedding of a category; at most as many as it has values."""
+    """Dimensions of the embedding of a category, but at most as many as it has values."""
 
     standardize: bool = True
-    """Standardise numbers by their running mean and variance, kept inside the model."""
+    """Standardise numbers by their running mean and variance, which are kept in the model."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -66,57 +66,59 @@ class TrainSettings(Section):
     harmless: ClassVar[Mapping[str, str]] = {"max_updates_per_call": "how fast updates run, never what they do"}
 
     batch_size: PositiveInt = 1
-    """Samples an update."""
+    """Samples per update."""
 
     max_wait_ms: Annotated[int, Field(ge=0)] = 50
-    """How long samples wait for a full batch on a slow stream before they train as a partial one, in milliseconds."""
+    """How long samples on a slow stream wait for a full batch, in milliseconds. Then they train as a partial one."""
 
     optimizer: KerasObject | None = None
-    """A Keras optimizer: its name, `{name: {argument: value}}`, or its Keras configuration. Default: that of a
-    compiled model, else stochastic gradient descent at a learning rate of 0.1 with gradients clipped to norm 1."""
+    """A Keras optimizer: its name, `{name: {argument: value}}`, or its Keras configuration. Default: the optimizer of a
+    compiled model, else stochastic gradient descent with a learning rate of 0.1 and gradients clipped to norm 1."""
 
     loss: KerasObject | None = None
-    """A Keras loss, in the same forms. Default: that of a compiled model, else the usual one of the task."""
+    """A Keras loss, in the same forms. Default: the loss of a compiled model, else the usual one for the task."""
 
     metrics: list[KerasObject] = []
-    """Keras metrics, in the same forms, updated with each prediction before its update, beside learnd's own scores."""
+    """Keras metrics, in the same forms, in addition to learnd's own scores. They see the predictions made before each
+    update."""
 
     seed: int = 7
     """Seed of the initial weights and of every random layer."""
 
     step: Literal["fused", "train_on_batch"] = "fused"
     """`fused` runs many exact updates in one compiled call. `train_on_batch` calls the model's own `train_step`,
-    for models that override it, at some hundred updates a second."""
+    for models that override it, at a few hundred updates per second."""
 
     xla: bool | None = None
-    """Compile with XLA. Default: where the model compiles; graph mode where it does not."""
+    """Compile with XLA. Default: XLA if the model compiles with it, else graph mode."""
 
     max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 4096
-    """The most updates in one compiled call. The call grows with the backlog, up to this."""
+    """The most updates in one compiled call. Calls grow with the backlog, up to this."""
 
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """Threads inside one TensorFlow operation. More help large layers only; the last bits depend on the number."""
+    """Threads inside one TensorFlow operation. More threads help large layers only; the last bits depend on the
+    number."""
 
     @property
     def updates_by_one(self) -> bool:
-        """Whether an update is of one sample, so that most products are of a vector and a matrix."""
+        """Whether an update has one sample, so that most products are of a vector and a matrix."""
         return self.batch_size == 1
 
     @property
     def of_a_process(self) -> tuple[int, bool]:
-        """What TensorFlow reads once in the life of a process."""
+        """The settings that TensorFlow reads only once in a process."""
         return self.threads, self.updates_by_one
 
 
 class GuardSettings(Section):
-    """Which updates are skipped for being far outside of what is usual. What is not finite is skipped in any case."""
+    """Updates far outside the usual range are skipped. Those that are not finite are skipped in any case."""
 
     sigma: Annotated[float, Field(gt=0, le=100)] | None = 6.0
-    """An update is skipped where its loss or the norm of its gradients lies more than so many standard deviations
-    above the recent mean, in logarithms of the recent maximum (see the page on exactness). `null` turns it off."""
+    """An update is skipped if its loss or the norm of its gradients lies more than this many standard deviations above
+    the recent mean, in logarithms of the recent maximum (see the page on exactness). `null` turns this off."""
 
     warm_up: Annotated[int, Field(ge=2)] = 20
-    """Updates before it acts, at the start and after a change of phase."""
+    """Updates before the guard acts, at the start and after a change of phase."""
 
 
 class LayerType(Section):
@@ -127,12 +129,12 @@ class LayerType(Section):
 
 
 def _check_choice(value: Any) -> Any:
-    """Raise ValueError where layers are named in none of the forms. What a mapping holds is checked later."""
+    """Raise ValueError if a layer is not named in one of the forms. The content of a mapping is checked later."""
     for item in value if isinstance(value, list) and value else [value]:
         counts = isinstance(item, int) and not isinstance(item, bool) and item > 0
         if not (counts or (item and isinstance(item, str | dict | LayerType))):
             raise ValueError(
-                "must be a name or pattern of layers (output, hidden_*), how many from the end (1 or more), "
+                "must be a name or pattern of layers (output, hidden_*), a number of layers from the end (1 or more), "
                 f"{{type: Dense}}, or a list of these, not {item!r}"
             )
     return value
@@ -146,26 +148,26 @@ class SamplesEnd(Section):
     """A phase that ends after a number of samples."""
 
     samples: PositiveInt
-    """Samples that go through updates in the phase; it ends with the update that reaches them."""
+    """Samples of the phase, including those of skipped updates. It ends with the update that reaches this number."""
 
 
 class GroupSettings(Section):
     """Layers that train at a learning rate of their own."""
 
     layers: LayerChoice
-    """Which, in the forms of `unfreeze`."""
+    """The layers, in the forms of `unfreeze`."""
 
     times: PositiveFloat
-    """What the learning rate is multiplied by for them."""
+    """Factor for the learning rate of these layers."""
 
 
 class PhaseSettings(Section):
-    """Which layers train, until when, and at which learning rates."""
+    """Which layers train, until when, and with which learning rates."""
 
     unfreeze: LayerChoice | None = None
-    """The layers that train, all others being frozen. A text is a pattern of names (`output`, `block_5*`,
-    `base/conv_?`, `*` for all), a number counts layers with weights from the end, `{type: Dense}` names a class; or a
-    list of these. Default: the layers train as the model was built."""
+    """The layers that train; all others are frozen. A string is a pattern of names (`output`, `block_5*`,
+    `base/conv_?`, `*` for all), a number counts layers with weights from the end, and `{type: Dense}` names a class. A
+    list combines them. Default: the layers train as the model was built."""
 
     freeze: LayerChoice | None = None
     """The layers that do not train, in the same forms."""
@@ -175,32 +177,32 @@ class PhaseSettings(Section):
     or by the command `learnd next-phase`, which ends any. The last phase has no end."""
 
     learning_rate: PositiveFloat | dict[str, Any] | None = None
-    """The learning rate of the phase: a number, or a Keras schedule, `{name: {argument: value}}`, which counts the
-    samples of the phase. Default: that of the optimizer."""
+    """The learning rate of the phase: a number, or a Keras schedule `{name: {argument: value}}`, which counts the
+    samples of the phase. Default: the optimizer's learning rate."""
 
     groups: list[GroupSettings] = []
-    """Layers that train faster or slower than that."""
+    """Layers that train faster or slower than the rest."""
 
     warm_up: NonNegativeInt = 1000
-    """Samples over which the learning rate rises from 0 when the phase follows another one: layers that train for
-    the first time have no moments yet."""
+    """Samples over which the learning rate rises from 0, if the phase follows another one: layers that train for the
+    first time have no moments yet."""
 
     batch_normalization: Literal["inference", "training"] = "inference"
-    """Whether BatchNormalization layers stay as they are, statistics, scale and shift, or train where chosen."""
+    """Whether BatchNormalization layers keep their statistics, scale and shift, or train if they are chosen."""
 
     def choices(self) -> list[tuple[str, LayerChoice]]:
-        """Return what names layers, each with its key."""
+        """Return the choices of layers in this phase, each with its key."""
         own = [("unfreeze", self.unfreeze), ("freeze", self.freeze)]
         groups = [(f"groups.{number}.layers", group.layers) for number, group in enumerate(self.groups)]
         return [(key, choice) for key, choice in [*own, *groups] if choice is not None]
 
 
 def check_ends(phases: Sequence[PhaseSettings]) -> Sequence[PhaseSettings]:
-    """Raise ValueError where a phase has no end, or the last one has one."""
+    """Raise ValueError if a phase before the last has no end, or the last one has one."""
     problems = []
     for number, phase in enumerate(phases):
         if phase.until is None and number < len(phases) - 1:
-            problems.append(f"{number}: it has no `until`, so that the next one never begins")
+            problems.append(f"{number}: it has no `until`, so the next one would never begin")
         if phase.until is not None and number == len(phases) - 1:
             problems.append(f"{number}.until: the last phase has no end, since no phase follows")
     if problems:

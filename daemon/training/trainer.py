@@ -1,10 +1,10 @@
-"""Trains a call in parts, each of which ends behind an update that makes a rule act.
+"""Trains a call in parts. Each part but the last ends after an update that makes a rule act.
 
-What a rule does must happen behind the same update however updates are grouped into calls, and at once: a network has
-adapted to most of a drift by itself within some hundred samples. So if a rule is to act in the middle of a call, the
-learner goes back to what it was before, and runs the updates up to there once more; then the rule acts; then the
-rest runs. That is rare, costs a call at most, and leaves calls as long as they are. The journal knows nothing of it:
-the same call is divided in the same way when it is repeated.
+A rule must act right after the update that calls for it, however updates are grouped into calls: a network adapts to
+most of a drift by itself within a few hundred samples. So if a rule is to act in the middle of a call, the learner goes
+back to its state before the call and runs the updates up to that point once more. Then the rule acts, and then the rest
+of the call runs. This is rare, costs at most one call, and lets calls stay long. The journal does not record it: when
+the call is repeated, it is divided in the same way.
 """
 
 from __future__ import annotations
@@ -19,31 +19,32 @@ from learnd.daemon.values import Call, Event, PhaseBegun, Report
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Updates that ran, what they gave, and what was found in them."""
+    """Updates of a call that have run, with their report and the events found in them."""
 
     call: Call
     report: Report
     found: Sequence[Event]
-    ended_on: str | None  # what ends the phase that it began in
+    ended_on: str | None  # what ends the phase that the part began in
 
     def phase_end(self, event: Event) -> str | None:
-        """Return what ends the phase that an event of this part came in."""
+        """Return what ends the phase in which an event of this part happened."""
         return phase_end(self.ended_on, self.report.phases, event)
 
 
 class Watch(Protocol):
-    """Who looks at updates."""
+    """Looks for events in updates."""
 
     def watch(self, call: Call, report: Report, halts: Callable[[Event], bool] | None) -> tuple[int, list[Event]]:
-        """Look at the updates of a call, up to the first one behind which an event `halts`, if there is one.
+        """Look at the updates of a call, up to and including the first one with an event that `halts`.
 
-        Return how many updates were looked at, and what was found in them.
+        Return how many updates were looked at, and the events found in them.
         """
 
 
 class Trainer:
-    """Runs calls on the learner while `watch` looks. `acts_at_once(event, phase_end)` says whether a rule acts on it;
-    None if no rule ever does.
+    """Runs calls on the learner, and lets `watch` look at their updates.
+
+    `acts_at_once(event, phase_end)` says whether a rule acts on an event within the call; None if no rule ever does.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Trainer:
         self._acts_at_once = acts_at_once
 
     def parts(self, call: Call) -> Iterator[Part]:
-        """Train a call, and yield it part by part: all of it, unless a rule acts within it."""
+        """Train a call, and yield its parts: a single one, unless a rule acts within the call."""
         done = 0
         while True:
             part = self._train(call.part(done, call.updates) if done else call)
@@ -64,7 +65,7 @@ class Trainer:
                 return
 
     def _train(self, call: Call) -> Part:
-        """Train the updates of a call up to one behind which a rule acts."""
+        """Train the updates of a call, up to and including the first one that makes a rule act."""
         ends_on = self._learner.phase_ends_on
         report = self._learner.update(call)
         updates, found = self._watch.watch(call, report, self._halts(ends_on, report.phases))
@@ -80,5 +81,5 @@ class Trainer:
 
 
 def phase_end(first: str | None, phases: Sequence[PhaseBegun], event: Event) -> str | None:
-    """Return what ends the phase that an event came in, of that which was on before and those that have begun since."""
+    """Return what ends the phase of an event: `first` for the phase at the start, else that of one of `phases`."""
     return next((phase.ends_on for phase in reversed(phases) if phase.samples < event.samples), first)

@@ -105,8 +105,8 @@ def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
         (["model.build=builders:gone"], ["model.build", "builders.py has no function 'gone'"]),
         (["model.build=builders:fails"], ["model.build", "ValueError: no luck", "builders.py:5"]),
         (["model.build=builders:leaves"], ["model.build", "SystemExit: bye"]),
-        (["model.build=builders:NUMBER"], ["model.build", "'NUMBER'", "is no function but int"]),
-        (["model.load=builders.py"], ["model.load", "is no .keras file"]),
+        (["model.build=builders:NUMBER"], ["model.build", "'NUMBER'", "is not a function but int"]),
+        (["model.load=builders.py"], ["model.load", "is not a .keras file"]),
         (["model.build=builders:text"], ["model.build", "must return a keras.Model"]),
         (["model.build=builders:wide"], ["output shape", "samples.label"]),
         (["model.load=stream.jsonl"], ["model.load", "stream.jsonl"]),
@@ -114,7 +114,7 @@ def test_a_failpoint_that_is_none(tmp_path: Path) -> None:
         (["train.loss=binary_crosentropy"], ["train.loss", "did you mean binary_crossentropy?"]),
         (
             ["train.optimizer={adam: {rate: 1}}"],
-            ["{'adam': {'rate': 1}} is not taken by Keras", "rate"],
+            ["{'adam': {'rate': 1}} is rejected by Keras", "rate"],
         ),
         (["train.metrics=[nonsense]"], ["train.metrics", "nonsense"]),
     ],
@@ -149,11 +149,11 @@ def test_a_checkpoint_of_another_model_is_refused(zygote: Zygote, digest: str, t
     folder = prepare(tmp_path / "run")
     killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.call.after=kill@20"))
     message = refused(zygote.run(folder, "run", "learnd.yaml", "--set", "model.hidden=[9]"), 74)
-    assert "checkpoint is of another model" in message
+    assert "checkpoint belongs to another model" in message
     assert "(8" in message
     assert "--state" in message
     message = refused(zygote.run(folder, "run", "learnd.yaml", "--set", "samples.features.d=float"), 74)
-    assert "checkpoint is of another model" in message
+    assert "checkpoint belongs to another model" in message
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "checkpoint.every.samples=300"))
     assert succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()["digest"] == digest
 

@@ -70,7 +70,7 @@ def test_a_signal_while_starting_and_while_repeating_the_journal(zygote: Zygote,
     daemon = stopped_at(zygote, folder, "loop.updated=stop@3", "--json")
     signal_and_continue(daemon, signal.SIGTERM)
     result = succeeded(daemon.wait())
-    assert "while it repeated the journal" in result.stderr
+    assert "while repeating the journal" in result.stderr
     assert "Nothing was changed" in result.stderr
     assert resumed_digest(zygote, folder) == digest
     assert summary(folder / "state")["samples_trained"] == RECORDS

@@ -1,7 +1,7 @@
-"""One update a Python call, by the model's own `train_step`: for models that override it.
+"""One update per Python call, by the model's own `train_step`: for models that override it.
 
-Some hundred updates a second. The prediction is a pass of its own, the verdict looks at the loss and every
-variable afterwards, and an update that is not finite is undone from a copy taken before.
+It runs a few hundred updates per second. The prediction is a separate pass. The verdict looks at the loss and at every
+variable after the update. An update that is not finite is undone from a copy made before it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from learnd.daemon.values import Float32, Samples
 
 
 class TrainOnBatch:
-    """Has the results of `step.Updates`, with a gradient norm of nan: `train_step` does not tell it."""
+    """Gives the same results as `fused.Updates`, but a gradient norm of NaN: `train_step` does not return it."""
 
     def __init__(self, parts: Parts, times: Mapping[int, float]) -> None:
-        """`times` scales the steps of variables, by their ids. Raises ModelError for a `compile` of its own making."""
+        """`times` are the factors for the steps of variables, by their ids.
+
+        Raises ModelError if the model overrides `compile` with other arguments.
+        """
         try:
             parts.model.compile(optimizer=parts.optimizer, loss=_as_keras(parts.losses), jit_compile=False)
         except TypeError as error:
             raise ModelError(
-                f"step: train_on_batch: compile() of the model does not take optimizer, loss and jit_compile, as that "
-                f"of keras.Model does: {error}. Nothing was trained. Let it take them, and pass them on."
+                f"step: train_on_batch: the model's compile() does not take optimizer, loss and jit_compile, as "
+                f"keras.Model's does: {error}. Nothing was trained. Let it take them and pass them on."
             ) from error
         self._model, self._optimizer = parts.model, parts.optimizer
         self._metrics, self._guard = parts.metrics, parts.guard
@@ -53,7 +56,7 @@ class TrainOnBatch:
 
     @property
     def traces(self) -> int:
-        return 0  # Keras compiles its own
+        return 0  # Keras compiles `train_step` itself
 
     def _written(self) -> list[Any]:
         metrics = [variable for metric in self._metrics for variable in metric.variables]
@@ -78,14 +81,14 @@ class TrainOnBatch:
     def _loss(self, results: Mapping[str, Any]) -> float:
         if "loss" not in results:
             raise ModelError(
-                f"step: train_on_batch: train_step() of the model returns {', '.join(results) or 'nothing'}, and no "
+                f"step: train_on_batch: the model's train_step() returns {', '.join(results) or 'nothing'}, but no "
                 "loss, which the guard and the metrics need. This call is in the journal and trains at the next start. "
                 "Let it return {'loss': ...}."
             )
         return float(results["loss"])
 
     def _verdict(self, loss: float, finite: bool) -> float:
-        """Return 0 for a good update, as the compiled step does. The guard gets no norm: 0 enters no statistics."""
+        """Return 0 for a good update, as the compiled step does. The guard gets a norm of 0, which it ignores."""
         if not (finite and np.isfinite(loss)):
             return float("nan")
         if self._guard is None:
@@ -96,7 +99,7 @@ class TrainOnBatch:
 
 
 def _as_keras(named: Mapping[str, Any]) -> Any:
-    """Return the one value, if there is one, as users of Keras expect; else all by name."""
+    """Return a single value as it is, as users of Keras expect; several by name."""
     return next(iter(named.values())) if len(named) == 1 else dict(named)
 
 

@@ -1,4 +1,4 @@
-"""The compiled calls of a phase: of full batches, with XLA where the model compiles, and of partial ones."""
+"""The compiled calls of a phase: for full batches, with XLA if the model compiles with it, and for partial ones."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedErr
 
 
 Mode: TypeAlias = Literal["one kernel", "kernel by kernel", "graph mode"]
-"""How the loop over updates runs, the quickest way first; each rounds in its own way."""
+"""How the loop over updates runs, the fastest mode first. Each mode rounds differently."""
 
 
 class Step(Protocol):
-    """A compiled call. Its results are those of `Updates`."""
+    """A compiled call. It gives the same results as `Updates`."""
 
     @property
     def traces(self) -> int:
-        """For how many lengths of calls it was compiled."""
+        """The number of call lengths that it was compiled for."""
 
     def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results: ...
 
 
 class CompiledSteps:
-    """Compiles at once, so that no record waits for it; the call of partial batches when it is first needed."""
+    """Compiles at once, so that no record waits for it. The call for partial batches is compiled at its first use."""
 
     def __init__(
         self, parts: Parts, train: TrainSettings, max_updates: int, times: Mapping[int, float], *, at_best: Mode
     ) -> None:
-        """`times` scales the steps of variables, by their ids; no better mode than `at_best` is tried.
+        """`times` are the factors for the steps of variables, by their ids. No faster mode than `at_best` is tried.
 
-        Raises ModelError.
+        Raises ModelError if the model does not compile.
         """
         self._parts = parts
         self._train = train
@@ -64,7 +64,7 @@ class CompiledSteps:
 
     @property
     def partial(self) -> Step:
-        """A batch of another size than B runs in graph mode, which takes any: no padding to tell from samples."""
+        """The call for batches of another size than B. It runs in graph mode, which takes any size without padding."""
         if self._train.step == "train_on_batch":
             return self.full
         if self._partial is None:
@@ -86,20 +86,20 @@ class CompiledSteps:
             if self._train.xla:
                 raise ModelError(
                     f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
-                    "  Nothing was trained. Leave train.xla out to run it in graph mode."
+                    "  Nothing was trained. Remove train.xla to run it in graph mode."
                 ) from error
             self.mode, full = "graph mode", self._in_graph_mode()
             log.warning(
-                "graph_mode", reason=_reason(error), consequence="slower updates; the last bits differ from XLA's"
+                "graph_mode", reason=_reason(error), consequence="updates are slower; the last bits differ from XLA's"
             )
         return full
 
     def _with_xla(self) -> Step:
-        """Raises what TensorFlow does where the model does not compile."""
+        """Raises TensorFlow's error if the model does not compile."""
         if self.mode == "one kernel" and self._may_be_one_kernel():
             try:
                 return self._warmed_up(xla=True, one_kernel=True)
-            except tf.errors.ResourceExhaustedError:  # that is no property of the model
+            except tf.errors.ResourceExhaustedError:  # this says nothing about the model
                 raise
             except _DOES_NOT_COMPILE as error:
                 log.debug("kernel_by_kernel", reason=_reason(error))
@@ -114,12 +114,12 @@ class CompiledSteps:
             return self._warmed_up(xla=False)
         except _DOES_NOT_COMPILE as error:
             raise ModelError(
-                f"model: an update of it does not compile: {_reason(error)}\n"
-                "  Nothing was trained. Mend the model, or the loss if it is one of yours."
+                f"model: its update does not compile: {_reason(error)}\n"
+                "  Nothing was trained. Fix the model, or the loss if it is your own."
             ) from error
 
     def _warmed_up(self, *, xla: bool, one_kernel: bool = False) -> Step:
-        """Compile now, by calls of no updates, which change no variable but the learning rate, set by each call."""
+        """Compile now, by calls without updates. They change only the learning rate, which every call sets."""
         step = Updates(self._parts, self._times, xla=xla, one_kernel=one_kernel, rows=self._train.batch_size)
         self._check_captured(step)
         for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
@@ -127,26 +127,26 @@ class CompiledSteps:
         return step
 
     def _check_captured(self, step: Updates) -> None:
-        """Raise ModelError where an update depends on a variable that no checkpoint would hold."""
+        """Raise ModelError if an update depends on a variable that checkpoints do not hold."""
         kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
         if stray := [handle for handle in step.captured if id(handle) not in kept]:
             raise ModelError(
-                f"model: its updates use {len(stray)} variables that are not the model's, so that no checkpoint would "
-                "hold them and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
-                "random numbers give the layer a keras.random.SeedGenerator of its own and pass it as seed."
+                f"model: its updates use {len(stray)} variables that do not belong to the model: no checkpoint would "
+                "hold them, and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
+                "random numbers, give the layer its own keras.random.SeedGenerator and pass it as seed."
             )
 
 
 def call_size(updates: int, most: int) -> int:
-    """Return the length of the compiled call that runs so many updates, of at most `most`.
+    """Return the length of the compiled call that runs `updates` updates, given at most `most`.
 
-    Never 1: XLA drops the loop then, and rounds otherwise in what is left.
+    It is never 1: XLA would then drop the loop, and round differently.
     """
     return max(2, min(_SMALL_CALL, most) if updates <= _SMALL_CALL else most)
 
 
 def multiplies_vectors(parts: Parts) -> bool:
-    """Whether the model's pass over one sample has no product of matrices but of one row by a matrix."""
+    """Whether all matrix products in the model's pass over one sample are of one row by a matrix."""
     inputs = {spec.name: tf.TensorSpec((1, *spec.shape), spec.dtype) for spec in parts.spec.inputs}
     function = tf.function(lambda given: parts.outputs(given, training=False), autograph=False)
     graph = function.get_concrete_function(inputs).graph.as_graph_def(add_shapes=True)
@@ -160,9 +160,7 @@ def _has_one_row(product: Any) -> bool:
 
 
 def _reason(error: Exception, most: int = 3) -> str:
-    """Return what went wrong: behind the frames of a function that TensorFlow traced, and behind Keras' mention of the
-    layer.
-    """
+    """Return what went wrong, without the stack frames of traced functions and after Keras' mention of the layer."""
     lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
     told = [line for line in lines if line]
     if raised := [index for index, line in enumerate(told) if _RAISED.match(line)]:

@@ -1,18 +1,18 @@
 """The compiled call: K exact updates, one after the other, with a prediction before each.
 
-The loop has a trip count given at run time, so that one compiled shape serves any number of updates up to its
-bucket, and the bits do not depend on how the updates were grouped into calls. An update whose loss, gradients or
-layer statistics are not finite, or which the guard finds far outside of what is usual, leaves every variable as it was.
+The loop's trip count is given at run time, so one compiled shape serves any number of updates up to its bucket, and the
+bits do not depend on how updates are grouped into calls. If the loss, gradients or layer statistics of an update are
+not finite, or the guard finds it far outside the usual range, every variable keeps its value.
 
-Four things here are written for XLA on a processor, each measured at one sample an update:
+Four things here are written for XLA on a CPU, each measured at one sample per update:
 
-- Sums of squares go through a dot product. XLA sums the elements of a vector one by one, which for the gradients
-  of a small network takes as long as the whole update; its dot product is vectorised.
-- The verdict is the result of a dot product too. XLA fuses a cheap scalar into every kernel that reads it, and
-  would compute the verdict again for each element of each variable.
+- Sums of squares are computed by a dot product. XLA sums the elements of a vector one by one, which for the gradients
+  of a small network takes as long as the whole update. Its dot product is vectorised.
+- The verdict is computed by a dot product too. XLA fuses a cheap scalar into every kernel that reads it, and would
+  compute the verdict again for each element of each variable.
 - A skipped update is a `where` for each variable, not a branch: XLA fuses it into the kernel that writes the variable.
-- The learning rate of an update, like the guard's limits, is a variable that the update before has written: what is
-  carried by the loop is read by the kernels, what is computed inside of it may be computed by each of them again.
+- The learning rate of an update, like the guard's limits, is a variable written by the update before. Kernels read a
+  value that the loop carries, but each of them may recompute a value that is computed inside the loop.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
 
-# What a layer does differently while training, it does by the `training` argument of its call. These only pass the
-# argument on, or, like the standardisation, predict in training as they would have just after.
+# A layer that behaves differently in training has a `training` argument in its call. These layers have one too, but
+# only pass it on or, like the standardisation, give the same output in training as right after it.
 _SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "InputLayer")
 
 
 def predicts_differently(model: Any) -> bool:
-    """Whether the training pass of the model is not its prediction: Dropout, BatchNormalization, and their like."""
+    """Whether the model's outputs in training differ from its predictions: Dropout, BatchNormalization and the like."""
     return any(_differs(layer) for layer in model._flatten_layers(include_self=False))  # noqa: SLF001  (Keras has no other way)
 
 
@@ -46,13 +46,11 @@ def _differs(layer: Any) -> bool:
 
 
 class Results(NamedTuple):
-    """What a call of K updates gives: outputs (K, B, C) of each target; (K, 3) of loss, norm and verdict; and what
-    undoes it.
-    """
+    """The results of a call of K updates."""
 
-    outputs: Arrays
-    figures: Float32
-    before: list[tuple[Any, Any]]  # each variable that it wrote, and its value from before
+    outputs: Arrays  # (K, B, C) for each target
+    figures: Float32  # (K, 3): loss, gradient norm, verdict
+    before: list[tuple[Any, Any]]  # each variable that the call wrote, and its old value, to undo it
 
 
 class Updates:
@@ -67,10 +65,10 @@ class Updates:
         one_kernel: bool = False,
         rows: int | None = None,
     ) -> None:
-        """Trace, once for all K; XLA compiles when a K is first run.
+        """Trace once for all K; XLA compiles when a K first runs.
 
-        `times` scales the steps of variables, by their ids. With `one_kernel` XLA may make one of the whole loop.
-        `rows` is B; None leaves it open, so that no result depends on which sizes come in which order.
+        `times` are the factors for the steps of variables, by their ids. With `one_kernel`, XLA may compile the whole
+        loop as one kernel. `rows` is B; None allows any B, so that no result depends on the order in which sizes come.
         """
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizer = parts.model, parts.optimizer
@@ -81,18 +79,18 @@ class Updates:
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         self._own_prediction = predicts_differently(self._model)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
-        # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
-        # layers are never converted by Keras.
+        # Without autograph: it takes half a second per start, there are no Python conditions or loops to convert here,
+        # and Keras never converts those in layers.
         signature = [tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros())]
         signature += [tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32)]
         self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
-        self._run = self._function.get_concrete_function()  # to have TensorFlow find it anew takes 0.3 ms a call
+        self._run = self._function.get_concrete_function()  # letting TensorFlow look it up takes 0.3 ms per call
 
     def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results:
         """Run the first `updates` of (K, B, ...) samples.
 
-        `rates` (K + 1,) are the learning rates of the updates, and of the one behind them. The verdict is 0, or what
-        `guard.reasons_of` reads.
+        `rates` (K + 1,) are the learning rates of the updates, and of the one after them. The verdict of an update is 0
+        if it was made; `guard.reasons_of` explains other values.
         """
         self._lengths.add(len(batches))
         outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches), rates, updates)))
@@ -101,7 +99,7 @@ class Updates:
 
     @property
     def traces(self) -> int:
-        """For how many lengths of calls it was compiled."""
+        """The number of call lengths that it was compiled for."""
         return len(self._lengths)
 
     @property
@@ -151,7 +149,7 @@ class Updates:
         return outputs, tf.stack([loss, norm, verdict])
 
     def _stepped(self, variable: Any, before: Any) -> Any:
-        """Return the value after the update. The step of a group is scaled as a whole: right for any optimizer."""
+        """Return the value after the update. The step of a group is scaled as a whole, which suits any optimizer."""
         times = self._times.get(id(variable))
         return variable.value if times is None else before + times * (variable.value - before)
 
@@ -161,7 +159,7 @@ class Updates:
         return [*self._changing(), *guard, self._optimizer.learning_rate]
 
     def _changing(self) -> list[Any]:
-        """Return what an update changes, and leaves as it was where it is skipped."""
+        """Return the variables that an update changes, or leaves alone if it is skipped."""
         return [
             *self._model.trainable_variables,
             *self._statistics,
@@ -182,7 +180,7 @@ class Updates:
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs
 
     def _loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
-        """Return the mean over the samples, weighed, of each target's loss, and their weighed sum."""
+        """Return the weighted sum over the targets of each loss's weighted mean over the samples."""
         parts = []
         for target in self._spec.targets:
             losses = self._parts.losses[target.name](targets[target.name], outputs[target.name])
@@ -191,14 +189,14 @@ class Updates:
         return parts[0] if len(parts) == 1 else tf.add_n(parts)
 
     def _verdict(self, loss: Any, norm: Any) -> Any:
-        """Return 0 where the update may change the variables. Statistics that the forward pass wrote count too."""
+        """Return 0 if the update may change the variables. Statistics written by the forward pass count too."""
         written = [
             tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
             for variable in self._statistics
             if tf.as_dtype(variable.dtype).is_floating
         ]
         flags = [] if self._guard is None else self._guard.flags(loss, norm)
-        parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # what is not finite times 0 is not 0
+        parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # a value that is not finite, times 0, is NaN
         return tf.tensordot(parts, tf.ones_like(parts), 1)
 
     def _clipped(self, gradients: list[Any], norm: Any) -> list[Any]:
@@ -210,7 +208,7 @@ class Updates:
 
 
 def kept_apart(k: Any) -> Any:
-    """Return k. XLA makes no kernel of a loop with an operation that is never part of one: a sort, which is not run."""
+    """Return k, through a sort that never runs: XLA does not compile a loop with a sort as one kernel."""
     return tf.cond(k < 0, lambda: tf.sort(tf.stack([k, k + 1]))[0], lambda: k)
 
 
@@ -230,7 +228,7 @@ def _flat(samples: Samples) -> list[Any]:
 
 
 def _named(tensors: Sequence[Any], spec: SampleSpec) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Return inputs and targets by name, and the weight, of tensors in that order."""
+    """Return inputs and targets by name, and the weight, from tensors in the order of `_flat`."""
     *named, weight = tensors
     inputs = {part.name: tensor for part, tensor in zip(spec.inputs, named, strict=False)}
     targets = {part.name: tensor for part, tensor in zip(spec.targets, named[len(inputs) :], strict=True)}

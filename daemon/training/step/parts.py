@@ -1,4 +1,4 @@
-"""What an update is made of."""
+"""The model, optimizer, losses and other parts that an update uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learnd.daemon.values import Arrays, SampleSpec
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Model, optimizer and what belongs to them: the same in each phase."""
+    """Model, optimizer and what belongs to them: the same in every phase."""
 
     model: Any
     optimizer: Any
@@ -26,7 +26,7 @@ class Parts:
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
 
     def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-        """Return what the model gives for each target, (B, C). A model of one input is given it as one tensor."""
+        """Return the model's outputs (B, C) for each target. A model with one input gets it as a plain tensor."""
         given = next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
         found = self.model(given, training=training)
         names = [target.name for target in self.spec.targets]
@@ -35,12 +35,12 @@ class Parts:
         return dict(zip(names, found if isinstance(found, list | tuple) else [found], strict=True))
 
     def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the outputs as what they stand for: losses may take logits."""
+        """Return the outputs as probabilities or values, in case the loss takes logits."""
         return {name: link(self.losses[name])(output) for name, output in outputs.items()}
 
 
 def link(loss: Any) -> Any:
-    """Return what turns the model's outputs into probabilities: nothing, unless the loss takes logits."""
+    """Return the function from the model's outputs to probabilities: the identity, unless the loss takes logits."""
     if not getattr(loss, "_fn_kwargs", {}).get("from_logits", False):
         return tf.identity
     return tf.nn.softmax if "Categorical" in type(loss).__name__ else tf.math.sigmoid

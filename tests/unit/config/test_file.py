@@ -359,7 +359,8 @@ def test_a_label_that_is_a_feature_as_well(write: Any, samples: str, feature: st
 
 TRIGGERS = " or ".join(get_args(Trigger))
 LAYERS = (
-    "a name or pattern of layers (output, hidden_*), how many from the end (1 or more), {type: Dense}, or a list of "
+    "a name or pattern of layers (output, hidden_*), a number of layers from the end (1 or more), {type: Dense}, "
+    "or a list of "
 )
 MISTAKES = """\
 drift:
@@ -430,7 +431,7 @@ def test_sections_that_do_not_fit_each_other_are_all_found_at_their_lines(write:
         "FILE:9: drift.1.columns.1: 'amuont' is none of the features: did you mean 'amount'?",
         "FILE:10: drift.2: drift.0 is the same",
         "FILE:14: reactions.1: loss.spike is of updates that guard.sigma skips, and it is null",
-        "FILE:20: phases.1.groups.0.layers: no layer that it names trains in this phase",
+        "FILE:20: phases.1.groups.0.layers: none of its layers trains in this phase",
         "FILE:22: checkpoint.best.window: 500 is none of validate.prequential.windows (1000, 10000)",
     ]
     (override,) = problems(write(SMALL), ("phases=[{freeze: '*'}]",))
@@ -440,7 +441,7 @@ def test_sections_that_do_not_fit_each_other_are_all_found_at_their_lines(write:
 def test_phases_are_counted_from_nought(write: Any) -> None:
     phases = "phases:\n  - {unfreeze: output}\n  - unfreeze: output\n    until: drift\n"
     assert problems(write(SMALL + phases)) == [
-        "FILE:6: phases.0: it has no `until`, so that the next one never begins",
+        "FILE:6: phases.0: it has no `until`, so the next one would never begin",
         "FILE:8: phases.1.until: the last phase has no end, since no phase follows",
     ]
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_not_taken_for_broken(store: CheckpointStore) -> 
 
 def test_a_format_of_another_version_is_left_alone(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 2)
-    with pytest.raises(StoreError, match="has the format 1, and this learnd reads 2"):
+    with pytest.raises(StoreError, match="has the format 1, but this learnd reads 2"):
         store.newest()
     assert len(store.paths()) == 2
 

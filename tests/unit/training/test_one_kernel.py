@@ -67,5 +67,5 @@ def test_a_resume_goes_on_as_it_was_or_says_that_it_cannot(monkeypatch: pytest.M
     apart = made()
     assert apart.state()[1]["mode"] == "kernel by kernel"
     apart.restore(arrays, facts)
-    with pytest.raises(StateMismatchError, match="trained with XLA, one kernel, and the model compiles to kernel by"):
+    with pytest.raises(StateMismatchError, match="with XLA, one kernel, but the model now compiles to kernel by"):
         apart.compile()

@@ -256,8 +256,8 @@ def test_freeze_leaves_the_others_as_they_were_built() -> None:
             {"unfreeze": "hed"},
             r"phases\.0\.unfreeze: no layer is called 'hed' \(did you mean head\?\).*base/low \(Dense",
         ),
-        ({"unfreeze": {"type": "Conv2D"}}, "no layer is of the type 'Conv2D'"),
-        ({"unfreeze": 4}, "there are no 4 layers"),
+        ({"unfreeze": {"type": "Conv2D"}}, "no layer has the type 'Conv2D'"),
+        ({"unfreeze": 4}, "layers can train, not 4"),
         ({"freeze": "*"}, "no layer trains"),
         ({"unfreeze": "norm"}, "no layer trains"),
         ({"groups": [{"layers": "heads", "times": 2}]}, r"groups\.0\.layers"),
@@ -298,7 +298,7 @@ def test_a_stray_in_a_phase_leaves_the_frozen_and_the_others_as_they_were() -> N
 def test_a_checkpoint_of_a_phase_that_is_gone_is_refused() -> None:
     one = built(THREE)
     one.update(call(0, 32, 1, 4))
-    with pytest.raises(StateMismatchError, match="in phase 1, counted from 0, and the settings end with phase 0"):
+    with pytest.raises(StateMismatchError, match="in phase 1, counted from 0, but the settings end with phase 0"):
         built([{"unfreeze": "*", "batch_normalization": "training"}]).restore(*one.state())
 
 
@@ -321,9 +321,9 @@ def _layers(told: str) -> set[str]:
         ([{}, {}], "0: it has no `until`"),
         ([{"until": "drift"}, {"until": "drift"}], r"1\.until: the last phase has no end"),
         ([{"until": "later"}], "plateau"),
-        ([{"unfreeze": 0}], r"how many from the end \(1 or more\).*, not 0"),
-        ([{"unfreeze": True}], "how many from the end .*, not True"),
-        ([{"unfreeze": ["output", -1]}], "how many from the end .*, not -1"),
+        ([{"unfreeze": 0}], r"a number of layers from the end \(1 or more\).*, not 0"),
+        ([{"unfreeze": True}], "a number of layers from the end .*, not True"),
+        ([{"unfreeze": ["output", -1]}], "a number of layers from the end .*, not -1"),
         ([{"freeze": []}], r"or a list of these, not \[\]"),
         ([{"freeze": ""}], "must be a name or pattern"),
         ([{"unfreeze": {"typ": "Dense"}}], "type"),
@@ -369,7 +369,7 @@ def test_the_settings_as_a_whole_know_the_layers_of_a_preset() -> None:
         ({"unfreeze": "output", "groups": [{"layers": "*", "times": 2}, {"layers": 1, "times": 3}]}, None),
         (
             {"unfreeze": "output", "groups": [{"layers": 1, "times": 2}, {"layers": "hidden_*", "times": 3}]},
-            "phases.1.groups.1.layers: no layer that it names trains",
+            "phases.1.groups.1.layers: none of its layers trains",
         ),
         ({"freeze": "output", "groups": [{"layers": "output", "times": 2}]}, "phases.1.groups.0.layers: no layer"),
     ],
