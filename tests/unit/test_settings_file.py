@@ -329,7 +329,7 @@ def test_the_schema_knows_every_section_and_source() -> None:
 
 def test_checking_settings_does_not_import_tensorflow(write: Any) -> None:
     code = (
-        "import sys; from pathlib import Path; from daemon.settings_file import load_settings;"
+        "import sys; from pathlib import Path; from learnd.daemon.config.file import load_settings;"
         "load_settings(Path(sys.argv[1])); sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(write(SMALL))], check=False, cwd=Path.cwd()).returncode == 0

@@ -21,8 +21,8 @@ def open_at(path: Path, mark: int | None) -> AppendFile:
 def script_in(path: Path, body: str, failpoints: str = "") -> subprocess.CompletedProcess[str]:
     """Run `body` with an open `file` in a process of its own."""
     head = (
-        "import resource, sys\nfrom pathlib import Path\nfrom daemon.append_file import AppendFile\n"
-        "from daemon.errors import StoreError\nfile = AppendFile(Path(sys.argv[1]), 'output')\nfile.open(0)\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom learnd.daemon.foundation.append_file import AppendFile\n"
+        "from learnd.daemon.errors import StoreError\nfile = AppendFile(Path(sys.argv[1]), 'output')\nfile.open(0)\n"
     )
     environment = os.environ | {"LEARND_FAILPOINTS": failpoints}
     command = [sys.executable, "-c", head + body, path]
@@ -52,7 +52,7 @@ def test_a_torn_tail_is_dropped(tmp_path: Path, torn: bytes) -> None:
     file.close()
     with path.open("ab") as other:
         other.write(torn)
-    resumed = open_at(path, mark + len(torn))  # even where the mark is not the end of a line
+    resumed = open_at(path, mark + len(torn))  # even if the mark is not the end of a line
     resumed.append(b"3\n")
     resumed.close()
     assert path.read_bytes() == b"1\n2\n3\n"
