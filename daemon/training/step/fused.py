@@ -83,7 +83,9 @@ class Updates:
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
-        signature = [tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros())]
+        signature = [
+            tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros(), parts.spec)
+        ]
         signature += [tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32)]
         self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
         self._run = self._function.get_concrete_function()  # to have TensorFlow find it anew takes 0.3 ms a call
@@ -95,7 +97,7 @@ class Updates:
         `guard.reasons_of` reads.
         """
         self._lengths.add(len(batches))
-        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches), rates, updates)))
+        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches, self._spec), rates, updates)))
         found = {name: output.numpy() for name, output in outputs.items()}
         return Results(found, figures.numpy(), list(zip(self._written(), before, strict=True)))
 
@@ -224,9 +226,10 @@ def sum_of_squares(values: Any) -> Any:
     return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones((columns,))))
 
 
-def _flat(samples: Samples) -> list[Any]:
+def _flat(samples: Samples, spec: SampleSpec) -> list[Any]:
     """Return the arrays of samples in the order of the compiled call's arguments."""
-    return [*samples.inputs.values(), *samples.targets.values(), samples.weight]
+    inputs = [samples.inputs[part.name] for part in spec.inputs]
+    return [*inputs, *(samples.targets[part.name] for part in spec.targets), samples.weight]
 
 
 def _named(tensors: Sequence[Any], spec: SampleSpec) -> tuple[dict[str, Any], dict[str, Any], Any]:
