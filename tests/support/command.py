@@ -35,7 +35,7 @@ class Command:
         self.pid = self._answer("pid")
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Return its exit code, negative where a signal ended it. Raises TimeoutError."""
+        """Return its exit code, negative if a signal ended it. Raises TimeoutError."""
         self._connection.settimeout(timeout_s)
         return self._answer("status")
 

@@ -3,9 +3,9 @@
 It listens on a UNIX socket, whose path is the only line on standard output. Each connection is one command:
 
 - the client sends one message, `{"arguments", "folder", "environment", "memory"}`, and with it the descriptors of the
-  command's standard input, output and error; the environment is the whole one, and `memory`, where it is not null,
+  command's standard input, output and error; the environment is the whole one, and `memory`, if it is not null,
   is how many bytes more than now the command's address space may take;
-- it is answered `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative where a signal
+- it is answered `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative if a signal
   ended it. The process stays, as a zombie, until the connection closes: so its number is nobody else's;
 - a connection that closes before the command has ended kills it, and whoever connects next finds it dead.
 

@@ -163,7 +163,7 @@ class Updates:
         return [*self._changing(), *guard, self._optimizer.learning_rate]
 
     def _changing(self) -> list[Any]:
-        """Return what an update changes, and leaves as it was where it is skipped."""
+        """Return what an update changes, and leaves as it was if it is skipped."""
         return [
             *self._model.trainable_variables,
             *self._statistics,
@@ -193,7 +193,7 @@ class Updates:
         return parts[0] if len(parts) == 1 else tf.add_n(parts)
 
     def _verdict(self, loss: Any, norm: Any) -> Any:
-        """Return 0 where the update may change the variables. Statistics that the forward pass wrote count too."""
+        """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too."""
         written = [
             tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
             for variable in self._statistics
