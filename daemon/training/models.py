@@ -174,7 +174,7 @@ def _check_outputs(outputs: Any, spec: SampleSpec) -> None:
     if not isinstance(found, dict) or set(found) != set(names):
         given = f"named {_listed([*found])}" if isinstance(found, dict) else "without names"
         raise ModelError(
-            f"model: it gives {len(flat)} outputs {given}, and the targets of the samples are {_listed(names)}. "
+            f"model: it gives {len(flat)} outputs {given}, and the samples need {len(names)}: {_listed(names)}. "
             "Nothing was trained. Return one output for one target, and for several a dictionary by their names."
         )
     for target in spec.targets:

@@ -254,8 +254,8 @@ def test_metrics_measure_the_first_target() -> None:
         ("other_inputs", "its inputs are numbers, words, and the samples have numbers, tokens"),
         ("shorter_tokens", r"input shape of tokens is \(None, 2\), and the samples need \(None, 3\): int32"),
         ("one_price", r"output shape of price is \(None, 1\), and the task regression needs \(None, 2\)"),
-        ("outputs_in_a_list", "2 outputs without names, and the targets of the samples are clicked, price"),
-        ("subclass_of_others", "2 outputs named clicked, cost, and the targets of the samples are clicked, price"),
+        ("outputs_in_a_list", "2 outputs without names, and the samples need 2: clicked, price"),
+        ("subclass_of_others", "2 outputs named clicked, cost, and the samples need 2: clicked, price"),
     ],
 )
 def test_a_model_of_other_tensors_is_refused_by_their_names(build: str, told: str) -> None:
