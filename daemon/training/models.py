@@ -10,15 +10,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from learnd.daemon.errors import ModelError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training import layers
 from learnd.daemon.training.layer_choice import category_name
-from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
-from learnd.daemon.values import ColumnKind, SampleSpec
+from learnd.daemon.training.step.parts import as_keras
+from learnd.daemon.values import ColumnKind, InputSpec, SampleSpec
 
 
 def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
@@ -89,7 +88,7 @@ def _call_build_function(name: str, spec: SampleSpec) -> Any:
 
 
 def _place(error: BaseException, module_name: str) -> str:
-    """Return the line of the user's module that an error comes from, as "at FILE:LINE. "; empty if there is none."""
+    """Return where in the user's own module an error comes from, for the start of a sentence; empty if it is not."""
     module = sys.modules.get(module_name)
     own = getattr(module, "__file__", None)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
@@ -97,7 +96,7 @@ def _place(error: BaseException, module_name: str) -> str:
 
 
 def _build_function(module_name: str, function_name: str) -> Any:
-    """Return the function of that name. Raises ModelError if there is none, and what importing its module raises."""
+    """Return the function of that name. Raises ModelError if there is none, and what its module raises."""
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -134,44 +133,80 @@ def _load(path: Path) -> Any:
 
 
 def _check_shapes(model: Any, spec: SampleSpec) -> None:
-    """Check the model's input and output shapes against the samples. A model that does not know them is called once."""
+    """Check that the model takes and gives what the samples need. If it has no shapes of its own, it is called once."""
     if isinstance(model, keras.Sequential) and not model.built:
-        model.build((None, spec.width))
+        model.build((None, *spec.inputs[0].shape))
     if getattr(model, "inputs", None) is None:
-        input_shape, output_shape = (None, spec.width), _shape_of_call(model, spec)
+        outputs = _outputs_of_call(model, spec)
     else:
-        input_shape, output_shape = model.input_shape, model.output_shape
-    if isinstance(input_shape, (list, dict)) or isinstance(output_shape, (list, dict)):
-        raise ModelError("model: learnd trains models with one input and one output; this one has several")
-    expected_in, expected_out = (None, spec.width), (None, spec.task.outputs)
-    if tuple(input_shape) not in {expected_in, (1, spec.width)}:
-        raise ModelError(
-            f"model: the input shape is {tuple(input_shape)}, but the samples need {expected_in}: "
-            f"{spec.width} columns ({_listed([column.name for column in spec.columns])}). "
-            "Change the model's input or samples.features."
-        )
-    if tuple(output_shape) != expected_out:
-        raise ModelError(
-            f"model: the output shape is {tuple(output_shape)}, but the task "
-            f"{spec.task.kind} needs {expected_out}. Change the last layer, model.task or samples.label."
-        )
+        _check_inputs(model, spec)
+        outputs = model.outputs if len(model.outputs) == 1 else model.output
+    _check_outputs(outputs, spec)
     if not model.trainable_variables:
         raise ModelError("model: no variable is trainable; unfreeze at least one layer")
 
 
-def _shape_of_call(model: Any, spec: SampleSpec) -> Any:
-    """Return the output shape of a subclass of keras.Model, by calling it, which also builds its variables."""
+def _check_inputs(model: Any, spec: SampleSpec) -> None:
+    """Check the inputs of a model by their names; the only one needs none."""
+    if len(model.inputs) == len(spec.inputs) == 1:
+        inputs = {spec.inputs[0].name: model.inputs[0]}
+    else:
+        inputs = {tensor.name: tensor for tensor in model.inputs}
+    names = [part.name for part in spec.inputs]
+    if set(inputs) != set(names):
+        raise ModelError(
+            f"model: its inputs are {_listed([*inputs])}, and the samples have {_listed(names)}. "
+            "Nothing was trained. Give the inputs of the model these names."
+        )
+    for part in spec.inputs:
+        shape, expected = tuple(inputs[part.name].shape), (None, *part.shape)
+        if shape not in {expected, (1, *part.shape)}:
+            raise ModelError(
+                f"model: the input shape{_of(part.name, names)} is {shape}, and the samples need {expected}: "
+                f"{_described(part)}. Change the model's input or samples.features."
+            )
+
+
+def _check_outputs(outputs: Any, spec: SampleSpec) -> None:
+    """Check the outputs of a model by the names of the targets; the only one needs none."""
+    names, flat = [target.name for target in spec.targets], tf.nest.flatten(outputs)
+    found = {names[0]: flat[0]} if len(flat) == len(names) == 1 else outputs
+    if not isinstance(found, dict) or set(found) != set(names):
+        given = f"named {_listed([*found])}" if isinstance(found, dict) else "without names"
+        raise ModelError(
+            f"model: it gives {len(flat)} outputs {given}, and the samples need {len(names)}: {_listed(names)}. "
+            "Nothing was trained. Return one output for one target, and for several a dictionary by their names."
+        )
+    for target in spec.targets:
+        shape, expected = tuple(found[target.name].shape), (None, target.task.outputs)
+        if shape != expected:
+            raise ModelError(
+                f"model: the output shape{_of(target.name, names)} is {shape}, and the task "
+                f"{target.task.kind} needs {expected}. Change the last layer, model.task or samples.label."
+            )
+
+
+def _outputs_of_call(model: Any, spec: SampleSpec) -> Any:
+    """Return the symbolic outputs of a subclass of keras.Model; the call builds its variables."""
     try:
-        output = model(np.zeros((1, spec.width), np.float32), training=False)
+        outputs = model(as_keras(spec.zeros(1).inputs), training=False)
     except Exception as error:
         raise ModelError(
-            f"model: it cannot be called with {spec.width} columns "
-            f"({_listed([column.name for column in spec.columns])}): {str(error).strip()}\n"
-            "  Nothing was trained. Fix the model or change samples.features."
+            f"model: it cannot be called with {' and '.join(_described(part) for part in spec.inputs)}: "
+            f"{str(error).strip()}\n  Nothing was trained. Mend the model or change samples.features."
         ) from error
-    if isinstance(output, (list, tuple, dict)):
-        return []
-    return (None, *output.shape[1:])
+    return tf.nest.map_structure(lambda output: keras.KerasTensor((None, *output.shape[1:])), outputs)
+
+
+def _of(name: str, names: list[str]) -> str:
+    """Return which of several is meant, within a message; nothing if there is only one."""
+    return f" of {name}" if len(names) > 1 else ""
+
+
+def _described(part: InputSpec) -> str:
+    if not part.columns:
+        return f"{part.dtype} of shape {part.shape}"
+    return f"{len(part.columns)} columns ({_listed([column.name for column in part.columns])})"
 
 
 def _listed(names: list[str], most: int = 8) -> str:

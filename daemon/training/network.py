@@ -50,10 +50,10 @@ class Network:
             model=self.model,
             optimizer=self.optimizer,
             losses={
-                target.name: create_loss(train, self.model, target.task.kind, reduction=_reduction(train))
+                target.name: create_loss(train, self.model, target, reduction=_reduction(train))
                 for target in spec.targets
             },
-            metrics=create_metrics(train, spec.task),
+            metrics=create_metrics(train, spec.task),  # of the first target
             guard=Guard(guard) if guard.sigma is not None else None,
             clip_norm=take_global_clip_norm(self.optimizer),
             spec=spec,

@@ -14,7 +14,7 @@ from learnd.daemon.errors import SettingsError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
-from learnd.daemon.values import Task
+from learnd.daemon.values import TargetSpec, Task
 
 DEFAULT_LEARNING_RATE = 0.1
 DEFAULT_CLIP_NORM = 1.0
@@ -69,15 +69,21 @@ def take_global_clip_norm(optimizer: Any) -> float | None:
     return None if clip_norm is None else float(clip_norm)
 
 
-def create_loss(settings: TrainSettings, model: Any, kind: str, reduction: str | None) -> Any:
-    """Return the loss: from the settings, a compiled model, or the task. Without reduction it is a value per sample."""
+def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, reduction: str | None) -> Any:
+    """Return the loss of a target; without reduction, one value a sample. Raises SettingsError.
+
+    It is that of the settings, which holds for every target, or of a compiled model, or of the task.
+    """
+    kind = KINDS[target.task.kind]
     loss = settings.loss if settings.loss is not None else getattr(model, "loss", None)
+    if settings.loss is None and isinstance(loss, dict):
+        loss = loss.get(target.name, loss)
     if loss is None:
-        loss = KINDS[kind].loss
+        loss = kind.loss
     created = _create("train.loss", loss, keras.losses)
     if isinstance(created, keras.losses.CategoricalCrossentropy | keras.losses.CategoricalFocalCrossentropy):
-        problem = f"train.loss: {created.name} takes one-hot labels, but learnd passes the index of a class"
-        raise SettingsError([f"{problem}: use {KINDS[kind].loss}. Nothing was trained."])
+        problem = f"train.loss: {created.name} takes one-hot labels, and learnd gives the index of a class"
+        raise SettingsError([f"{problem}: use {kind.loss}. Nothing was trained."])
     if not isinstance(created, keras.losses.Loss):
         return created
     config = created.get_config()
@@ -86,7 +92,10 @@ def create_loss(settings: TrainSettings, model: Any, kind: str, reduction: str |
 
 
 def create_metrics(settings: TrainSettings, task: Task) -> list[Any]:
-    """Return the metrics of the settings, built. `accuracy` means the task's, as in Keras' own `compile`."""
+    """Return the metrics of the settings, built, for the one target that they measure, whose task this is.
+
+    `accuracy` is that of the task, as in Keras' own `compile`.
+    """
     accuracy = KINDS[task.kind].accuracy
     names = [accuracy if metric in ("accuracy", "acc") else metric for metric in settings.metrics]
     return [_built(_create("train.metrics", name, keras.metrics), settings.batch_size, task) for name in names]

@@ -1,4 +1,4 @@
-"""What learnd is measured against: the loops that one would write by hand."""
+"""What learnd is measured against, the loops that one would write by hand, and the same data as a call of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from learnd.daemon.training.runtime import configure, keras, tf
 from learnd.daemon.training.step.fused import kept_apart
+from learnd.daemon.values import FEATURES, LABEL, Call, Samples, Span
 
 
 def data(samples: int, features: int) -> tuple[Any, Any]:
@@ -15,6 +16,13 @@ def data(samples: int, features: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(samples, features)).astype(np.float32)
     return x, (x @ rng.normal(size=features) > 0).astype(np.float32)[:, None]
+
+
+def call(x: Any, y: Any, first: int = 0) -> Call:
+    """Return a call on features (n, columns) and labels (n, O) from sample `first` on, one sample an update."""
+    samples = Samples({FEATURES: x}, {LABEL: y}, np.ones(len(x), np.float32))
+    span = Span("file-0", first, first + len(x))
+    return Call((span,), samples.in_batches(len(x), 1), samples[:0], partial=False, records=len(x), first=first)
 
 
 def mlp(features: int) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,10 @@ def composed(chosen: Settings) -> Iterator[tuple[Loop, Metrics]]:
     """Build the daemon without what stands around it, to look at it while it runs."""
     metrics, lock = Metrics(), StateLock(chosen.checkpoint.dir)
     lock.acquire()
-    with closing(compose(chosen, lock, Telemetry(metrics, Health(), None, total_known=False))) as loop:
-        yield loop, metrics
-    lock.release()
+    try:
+        yield compose(chosen, lock, Telemetry(metrics, Health(), None, total_known=False)), metrics
+    finally:
+        lock.release()
 
 
 def speed(folder: Path, **sections: Any) -> float:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from accuracy_bench import DATA
+from bare import call
 from report import Row
 
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Skip, Task
+from learnd.daemon.values import LABEL, Column, ColumnKind, SampleSpec, Skip, Task
 
 SAMPLES, FEATURES, SEED = 100_000, 10, 1
 ON, OFF = GuardSettings(), GuardSettings(sigma=None)
@@ -24,19 +25,19 @@ def rows() -> list[Row]:
 
 
 def stationary() -> Row:
-    """Return how many updates are skipped where each one should train."""
+    """Return how many updates are skipped although each one should train."""
     counts = {}
     for name, (x, y, task) in streams().items():
         for optimizer in (SGD, ADAM):
             skips, _ = run(x, y, task, optimizer, ON)
             counts[name] = counts.get(name, 0) + skips
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    what = "updates that the guard skips, one sample each, where nothing is wrong: five streams, SGD and Adam"
+    what = "updates that the guard skips, one sample each, although nothing is wrong: five streams, SGD and Adam"
     return Row(what, "", str(sum(counts.values())), f"{told}; of {SAMPLES:,} each (Elec2 45,312), twice")
 
 
 def strays(optimizer: Any, name: str) -> Row:
-    """Return how often the sign is right where 0.1 % of labels or features are a million times too large."""
+    """Return how often the sign is right if 0.1 % of labels or features are a million times too large."""
     x, y, task = streams()["heavy tails"]
     rng = np.random.default_rng(SEED)
     rows = rng.choice(np.arange(200, SAMPLES), SAMPLES // 1000, replace=False)
@@ -76,17 +77,15 @@ def run(
     x: Any, y: Any, task: Task, optimizer: Any, guard: GuardSettings, *, standardize: bool = True
 ) -> tuple[int, float]:
     """Return how many updates were skipped, and the accuracy (of the signs, for a regression) over the last half."""
-    columns = tuple(Column(f"x{index}", ColumnKind.NUMBER) for index in range(x.shape[1]))
-    model = ModelSettings(standardize=standardize)
-    learner = Learner(model, TrainSettings(optimizer=optimizer, seed=SEED), SampleSpec(columns, task), guard)
+    spec = SampleSpec.of_columns([Column(f"x{index}", ColumnKind.NUMBER) for index in range(x.shape[1])], task)
+    model, train = ModelSettings(standardize=standardize), TrainSettings(optimizer=optimizer, seed=SEED)
+    learner = KerasLearner(model, train, spec, guard)
     skips, outputs = 0, []
     for start in range(0, len(x), learner.max_updates):
-        part, labels = x[start : start + learner.max_updates, None], y[start : start + learner.max_updates]
-        weight = np.ones((len(part), 1), np.float32)
-        call = Call((), part, labels[:, None, None], weight, False, x[:0], y[:0, None], len(part))
-        report = learner.update(call)
+        end = start + learner.max_updates
+        report = learner.update(call(x[start:end], y[start:end, None], start))
         skips += int(np.count_nonzero(report.skipped != Skip.NONE))
-        outputs.append(report.outputs[:, 0, 0])
+        outputs.append(report.outputs[LABEL][:, 0, 0])
     threshold = 0.5 if task is BINARY else 0.0
     right = (np.concatenate(outputs) > threshold) == (y > threshold)
     return skips, float(right[len(right) // 2 :].mean())

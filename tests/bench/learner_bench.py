@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from bare import data, train_on_batch, xla_loop
+from bare import call, data, train_on_batch, xla_loop
 from report import Row, ratio_row, ratios, timed
 
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task
+from learnd.daemon.values import Column, ColumnKind, SampleSpec, Task
 
 FEATURES, SAMPLES, FEW = 20, 65_536, 500
 
@@ -35,14 +34,9 @@ def rows() -> list[Row]:
 
 
 def learnd(x: Any, y: Any) -> Any:
-    columns = tuple(Column(f"x{index}", ColumnKind.NUMBER) for index in range(FEATURES))
-    spec = SampleSpec(columns, Task("binary", 1, 1))
-    learner = Learner(ModelSettings(standardize=False), TrainSettings(optimizer="adam"), spec)
-    calls = [call(x, y, start, learner.max_updates) for start in range(0, SAMPLES, learner.max_updates)]
+    columns = [Column(f"x{index}", ColumnKind.NUMBER) for index in range(FEATURES)]
+    spec = SampleSpec.of_columns(columns, Task("binary", 1, 1))
+    learner = KerasLearner(ModelSettings(standardize=False), TrainSettings(optimizer="adam"), spec)
+    length = learner.max_updates
+    calls = [call(x[at : at + length], y[at : at + length], at) for at in range(0, SAMPLES, length)]
     return lambda: timed(lambda: [learner.update(each) for each in calls], SAMPLES)
-
-
-def call(x: Any, y: Any, start: int, updates: int) -> Call:
-    end = start + updates
-    weight = np.ones((updates, 1), np.float32)
-    return Call((), x[start:end, None], y[start:end, None], weight, False, x[:0], y[:0], updates)

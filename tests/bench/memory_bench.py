@@ -34,7 +34,7 @@ def resident_after(folder: Path, millions: list[int]) -> dict[int, float]:
 
         def look() -> bool:
             due = millions[len(at)]
-            if loop.keeper.progress.samples >= due * MILLION:
+            if loop.progress.samples >= due * MILLION:
                 at[due] = resident_mib()
             return len(at) == len(millions)
 

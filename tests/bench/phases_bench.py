@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bare import call
 from report import Row
 
 from learnd.daemon.config.file import load_settings
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.runtime import configure
 from learnd.daemon.training.settings import PhaseSettings
-from learnd.daemon.values import Call
+from learnd.daemon.values import LABEL
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fine_tuning"
 SEEDS = (1, 2, 3, 4, 5)
@@ -61,12 +62,11 @@ def accuracies(settings: Any, base: Path, phases: tuple[PhaseSettings, ...], x: 
     spec = settings.samples.spec("classes")
     model = settings.model.model_copy(update={"load": base})
     train = settings.train.model_copy(update={"max_updates_per_call": 64})
-    learner, guesses = Learner(model, train, spec, settings.guard, phases), []
+    learner, guesses = KerasLearner(model, train, spec, settings.guard, phases), []
     for start in range(0, len(x), 64):
-        part, labels = x[start : start + 64, None], y[start : start + 64].astype(np.float32)
-        weight = np.ones((len(part), 1), np.float32)
-        call = Call((), part, labels[:, None, None], weight, False, x[:0], x[:0, :1], len(part))
-        guesses.append(learner.update(call).outputs[:, 0].argmax(axis=1))
+        labels = y[start : start + 64, None].astype(np.float32)
+        report = learner.update(call(x[start : start + 64], labels, start))
+        guesses.append(report.outputs[LABEL][:, 0].argmax(axis=1))
     right = np.concatenate(guesses) == y
     return {name: float(right[part].mean()) for name, part in PARTS.items()}
 

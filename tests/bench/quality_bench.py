@@ -10,19 +10,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from accuracy_bench import DATA
+from bare import call
 from quality_streams import Stream, elec2, poisoned, rescaled, sea, stationary
 from report import Row
 
+from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
+from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
+from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
-from learnd.daemon.values import Call, Float64, Span
+from learnd.daemon.training.trainer import Trainer
+from learnd.daemon.values import LABEL, Float64, Report
 
 SEEDS = (11, 12, 13, 14, 15)  # the defaults were chosen on others
 _CALL = 1_000
@@ -38,22 +43,23 @@ def errors(
     x, y = stream
     fields = {f"x{column}": "float" for column in range(x.shape[1])}
     spec = SamplesSettings.model_validate({"features": fields, "label": "y"}).spec("binary")
-    learner = Learner(ModelSettings(), TrainSettings(seed=seed, max_updates_per_call=_CALL), spec)
-    reactions = Reactions(rules, learner, Drift(watches, spec), spec.task)
-    progress, wrong = Progress(), []
+    learner = KerasLearner(ModelSettings(), TrainSettings(seed=seed, max_updates_per_call=_CALL), spec)
+    watching, progress, wrong = Watching(rules, Drift(watches, spec), spec), Progress(), []
+    reactions = Reactions(rules, (), learner, watching, ControlState(), progress, SaveRequest())
+    trainer = Trainer(learner, watching, reactions.act_at_once if reactions.ever_at_once else None)
     for start in range(0, len(x), _CALL):
-        call = _call(x[start : start + _CALL], y[start : start + _CALL], start)
-        report = reactions.update(call)
-        progress.add(call, report)
-        reactions.finish(call, [], progress)
-        wrong.append((report.outputs[:, 0, 0] > 0.5) != (call.y[:, 0, 0] > 0.5))
+        labels = y[start : start + _CALL, None]
+        batch = call(x[start : start + _CALL], labels, start)
+        reactions.begin(batch)
+        reports = []
+        for part in trainer.parts(batch):
+            reports.append(part.report)
+            reactions.react(part)
+        report = Report.joined(reports)
+        progress.add(batch, report)
+        reactions.finish(batch, [])
+        wrong.append((report.outputs[LABEL][:, 0, 0] > 0.5) != (labels[:, 0] > 0.5))
     return np.concatenate(wrong).astype(np.float64)
-
-
-def _call(x: Float64, y: Float64, start: int) -> Call:
-    weight = np.ones((len(x), 1), np.float32)
-    span = Span("file-0", start, start + len(x))
-    return Call((span,), x[:, None], y[:, None, None], weight, False, x[:0], y[:0, None], len(x))
 
 
 def abrupt() -> Row:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import features_of, labels_of
 
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
@@ -228,7 +229,7 @@ def decode(form: str, records: list[Any]) -> Block:
 def test_the_good_record_is_one(form: str) -> None:
     block = decode(form, [FORMATS[form][2]])
     assert block.rejections == ()
-    assert block.x.shape[0] == 1
+    assert features_of(block).shape[0] == 1
 
 
 @pytest.mark.parametrize(("form", "record", "reason"), CASES)
@@ -241,7 +242,7 @@ def test_a_bad_record_is_rejected_with_its_reason(form: str, record: Any, reason
     assert isinstance(rejection.value, bytes)
     if isinstance(record, bytes):
         assert rejection.value == record
-    assert block.x.shape[0] == 0
+    assert features_of(block).shape[0] == 0
 
 
 @pytest.mark.parametrize(("form", "record", "reason"), CASES)
@@ -251,7 +252,11 @@ def test_the_good_records_around_a_bad_one_come_through(form: str, record: Any, 
     alone = decode(form, [good])
     assert block.fates.tolist() == [Fate.TRAIN, Fate.REJECT, Fate.TRAIN, Fate.TRAIN]
     assert [rejection.defect.reason for rejection in block.rejections] == [reason]
-    for ours, reference in ((block.x, alone.x), (block.y, alone.y), (block.weight, alone.weight)):
+    for ours, reference in (
+        (features_of(block), features_of(alone)),
+        (labels_of(block), labels_of(alone)),
+        (block.samples.weight, alone.samples.weight),
+    ):
         np.testing.assert_array_equal(ours, np.repeat(reference, 3, axis=0))
 
 
@@ -262,9 +267,9 @@ def test_all_bad_records_in_one_batch(form: str) -> None:
     block = decode(form, records)
     assert [r.defect.reason for r in block.rejections] == [reason for *_, reason in bad]
     assert block.fates.tolist() == [Fate.REJECT, Fate.TRAIN] * len(bad)
-    assert np.isfinite(block.x).all()
-    assert np.isfinite(block.y).all()
-    assert np.isfinite(block.weight).all()
+    assert np.isfinite(features_of(block)).all()
+    assert np.isfinite(labels_of(block)).all()
+    assert np.isfinite(block.samples.weight).all()
 
 
 # Of Avro and tf.train.Example, whose bad records are with the tests of these formats.

@@ -108,7 +108,7 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
 ) -> None:
     from learnd.daemon.config.file import load_settings
     from learnd.daemon.stream.decoding.decoder import SampleDecoder
-    from learnd.daemon.values import RecordBatch
+    from learnd.daemon.values import FEATURES, LABEL, RecordBatch
     from learnd.daemon.verbs.checkpoints import learner_of
 
     folder, _ = whole
@@ -116,16 +116,16 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     settings = load_settings(folder / "learnd.yaml", [])
     lines = json_lines(records(50, seed=3)).splitlines()
     batch = RecordBatch("p", 0, np.arange(1, 51), lines)
-    x = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task)).decode(batch).x
+    inputs = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task)).decode(batch).samples.inputs
     subprocess.run(
         [sys.executable, "-c", _PREDICT, tmp_path / "model.keras", tmp_path / "outputs.npy"],
-        input=json.dumps(x.tolist()),
+        input=json.dumps(inputs[FEATURES].tolist()),
         text=True,
         check=True,
         cwd=ROOT,
     )
     one = learner_of(folder / "state")
-    np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), one.predict(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), one.predict(inputs)[LABEL], rtol=1e-5, atol=1e-6)
     assert one.traces == 0  # it took no compiled call to get there
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import fastavro
 import pytest
+from blocks import features_of
 from kafka_broker import Broker, required
 from kafka_sources import notes, opened, repeat, take, wait
 from schema_registry import SchemaRegistry, shared_registry
@@ -42,7 +43,7 @@ def decoded(settings: SamplesSettings, batches: list[RecordBatch]) -> tuple[list
     """Return the features of the samples, and why records are none."""
     decoder = SampleDecoder(settings, settings.spec("binary"))
     blocks = [decoder.decode(batch) for batch in batches]
-    rows = [row for block in blocks for row in block.x.tolist()]
+    rows = [row for block in blocks for row in features_of(block).tolist()]
     return rows, [rejection.defect.reason for block in blocks for rejection in block.rejections]
 
 

@@ -7,10 +7,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensors import assert_same
 
 from learnd.daemon.stream.batching import Batcher, updates_until
-from learnd.daemon.values import Block, Call, Defect, Fate, Rejection
+from learnd.daemon.values import (
+    FEATURES,
+    LABEL,
+    Block,
+    Call,
+    Column,
+    ColumnKind,
+    Defect,
+    Fate,
+    Rejection,
+    Samples,
+    SampleSpec,
+    Task,
+)
 
+SPEC = SampleSpec.of_columns([Column("number", ColumnKind.NUMBER)], Task("regression", 1, 1))
 FATES = st.lists(st.sampled_from([Fate.TRAIN] * 6 + [Fate.HOLD_OUT, Fate.REJECT]), max_size=60)
 
 
@@ -28,9 +43,7 @@ def block(fates: Sequence[Fate], first: int) -> Block:
         start=first * 10,
         ends=numbers * 10 + 10,
         fates=np.array(fates, np.uint8),
-        x=kept[:, None],
-        y=kept[:, None] + 0.5,
-        weight=kept + 0.25,
+        samples=Samples({FEATURES: kept[:, None]}, {LABEL: kept[:, None] + 0.5}, kept + 0.25),
         event_time_s=kept.astype(np.float64),
         rejections=tuple(
             Rejection("p", int(number) * 10, int(number) * 10 + 10, Defect("type", "bad"), b"")
@@ -59,10 +72,10 @@ def check_positions(calls: list[Call], records: int) -> None:
             position = span.end
         assert call.records == sum(span.end - span.start for span in call.spans) // 10
         assert len(call.spans) == 1
-        assert call.records == call.samples + len(call.held_x) + len(call.rejections)
+        assert call.records == call.samples + len(call.held) + len(call.rejections)
         assert all(call.spans[0].start <= rejection.start < call.spans[0].end for rejection in call.rejections)
-        assert all(call.spans[0].start <= x * 10 < call.spans[0].end for x in call.held_x.ravel())
-        assert call.event_time_s == (call.x.max() if call.samples else None)
+        assert all(call.spans[0].start <= x * 10 < call.spans[0].end for x in call.held.inputs[FEATURES].ravel())
+        assert call.event_time_s == (call.batches.inputs[FEATURES].max() if call.samples else None)
     assert position == records * 10
 
 
@@ -77,16 +90,17 @@ def test_the_batches_are_the_same_however_they_are_cut(
 ) -> None:
     if not fates:
         return
-    batcher = Batcher(batch_size, 1, 1)
+    batcher = Batcher(batch_size, SPEC)
     for item in blocks(fates, cuts):
         batcher.add(item)
     calls = drain(batcher, limits)
     check_positions(calls, len(fates))
     trained = [number for number, fate in enumerate(fates) if fate == Fate.TRAIN]
-    assert np.concatenate([call.x.ravel() for call in calls]).tolist() == trained
-    assert np.concatenate([call.y.ravel() for call in calls]).tolist() == [number + 0.5 for number in trained]
-    assert np.concatenate([call.weight.ravel() for call in calls]).tolist() == [number + 0.25 for number in trained]
-    sizes = [call.x.shape[1] for call in calls for _ in range(call.updates)]
+    taken = Samples.joined([call.batches.in_a_row() for call in calls])
+    assert taken.inputs[FEATURES].ravel().tolist() == trained
+    assert taken.targets[LABEL].ravel().tolist() == [number + 0.5 for number in trained]
+    assert taken.weight.tolist() == [number + 0.25 for number in trained]
+    sizes = [call.rows for call in calls for _ in range(call.updates)]
     full, rest = divmod(len(trained), batch_size)
     assert sizes == [batch_size] * full + [rest] * bool(rest)
     assert [call.partial for call in calls if call.updates][-1:] == ([bool(rest)] if trained else [])
@@ -100,26 +114,26 @@ def test_the_batches_are_the_same_however_they_are_cut(
 def test_a_call_is_repeated_from_its_records_alone(
     fates: list[Fate], cuts: list[int], other_cuts: list[int], batch_size: int
 ) -> None:
-    batcher = Batcher(batch_size, 1, 1)
+    batcher = Batcher(batch_size, SPEC)
     for item in blocks(fates, cuts):
         batcher.add(item)
     for call in drain(batcher, [3]):
-        again = Batcher(batch_size, 1, 1)
+        again = Batcher(batch_size, SPEC)
         first, last = call.spans[0].start // 10, call.spans[0].end // 10
         edges = sorted({first, last, *[cut for cut in other_cuts if first < cut < last]})
         for start, end in pairwise(edges):
             again.add(block(fates[start:end], start))
-        repeated = again.take_exactly(call.updates, call.x.shape[1])
+        repeated = again.take_exactly(call.updates, call.rows)
         assert repeated is not None
         assert repeated.spans == call.spans
         assert repeated.partial == call.partial
-        for name in ("x", "y", "weight", "held_x", "held_y"):
-            np.testing.assert_array_equal(getattr(repeated, name), getattr(call, name))
+        assert_same(repeated.batches, call.batches)
+        assert_same(repeated.held, call.held)
         assert repeated.rejections == call.rejections
 
 
 def test_a_call_that_does_not_fit_the_records_is_not_made() -> None:
-    batcher = Batcher(2, 1, 1)
+    batcher = Batcher(2, SPEC)
     batcher.add(block([Fate.TRAIN] * 5, 0))
     assert batcher.take_exactly(2, 2) is None
     assert batcher.waiting == 5
@@ -140,7 +154,7 @@ def test_without_periods_there_is_no_limit() -> None:
 
 @pytest.mark.parametrize(("count", "expected"), [(10_000, False), (10_001, True)])
 def test_a_stretch_without_samples_is_moved_past(count: int, expected: bool) -> None:
-    batcher = Batcher(1, 1, 1)
+    batcher = Batcher(1, SPEC)
     batcher.add(block([Fate.REJECT] * count, 0))
     assert batcher.only_untrained is expected
     call = batcher.take_rest()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import features_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +16,9 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.numbers import NumberReader, number_from_text
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Block, Fate, RecordBatch
+from learnd.daemon.values import FEATURES, LABEL, Block, Fate, RecordBatch
 
-FEATURES: dict[str, Any] = {
+DECLARED: dict[str, Any] = {
     "a": "float",
     "b": {"type": "float", "default": 1.0},
     "n": "integer",
@@ -26,11 +27,11 @@ FEATURES: dict[str, Any] = {
     "v": {"vector": 2},
     "t": {"timestamp": ["hour", "day_of_month", "day_of_year", "month", "weekday", "minute"]},
 }
-HEADER = (*FEATURES, "y", "w", "k")
+HEADER = (*DECLARED, "y", "w", "k")
 
 
 def decoder(form: str, **changes: Any) -> SampleDecoder:
-    given_settings = {"format": form, "features": FEATURES, "label": "y", "weight": "w", "key": "k", **changes}
+    given_settings = {"format": form, "features": DECLARED, "label": "y", "weight": "w", "key": "k", **changes}
     settings = SamplesSettings.model_validate(given_settings)
     return SampleDecoder(settings, settings.spec("binary"), HoldoutRule(0.3, "key"))
 
@@ -45,15 +46,15 @@ def batch(form: str, records: list[Any], start: int = 0) -> RecordBatch:
 
 def check(block: Block, count: int) -> None:
     """Assert what must hold of every block."""
-    samples = int((block.fates != Fate.REJECT).sum())
+    samples, arrays = int((block.fates != Fate.REJECT).sum()), block.samples.named()
     assert len(block.fates) == len(block) == count
     assert len(block.rejections) == count - samples
-    assert len(block.x) == len(block.y) == len(block.weight) == samples
-    assert (block.x.dtype, block.y.dtype, block.weight.dtype) == (np.float32, np.float32, np.float32)
-    assert block.x.flags.c_contiguous
-    for array in (block.x, block.y, block.weight):
+    assert set(arrays) == {f"inputs/{FEATURES}", f"targets/{LABEL}", "weight"}
+    for array in arrays.values():
+        assert (len(array), array.dtype) == (samples, np.float32)
         assert np.isfinite(array).all()
-    assert (block.weight >= 0).all()
+    assert features_of(block).flags.c_contiguous
+    assert (block.samples.weight >= 0).all()
     assert [r.start for r in block.rejections] == np.flatnonzero(block.fates == Fate.REJECT).tolist()
 
 
@@ -137,9 +138,10 @@ def test_a_batch_decodes_as_its_parts_do(form: str, data: st.DataObject) -> None
     parts = [
         decoder(form).decode(batch(form, part, start)) for start, part in ((0, records[:cut]), (cut, records[cut:]))
     ]
-    for name in ("fates", "x", "y", "weight"):
-        together = np.concatenate([getattr(part, name) for part in parts])
-        assert getattr(whole, name).tobytes() == together.tobytes(), name
+    assert whole.fates.tobytes() == np.concatenate([part.fates for part in parts]).tobytes()
+    for name, array in whole.samples.named().items():
+        together = np.concatenate([part.samples.named()[name] for part in parts])
+        assert array.tobytes() == together.tobytes(), name
     assert whole.rejections == parts[0].rejections + parts[1].rejections
 
 
@@ -156,8 +158,8 @@ def test_json_and_mappings_agree(row: dict[str, Any]) -> None:
         return  # no JSON
     by_text = DECODERS["json"].decode(batch("json", [text.encode()]))
     by_row = DECODERS["parquet"].decode(batch("parquet", [json.loads(text)]))
-    if len(by_text.x):
-        assert by_row.x.tobytes() == by_text.x.tobytes()
+    if len(by_text.samples):
+        assert features_of(by_row).tobytes() == features_of(by_text).tobytes()
         assert by_row.fates.tolist() == by_text.fates.tolist()
 
 

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-RECORDS = 6000  # if the disk is busy, the loop gets far before a checkpoint is written
+RECORDS = 6000  # on a busy disk the loop gets further before a checkpoint is there
 BATCH = 3
 ENDS = [800, 1700]  # samples at the ends of the first two phases: not multiples of the batch
 
@@ -59,6 +59,6 @@ def write_stream(folder: Path) -> None:
 
 
 def phase_of(state: Path) -> int | None:
-    """Return the phase of the newest checkpoint; None if there is no checkpoint yet."""
+    """Return the phase of the newest checkpoint; None if there is none yet."""
     newest = max((state / "checkpoints").glob("[0-9]*"), default=None)
     return None if newest is None else int(json.loads((newest / "facts.json").read_text())["learner"]["phase"])

@@ -55,7 +55,7 @@ class Daemon:
         return self.wait()
 
     def state(self) -> str:
-        """Return the kernel's letter for its state: R, S, T if it was stopped, Z if it has ended."""
+        """Return the letter that the kernel has for it: R, S, T if it was stopped, Z if it has ended."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def wait_until_stopped(self) -> None:
@@ -114,7 +114,7 @@ class Zygote:
         stdin: Path = Path(os.devnull),
         memory: int | None = None,
     ) -> Daemon:
-        """Start a command in a folder. It can import the modules of tests/support."""
+        """Start a command in a folder. It also finds the modules of tests/support."""
         number = len(self._started) + 1
         outputs = [folder / f".{number:04d}.{name}" for name in ("stdout", "stderr")]
         environment = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = 4000
-_TURN, _SCALE, _HUGE = 1500, 2600, range(3240, 3290)  # first inverted record, first rescaled one, huge ones
+_TURN, _SCALE, _HUGE = 1500, 2600, range(3240, 3290)  # the first record of each change, and the range of the last
 
 SETTINGS = """
 model: {{build: "reacting_models:{model}"}}

@@ -2,13 +2,12 @@
 
 It listens on a UNIX socket, whose path is the only line on standard output. Each connection is one command:
 
-- The client sends one message, `{"arguments", "folder", "environment", "memory"}`, together with the descriptors of
-  the command's standard input, output and error. The environment is complete, not added to the zygote's. `memory`, if
-  not null, is the number of bytes by which the command's address space may grow.
-- The zygote answers `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative if a signal
-  ended it. The process stays as a zombie until the connection closes, so that no other process gets its pid.
-- If the connection closes before the command has ended, the command is killed. It is dead before the next connection
-  is served.
+- the client sends one message, `{"arguments", "folder", "environment", "memory"}`, and with it the descriptors of the
+  command's standard input, output and error; the environment is the whole one, and `memory`, if it is not null,
+  is how many bytes more than now the command's address space may take;
+- it is answered `{"pid"}` at once, and `{"status"}` once the command has ended: the exit code, negative if a signal
+  ended it. The process stays, as a zombie, until the connection closes: so its number is nobody else's;
+- a connection that closes before the command has ended kills it, and whoever connects next finds it dead.
 
 The zygote and all its commands end when standard input closes, that is, with the test process, however that ends.
 """

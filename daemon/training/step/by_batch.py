@@ -13,8 +13,8 @@ import numpy as np
 
 from learnd.daemon.errors import ModelError
 from learnd.daemon.training.step.fused import Results
-from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Float32, Samples
+from learnd.daemon.training.step.parts import Parts, as_keras
+from learnd.daemon.values import Float32, Samples, SampleSpec
 
 
 class TrainOnBatch:
@@ -26,7 +26,12 @@ class TrainOnBatch:
         Raises ModelError if the model overrides `compile` with other arguments.
         """
         try:
-            parts.model.compile(optimizer=parts.optimizer, loss=_as_keras(parts.losses), jit_compile=False)
+            parts.model.compile(
+                optimizer=parts.optimizer,
+                loss=as_keras(parts.losses),
+                jit_compile=False,
+                **_loss_weights(parts.spec),
+            )
         except TypeError as error:
             raise ModelError(
                 f"step: train_on_batch: the model's compile() does not take optimizer, loss and jit_compile, as "
@@ -66,7 +71,7 @@ class TrainOnBatch:
     def _update(self, batch: Samples) -> tuple[float, float, float]:
         variables = [*self._model.variables, *self._optimizer.variables]
         before = [np.array(variable.value.numpy()) for variable in variables]
-        x, y = _as_keras(batch.inputs), _as_keras(batch.targets)
+        x, y = as_keras(batch.inputs), as_keras(batch.targets)
         loss = self._loss(self._model.train_on_batch(x, y, sample_weight=batch.weight, return_dict=True))
         verdict = self._verdict(loss, all(_finite(variable) for variable in variables))
         if verdict != 0:
@@ -98,9 +103,10 @@ class TrainOnBatch:
         return verdict
 
 
-def _as_keras(named: Mapping[str, Any]) -> Any:
-    """Return a single value as it is, as users of Keras expect; several by name."""
-    return next(iter(named.values())) if len(named) == 1 else dict(named)
+def _loss_weights(spec: SampleSpec) -> dict[str, Any]:
+    """Return the argument of `compile` that weighs the losses; none if each weighs 1: a user's may not take it."""
+    weights = {target.name: target.loss_weight for target in spec.targets}
+    return {"loss_weights": as_keras(weights)} if set(weights.values()) != {1} else {}
 
 
 def _finite(variable: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The compiled calls of a phase: for full batches, with XLA if the model compiles with it, and for partial ones."""
+"""The compiled calls of a phase: of full batches, with XLA if the model compiles, and of partial ones."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class CompiledSteps:
         return full
 
     def _with_xla(self) -> Step:
-        """Raises TensorFlow's error if the model does not compile."""
+        """Raises what TensorFlow does if the model does not compile."""
         if self.mode == "one kernel" and self._may_be_one_kernel():
             try:
                 return self._warmed_up(xla=True, one_kernel=True)
@@ -127,7 +127,7 @@ class CompiledSteps:
         return step
 
     def _check_captured(self, step: Updates) -> None:
-        """Raise ModelError if an update depends on a variable that checkpoints do not hold."""
+        """Raise ModelError if an update depends on a variable that no checkpoint would hold."""
         kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
         if stray := [handle for handle in step.captured if id(handle) not in kept]:
             raise ModelError(

@@ -79,9 +79,11 @@ class Updates:
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         self._own_prediction = predicts_differently(self._model)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
-        # Without autograph: it takes half a second per start, there are no Python conditions or loops to convert here,
-        # and Keras never converts those in layers.
-        signature = [tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros())]
+        # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
+        # layers are never converted by Keras.
+        signature = [
+            tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros(), parts.spec)
+        ]
         signature += [tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32)]
         self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
         self._run = self._function.get_concrete_function()  # letting TensorFlow look it up takes 0.3 ms per call
@@ -93,7 +95,7 @@ class Updates:
         if it was made; `guard.reasons_of` explains other values.
         """
         self._lengths.add(len(batches))
-        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches), rates, updates)))
+        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches, self._spec), rates, updates)))
         found = {name: output.numpy() for name, output in outputs.items()}
         return Results(found, figures.numpy(), list(zip(self._written(), before, strict=True)))
 
@@ -159,7 +161,7 @@ class Updates:
         return [*self._changing(), *guard, self._optimizer.learning_rate]
 
     def _changing(self) -> list[Any]:
-        """Return the variables that an update changes, or leaves alone if it is skipped."""
+        """Return what an update changes, and leaves as it was if it is skipped."""
         return [
             *self._model.trainable_variables,
             *self._statistics,
@@ -189,7 +191,7 @@ class Updates:
         return parts[0] if len(parts) == 1 else tf.add_n(parts)
 
     def _verdict(self, loss: Any, norm: Any) -> Any:
-        """Return 0 if the update may change the variables. Statistics written by the forward pass count too."""
+        """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too."""
         written = [
             tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
             for variable in self._statistics
@@ -222,9 +224,10 @@ def sum_of_squares(values: Any) -> Any:
     return tf.reduce_sum(tf.linalg.matvec(rows, tf.ones((columns,))))
 
 
-def _flat(samples: Samples) -> list[Any]:
+def _flat(samples: Samples, spec: SampleSpec) -> list[Any]:
     """Return the arrays of samples in the order of the compiled call's arguments."""
-    return [*samples.inputs.values(), *samples.targets.values(), samples.weight]
+    inputs = [samples.inputs[part.name] for part in spec.inputs]
+    return [*inputs, *(samples.targets[part.name] for part in spec.targets), samples.weight]
 
 
 def _named(tensors: Sequence[Any], spec: SampleSpec) -> tuple[dict[str, Any], dict[str, Any], Any]:

@@ -26,17 +26,19 @@ class Parts:
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
 
     def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-        """Return the model's outputs (B, C) for each target. A model with one input gets it as a plain tensor."""
-        given = next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
-        found = self.model(given, training=training)
+        """Return what the model gives for each target, (B, C)."""
+        found = self.model(as_keras(inputs), training=training)
         names = [target.name for target in self.spec.targets]
-        if isinstance(found, dict):
-            return {name: found[name] for name in names}
-        return dict(zip(names, found if isinstance(found, list | tuple) else [found], strict=True))
+        return dict(zip(names, tf.nest.flatten(found), strict=True)) if len(names) == 1 else found
 
     def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs as probabilities or values, in case the loss takes logits."""
         return {name: link(self.losses[name])(output) for name, output in outputs.items()}
+
+
+def as_keras(named: Mapping[str, Any]) -> Any:
+    """Return the one tensor alone, if there is one, as users of Keras expect; else all by name."""
+    return next(iter(named.values())) if len(named) == 1 else dict(named)
 
 
 def link(loss: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import features_of, labels_of
 
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -38,21 +39,21 @@ def one(feature: Any, value: Any, **changes: Any) -> list[float] | str:
     """Return the columns that a value becomes, or the reason why it becomes none."""
     record = {"y": 1} if value is ... else {"f": value, "y": 1}
     block = decode([record], {"f": feature}, **changes)
-    return block.rejections[0].defect.reason if block.rejections else block.x[0].tolist()
+    return block.rejections[0].defect.reason if block.rejections else features_of(block)[0].tolist()
 
 
 def csv(feature: Any, cell: str) -> list[float] | str:
     block = decode([f"{cell},1".encode()], {"f": feature}, format="csv", batch={"columns": ("f", "y")})
-    return block.rejections[0].defect.reason if block.rejections else block.x[0].tolist()
+    return block.rejections[0].defect.reason if block.rejections else features_of(block)[0].tolist()
 
 
 def test_numbers_become_float32() -> None:
     block = decode(
         [{"a": 0.1, "b": 2, "y": True}, {"b": -0.5, "a": 16777217, "y": 0, "z": {}}], {"a": "float", "b": "float"}
     )
-    np.testing.assert_array_equal(block.x, np.array([[0.1, 2], [16777216, -0.5]], np.float32))
-    assert block.y.tolist() == [[1], [0]]
-    assert block.weight.tolist() == [1, 1]
+    np.testing.assert_array_equal(features_of(block), np.array([[0.1, 2], [16777216, -0.5]], np.float32))
+    assert labels_of(block).tolist() == [[1], [0]]
+    assert block.samples.weight.tolist() == [1, 1]
     assert block.event_time_s is None
     assert (block.partition, block.start, block.ends.tolist()) == ("p", 10, [11, 12])
 
@@ -84,7 +85,7 @@ def test_hashed_categories_are_the_same_for_ever() -> None:
 @pytest.mark.parametrize("first", [1, 1.0, True])
 def test_equal_numbers_share_an_index_whichever_came_first(first: Any) -> None:
     block = decode([{"f": value, "y": 1} for value in (first, True, 1.0, 1, "1")], {"f": {"hash": 1000}})
-    assert len(set(block.x[:, 0].tolist())) == 1
+    assert len(set(features_of(block)[:, 0].tolist())) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,8 +191,8 @@ def test_parquet_holds_python_values() -> None:
 def test_fields_of_nested_objects() -> None:
     features = {"age": {"type": "float", "field": "user.age"}, "user.city.code": "float", r"a\.b": "float"}
     record = {"user": {"age": 3, "city": {"code": 4}}, "a.b": 5, "y": 1}
-    assert decode([record], features).x.tolist() == [[3, 4, 5]]
-    assert decode([record], features, format="parquet").x.tolist() == [[3, 4, 5]]
+    assert features_of(decode([record], features)).tolist() == [[3, 4, 5]]
+    assert features_of(decode([record], features, format="parquet")).tolist() == [[3, 4, 5]]
     broken = [{**record, "user": {"age": 3}}, {**record, "user": None}]
     for form in ("json", "parquet"):
         assert {r.defect.reason for r in decode(broken, features, format=form).rejections} <= {"missing", "null"}
@@ -200,18 +201,18 @@ def test_fields_of_nested_objects() -> None:
 def test_a_nested_object_of_defaults_may_be_missing() -> None:
     features = {"a": "float", "age": {"type": "float", "field": "user.age", "default": 9}}
     for form in ("json", "parquet"):
-        assert decode([{"a": 1, "y": 0}], features, format=form).x.tolist() == [[1, 9]]
+        assert features_of(decode([{"a": 1, "y": 0}], features, format=form)).tolist() == [[1, 9]]
 
 
 def test_a_dot_in_a_csv_header_is_a_dot() -> None:
     block = decode([b"5.1,1"], {"sepal.length": "float"}, format="csv", batch={"columns": ("sepal.length", "y")})
-    assert block.x.tolist() == [[np.float32(5.1)]]
+    assert features_of(block).tolist() == [[np.float32(5.1)]]
 
 
 def test_one_field_for_several_uses() -> None:
     features = {"ts": "float", "h": {"timestamp": ["hour"], "field": "ts"}, "c": {"hash": 10, "field": "ts"}}
     block = decode([{"ts": 3600, "y": 1}, {"ts": "x", "y": 1}], features, event_time="ts", key="ts")
-    assert block.x[0, 0] == 3600
+    assert features_of(block)[0, 0] == 3600
     assert block.event_time_s is not None
     assert block.event_time_s.tolist() == [3600]
     assert [r.defect.reason for r in block.rejections] == ["wrong_type"]
@@ -238,7 +239,7 @@ def test_one_field_for_several_uses() -> None:
 def test_labels(task: str, label: Any, values: list[Any], expected: list[list[float]]) -> None:
     records = [{"a": 1, "y": value} for value in values]
     for form in ("json", "parquet"):
-        assert decode(records, task=task, label=label, format=form).y.tolist() == expected
+        assert labels_of(decode(records, task=task, label=label, format=form)).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -266,21 +267,21 @@ def test_labels_that_are_none(task: str, label: Any, value: Any, reason: str) ->
 
 def test_several_labels_in_fields_of_their_own() -> None:
     block = decode([{"a": 1, "p": 1, "q": False}], task="multi_label", label={"labels": ["p", "q"]})
-    assert block.y.tolist() == [[1, 0]]
+    assert labels_of(block).tolist() == [[1, 0]]
 
 
 def test_several_labels_in_a_csv_cell() -> None:
     label = {"field": "y", "labels": ["p", "q"]}
     records = [b"1,p|q", b"1,", b"1,0;1", b"1,z"]
     block = decode(records, task="multi_label", label=label, format="csv", batch={"columns": ("a", "y")})
-    assert block.y.tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert labels_of(block).tolist() == [[1, 1], [0, 0], [0, 1]]
     assert [r.defect.reason for r in block.rejections] == ["unknown_label"]
 
 
 def test_weight_and_event_time() -> None:
     records = [{"a": 1, "y": 1, "w": 0, "t": 1700000000.25}, {"a": 1, "y": 1, "w": 2.5, "t": "2024-01-01"}]
     block = decode(records, weight="w", event_time="t")
-    assert block.weight.tolist() == [0, 2.5]
+    assert block.samples.weight.tolist() == [0, 2.5]
     assert block.event_time_s is not None
     assert block.event_time_s.tolist() == [1700000000.25, 1704067200]
 
@@ -298,7 +299,7 @@ def test_what_the_source_found_broken_is_not_decoded() -> None:
     records = [{"a": 1, "y": 1}, {"a": 2, "y": 1}, {"a": 3, "y": 1}]
     header = [(), (("h", b"1"),), ()]
     block = decode(records, batch={"defects": defects, "keys": [b"k", b"l", None], "headers": header, "note": {"n": 1}})
-    assert block.x.tolist() == [[1], [3]]
+    assert features_of(block).tolist() == [[1], [3]]
     (rejection,) = block.rejections
     assert (rejection.defect, rejection.key, rejection.headers) == (defects[1], b"l", header[1])
     assert (rejection.start, rejection.end) == (11, 12)
@@ -312,9 +313,9 @@ def test_a_rejected_row_of_a_columnar_file_is_kept_as_json() -> None:
 
 def test_a_batch_without_a_good_record() -> None:
     block = decode([b"", b"{"], {"a": "float", "v": {"vector": 2}, "t": {"timestamp": ["hour"]}}, weight="w")
-    assert block.x.shape == (0, 5)
-    assert block.y.shape == (0, 1)
-    assert block.weight.shape == (0,)
+    assert features_of(block).shape == (0, 5)
+    assert labels_of(block).shape == (0, 1)
+    assert block.samples.weight.shape == (0,)
     assert len(block.rejections) == 2
 
 
@@ -323,7 +324,7 @@ def test_csv_takes_quotes_and_carriage_returns() -> None:
     block = decode(
         records, {"a": "float", "c": {"values": ["a,b", 'say "hi"']}}, format="csv", batch={"columns": ("a", "y", "c")}
     )
-    assert block.x.tolist() == [[1.5, 1], [2, 0], [3, 2]]
+    assert features_of(block).tolist() == [[1.5, 1], [2, 0], [3, 2]]
 
 
 @pytest.mark.parametrize("cell", ["1.5", " 1.5", "+1.5", "15e-1", "1.50"])
@@ -353,7 +354,7 @@ def test_held_out_records_are_samples_that_do_not_train() -> None:
     block = decode(records, key="k", holdout=HoldoutRule(0.5, "key"))
     held = block.fates == Fate.HOLD_OUT
     assert 0 < held.sum() < 70
-    assert len(block.x) == 70
+    assert len(block.samples) == 70
     assert all(len(set(held[first::7].tolist())) == 1 for first in range(7))
 
 
@@ -396,7 +397,7 @@ def test_a_holdout_by_key_takes_no_record_without_the_declared_key(record: dict[
         block = decode(records, holdout=BY_KEY, key="user", format=form)
         assert [rejection.defect.reason for rejection in block.rejections] == ([reason] if reason else [])
         assert (block.fates == Fate.REJECT).tolist() == [False, reason is not None, False]
-        assert len(block.x) == 3 - len(block.rejections)
+        assert len(block.samples) == 3 - len(block.rejections)
     if reason != "overflow":
         assert not decode([good, record, good], holdout=HoldoutRule(0.5, "position"), key="user").rejections
 

@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 import numpy as np
 import pytest
+from blocks import features_of, labels_of
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
@@ -69,8 +70,8 @@ ROW = [1.5, 3, 2, 1, 2, 3]
 def test_avro_by_the_schema_of_a_file(tmp_path: Path) -> None:
     values = [avro(GOOD), avro({**GOOD, "clicks": None, "country": "DE", "fraud": False})]
     block = decoder("avro", schema_file=schema_file(tmp_path)).decode(batch(values))
-    assert block.x.tolist() == [ROW, [1.5, -1, 0, 1, 2, 3]]
-    assert block.y.tolist() == [[1], [0]]
+    assert features_of(block).tolist() == [ROW, [1.5, -1, 0, 1, 2, 3]]
+    assert labels_of(block).tolist() == [[1], [0]]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_avro_that_is_no_sample(tmp_path: Path, value: bytes, reason: str) -> No
     assert reasons(block) == [reason]
     assert block.rejections[0].value == value
     assert " at 0x" not in block.rejections[0].defect.detail  # the same words in each process
-    assert block.x.tolist() == [ROW, ROW]
+    assert features_of(block).tolist() == [ROW, ROW]
 
 
 def test_avro_that_names_its_schema_is_read_by_that_one_and_resolved_to_the_readers(tmp_path: Path) -> None:
@@ -109,14 +110,14 @@ def test_avro_that_names_its_schema_is_read_by_that_one_and_resolved_to_the_read
         b"\0\0",
     ]
     block = decoder("avro", schema_file=schema_file(tmp_path)).decode(batch(values, schemas))
-    assert block.x.tolist() == [[1.5, -1, 2, 1, 2, 3], ROW]
+    assert features_of(block).tolist() == [[1.5, -1, 2, 1, 2, 3], ROW]
     assert reasons(block) == ["schema_mismatch", "unknown_schema", "unknown_schema", "bad_avro", "bad_avro"]
 
 
 def test_without_a_schema_of_the_readers_the_writers_counts() -> None:
     value = avro({**GOOD, "amount": 2.5}, number=7)
     block = decoder("avro").decode(batch([value], {7: (json.dumps(SCHEMA),)}))
-    assert block.x.tolist() == [[2.5, 3, 2, 1, 2, 3]]
+    assert features_of(block).tolist() == [[2.5, 3, 2, 1, 2, 3]]
 
 
 def test_a_schema_that_builds_on_another() -> None:
@@ -134,7 +135,7 @@ def test_a_schema_that_builds_on_another() -> None:
     )
     value = b"\0\0\0\0\2" + stream.getvalue()
     block = decoder("avro", {"paid.amount": "float"}).decode(batch([value], {2: (json.dumps(money), json.dumps(pays))}))
-    assert (block.x.tolist(), block.y.tolist()) == ([[4]], [[1]])
+    assert (features_of(block).tolist(), labels_of(block).tolist()) == ([[4]], [[1]])
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not an Avro schema")])
@@ -178,14 +179,14 @@ GOOD_EXAMPLE = {
 def test_examples(changes: dict[str, Any], reason: str) -> None:
     values = [example(**GOOD_EXAMPLE), example(**{**GOOD_EXAMPLE, **changes}), b"\xff", b""]
     block = decoder("tf_example").decode(batch(values))
-    assert block.x.tolist() == [ROW]
+    assert features_of(block).tolist() == [ROW]
     assert reasons(block) == [reason, "bad_example", "missing"]
 
 
 def test_lists_of_one() -> None:
     features = {"history": {"vector": 1}, "user.age": "float"}
     value = example(**{"history": [4], "user.age": [30], "fraud": [0]})
-    assert decoder("tf_example", features).decode(batch([value])).x.tolist() == [[4, 30]]
+    assert features_of(decoder("tf_example", features).decode(batch([value]))).tolist() == [[4, 30]]
 
 
 def test_examples_of_tensorflow_itself() -> None:
@@ -199,4 +200,4 @@ def test_examples_of_tensorflow_itself() -> None:
         "fraud": feature_pb2.Feature(int64_list=feature_pb2.Int64List(value=[1])),
     }
     message = example_pb2.Example(features=feature_pb2.Features(feature=feature))
-    assert decoder("tf_example").decode(batch([message.SerializeToString()])).x.tolist() == [ROW]
+    assert features_of(decoder("tf_example").decode(batch([message.SerializeToString()]))).tolist() == [ROW]

@@ -52,7 +52,7 @@ def test_a_torn_tail_is_dropped(tmp_path: Path, torn: bytes) -> None:
     file.close()
     with path.open("ab") as other:
         other.write(torn)
-    resumed = open_at(path, mark + len(torn))  # even where the mark is not the end of a line
+    resumed = open_at(path, mark + len(torn))  # even if the mark is not the end of a line
     resumed.append(b"3\n")
     resumed.close()
     assert path.read_bytes() == b"1\n2\n3\n"
