@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.state.digest import digest
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
-from learnd.daemon.values import Call, Column, ColumnKind, SampleSpec, Task
+from learnd.daemon.values import FEATURES, LABEL, Call, Column, ColumnKind, Samples, SampleSpec, Task
 
 BINARY = Task("binary", 1, 1)
-NUMBERS = SampleSpec(tuple(Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)), BINARY)
-MIXED = SampleSpec((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
+NUMBERS = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)], BINARY)
+MIXED = SampleSpec.of_columns((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
 
 _rng = np.random.default_rng(0)
 X = _rng.normal(3, 2, size=(12_000, 5)).astype(np.float32)
@@ -22,16 +21,9 @@ Y = (X[:, :1] * X[:, 1:2] > 9).astype(np.float32)
 def call(start: int, updates: int, rows: int, width: int = 5, *, x: Any = X, y: Any = Y, partial: bool = False) -> Call:
     """Return a call of `updates` batches of `rows` samples, from sample `start` on."""
     end = start + updates * rows
-    return Call(
-        spans=(),
-        x=x[start:end, :width].reshape(updates, rows, width),
-        y=y[start:end].reshape(updates, rows, -1),
-        weight=np.ones((updates, rows), np.float32),
-        partial=partial,
-        held_x=x[:0],
-        held_y=y[:0],
-        records=end - start,
-    )
+    samples = Samples({FEATURES: x[start:end, :width]}, {LABEL: y[start:end]}, np.ones(end - start, np.float32))
+    batches = samples.in_batches(updates, rows)
+    return Call(spans=(), batches=batches, held=samples[:0], partial=partial, records=end - start, first=start)
 
 
 def learner(
@@ -40,14 +32,13 @@ def learner(
     guard: dict[str, Any] | None = None,
     phases: list[dict[str, Any]] | None = None,
     **train: Any,
-) -> Learner:
+) -> KerasLearner:
     """Return a learner in graph mode with calls of one length, unless told otherwise: XLA takes seconds to compile."""
     settings = TrainSettings(**{"max_updates_per_call": 32, "xla": False, **train})
     chosen = [PhaseSettings.model_validate(phase) for phase in phases or []]
-    return Learner(ModelSettings(**(model or {})), settings, spec, GuardSettings(**(guard or {})), chosen)
+    return KerasLearner(ModelSettings(**(model or {})), settings, spec, GuardSettings(**(guard or {})), chosen)
 
 
-def bits(one: Learner) -> str:
+def bits(one: KerasLearner) -> str:
     """Return a digest of everything that the learner's next updates depend on."""
-    arrays, facts = one.state()
-    return digest(arrays, facts)
+    return one.state().digest()

@@ -1,21 +1,19 @@
-"""The loop with all its real parts, but for a script as the source and a learner that only adds up."""
+"""The loop with all its real parts, but for a script as the source and another one for the learner."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learnd.connectors.dead_letters import DeadLetterFile
 from learnd.connectors.scripted import Moment, ScriptedSource, Step
-from learnd.daemon.control.pause import Pause
-from learnd.daemon.control.phase_request import PhaseRequest
+from learnd.daemon.control.control_state import ControlState
+from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import (
     DataError,
@@ -35,9 +33,12 @@ from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.monitor import Monitor
 from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper
 from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.state.settings import CheckpointEvery, CheckpointSettings
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
@@ -46,7 +47,9 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Arrays, Call, Defect, Event, Facts, Float32, JournalEntry, RecordBatch, Report
+from learnd.daemon.training.scripted import ScriptedLearner
+from learnd.daemon.training.trainer import Trainer
+from learnd.daemon.values import FEATURES, Call, Command, Defect, JournalEntry, RecordBatch, Report, SampleSpec
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
@@ -57,46 +60,17 @@ class Died(BaseException):
     """What a kill is to a test: nothing in the daemon catches it."""
 
 
-class AddingLearner:
-    """A `contracts.Learner` whose weight tells the order of the batches that made it."""
+class MortalLearner(ScriptedLearner):
+    """Dies at the sample of this id."""
 
-    trainable_parameters = 1
-    phase = 0
-    phase_ends_on = None
-
-    def __init__(self, dies_at: float | None = None) -> None:
-        self.info = {"model": "sums"}
-        self.weight = np.zeros((), np.int64)
-        self.seen: list[float] = []
+    def __init__(self, spec: SampleSpec, dies_at: float | None, ends: Sequence[int | str] = ()) -> None:
+        super().__init__(spec, ends)
         self._dies_at = dies_at
 
-    def compile(self) -> None:
-        pass
-
     def update(self, call: Call) -> Report:
-        for batch in call.x:
-            if self._dies_at is not None and self._dies_at in batch[:, 0]:
-                raise Died
-            self.weight = self.weight * 31 + int(batch.sum())
-            self.seen += batch[:, 0].tolist()
-        updates, rows = call.x.shape[:2]
-        loss = np.ones(updates, np.float32)
-        return Report(np.full((updates, rows, 1), 0.5, np.float32), loss, loss, np.zeros(updates, np.uint8))
-
-    def predict(self, x: NDArray[Any]) -> Float32:
-        return np.full((len(x), 1), 0.5, np.float32)
-
-    def metric_results(self) -> dict[str, float]:
-        return {}
-
-    def take_events(self) -> list[Event]:
-        return []
-
-    def state(self) -> tuple[Arrays, Facts]:
-        return {"weight": np.array(self.weight), "seen": np.array(self.seen)}, {}
-
-    def restore(self, arrays: Arrays, _facts: Facts) -> None:
-        self.weight, self.seen = arrays["weight"], arrays["seen"].tolist()
+        if self._dies_at is not None and self._dies_at in call.batches.inputs[FEATURES]:
+            raise Died
+        return super().update(call)
 
 
 def batch(first: int, last: int, broken: Sequence[int] = ()) -> RecordBatch:
@@ -118,54 +92,74 @@ class Run:
         max_rate: float = 1.0,
         every: int = 10,
         gives_up_lost: bool = False,
+        ends: Sequence[int | str] = (),
     ) -> None:
-        self.source, self.learner = source, AddingLearner(dies_at)
+        self.source, self.learner = source, MortalLearner(SPEC, dies_at, ends)
         self._stop_after = stop_after
         self.stop: Callable[[], bool] = self._stop
+        self.inbox, self.control = Inbox(root), ControlState()
         self._lock = StateLock(root)
         monitor = Monitor(Metrics(), Health(), None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
-        store, journal = CheckpointStore(root, self._lock.may_publish), Journal(root / "journal")
-        settings = CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000))
-        writer = CheckpointWriter(settings, store, journal, self._lock, [letters, history])
-        reader = Reader(
-            source,
-            SampleDecoder(SAMPLES, SPEC),
-            lambda: Batcher(BATCH, SPEC.width, SPEC.task.label_columns),
-            batch_size=BATCH,
-            max_updates=2,
-            max_wait_s=0.01 if source.live else None,
-            periods=(),
-            reject_rate=RejectRate(max_rate, 50),
-        )
+        writer, progress, saving = CheckpointWriter(), Progress(), SaveRequest()
+        watching = Watching((), Drift((), SPEC), SPEC)
+        reactions = Reactions((), (), self.learner, watching, self.control, progress, saving)
         self.keeper = Keeper(
-            parts={"learner": self.learner, "evaluation": evaluation},
+            parts={
+                "learner": self.learner,
+                "evaluation": evaluation,
+                "watching": watching,
+                "reactions": reactions,
+                "control": self.control,
+                "progress": progress,
+            },
+            progress=progress,
             outputs={"dead_letters": letters, "history": history},
             describe=lambda: {"scores": {}, "window_scores": {}},
             source=source,
-            store=store,
-            journal=journal,
+            store=CheckpointStore(root, self._lock.may_publish),
+            journal=Journal(root / "journal"),
             writer=writer,
             lock=self._lock,
             monitor=monitor,
-            every=settings.every,
+            saving=saving,
+            settings=CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000)),
             root=root,
             settings_record={"fingerprint": "", "settings": {}},
             announce=lambda event: history.write([event], 0.0),
         )
-        reactions = Reactions((), self.learner, Drift((), SPEC), SPEC.task)
-        self._loop = Loop(
-            *(reader, self.learner, evaluation, reactions, [letters], None, history),
-            *(self.keeper, writer, Pause(root), PhaseRequest(root), monitor),
+        self.loop = Loop(
+            reader=Reader(
+                source,
+                SampleDecoder(SAMPLES, SPEC),
+                lambda: Batcher(BATCH, SPEC),
+                batch_size=BATCH,
+                max_updates=2,
+                max_wait_s=0.01 if source.live else None,
+                periods=(),
+                reject_rate=RejectRate(max_rate, 50),
+            ),
+            learner=self.learner,
+            trainer=Trainer(self.learner, watching, None),
+            evaluation=evaluation,
+            reactions=reactions,
+            progress=progress,
+            control=self.control,
+            inbox=self.inbox,
+            dead_letters=[letters],
+            predictions=None,
+            history=history,
+            keeper=self.keeper,
+            writer=writer,
+            monitor=monitor,
             gives_up_lost=gives_up_lost,
         )
 
     def __call__(self) -> "Run":
         self._lock.acquire()
         try:
-            with closing(self._loop):
-                self._loop.run(self.stop)
+            self.loop.run(self.stop)
         finally:
             self._lock.release()
         return self
@@ -250,11 +244,11 @@ def test_nothing_on_disk_changes_where_the_model_does_not_compile(root: Path, mo
     before = {name: (root / name).read_bytes() for name in ("dead-letters.jsonl", "scores.jsonl")}
     assert before["dead-letters.jsonl"]
 
-    def refuse(_: AddingLearner) -> None:
+    def refuse(_: ScriptedLearner) -> None:
         raise ModelError("it does not compile")
 
     refused = Run(root, ScriptedSource(steps))
-    monkeypatch.setattr(AddingLearner, "compile", refuse)
+    monkeypatch.setattr(ScriptedLearner, "compile", refuse)
     with pytest.raises(ModelError):
         refused()
     monkeypatch.undo()
@@ -383,11 +377,12 @@ def test_calls_whose_records_are_gone_are_given_up_on_request_and_however_often_
 
 def test_an_operators_command_among_calls_that_are_given_up_is_asked_for_again(root: Path) -> None:
     run = Run(root, ScriptedSource([batch(0, 16)]))()
-    entries = [JournalEntry(4, (), 2, BATCH, ()), JournalEntry(5, (), 2, BATCH, (), next_phase="asked")]
-    run._loop.give_up(entries[:1], LostError("gone"))
-    assert PhaseRequest(root).pending("asked", run.learner.phase) is None
-    run._loop.give_up(entries, LostError("gone"))
-    assert PhaseRequest(root).pending("asked", run.learner.phase) is not None
+    asked = Command("an id", "checkpoint", at="now")
+    entries = [JournalEntry(4, (), 2, BATCH, ()), JournalEntry(5, (), 2, BATCH, (), (asked,))]
+    run.loop.give_up(entries[:1], LostError("gone"))
+    assert run.inbox.waiting() == ()
+    run.loop.give_up(entries, LostError("gone"))
+    assert run.inbox.waiting() == (asked,)
 
 
 class AwaySource(ScriptedSource):
