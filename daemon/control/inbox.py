@@ -38,7 +38,7 @@ class Inbox:
         A command without an id is given one. Files are ordered by the time of the command, then by its id.
         """
         command = command if command.id else replace(command, id=secrets.token_hex(8))
-        path = self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
+        path = self._path(command)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             replace_synced(path, json.dumps(asdict(command)).encode())
@@ -67,8 +67,10 @@ class Inbox:
         """Remove commands: they are in the journal, or have acted before."""
         failpoint("inbox.remove.before")
         for command in commands:
-            for path in self._folder.glob(f"*-{command.id}.json"):
-                path.unlink(missing_ok=True)
+            self._path(command).unlink(missing_ok=True)
+
+    def _path(self, command: Command) -> Path:
+        return self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
 
     def _files(self) -> list[Path]:
         try:
@@ -80,9 +82,11 @@ class Inbox:
         try:
             command = Command(**json.loads(path.read_bytes()))
             ACTIONS[command.action].model_validate(command.arguments)
+            if path != self._path(command):  # it could not be removed after it has acted
+                raise ValueError("its file is not named by its time and id")
         except FileNotFoundError:
             return None  # it was taken back just now
-        except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, ValidationError) as error:
             log.warning(
                 "command_refused", file=str(path), reason=f"not a command: {error}", consequence="it is removed"
             )

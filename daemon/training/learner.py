@@ -104,9 +104,9 @@ class KerasLearner:
 
         If a phase ends within the call, the next one begins there.
         """
+        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
         if not call.updates:
             return self._nothing(call.rows)
-        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
         phases = self._begin_due_phases(call.first)  # the settings may have come to end this one earlier
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than calls are now

@@ -264,10 +264,12 @@ class Refusing:
     def __init__(self, error: StoreError, after: int) -> None:
         self._error = error
         self._left = after
+        self.asked = 0
 
     def open(self, mark: int | None) -> None: ...
 
     def mark(self) -> int:
+        self.asked += 1
         self._left -= 1
         if self._left < 0:
             raise self._error
@@ -466,3 +468,113 @@ def test_a_live_stream_of_nothing_but_bad_records_is_unfit_however_soon_they_wer
     steps: list[Step] = [batch(0, 3, broken=range(3)), *[Moment.PAUSE] * 3, batch(3, 5, broken=range(3, 5))]
     with pytest.raises(DataError, match="5 of the last 5"):
         Run(root, ScriptedSource(steps, live=True), max_rate=0.2)()
+
+
+def commanded(root: Path, action: str, **arguments: Any) -> Command:
+    """Leave a command in the state directory."""
+    path = Inbox(root).put(Command("", action, arguments, by="me", why="to see"))
+    return Command(**json.loads(path.read_text()))
+
+
+def told(root: Path, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (root / "scores.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def until(run: Run, happened: Callable[[], bool]) -> Run:
+    """Let a run stop once something has happened."""
+    run.stop = happened
+    return run
+
+
+def test_a_command_acts_ahead_of_the_next_records_and_once_however_often_its_file_comes_back(root: Path) -> None:
+    command = commanded(root, "learning_rate", times=3.0, over=100)
+    steps = [batch(0, 20)]
+    run = Run(root, ScriptedSource(steps))()
+    assert run.learner.done == [["boost", 0, 3.0, 100]]
+    assert run.inbox.waiting() == ()
+    (line,) = told(root, "command")
+    assert (line["samples"], line["id"], line["outcome"], line["by"]) == (0, command.id, "done", "me")
+    Inbox(root).put(command)
+    again = Run(root, ScriptedSource([*steps, batch(20, 40)]))()
+    assert again.learner.done == run.learner.done
+    assert again.inbox.waiting() == ()
+    assert len(told(root, "command")) == 1
+    assert again.learner.seen == list(range(40))
+
+
+def test_commands_act_while_no_records_come(root: Path) -> None:
+    commanded(root, "reset_moments")
+    run = Run(root, ScriptedSource([], live=True, endless=True))
+    until(run, lambda: bool(run.learner.done))()
+    assert run.learner.done == [["reset_moments", 0]]
+    assert (run.keeper.progress.calls, run.keeper.progress.samples) == (1, 0)
+
+
+def test_commands_act_at_the_end_of_a_stream(root: Path) -> None:
+    Run(root, ScriptedSource([batch(0, 20)]))()
+    commanded(root, "reset_moments")
+    run = Run(root, ScriptedSource([batch(0, 20)]))()
+    assert run.learner.done == [["reset_moments", 20]]
+    assert run.inbox.waiting() == ()
+
+
+def test_a_pause_outlives_a_restart_and_ends_with_resume(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[Step] = [batch(0, 20)]
+    commanded(root, "pause")
+    paused = Run(root, ScriptedSource(steps))
+    turns = iter([False] * 4 + [True] * 9)
+    until(paused, lambda: next(turns))()
+    assert paused.control.paused == "command at 0 samples"
+    at = len(paused.learner.seen)
+    assert at <= 2 * BATCH, "what was taken with the command trains, and nothing behind it"
+    assert not any("resumed" in line for line in capsys.readouterr().out.splitlines()), "a stop is no end of a pause"
+
+    still = Run(root, ScriptedSource(steps))
+    turns = iter([False] * 3 + [True] * 9)
+    until(still, lambda: next(turns))()
+    assert still.control.paused is not None
+    assert len(still.learner.seen) == at
+    commanded(root, "resume")
+    resumed = Run(root, ScriptedSource(steps))()
+    assert resumed.learner.seen == list(range(20))
+    assert [line["action"] for line in told(root, "command")] == ["pause", "resume"]
+    assert "resumed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dies_at", [0, 7, 12])
+def test_a_command_is_repeated_from_the_journal_at_the_same_record(root: Path, dies_at: int) -> None:
+    steps: list[Step] = [batch(0, 20)]
+    command = commanded(root, "learning_rate", times=2.0)
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=dies_at, every=1000)()
+    assert Inbox(root).waiting() == (), "it is in the journal"
+    Inbox(root).put(command)  # as if it had been killed before it removed the file
+    resumed = Run(root, ScriptedSource(steps), every=1000)()
+    assert resumed.learner.done == [["boost", 0, 2.0, 2000]]
+    assert resumed.inbox.waiting() == ()
+    commanded(root.with_name("whole"), "learning_rate", times=2.0)
+    assert resumed.digest == whole(root, steps, every=1000).digest
+
+
+def test_a_command_that_was_never_journaled_acts_at_the_next_start(root: Path) -> None:
+    command = commanded(root, "next_phase")
+    run = Run(root, ScriptedSource([batch(0, 8)]), ends=["command"])
+    until(run, lambda: True)()
+    assert run.learner.phase == 0
+    assert Inbox(root).waiting() == (command,)
+    again = Run(root, ScriptedSource([batch(0, 8)]), ends=["command"])()
+    assert again.learner.phase == 1
+    assert [(line["samples"], line["cause"]) for line in told(root, "phase")] == [(0, "command")]
+
+
+def test_a_pinned_checkpoint_that_fails_is_tried_again_after_a_while_and_not_at_each_turn(root: Path) -> None:
+    commanded(root, "checkpoint")
+    refusing = Refusing(StoreError("its brokers do not answer."), 1)
+    run = with_output(root, [batch(0, 4), *[Moment.PAUSE] * 100], refusing)
+    turns = iter([False] * 20 + [True] * 9)
+    run = until(run, lambda: next(turns))
+    with pytest.raises(StoreError, match="the last checkpoint could not be written"):
+        run()
+    assert refusing.asked == 3, "the first checkpoint, one that fails, and the last one"
+    assert run.loop.keeper.saving.pin

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from learnd.daemon.config.file import as_file, fingerprint
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.state.keeper import read_settings_record, write_settings_record
+from learnd.daemon.state.settings_record import read_settings_record, write_settings_record
 
 
 def test_the_order_of_the_features_is_kept(tmp_path: Path) -> None:
