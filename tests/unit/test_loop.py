@@ -570,11 +570,11 @@ def test_a_command_that_was_never_journaled_acts_at_the_next_start(root: Path) -
 
 def test_a_pinned_checkpoint_that_fails_is_tried_again_after_a_while_and_not_at_each_turn(root: Path) -> None:
     commanded(root, "checkpoint")
-    refusing = Refusing(StoreError("its brokers do not answer."), 1)
-    run = with_output(root, [batch(0, 4), *[Moment.PAUSE] * 100], refusing)
-    turns = iter([False] * 20 + [True] * 9)
-    run = until(run, lambda: next(turns))
+    run, refusing = Run(root, ScriptedSource([], live=True, endless=True)), Refusing(StoreError("no answer."), 1)
+    assert isinstance(run.keeper.outputs, dict)
+    run.keeper.outputs["topic"] = refusing
+    turns = iter([False] * 8 + [True] * 9)
     with pytest.raises(StoreError, match="the last checkpoint could not be written"):
-        run()
+        until(run, lambda: next(turns))()
     assert refusing.asked == 3, "the first checkpoint, one that fails, and the last one"
-    assert run.loop.keeper.saving.pin
+    assert run.keeper.saving.pin
