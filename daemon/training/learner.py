@@ -247,8 +247,7 @@ class KerasLearner:
         self._enter(self._phase + 1)
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
         self.compile()  # each phase that it goes through: the mode of one holds for those behind it
-        if self._network.parts.guard is not None:
-            self._network.parts.guard.reset()
+        self._reset_guard()
         data = {
             "number": self._phase,
             "cause": cause,
@@ -256,6 +255,15 @@ class KerasLearner:
             "layers": self._phases.trained_layers(),
         }
         return PhaseBegun(samples, self.phase_ends_on, data)
+
+    def _reset_guard(self) -> None:
+        """Let the guard learn anew what is usual; `undo` takes that back, too."""
+        guard = self._network.parts.guard
+        if guard is None:
+            return
+        if self._before is not None:
+            self._before.values.extend((variable, np.array(variable.value.numpy())) for variable in guard.variables)
+        guard.reset()
 
     def _return_to(self, phase: int, mode: Mode | None) -> None:
         """Be in a phase as the learner was before, and in its mode if there is one."""

@@ -481,6 +481,16 @@ def test_a_guard_may_be_switched_on_and_off_on_a_state() -> None:
     assert with_one.state().arrays["guard/0000/statistics"][0, 0] == 40
 
 
+def test_a_state_that_is_refused_leaves_the_guard_as_it_was() -> None:
+    one = learner()
+    feed(one, 40)
+    before = one.state()
+    with pytest.raises(StateMismatchError, match="hidden_0/kernel"):
+        one.restore(learner(model={"hidden": [8]}, guard={"sigma": None}).state())
+    assert one.state() == before
+    assert before.arrays["guard/0000/statistics"][0, 0] == 40
+
+
 def test_features_in_another_order_are_another_model() -> None:
     state = learner(NUMBERS).state()
     with pytest.raises(StateMismatchError, match="another order"):

@@ -147,6 +147,10 @@ def test_an_end_that_the_settings_have_brought_forward_is_now() -> None:
     one.update(call(0, 20, 1, 4))
     other = built(soon)
     other.restore(one.state())
+    before = other.state()
+    other.update(call(20, 7, 1, 4))
+    other.undo()
+    assert other.state() == before, "the guard, which the phase has reset, too"
     report = other.update(call(20, 7, 1, 4))
     assert (other.phase, len(report.loss)) == (1, 7)
     assert [phase.samples for phase in report.phases] == [20]
