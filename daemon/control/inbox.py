@@ -82,14 +82,14 @@ class Inbox:
         try:
             command = Command(**json.loads(path.read_bytes()))
             ACTIONS[command.action].model_validate(command.arguments)
-            if path != self._path(command):  # it could not be removed after it has acted
-                raise ValueError("its file is not named by its time and id")
+            its_file = self._path(command)
         except FileNotFoundError:
             return None  # it was taken back just now
         except (ValueError, TypeError, KeyError, AttributeError, OSError, ValidationError) as error:
-            log.warning(
-                "command_refused", file=str(path), reason=f"not a command: {error}", consequence="it is removed"
-            )
-            path.unlink(missing_ok=True)
-            return None
-        return command
+            return _refuse(path, f"not a command: {error}")
+        return command if path == its_file else _refuse(path, f"a command that belongs into {its_file.name}")
+
+
+def _refuse(path: Path, reason: str) -> None:
+    log.warning("command_refused", file=str(path), reason=reason, consequence="it is removed")
+    path.unlink(missing_ok=True)

@@ -29,9 +29,10 @@ def score_set(
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for one sample or more. `predict` gets exactly `CHUNK` samples each time.
+    """Return the outputs (m, C) of each target for one sample or more.
 
-    The last chunk is filled up with its last sample, which is a valid input.
+    `predict` gets exactly `CHUNK` samples each time. The last chunk is filled up with its last sample, which is a valid
+    input.
     """
     count = len(next(iter(inputs.values())))
     chunks = []
