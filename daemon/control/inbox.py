@@ -86,8 +86,12 @@ class Inbox:
         except FileNotFoundError:
             return None  # it was taken back just now
         except (ValueError, TypeError, KeyError, AttributeError, OSError, ValidationError) as error:
-            return _refuse(path, f"not a command: {error}")
-        return command if path == its_file else _refuse(path, f"a command that belongs into {its_file.name}")
+            _refuse(path, f"not a command: {error}")
+            return None
+        if path != its_file:
+            _refuse(path, f"a command that belongs into {its_file.name}")
+            return None
+        return command
 
 
 def _refuse(path: Path, reason: str) -> None:
