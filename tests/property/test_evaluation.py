@@ -91,7 +91,7 @@ def stream_of(task: Task, seed: int, count: int) -> Stream:
 
 
 def call_of(stream: Stream, start: int, end: int, batch: int) -> tuple[Call, Report]:
-    """The samples from `start` up to `end` in one call, as updates of `batch` samples where that goes into it."""
+    """Return the samples from `start` up to `end` in one call, as updates of `batch` samples if they divide by it."""
     count = end - start
     shape = (count // batch, batch) if count % batch == 0 else (1, count)
     held = (stream.places >= start) & (stream.places < end)

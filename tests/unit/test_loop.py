@@ -237,7 +237,7 @@ def test_a_fault_of_the_source_keeps_what_came_before_and_cuts_no_batch_short(ro
     assert resumed.digest == whole(root, [batch(0, 13), batch(13, 30)]).digest
 
 
-def test_nothing_on_disk_changes_where_the_model_does_not_compile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_on_disk_changes_if_the_model_does_not_compile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[Step] = [batch(0, 13, broken=[2]), batch(13, 30, broken=[20])]
     with pytest.raises(Died):
         Run(root, ScriptedSource(steps), dies_at=29, every=1000)()

@@ -157,7 +157,7 @@ def test_a_plateau_is_so_many_windows_without_progress() -> None:
 
 
 @pytest.mark.parametrize("cuts", [[0, 3000], [0, 900, 3000], [0, 899, 901, 1700, 3000], range(0, 3001, 100)])
-def test_a_plateau_is_waited_for_anew_where_a_phase_begins(cuts: Sequence[int]) -> None:
+def test_a_plateau_is_waited_for_anew_when_a_phase_begins(cuts: Sequence[int]) -> None:
     rule = {"on": "score.plateau", "window": 400, "after": 1, "do": ["reset_moments"], "cooldown": 0}
     run = Rig([rule], [], ends=[900]).feed(Stream(np.ones(3000)), cuts)
     assert [event.samples for event in run.of_kind("score.plateau")] == [800, 1700, 2100, 2500, 2900]

@@ -1,4 +1,4 @@
-"""Updates by one sample run in one kernel where that is quicker, and the length of calls changes no bit of them."""
+"""Updates by one sample run in one kernel if that is quicker, and the length of calls changes no bit of them."""
 
 from typing import Any
 

@@ -235,7 +235,7 @@ def test_batch_normalization_stays_as_it_is_unless_told_otherwise(mode: str, mov
     assert len(moved) == (4 if moves else 0)
 
 
-def test_layers_that_were_built_frozen_train_where_a_phase_says_so() -> None:
+def test_layers_that_were_built_frozen_train_if_a_phase_says_so() -> None:
     as_built = built([{}], "frozen")
     assert as_built.trainable_parameters == 6
     one = built([{"until": {"samples": 5}}, {"unfreeze": "base/*"}], "frozen")
