@@ -150,14 +150,14 @@ class Loop:
             with self._saved_on_error():
                 self.reactions.check()  # before any other checkpoint: if this raises, only the final one has this state
             self.keeper.save_if_due()
-            if stop() or self.reader.exhausted:
+            if stop():
                 return None
             self.monitor.alive()
             with self._saved_on_error():
                 call = self._next_records()
             if commands := self.inbox.new(self.control):
                 return replace(call or self.reader.empty_call(self.progress.samples), commands=commands)
-            if call is not None:
+            if call is not None or self.reader.exhausted:
                 return call
 
     def _next_records(self) -> Call | None:

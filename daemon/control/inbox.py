@@ -38,7 +38,7 @@ class Inbox:
         A command without an id gets one. Files are ordered by the time of the command, then by its id.
         """
         command = command if command.id else replace(command, id=secrets.token_hex(8))
-        path = self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
+        path = self._path(command)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             replace_synced(path, json.dumps(asdict(command)).encode())
@@ -67,8 +67,10 @@ class Inbox:
         """Remove commands that are in the journal or were carried out before."""
         failpoint("inbox.remove.before")
         for command in commands:
-            for path in self._folder.glob(f"*-{command.id}.json"):
-                path.unlink(missing_ok=True)
+            self._path(command).unlink(missing_ok=True)
+
+    def _path(self, command: Command) -> Path:
+        return self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
 
     def _files(self) -> list[Path]:
         try:
@@ -80,12 +82,18 @@ class Inbox:
         try:
             command = Command(**json.loads(path.read_bytes()))
             ACTIONS[command.action].model_validate(command.arguments)
+            its_file = self._path(command)
         except FileNotFoundError:
             return None  # it was cancelled just now
-        except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
-            log.warning(
-                "command_refused", file=str(path), reason=f"not a command: {error}", consequence="it is removed"
-            )
-            path.unlink(missing_ok=True)
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, ValidationError) as error:
+            _refuse(path, f"not a command: {error}")
+            return None
+        if path != its_file:
+            _refuse(path, f"a command that belongs in {its_file.name}")
             return None
         return command
+
+
+def _refuse(path: Path, reason: str) -> None:
+    log.warning("command_refused", file=str(path), reason=reason, consequence="it is removed")
+    path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learnd.daemon.contracts import Stateful
 from learnd.daemon.evaluation.ring import Ring
-from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.evaluation.scoreboard import Scoreboard, observe, restore_all
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Float32, State, Task
 
@@ -56,9 +56,8 @@ class Prequential:
         return State.joined({name: part.state() for name, part in self._parts().items()})
 
     def restore(self, state: State) -> None:
-        """Continue from `state`. Raises StateMismatchError if it is of another task."""
-        for name, part in self._parts().items():
-            part.restore(state.part(name))
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if it is of another task."""
+        restore_all(self._parts(), state)
 
     def _parts(self) -> dict[str, Stateful]:
         return {"overall": self.overall, "window": self._ring, **self._baselines}

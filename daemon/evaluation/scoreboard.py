@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learnd.daemon.contracts import Stateful
+from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.counters import Counters
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores, ratio
@@ -99,12 +101,26 @@ class Scoreboard:
         return State.joined({name: part.state() for name, part in self._parts.items()})
 
     def restore(self, state: State) -> None:
-        """Continue from `state`. Raises StateMismatchError if it is of another task."""
-        for name, part in self._parts.items():
-            part.restore(state.part(name))
+        """Continue from `state`. Raises StateMismatchError, and changes nothing, if it is of another task."""
+        restore_all(self._parts, state)
 
     def _choose(self, scores: Scores) -> Scores:
         return {name: scores[name] for name in self._wanted if name in scores}
+
+
+def restore_all(parts: Mapping[str, Stateful], state: State) -> None:
+    """Have each of the parts go on from a state that was joined of theirs.
+
+    Raises StateMismatchError, and changes none of them, if one refuses.
+    """
+    before = {name: part.state() for name, part in parts.items()}
+    try:
+        for name, part in parts.items():
+            part.restore(state.part(name) if name in state.facts else State())
+    except StateMismatchError:
+        for name, part in parts.items():
+            part.restore(before[name])
+        raise
 
 
 def kappa_temporal(accuracy: float | None, no_change: float | None) -> float | None:

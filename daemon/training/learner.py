@@ -104,9 +104,9 @@ class KerasLearner:
 
         If a phase ends within the call, the next one begins there.
         """
+        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
         if not call.updates:
             return self._nothing(call.rows)
-        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
         phases = self._begin_due_phases(call.first)  # changed settings may end this phase earlier
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than the settings allow now
@@ -247,8 +247,7 @@ class KerasLearner:
         self._enter(self._phase + 1)
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
         self.compile()  # even a phase that ends at once: its mode limits that of later phases
-        if self._network.parts.guard is not None:
-            self._network.parts.guard.reset()
+        self._reset_guard()
         data = {
             "number": self._phase,
             "cause": cause,
@@ -256,6 +255,15 @@ class KerasLearner:
             "layers": self._phases.trained_layers(),
         }
         return PhaseBegun(samples, self.phase_ends_on, data)
+
+    def _reset_guard(self) -> None:
+        """Let the guard learn anew what is usual; `undo` takes that back, too."""
+        guard = self._network.parts.guard
+        if guard is None:
+            return
+        if self._before is not None:
+            self._before.values.extend((variable, np.array(variable.value.numpy())) for variable in guard.variables)
+        guard.reset()
 
     def _return_to(self, phase: int, mode: Mode | None) -> None:
         """Go back to a phase, and to the given mode if there is one."""

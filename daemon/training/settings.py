@@ -174,7 +174,7 @@ class PhaseSettings(Section):
 
     until: SamplesEnd | Literal["plateau", "drift", "command"] | None = None
     """When the next phase begins: after `{samples: N}` in this one, at a plateau of the score, at a confirmed drift,
-    or by the command `learnd next-phase`, which ends any. The last phase has no end."""
+    or by the command `learnd ctl DIR next_phase`, which ends any. The last phase has no end."""
 
     learning_rate: PositiveFloat | dict[str, Any] | None = None
     """The learning rate of the phase: a number, or a Keras schedule `{name: {argument: value}}`, which counts the

@@ -66,16 +66,16 @@ def test_a_command_begins_one_phase_wherever_it_is_killed(zygote: Zygote, tmp_pa
     folder, twin = phased.prepare(tmp_path / "run"), tmp_path / "twin"
     phases = json.dumps([{"unfreeze": 1, "until": "command"}, {"unfreeze": 2}])
     run = ("run", "learnd.yaml", "--json", "--set", f"phases={phases}")
-    refused(zygote.run(folder, "next-phase", "state"), 74)
+    refused(zygote.run(folder, "ctl", "state", "next_phase"), 74)
     killed(zygote.run(folder, *run, failpoints="loop.call.after=kill@6"))
-    succeeded(zygote.run(folder, "next-phase", "state"))
-    killed(zygote.run(folder, *run, failpoints="phase_request.done.before=kill@1"))
-    assert (folder / "state" / "next-phase").exists()
+    succeeded(zygote.run(folder, "ctl", "state", "next_phase"))
+    killed(zygote.run(folder, *run, failpoints="inbox.remove.before=kill@1"))
+    assert list((folder / "state" / "commands").iterdir())
     shutil.copytree(folder, twin)
     killed(zygote.run(folder, *run, failpoints="loop.updated=kill@4"))
     for each in (folder, twin):
         succeeded(zygote.run(each, *run))
         assert [(line["number"], line["cause"]) for line in history(each / "state", "phase")] == [(1, "command")]
-        assert not (each / "state" / "next-phase").exists()
+        assert not list((each / "state" / "commands").iterdir())
     assert_same(folder / "state", twin / "state")
-    assert "phase 1, the last one" in refused(zygote.run(folder, "next-phase", "state"), 78)
+    assert "phase 1, the last one" in refused(zygote.run(folder, "ctl", "state", "next_phase"), 78)

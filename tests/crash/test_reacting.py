@@ -89,17 +89,17 @@ def test_what_a_reaction_asked_for_is_pinned(whole: tuple[Any, Path]) -> None:
     assert list((state / "checkpoints").glob("[0-9]*/pinned"))
 
 
-def test_a_pause_outlives_a_kill_and_ends_with_its_file(zygote: Zygote, tmp_path: Path) -> None:
+def test_a_pause_by_a_rule_outlives_a_kill_and_ends_with_resume(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", "fragile", 1, xla=False)
     rules = '[{"on": "drift.confirmed", "signal": "error", "do": ["pause"]}]'
     state = folder / "state"
     first = zygote.start(folder, "run", "learnd.yaml", "--set", f"reactions={rules}")
-    first.wait_for((state / "paused").exists, "to pause")
+    first.wait_for(lambda: "learnd ctl DIR resume" in first.stderr, "to pause")
     first.kill()
     second = zygote.start(folder, "run", "learnd.yaml", "--json", "--set", f"reactions={rules}")
     second.wait_for(lambda: "consuming" in second.stderr, "to consume")
     assert second.state() in "SR"
-    (state / "paused").unlink()
+    succeeded(zygote.run(folder, "ctl", "state", "resume"))
     result = succeeded(second.wait())
     assert json.loads(result.stdout)["samples_trained"] > RECORDS * 0.8
     assert len(history(state, "reaction")) >= 1

@@ -10,7 +10,7 @@ from learnd.daemon.values import FEATURES, LABEL, Call, Column, ColumnKind, Samp
 
 BINARY = Task("binary", 1, 1)
 NUMBERS = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)], BINARY)
-MIXED = SampleSpec.of_columns([*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)], BINARY)
+MIXED = SampleSpec.of_columns((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
 
 _rng = np.random.default_rng(0)
 X = _rng.normal(3, 2, size=(12_000, 5)).astype(np.float32)
@@ -21,8 +21,7 @@ Y = (X[:, :1] * X[:, 1:2] > 9).astype(np.float32)
 def call(start: int, updates: int, rows: int, width: int = 5, *, x: Any = X, y: Any = Y, partial: bool = False) -> Call:
     """Return a call of `updates` batches of `rows` samples, from sample `start` of the stream on."""
     end = start + updates * rows
-    labels = y[start:end].reshape(end - start, -1)
-    samples = Samples({FEATURES: x[start:end, :width]}, {LABEL: labels}, np.ones(end - start, np.float32))
+    samples = Samples({FEATURES: x[start:end, :width]}, {LABEL: y[start:end]}, np.ones(end - start, np.float32))
     batches = samples.in_batches(updates, rows)
     return Call(spans=(), batches=batches, held=samples[:0], partial=partial, records=end - start, first=start)
 

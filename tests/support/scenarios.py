@@ -28,7 +28,7 @@ http: {{listen: null}}
 
 # Before and after every step of the commit, of the journal's append and of the writer's work, and between them.
 FAILPOINTS = [
-    "journal.append.before", "journal.append.after",
+    "journal.append.before", "journal.append.after", "inbox.remove.before",
     "loop.updated", "loop.call.after", "history.write", "dead_letters.write",
     "journal.segment.before", "journal.segment.after",
     "writer.outputs.before", "history.sync", "dead_letters.sync",

@@ -1,21 +1,19 @@
-"""The loop with all its real parts, but for a script as the source and a learner that only adds up."""
+"""The loop with all its real parts, but for a script as the source and another one for the learner."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learnd.connectors.outputs.dead_letter_file import DeadLetterFile
 from learnd.connectors.scripted import Moment, ScriptedSource, Step
-from learnd.daemon.control.pause import Pause
-from learnd.daemon.control.phase_request import PhaseRequest
+from learnd.daemon.control.control_state import ControlState
+from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import (
     DataError,
@@ -34,10 +32,14 @@ from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.telemetry import Telemetry
 from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.history import History
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper
 from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.outputs import Outputs
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.state.settings import CheckpointEvery, CheckpointSettings
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
@@ -46,7 +48,9 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Arrays, Call, Defect, Event, Facts, Float32, JournalEntry, RecordBatch, Report
+from learnd.daemon.training.scripted import ScriptedLearner
+from learnd.daemon.training.trainer import Trainer
+from learnd.daemon.values import FEATURES, Call, Command, Defect, JournalEntry, RecordBatch, Report, SampleSpec
 
 BATCH = 4
 SAMPLES = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
@@ -57,46 +61,17 @@ class Died(BaseException):
     """What a kill is to a test: nothing in the daemon catches it."""
 
 
-class AddingLearner:
-    """A `contracts.Learner` whose weight tells the order of the batches that made it."""
+class MortalLearner(ScriptedLearner):
+    """Dies at the sample of this id."""
 
-    trainable_parameters = 1
-    phase = 0
-    phase_ends_on = None
-
-    def __init__(self, dies_at: float | None = None) -> None:
-        self.info = {"model": "sums"}
-        self.weight = np.zeros((), np.int64)
-        self.seen: list[float] = []
+    def __init__(self, spec: SampleSpec, dies_at: float | None, ends: Sequence[int | str] = ()) -> None:
+        super().__init__(spec, ends)
         self._dies_at = dies_at
 
-    def compile(self) -> None:
-        pass
-
     def update(self, call: Call) -> Report:
-        for batch in call.x:
-            if self._dies_at is not None and self._dies_at in batch[:, 0]:
-                raise Died
-            self.weight = self.weight * 31 + int(batch.sum())
-            self.seen += batch[:, 0].tolist()
-        updates, rows = call.x.shape[:2]
-        loss = np.ones(updates, np.float32)
-        return Report(np.full((updates, rows, 1), 0.5, np.float32), loss, loss, np.zeros(updates, np.uint8))
-
-    def predict(self, x: NDArray[Any]) -> Float32:
-        return np.full((len(x), 1), 0.5, np.float32)
-
-    def metric_results(self) -> dict[str, float]:
-        return {}
-
-    def take_events(self) -> list[Event]:
-        return []
-
-    def state(self) -> tuple[Arrays, Facts]:
-        return {"weight": np.array(self.weight), "seen": np.array(self.seen)}, {}
-
-    def restore(self, arrays: Arrays, _facts: Facts) -> None:
-        self.weight, self.seen = arrays["weight"], arrays["seen"].tolist()
+        if self._dies_at is not None and self._dies_at in call.batches.inputs[FEATURES]:
+            raise Died
+        return super().update(call)
 
 
 def batch(first: int, last: int, broken: Sequence[int] = ()) -> RecordBatch:
@@ -118,54 +93,71 @@ class Run:
         max_rate: float = 1.0,
         every: int = 10,
         gives_up_lost: bool = False,
+        ends: Sequence[int | str] = (),
     ) -> None:
-        self.source, self.learner = source, AddingLearner(dies_at)
+        self.source, self.learner = source, MortalLearner(SPEC, dies_at, ends)
         self._stop_after = stop_after
         self.stop: Callable[[], bool] = self._stop
+        self.inbox, self.control = Inbox(root), ControlState()
         self._lock = StateLock(root)
         monitor = Telemetry(Metrics(), Health(), None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
-        store, journal = CheckpointStore(root, self._lock.may_publish), Journal(root / "journal")
-        settings = CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000))
-        writer = CheckpointWriter(settings, store, journal, self._lock, [letters, history])
-        reader = Reader(
-            source,
-            SampleDecoder(SAMPLES, SPEC),
-            lambda: Batcher(BATCH, SPEC.width, SPEC.task.label_columns),
-            batch_size=BATCH,
-            max_updates=2,
-            max_wait_s=0.01 if source.live else None,
-            periods=(),
-            reject_rate=RejectRate(max_rate, 50),
-        )
+        outputs = Outputs(history, {"dead_letters": letters})
+        writer, progress, saving = CheckpointWriter(), Progress(), SaveRequest()
+        watching = Watching((), Drift((), SPEC), SPEC)
+        reactions = Reactions((), (), self.learner, watching, self.control, progress, saving)
         self.keeper = Keeper(
-            parts={"learner": self.learner, "evaluation": evaluation},
-            outputs={"dead_letters": letters, "history": history},
+            parts={
+                "learner": self.learner,
+                "evaluation": evaluation,
+                "watching": watching,
+                "reactions": reactions,
+                "control": self.control,
+                "progress": progress,
+            },
+            progress=progress,
+            outputs=outputs,
             describe=lambda: {"scores": {}, "window_scores": {}},
             source=source,
-            store=store,
-            journal=journal,
+            store=CheckpointStore(root, self._lock.may_publish),
+            journal=Journal(root / "journal"),
             writer=writer,
             lock=self._lock,
             monitor=monitor,
-            every=settings.every,
+            saving=saving,
+            settings=CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000)),
             root=root,
             settings_record={"fingerprint": "", "settings": {}},
-            announce=lambda event: history.write([event], 0.0),
         )
-        reactions = Reactions((), self.learner, Drift((), SPEC), SPEC.task)
-        self._loop = Loop(
-            *(reader, self.learner, evaluation, reactions, [letters], None, history),
-            *(self.keeper, writer, Pause(root), PhaseRequest(root), monitor),
+        self.loop = Loop(
+            reader=Reader(
+                source,
+                SampleDecoder(SAMPLES, SPEC),
+                lambda: Batcher(BATCH, SPEC),
+                batch_size=BATCH,
+                max_updates=2,
+                max_wait_s=0.01 if source.live else None,
+                periods=(),
+                reject_rate=RejectRate(max_rate, 50),
+            ),
+            learner=self.learner,
+            trainer=Trainer(self.learner, watching, None),
+            evaluation=evaluation,
+            reactions=reactions,
+            progress=progress,
+            control=self.control,
+            inbox=self.inbox,
+            outputs=outputs,
+            keeper=self.keeper,
+            monitor=monitor,
             gives_up_lost=gives_up_lost,
         )
 
     def __call__(self) -> "Run":
         self._lock.acquire()
         try:
-            with closing(self._loop):
-                self._loop.run(self.stop)
+            self.loop.run(self.stop)
         finally:
             self._lock.release()
         return self
@@ -243,18 +235,18 @@ def test_a_fault_of_the_source_keeps_what_came_before_and_cuts_no_batch_short(ro
     assert resumed.digest == whole(root, [batch(0, 13), batch(13, 30)]).digest
 
 
-def test_nothing_on_disk_changes_where_the_model_does_not_compile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_on_disk_changes_if_the_model_does_not_compile(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[Step] = [batch(0, 13, broken=[2]), batch(13, 30, broken=[20])]
     with pytest.raises(Died):
         Run(root, ScriptedSource(steps), dies_at=29, every=1000)()
     before = {name: (root / name).read_bytes() for name in ("dead-letters.jsonl", "scores.jsonl")}
     assert before["dead-letters.jsonl"]
 
-    def refuse(_: AddingLearner) -> None:
+    def refuse(_: ScriptedLearner) -> None:
         raise ModelError("it does not compile")
 
     refused = Run(root, ScriptedSource(steps))
-    monkeypatch.setattr(AddingLearner, "compile", refuse)
+    monkeypatch.setattr(ScriptedLearner, "compile", refuse)
     with pytest.raises(ModelError):
         refused()
     monkeypatch.undo()
@@ -270,10 +262,12 @@ class Refusing:
     def __init__(self, error: StoreError, after: int) -> None:
         self._error = error
         self._left = after
+        self.asked = 0
 
     def open(self, mark: int | None) -> None: ...
 
     def mark(self) -> int:
+        self.asked += 1
         self._left -= 1
         if self._left < 0:
             raise self._error
@@ -383,11 +377,12 @@ def test_calls_whose_records_are_gone_are_given_up_on_request_and_however_often_
 
 def test_an_operators_command_among_calls_that_are_given_up_is_asked_for_again(root: Path) -> None:
     run = Run(root, ScriptedSource([batch(0, 16)]))()
-    entries = [JournalEntry(4, (), 2, BATCH, ()), JournalEntry(5, (), 2, BATCH, (), next_phase="asked")]
-    run._loop.give_up(entries[:1], LostError("gone"))
-    assert PhaseRequest(root).pending("asked", run.learner.phase) is None
-    run._loop.give_up(entries, LostError("gone"))
-    assert PhaseRequest(root).pending("asked", run.learner.phase) is not None
+    asked = Command("an id", "checkpoint", at="now")
+    entries = [JournalEntry(4, (), 2, BATCH, ()), JournalEntry(5, (), 2, BATCH, (), (asked,))]
+    run.loop.give_up(entries[:1], LostError("gone"))
+    assert run.inbox.waiting() == ()
+    run.loop.give_up(entries, LostError("gone"))
+    assert run.inbox.waiting() == (asked,)
 
 
 class AwaySource(ScriptedSource):
@@ -471,3 +466,113 @@ def test_a_live_stream_of_nothing_but_bad_records_is_unfit_however_soon_they_wer
     steps: list[Step] = [batch(0, 3, broken=range(3)), *[Moment.PAUSE] * 3, batch(3, 5, broken=range(3, 5))]
     with pytest.raises(DataError, match="5 of the last 5"):
         Run(root, ScriptedSource(steps, live=True), max_rate=0.2)()
+
+
+def commanded(root: Path, action: str, **arguments: Any) -> Command:
+    """Leave a command in the state directory."""
+    path = Inbox(root).put(Command("", action, arguments, by="me", why="to see"))
+    return Command(**json.loads(path.read_text()))
+
+
+def told(root: Path, event: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (root / "scores.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def until(run: Run, happened: Callable[[], bool]) -> Run:
+    """Let a run stop once something has happened."""
+    run.stop = happened
+    return run
+
+
+def test_a_command_acts_ahead_of_the_next_records_and_once_however_often_its_file_comes_back(root: Path) -> None:
+    command = commanded(root, "learning_rate", times=3.0, over=100)
+    steps = [batch(0, 20)]
+    run = Run(root, ScriptedSource(steps))()
+    assert run.learner.done == [["boost", 0, 3.0, 100]]
+    assert run.inbox.waiting() == ()
+    (line,) = told(root, "command")
+    assert (line["samples"], line["id"], line["outcome"], line["by"]) == (0, command.id, "done", "me")
+    Inbox(root).put(command)
+    again = Run(root, ScriptedSource([*steps, batch(20, 40)]))()
+    assert again.learner.done == run.learner.done
+    assert again.inbox.waiting() == ()
+    assert len(told(root, "command")) == 1
+    assert again.learner.seen == list(range(40))
+
+
+def test_commands_act_while_no_records_come(root: Path) -> None:
+    commanded(root, "reset_moments")
+    run = Run(root, ScriptedSource([], live=True, endless=True))
+    until(run, lambda: bool(run.learner.done))()
+    assert run.learner.done == [["reset_moments", 0]]
+    assert (run.keeper.progress.calls, run.keeper.progress.samples) == (1, 0)
+
+
+def test_commands_act_at_the_end_of_a_stream(root: Path) -> None:
+    Run(root, ScriptedSource([batch(0, 20)]))()
+    commanded(root, "reset_moments")
+    run = Run(root, ScriptedSource([batch(0, 20)]))()
+    assert run.learner.done == [["reset_moments", 20]]
+    assert run.inbox.waiting() == ()
+
+
+def test_a_pause_outlives_a_restart_and_ends_with_resume(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[Step] = [batch(0, 20)]
+    commanded(root, "pause")
+    paused = Run(root, ScriptedSource(steps))
+    turns = iter([False] * 4 + [True] * 9)
+    until(paused, lambda: next(turns))()
+    assert paused.control.paused == "command at 0 samples"
+    at = len(paused.learner.seen)
+    assert at <= 2 * BATCH, "what was taken with the command trains, and nothing behind it"
+    assert not any("resumed" in line for line in capsys.readouterr().out.splitlines()), "a stop is no end of a pause"
+
+    still = Run(root, ScriptedSource(steps))
+    turns = iter([False] * 3 + [True] * 9)
+    until(still, lambda: next(turns))()
+    assert still.control.paused is not None
+    assert len(still.learner.seen) == at
+    commanded(root, "resume")
+    resumed = Run(root, ScriptedSource(steps))()
+    assert resumed.learner.seen == list(range(20))
+    assert [line["action"] for line in told(root, "command")] == ["pause", "resume"]
+    assert "resumed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dies_at", [0, 7, 12])
+def test_a_command_is_repeated_from_the_journal_at_the_same_record(root: Path, dies_at: int) -> None:
+    steps: list[Step] = [batch(0, 20)]
+    command = commanded(root, "learning_rate", times=2.0)
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=dies_at, every=1000)()
+    assert Inbox(root).waiting() == (), "it is in the journal"
+    Inbox(root).put(command)  # as if it had been killed before it removed the file
+    resumed = Run(root, ScriptedSource(steps), every=1000)()
+    assert resumed.learner.done == [["boost", 0, 2.0, 2000]]
+    assert resumed.inbox.waiting() == ()
+    commanded(root.with_name("whole"), "learning_rate", times=2.0)
+    assert resumed.digest == whole(root, steps, every=1000).digest
+
+
+def test_a_command_that_was_never_journaled_acts_at_the_next_start(root: Path) -> None:
+    command = commanded(root, "next_phase")
+    run = Run(root, ScriptedSource([batch(0, 8)]), ends=["command"])
+    until(run, lambda: True)()
+    assert run.learner.phase == 0
+    assert Inbox(root).waiting() == (command,)
+    again = Run(root, ScriptedSource([batch(0, 8)]), ends=["command"])()
+    assert again.learner.phase == 1
+    assert [(line["samples"], line["cause"]) for line in told(root, "phase")] == [(0, "command")]
+
+
+def test_a_pinned_checkpoint_that_fails_is_tried_again_after_a_while_and_not_at_each_turn(root: Path) -> None:
+    commanded(root, "checkpoint")
+    run, refusing = Run(root, ScriptedSource([], live=True, endless=True)), Refusing(StoreError("no answer."), 1)
+    assert isinstance(run.keeper.outputs, dict)
+    run.keeper.outputs["topic"] = refusing
+    turns = iter([False] * 8 + [True] * 9)
+    with pytest.raises(StoreError, match="the last checkpoint could not be written"):
+        until(run, lambda: next(turns))()
+    assert refusing.asked == 3, "the first checkpoint, one that fails, and the last one"
+    assert run.keeper.saving.pin

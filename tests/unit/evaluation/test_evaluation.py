@@ -1,3 +1,5 @@
+"""Scores: of which samples, when they are published, and what of them is kept."""
+
 from __future__ import annotations
 
 import json
@@ -5,44 +7,54 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import made_call, made_report, samples
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
 from learnd.daemon.errors import SettingsError, StateMismatchError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.values import Call, Column, ColumnKind, Float32, Report, SampleSpec, Task
+from learnd.daemon.training.scripted import ScriptedLearner
+from learnd.daemon.values import (
+    Call,
+    Column,
+    ColumnKind,
+    Report,
+    Samples,
+    SampleSpec,
+    Task,
+)
 
 BINARY = Task("binary", 1, 1)
 CLASSES = Task("classes", 3, 1)
 
 
-def evaluation(task: Task = BINARY, anchor_set: Any = None, width: int = 2, **settings: Any) -> Evaluation:
-    columns = tuple(Column(f"f{i}", ColumnKind.NUMBER) for i in range(width))
-    return Evaluation(ValidateSettings.model_validate(settings), SampleSpec(columns, task), anchor_set)
+def spec_of(task: Task, width: int = 2) -> SampleSpec:
+    """Return a spec whose first column is what the model predicts."""
+    return SampleSpec.of_columns([Column(("prediction", "b", "c")[i], ColumnKind.NUMBER) for i in range(width)], task)
 
 
-def call(outputs: Any, labels: Any, held: Any = ()) -> tuple[Call, Report]:
+def evaluation(task: Task = BINARY, anchor_set: Samples | None = None, width: int = 2, **settings: Any) -> Evaluation:
+    return Evaluation(ValidateSettings.model_validate(settings), spec_of(task, width), anchor_set)
+
+
+def call(outputs: Any, labels: Any, held: Any = (), first: int = 0) -> tuple[Call, Report]:
     outputs = np.array(outputs, np.float32).reshape(len(labels), 1, -1)
     labels = np.array(labels, np.float32).reshape(len(labels), 1, -1)
-    held_x = np.array([[value, 0] for value, _ in held], np.float32).reshape(-1, 2)
-    held_y = np.array([[label] for _, label in held], np.float32).reshape(-1, 1)
-    count = len(labels)
-    x, weight = np.zeros((count, 1, 2), np.float32), np.ones((count, 1), np.float32)
-    zeros = np.zeros(count, np.float32)
-    consumed = Call((), x, labels, weight, False, held_x, held_y, count + len(held))
-    return consumed, Report(outputs, zeros, zeros, np.zeros(count, np.uint8))
+    held_out = samples([[value, 0] for value, _ in held] or np.zeros((0, 2)), [[label] for _, label in held])
+    consumed = made_call(np.zeros((len(labels), 1, 2)), labels, held=held_out, first=first)
+    return consumed, made_report(outputs)
 
 
-def first_feature(x: Float32) -> Float32:
-    return x[:, :1]
+LEARNER = ScriptedLearner(spec_of(BINARY))
+"""Predicts the first feature."""
 
 
 def test_scores_are_those_of_the_predictions_before_each_update() -> None:
     rng = np.random.default_rng(0)
     labels, outputs = rng.integers(0, 2, 700), rng.random(700)
     found = evaluation()
-    found.update(*call(outputs, labels), first_feature)
+    found.update(*call(outputs, labels), LEARNER)
     guessed = outputs > 0.5
     before = reference.accuracy_score(labels[1:], labels[:-1])
     accuracy = reference.accuracy_score(labels, guessed)
@@ -60,7 +72,7 @@ def test_classes_and_their_probabilities() -> None:
     labels = rng.integers(0, 3, 400)
     outputs = rng.dirichlet(np.ones(3), 400).astype(np.float32)
     found = evaluation(CLASSES)
-    found.update(*call(outputs, labels), first_feature)
+    found.update(*call(outputs, labels), LEARNER)
     expected = -np.log(outputs[np.arange(400), labels].astype(np.float64)).mean()
     assert found.scores()["log_loss"] == pytest.approx(expected, abs=1e-8)
     assert found.scores()["accuracy"] == pytest.approx((outputs.argmax(axis=1) == labels).mean())
@@ -68,7 +80,7 @@ def test_classes_and_their_probabilities() -> None:
 
 def test_a_window_is_the_latest_samples_alone() -> None:
     found = evaluation(prequential={"windows": [4, 100], "every": 1000})
-    found.update(*call([0.9] * 6 + [0.1] * 4, [0] * 6 + [0] * 4), first_feature)
+    found.update(*call([0.9] * 6 + [0.1] * 4, [0] * 6 + [0] * 4), LEARNER)
     assert found.scores()["accuracy"] == 0.4
     assert found.window_baselines(4)["no_change"]["accuracy"] == 1.0
     assert found.window_scores(4)["accuracy"] == 1.0
@@ -78,14 +90,14 @@ def test_a_window_is_the_latest_samples_alone() -> None:
 
 def test_a_window_of_the_whole_run_scores_no_baseline_before_the_first_label() -> None:
     found = evaluation()
-    found.update(*call([0.9] * 3, [1, 1, 1]), first_feature)
+    found.update(*call([0.9] * 3, [1, 1, 1]), LEARNER)
     assert found.window_baselines(1000)["no_change"]["accuracy"] == 1.0
     assert found.window_baselines(1000) == found.baselines()
 
 
 def test_scores_are_published_at_each_multiple_of_their_period() -> None:
     found = evaluation(prequential={"windows": [2], "every": 3})
-    events = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), first_feature)
+    events = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), LEARNER)
     assert [(event.samples, event.data["set"], event.data["window"]) for event in events] == [
         (3, "prequential", "all"),
         (3, "prequential", 2),
@@ -102,8 +114,8 @@ def test_scores_are_published_at_each_multiple_of_their_period() -> None:
 
 def test_predictions_that_are_not_finite_are_counted_and_enter_no_score() -> None:
     found = evaluation()
-    found.update(*call([np.nan, 0.9, np.inf, 0.9, -np.inf], [1, 1, 1, 0, 0]), first_feature)
-    assert found.latest()[0].data["unscored"] == 3
+    found.update(*call([np.nan, 0.9, np.inf, 0.9, -np.inf], [1, 1, 1, 0, 0]), LEARNER)
+    assert found.latest(5)[0].data["unscored"] == 3
     assert found.scores()["accuracy"] == 0.5
     assert found.baselines()["no_change"]["accuracy"] == 0.5
     assert np.isfinite(list(found.scores().values())).all()
@@ -114,34 +126,23 @@ def test_nothing_that_is_not_finite_is_kept(task: Task) -> None:
     found = evaluation(task)
     outputs = np.full((6, task.outputs), np.nan)
     outputs[::2] = np.inf
-    found.update(*call(outputs, [1, 0, 1, 1, 0, 0]), first_feature)
-    assert all(np.isfinite(array).all() for array in found.state()[0].values())
+    found.update(*call(outputs, [1, 0, 1, 1, 0, 0]), LEARNER)
+    assert all(np.isfinite(array).all() for array in found.state().arrays.values())
 
 
 def test_a_diverged_model_has_no_scores_in_a_window() -> None:
     found = evaluation(prequential={"windows": [5], "every": 10})
-    events = found.update(*call([0.9] * 5 + [np.nan] * 5, [1] * 10), first_feature)
+    events = found.update(*call([0.9] * 5 + [np.nan] * 5, [1] * 10), LEARNER)
     assert events[1].data["metrics"] == {}
     assert events[1].data["unscored"] == 5
 
 
-@pytest.mark.parametrize("shape", [(0, 1), (0, 4)])
-def test_a_call_of_no_update_takes_the_held_out_samples_and_publishes_nothing(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_call_of_no_update_takes_the_held_out_samples_and_publishes_nothing(rows: int) -> None:
     found = evaluation(holdout={"every": 2})
-    empty = Call(
-        spans=(),
-        x=np.zeros((*shape, 2), np.float32),
-        y=np.zeros((*shape, 1), np.float32),
-        weight=np.zeros(shape, np.float32),
-        partial=False,
-        held_x=np.ones((3, 2), np.float32),
-        held_y=np.ones((3, 1), np.float32),
-        records=3,
-    )
-    nothing = np.zeros(0, np.float32)
-    report = Report(np.zeros((*shape, 1), np.float32), nothing, nothing, np.zeros(0, np.uint8))
-    assert found.update(empty, report, first_feature) == []
-    events = found.update(*call([0.9, 0.9], [1, 1]), first_feature)
+    empty = made_call(np.zeros((0, rows, 2)), np.zeros((0, rows, 1)), held=samples(np.ones((3, 2)), np.ones((3, 1))))
+    assert found.update(empty, made_report(np.zeros((0, rows, 1))), LEARNER) == []
+    events = found.update(*call([0.9, 0.9], [1, 1]), LEARNER)
     assert [event.data["scored"] for event in events if event.data["set"] == "holdout"] == [3]
 
 
@@ -149,7 +150,7 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
     found = evaluation(holdout={"size": 3, "every": 2})
     assert found.holdout_scores() == {}
     held = [(0.1, 1), (0.9, 1), (0.8, 1), (0.7, 0)]
-    events = found.update(*call([0.9, 0.9], [0, 0], held), first_feature)
+    events = found.update(*call([0.9, 0.9], [0, 0], held), LEARNER)
     assert [(event.samples, event.data["set"], event.data["scored"]) for event in events] == [(2, "holdout", 3)]
     assert found.holdout_scores()["accuracy"] == 2 / 3
     assert events[0].data["baselines"] == {
@@ -159,36 +160,34 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
 
 def test_a_set_of_values_is_beside_the_running_mean_of_the_stream() -> None:
     found = evaluation(Task("regression", 1, 1), holdout={"every": 2})
-    events = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), first_feature)
+    events = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), LEARNER)
     assert events[0].data["metrics"]["mae"] == 0.5
     assert events[0].data["baselines"] == {"running_mean": {"mae": 3.0, "rmse": 3.0, "r2": 0.0}}
 
 
 def test_the_anchor_set_is_scored_at_its_period() -> None:
-    x = np.array([[0.9, 0], [0.9, 0], [0.1, 0]], np.float32)
-    anchor = (x, np.array([[1], [0], [0]], np.float32), np.ones(3, np.float32))
+    anchor = samples([[0.9, 0], [0.9, 0], [0.1, 0]], [[1], [0], [0]])
     found = evaluation(anchor_set=anchor, anchor={"file": "a.jsonl", "every": 4})
-    assert found.update(*call([0.9] * 3, [1] * 3), first_feature) == []
-    events = found.update(*call([0.9] * 2, [1] * 2), first_feature)
+    assert found.update(*call([0.9] * 3, [1] * 3), LEARNER) == []
+    events = found.update(*call([0.9] * 2, [1] * 2, first=3), LEARNER)
     assert [(event.samples, event.data["set"]) for event in events] == [(5, "anchor")]
     assert events[0].data["metrics"]["accuracy"] == 2 / 3
 
 
 def test_a_stream_that_ends_between_two_periods_has_its_scores_at_its_end_once() -> None:
-    x = np.array([[0.9, 0], [0.1, 0]], np.float32)
-    anchor = (x, np.array([[1], [1]], np.float32), np.ones(2, np.float32))
+    anchor = samples([[0.9, 0], [0.1, 0]], [[1], [1]])
     sets: dict[str, Any] = {"holdout": {"every": 100}, "anchor": {"file": "a.jsonl", "every": 100}}
     found = evaluation(anchor_set=anchor, prequential={"windows": [2], "every": 4}, **sets)
-    assert found.at_end(first_feature) == []
-    found.update(*call([0.9] * 6, [1] * 6, [(0.9, 1)]), first_feature)
+    assert found.at_end(LEARNER, 0) == []
+    found.update(*call([0.9] * 6, [1] * 6, [(0.9, 1)]), LEARNER)
     again = evaluation(anchor_set=anchor, prequential={"windows": [2], "every": 4}, **sets)
-    again.restore(*found.state())
-    told = [(event.samples, event.data["set"], event.data["window"]) for event in again.at_end(first_feature)]
+    again.restore(found.state())
+    told = [(event.samples, event.data["set"], event.data["window"]) for event in again.at_end(LEARNER, 6)]
     assert told == [(6, "prequential", "all"), (6, "prequential", 2), (6, "holdout", "all"), (6, "anchor", "all")]
-    assert again.at_end(first_feature) == []
+    assert again.at_end(LEARNER, 6) == []
     assert again.holdout_scores()["accuracy"] == 1
-    again.update(*call([0.9] * 2, [1] * 2), first_feature)
-    assert again.at_end(first_feature) == []
+    again.update(*call([0.9] * 2, [1] * 2, first=6), LEARNER)
+    assert again.at_end(LEARNER, 8) == []
 
 
 def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
@@ -199,7 +198,7 @@ def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
 
 def test_only_the_wanted_metrics_are_published() -> None:
     found = evaluation(metrics=["accuracy", "kappa_temporal"])
-    found.update(*call([0.9, 0.9, 0.1], [1, 0, 1]), first_feature)
+    found.update(*call([0.9, 0.9, 0.1], [1, 0, 1]), LEARNER)
     assert list(found.scores()) == ["accuracy", "kappa_temporal"]
     assert list(found.baselines()["majority"]) == ["accuracy"]
 
@@ -228,35 +227,32 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any]) -> 
 
 def test_a_state_is_a_copy() -> None:
     found = evaluation(holdout={"size": 2, "every": 1})
-    found.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), first_feature)
-    arrays, facts = found.state()
-    kept = {name: array.copy() for name, array in arrays.items()}, json.dumps(facts)
-    found.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2), first_feature)
-    assert json.dumps(facts) == kept[1]
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, kept[0][name])
+    found.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), LEARNER)
+    state = found.state()
+    kept = state.clone()
+    found.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2, first=3), LEARNER)
+    assert state == kept != found.state()
 
 
 def test_a_restore_takes_copies() -> None:
     first = evaluation(holdout={"size": 2, "every": 1})
-    first.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), first_feature)
-    arrays, facts = first.state()
-    before = {name: array.copy() for name, array in arrays.items()}
+    first.update(*call([0.9] * 3, [1, 0, 1], [(0.5, 1)]), LEARNER)
+    state = first.state()
+    before = state.clone()
     second = evaluation(holdout={"size": 2, "every": 1})
-    second.restore(arrays, facts)
-    second.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2), first_feature)
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, before[name])
+    second.restore(state)
+    second.update(*call([0.4] * 3, [0, 1, 1], [(0.7, 0)] * 2, first=3), LEARNER)
+    assert state == before != second.state()
 
 
 def test_a_larger_window_goes_on_from_the_samples_there_are() -> None:
     small = evaluation(prequential={"windows": [3]})
-    small.update(*call([0.9] * 6, [1, 1, 1, 0, 0, 1]), first_feature)
+    small.update(*call([0.9] * 6, [1, 1, 1, 0, 0, 1]), LEARNER)
     large = evaluation(prequential={"windows": [5]})
-    large.restore(*small.state())
+    large.restore(small.state())
     assert large.window_scores(5) == small.window_scores(3)
     assert large.window_baselines(5)["no_change"]["accuracy"] == 1 / 3
-    large.update(*call([0.1], [0]), first_feature)
+    large.update(*call([0.1], [0], first=6), LEARNER)
     assert large.window_scores(5)["accuracy"] == 0.5
 
 
@@ -264,11 +260,11 @@ def test_a_state_of_another_task_or_of_other_features_is_refused() -> None:
     state = evaluation().state()
     for other in (evaluation(CLASSES), evaluation(width=3)):
         with pytest.raises(StateMismatchError, match="another state directory"):
-            other.restore(*state)
+            other.restore(state)
 
 
 def test_a_state_without_one_of_its_arrays_is_refused() -> None:
-    arrays, facts = evaluation().state()
-    del arrays["prequential.auc.bins"]
-    with pytest.raises(StateMismatchError, match=r"prequential\.auc\.bins"):
-        evaluation().restore(arrays, facts)
+    state = evaluation().state()
+    del state.arrays["prequential/label/overall/auc/bins"]
+    with pytest.raises(StateMismatchError, match="'bins'"):
+        evaluation().restore(state)

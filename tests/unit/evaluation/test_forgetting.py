@@ -1,34 +1,44 @@
 """What the anchor set tells of forgetting."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from calls import made_call, made_report, samples
 
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.values import Call, Column, ColumnKind, Event, Float32, Report, SampleSpec, Task
+from learnd.daemon.training.scripted import ScriptedLearner
+from learnd.daemon.values import FEATURES, LABEL, Arrays, Column, ColumnKind, Event, SampleSpec, Task
 
-SPEC = SampleSpec((Column("a", ColumnKind.NUMBER),), Task("binary", 1, 1))
-ANCHOR = np.linspace(0, 1, 10, dtype=np.float32)[:, None]
-LABELS = (ANCHOR > 0.5).astype(np.float32)
+SPEC = SampleSpec.of_columns([Column("a", ColumnKind.NUMBER)], Task("binary", 1, 1))
+X = np.linspace(0, 1, 10, dtype=np.float32)[:, None]
+ANCHOR = samples(X, X > 0.5)
+
+
+class Forgetful(ScriptedLearner):
+    """Gets the first `wrong` of the ten anchor samples wrong."""
+
+    wrong = 0
+
+    def predict(self, inputs: Arrays) -> Arrays:
+        right = (inputs[FEATURES] > 0.5).astype(np.float32)
+        mistaken = np.isin(inputs[FEATURES], X[: self.wrong])
+        return {LABEL: np.where(mistaken, 1 - right, right)}
 
 
 def evaluation() -> Evaluation:
     settings = ValidateSettings.model_validate({"anchor": {"file": "anchor.jsonl", "every": 2}})
-    return Evaluation(settings, SPEC, (ANCHOR, LABELS, np.ones(10, np.float32)))
+    return Evaluation(settings, SPEC, ANCHOR)
 
 
 def scored(under_test: Evaluation, wrong: int) -> Event:
     """Train two samples, after which the model gets `wrong` of the ten anchor samples wrong."""
-
-    def predict(x: Float32) -> Float32:
-        right = (x > 0.5).astype(np.float32)
-        mistaken = np.isin(x, ANCHOR[:wrong])
-        return np.where(mistaken, 1 - right, right)
-
-    x, y = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1, 1), np.float32)
-    call = Call((), x, y, np.ones((2, 1), np.float32), False, x[:0, 0], y[:0, 0], 2)
-    report = Report(x, x[:, 0, 0], x[:, 0, 0], np.zeros(2, np.uint8))
-    (event,) = [event for event in under_test.update(call, report, predict) if event.data["set"] == "anchor"]
+    learner = Forgetful(SPEC)
+    learner.wrong = wrong
+    nothing: Any = np.zeros((2, 1, 1))
+    events = under_test.update(made_call(nothing, nothing), made_report(nothing), learner)
+    (event,) = [event for event in events if event.data["set"] == "anchor"]
     return event
 
 
@@ -42,5 +52,5 @@ def test_it_is_the_distance_to_the_best_anchor_score_so_far() -> None:
 def test_a_resume_remembers_the_best() -> None:
     one, resumed = evaluation(), evaluation()
     scored(one, wrong=0)
-    resumed.restore(*one.state())
+    resumed.restore(one.state())
     assert scored(resumed, wrong=5).data["forgetting"] == pytest.approx(0.5)

@@ -1,3 +1,5 @@
+"""The history: a line for each event, and never one that cannot be read again."""
+
 from __future__ import annotations
 
 import json

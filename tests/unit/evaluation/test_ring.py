@@ -1,3 +1,5 @@
+"""The latest rows, and no others, oldest first."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -30,7 +32,7 @@ def test_a_ring_of_another_size_takes_over_the_latest_rows(size: int) -> None:
     ring, other = Ring(5), Ring(size)
     ring.add({"a": np.arange(7)})
     other.add({"a": np.arange(100)})
-    other.take(ring.copies("window."), "window.")
+    other.restore(ring.state())
     assert other.latest(10)["a"].tolist() == [2, 3, 4, 5, 6][-size:]
 
 
@@ -41,9 +43,9 @@ def test_rows_of_another_shape_are_refused_rather_than_broadcast() -> None:
         ring.add({"x": np.zeros((2, 1))})
 
 
-def test_copies_do_not_change_with_the_ring() -> None:
+def test_a_state_does_not_change_with_the_ring() -> None:
     ring = Ring(3)
     ring.add({"a": np.arange(3)})
-    copies = ring.copies("")
+    state = ring.state()
     ring.add({"a": np.arange(10, 13)})
-    assert copies["a"].tolist() == [0, 1, 2]
+    assert state.arrays["a"].tolist() == [0, 1, 2]

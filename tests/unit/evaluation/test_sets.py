@@ -1,34 +1,33 @@
-from __future__ import annotations
+"""Sets that are never trained on: the model sees each sample once, in calls of one shape."""
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.sets import CHUNK, predict_all, score_set
-from learnd.daemon.values import Float32, Task
+from learnd.daemon.values import Arrays, Task
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
 def test_the_model_sees_one_shape_and_each_sample_once(count: int) -> None:
     shapes = []
 
-    def predict(x: NDArray[Any]) -> Float32:
-        shapes.append(x.shape)
-        assert not (x == 0).any()  # padding is a real sample, not an input that the stream never has
-        return x[:, :1] * np.float32(2)
+    def predict(inputs: Arrays) -> Arrays:
+        shapes.append(inputs["x"].shape)
+        assert not (inputs["x"] == 0).any()  # padding is a real sample, not an input that the stream never has
+        return {"y": inputs["x"][:, :1] * np.float32(2)}
 
     x = np.arange(1, 2 * count + 1, dtype=np.float32).reshape(count, 2)
-    assert predict_all(predict, x).tolist() == (x[:, :1] * 2).tolist()
+    assert predict_all(predict, {"x": x})["y"].tolist() == (x[:, :1] * 2).tolist()
     assert set(shapes) == {(CHUNK, 2)}
 
 
 def test_a_set_is_scored_beside_the_constants_learned_so_far() -> None:
-    x = np.array([[0.9], [0.2], [0.8], [np.nan]], np.float32)
-    y = np.array([[1], [0], [0], [1]], np.float32)
-    task = Task("binary", 1, 1)
-    board = score_set(task, x, y, lambda inputs: inputs, {"majority": np.array(True)}, ("accuracy", "kappa_temporal"))
+    outputs = np.array([[0.9], [0.2], [0.8], [np.nan]], np.float32)
+    labels = np.array([[1], [0], [0], [1]], np.float32)
+    guesses = {"majority": np.array(True)}
+    board = score_set(Task("binary", 1, 1), outputs, labels, guesses, ("accuracy", "kappa_temporal"))
     assert board.summary() == {
         "scored": 3,
         "unscored": 1,

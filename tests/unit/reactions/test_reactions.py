@@ -1,99 +1,21 @@
 """Rules on a learner that follows a script: at which sample they act, once, and the same however calls are cut."""
 
-import json
-import sys
 from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from scripted_learner import ScriptedLearner
+from rig import Rig, Stream, errors
 
 from learnd.daemon.drift.settings import DriftWatch
-from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import DataError
-from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau
-from learnd.daemon.state.progress import Progress
-from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Call, Event, Rejection, Span
+from learnd.daemon.values import Event
 
-SPEC = SamplesSettings.model_validate({"features": {"p": "float", "skip": "float"}, "label": "y"}).spec("binary")
-WATCHES = [
-    DriftWatch.model_validate({"watch": "error", "detector": "adwin", "warn": "hddm_w", "quiet": 1500}),
-    DriftWatch.model_validate({"watch": "features", "detector": "psi", "reference": 1000, "window": 300}),
-]
 RATE = {"on": "drift.confirmed", "signal": "error", "do": [{"learning_rate": {"times": 3, "over": 500}}]}
-
-
-class Stream:
-    """Errors and skips by sample; labels are 0, so that a prediction of 1 is an error."""
-
-    def __init__(self, errors: Any, skips: Any = None) -> None:
-        skips = np.zeros(len(errors)) if skips is None else skips
-        self.x = np.stack([errors, skips], axis=1).astype(np.float32)
-
-    def call(self, start: int, end: int, batch: int = 1) -> Call:
-        x = self.x[start:end].reshape(-1, batch, 2)
-        y = np.zeros((*x.shape[:2], 1), np.float32)
-        span = Span("p", start, end)
-        return Call((span,), x, y, np.ones(x.shape[:2], np.float32), False, self.x[:0], y[:0, 0], end - start)
-
-
-class Run:
-    """A life of the reactions, without the rest of the daemon."""
-
-    def __init__(
-        self, rules: Sequence[Any], watches: Sequence[DriftWatch] = WATCHES, learner: ScriptedLearner | None = None
-    ) -> None:
-        self.learner, self.progress = learner or ScriptedLearner(), Progress()
-        self.drift = Drift(watches, SPEC)
-        made = [rule if isinstance(rule, Reaction) else Reaction.model_validate(rule) for rule in rules]
-        self.reactions = Reactions(made, self.learner, self.drift, SPEC.task)
-        self.events: list[Event] = []
-        self.set_aside: list[Rejection] = []
-
-    def feed(self, stream: Stream, cuts: Sequence[int], batch: int = 1, scores: Sequence[Event] = ()) -> "Run":
-        ends = sorted({*cuts, *(n for n in range(0, cuts[-1], *self.reactions.periods or (1 << 60,)) if n > cuts[0])})
-        for start, end in pairwise(ends):
-            call = stream.call(start, end, batch)
-            self.progress.add(call, self.reactions.update(call))
-            due = [score for score in scores if start < score.samples <= end]
-            events, set_aside = self.reactions.finish(call, due, self.progress)
-            self.events += events
-            self.set_aside += set_aside
-        return self
-
-    def saved(self, rules: Sequence[Any]) -> "Run":
-        """Return another life that goes on from the state of this one, by way of JSON."""
-        other = Run(rules)
-        states = {"drift": self.drift.state(), "reactions": self.reactions.state(), "learner": self.learner.state()}
-        for name, (arrays, facts) in states.items():
-            getattr(other, name).restore(arrays, json.loads(json.dumps(facts, allow_nan=False)))
-        other.progress = Progress.of(json.loads(json.dumps(self.progress.facts())))
-        return other
-
-    def of_kind(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event.kind == kind]
-
-    @property
-    def outcome(self) -> Any:
-        told = [(event.kind, event.samples, json.dumps(event.data)) for event in self.events]
-        return self.learner.weight, self.learner.done, told, self.set_aside, self.progress.stream_facts()
-
-
-def errors(*parts: tuple[int, float], seed: int = 2) -> Any:
-    rng = np.random.default_rng(seed)
-    return np.concatenate([rng.random(length) < rate for length, rate in parts]).astype(np.float64)
 
 
 DRIFTING = Stream(errors((2500, 0.05), (3500, 0.5)))
@@ -117,15 +39,15 @@ def troubled(seed: int = 5) -> Stream:
 
 
 def test_the_learning_rate_rises_right_behind_the_sample_that_confirms_the_drift() -> None:
-    run = Run([RATE]).feed(DRIFTING, [0, 6000])
+    run = Rig([RATE]).feed(DRIFTING, [0, 6000])
     confirmed = next(e for e in run.of_kind("drift") if e.data["level"] == "confirmed" and e.data["signal"] == "error")
     assert 2500 < confirmed.samples < 2700
     assert run.learner.done == [["boost", confirmed.samples, 3, 500]]
-    assert run.learner.seen == 6000
+    assert run.learner.samples == 6000
 
 
 def test_a_reaction_is_an_entry_with_its_cause_and_later_with_what_became_of_it() -> None:
-    run = Run([RATE]).feed(DRIFTING, [0, 6000])
+    run = Rig([RATE]).feed(DRIFTING, [0, 6000])
     (reaction,) = run.of_kind("reaction")
     (outcome,) = run.of_kind("reaction.outcome")
     assert reaction.data["cause"]["detector"] == "adwin"
@@ -140,8 +62,8 @@ def test_a_reaction_is_an_entry_with_its_cause_and_later_with_what_became_of_it(
 def test_a_rule_rests_for_its_cooldown() -> None:
     stream = Stream(errors((2500, 0.05), (3000, 0.5), (3000, 0.95)))
     watch = [DriftWatch.model_validate({"watch": "error", "detector": "adwin", "quiet": 1})]
-    often = Run([{**RATE, "cooldown": 0}], watch).feed(stream, [0, 8500])
-    once = Run([{**RATE, "cooldown": 8000}], watch).feed(stream, [0, 8500])
+    often = Rig([{**RATE, "cooldown": 0}], watch).feed(stream, [0, 8500])
+    once = Rig([{**RATE, "cooldown": 8000}], watch).feed(stream, [0, 8500])
     assert len(often.of_kind("drift")) == len(once.of_kind("drift")) >= 2
     assert len(often.learner.done) == len(often.of_kind("drift"))
     assert len(once.learner.done) == 1
@@ -151,18 +73,20 @@ def test_a_rule_rests_for_its_cooldown() -> None:
 @given(cuts=st.sets(st.integers(1, 5999), max_size=25), batch=st.sampled_from([1, 3, 8]))
 def test_how_updates_are_grouped_into_calls_changes_nothing(cuts: set[int], batch: int) -> None:
     stream, end = troubled(), 6000 // batch * batch
-    whole = Run(RULES).feed(stream, [0, end], batch) if batch == 1 else Run(RULES[:-1]).feed(stream, [0, end], batch)
+    rules, phases = RULES if batch == 1 else RULES[:-1], ["command"] * 9
+    whole = Rig(rules, ends=phases).feed(stream, [0, end], batch)
     assert len(whole.learner.done) >= 3
+    assert whole.of_kind("phase")
     places = sorted({cut // batch * batch for cut in cuts} | {0, end})
-    other = Run(RULES if batch == 1 else RULES[:-1]).feed(stream, places, batch)
+    other = Rig(rules, ends=phases).feed(stream, places, batch)
     assert other.outcome == whole.outcome
 
 
 @pytest.mark.parametrize("at", [1, 900, 2620, 3215, 4000, 4531, 5999])
 def test_what_was_restored_goes_on_the_same(at: int) -> None:
     stream = troubled()
-    whole = Run(RULES).feed(stream, [0, 6000])
-    first = Run(RULES).feed(stream, [0, at])
+    whole = Rig(RULES).feed(stream, [0, 6000])
+    first = Rig(RULES).feed(stream, [0, at])
     second = first.saved(RULES).feed(stream, [at, 6000])
     second.events = first.events + second.events
     second.set_aside = first.set_aside + second.set_aside
@@ -174,7 +98,7 @@ def test_after_many_skips_in_a_row_the_model_goes_back_and_what_it_lost_is_set_a
     skips[2300:2400] = 1
     stream = Stream(np.zeros(5000), skips)
     rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 3}}]}
-    run = Run([rule], []).feed(stream, [0, 5000])
+    run = Rig([rule], []).feed(stream, [0, 5000])
     (rollback,) = run.of_kind("rollback")
     assert rollback.samples == 3000
     assert rollback.data["samples_taken_back"] == 900
@@ -191,10 +115,10 @@ def test_each_return_to_the_same_copy_slows_further_down_and_the_last_one_stops(
     stream = Stream(np.zeros(3000), np.where(np.arange(3000) > 1500, 1, 0))
     stream.x[1995:2005, 1] = 0
 
-    def life(most: int) -> Run:
+    def life(most: int) -> Rig:
         back = {"roll_back": {"every": 1000, "most": most}}
         rule = {"on": "update.non_finite", "after": 10, "do": [back], "cooldown": 0}
-        return Run([rule], []).feed(stream, [0, 3000])
+        return Rig([rule], []).feed(stream, [0, 3000])
 
     once, twice = life(1), life(2)
     with pytest.raises(DataError, match=r"roll_back\.most"):
@@ -212,14 +136,14 @@ def score(samples: int, accuracy: float, name: str = "anchor") -> Event:
 def test_a_score_that_drops_is_measured_from_its_best() -> None:
     rule = {"on": "score.drop", "margin": 0.1, "do": ["reset_moments"], "cooldown": 0}
     scores = [score(1000, 0.8), score(2000, 0.9), score(3000, 0.81), score(4000, 0.79), score(5000, 0.7)]
-    run = Run([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
+    run = Rig([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
     assert [event.samples for event in run.of_kind("score.drop")] == [4000]
 
 
 def test_a_model_that_went_back_is_expected_to_score_as_then() -> None:
     rule = {"on": "score.drop", "margin": 0.1, "do": [{"roll_back": {"every": 1000, "most": 9}}], "cooldown": 0}
     scores = [score(1000, 0.9), score(1500, 0.5), score(2000, 0.4), score(2500, 0.7), score(4500, 0.9)]
-    run = Run([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
+    run = Rig([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
     assert [(event.samples, event.data["best"]) for event in run.of_kind("score.drop")] == [(1500, 0.9), (2500, 0.9)]
     assert [event.samples for event in run.of_kind("rollback")] == [2000, 3000]
 
@@ -227,15 +151,15 @@ def test_a_model_that_went_back_is_expected_to_score_as_then() -> None:
 def test_a_plateau_is_so_many_windows_without_progress() -> None:
     rule = {"on": "score.plateau", "window": 500, "after": 2, "margin": 0.5, "do": ["next_phase"], "cooldown": 0}
     stream = Stream(errors((500, 0.8), (500, 0.2), (2000, 0.2)))
-    run = Run([rule], []).feed(stream, [0, 3000])
+    run = Rig([rule], []).feed(stream, [0, 3000])
     assert [event.samples for event in run.of_kind("score.plateau")] == [2000, 3000]
     assert run.of_kind("reaction")[0].data["actions"] == {"next_phase": "nothing"}
 
 
 @pytest.mark.parametrize("cuts", [[0, 3000], [0, 900, 3000], [0, 899, 901, 1700, 3000], range(0, 3001, 100)])
-def test_a_plateau_is_waited_for_anew_where_a_phase_begins(cuts: Sequence[int]) -> None:
+def test_a_plateau_is_waited_for_anew_when_a_phase_begins(cuts: Sequence[int]) -> None:
     rule = {"on": "score.plateau", "window": 400, "after": 1, "do": ["reset_moments"], "cooldown": 0}
-    run = Run([rule], [], ScriptedLearner(second_phase=900)).feed(Stream(np.ones(3000)), cuts)
+    run = Rig([rule], [], ends=[900]).feed(Stream(np.ones(3000)), cuts)
     assert [event.samples for event in run.of_kind("score.plateau")] == [800, 1700, 2100, 2500, 2900]
     assert [event.samples for event in run.of_kind("phase")] == [900]
 
@@ -244,7 +168,7 @@ def test_a_model_that_goes_back_goes_on_in_its_phase() -> None:
     skips = np.zeros(4000)
     skips[2300:2400] = 1
     rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000}}]}
-    run = Run([rule], [], ScriptedLearner(second_phase=2100)).feed(Stream(np.zeros(4000), skips), [0, 4000])
+    run = Rig([rule], [], ends=[2100]).feed(Stream(np.zeros(4000), skips), [0, 4000])
     told = [(event.samples, event.data["number"], event.data.get("cause")) for event in run.of_kind("phase")]
     assert told == [(2100, 1, "samples"), (3000, 1, "rollback")]
     assert run.learner.phase == 1
@@ -255,7 +179,7 @@ def test_a_return_that_was_due_is_not_dropped_silently(capsys: pytest.CaptureFix
     skips[2300:2400] = 1
     stream = Stream(np.zeros(3000), skips)
     rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000}}]}
-    due = Run([rule], []).feed(stream, [0, 2500])
+    due = Rig([rule], []).feed(stream, [0, 2500])
     assert due.saved([rule]).feed(stream, [2500, 3000]).of_kind("rollback")
     capsys.readouterr()
     assert not due.saved([RATE]).feed(stream, [2500, 3000]).of_kind("rollback")
@@ -266,32 +190,37 @@ def test_the_actions_beside_a_return_come_in_their_order_and_it_leaves_a_good_mo
     skips = np.zeros(4000)
     skips[2300:2400] = 1
     rule = {"on": "update.non_finite", "after": 10, "do": ["log", {"roll_back": {"every": 1000}}, "checkpoint"]}
-    run = Run([rule], []).feed(Stream(np.zeros(4000), skips), [0, 3000])
+    run = Rig([rule], []).feed(Stream(np.zeros(4000), skips), [0, 3000])
     (reaction,) = run.of_kind("reaction")
     assert list(reaction.data["actions"].items()) == [("log", "done"), ("roll_back", "done"), ("checkpoint", "done")]
     assert run.reactions.good
 
 
 def test_a_drift_keeps_its_level_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    Run([{**RATE, "do": ["log"]}]).feed(DRIFTING, [0, 6000])
+    Rig([{**RATE, "do": ["log"]}]).feed(DRIFTING, [0, 6000])
     line = next(line for line in capsys.readouterr().out.splitlines() if "reaction" in line)
     assert "on='drift.confirmed of error'" in line
 
 
 def test_a_pin_that_was_asked_for_outlasts_a_pause_that_is_over() -> None:
-    run = Run([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
-    run.reactions.forget_pauses()
-    assert [wish.action for wish in run.reactions.take_wishes()] == ["checkpoint"]
+    run = Rig([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
+    run.command("resume")
+    assert run.control.paused is None
+    assert run.saving.wanted
+    assert run.saving.take()
 
 
 def test_a_pause_and_a_checkpoint_are_asked_of_the_loop() -> None:
-    run = Run([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
-    assert [wish.action for wish in run.reactions.take_wishes()] == ["checkpoint", "pause"]
-    assert run.reactions.take_wishes() == []
+    run = Rig([{**RATE, "do": ["checkpoint", "pause"]}]).feed(DRIFTING, [0, 6000])
+    (reaction,) = run.of_kind("reaction")
+    assert run.control.paused == f"drift.confirmed of error at {reaction.samples:,} samples"
+    assert run.saving.wanted
+    assert run.saving.take()
+    assert not run.saving.wanted
 
 
 def test_other_rules_than_before_begin_anew_on_what_was_seen() -> None:
-    first = Run(RULES).feed(DRIFTING, [0, 2000])
+    first = Rig(RULES).feed(DRIFTING, [0, 2000])
     run = first.saved([RATE]).feed(DRIFTING, [2000, 6000])
     assert [name for name, *_ in run.learner.done if name != "next_phase"] == ["boost"]
     assert run.of_kind("score.plateau") == []

@@ -1,21 +1,24 @@
 """The journal: what was appended is read again, to the last whole line, and by the daemon in charge."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from calls import made_call
 from hypothesis import given
 from hypothesis import strategies as st
 
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.journal import Journal
-from learnd.daemon.values import Call, JournalEntry, Span
+from learnd.daemon.values import Command, JournalEntry, Span
 
 
 def entry(number: int) -> JournalEntry:
-    span, request = Span("file-0", number * 10, number * 10 + 10), "an id" if number == 1 else None
-    return JournalEntry(number, (span,), 5, 2, ({"ordinal": number},), request, "now")
+    span = Span("file-0", number * 10, number * 10 + 10)
+    command = Command("an id", "learning_rate", {"times": 2.5}, "me", "2026-01-01T00:00:00", "to see")
+    return JournalEntry(number, (span,), 5, 2, ({"ordinal": number},), (command,) if number == 1 else (), "now")
 
 
 def never() -> bool:
@@ -41,17 +44,10 @@ def test_entries_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_an_entry_tells_a_call() -> None:
-    call = Call(
-        spans=(Span("file-0", 3, 9),),
-        x=np.zeros((1, 3, 2), np.float32),
-        y=np.zeros((1, 3, 1), np.float32),
-        weight=np.ones((1, 3), np.float32),
-        partial=True,
-        held_x=np.zeros((0, 2), np.float32),
-        held_y=np.zeros((0, 1), np.float32),
-        records=4,
-    )
-    assert JournalEntry.of(7, call) == JournalEntry(7, (Span("file-0", 3, 9),), 1, 3, ())
+    command = Command("an id", "pause")
+    call = made_call(np.zeros((1, 3, 2)), np.zeros((1, 3, 1)), spans=(Span("file-0", 3, 9),), partial=True)
+    call = replace(call, records=4, notes=({"a": 1},), commands=(command,))
+    assert JournalEntry.of(7, call) == JournalEntry(7, (Span("file-0", 3, 9),), 1, 3, ({"a": 1},), (command,))
 
 
 def test_segments_follow_each_other(tmp_path: Path) -> None:

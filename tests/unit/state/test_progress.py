@@ -1,9 +1,9 @@
 """What made the model, after some of it was taken back."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from calls import made_call, made_report
 
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.values import Call, Report, Span
@@ -11,17 +11,15 @@ from learnd.daemon.values import Call, Report, Span
 
 def call(start: int, end: int, skipped: int = 0) -> tuple[Call, Report]:
     count = end - start
-    x, y = np.zeros((count, 1, 1), np.float32), np.zeros((count, 1, 1), np.float32)
-    whole: dict[str, Any] = {"partial": False, "held_x": x[:0, 0], "held_y": y[:0, 0], "records": count}
-    loss = np.ones(count, np.float32)
-    skips = (np.arange(count) < skipped).astype(np.uint8)
-    return Call((Span("p", start, end),), x, y, loss[:, None], **whole), Report(x, loss, loss, skips)
+    nothing = np.zeros((count, 1, 1))
+    report = made_report(nothing, np.arange(count) < skipped)
+    return made_call(nothing, nothing, first=start, spans=(Span("p", start, end),)), report
 
 
 def test_what_was_taken_back_is_not_in_the_ranges_and_counts_as_rolled_back() -> None:
     progress = Progress()
     progress.add(*call(0, 100))
-    then = progress.facts()
+    then = progress.state().facts
     progress.add(*call(100, 150, skipped=10))
     assert progress.take_back(then) == [("p", 100, 150)]
     progress.add(*call(150, 200))
@@ -34,7 +32,7 @@ def test_what_was_taken_back_is_not_in_the_ranges_and_counts_as_rolled_back() ->
 def test_a_second_return_to_the_same_time_sets_aside_only_what_came_since() -> None:
     progress = Progress()
     progress.add(*call(0, 100))
-    then = progress.facts()
+    then = progress.state().facts
     progress.add(*call(100, 150))
     progress.take_back(then)
     progress.add(*call(150, 180))
@@ -46,16 +44,18 @@ def test_a_second_return_to_the_same_time_sets_aside_only_what_came_since() -> N
 def test_all_of_it_comes_back_from_a_checkpoint() -> None:
     progress = Progress()
     progress.add(*call(0, 100))
-    then = progress.facts()
+    then = progress.state().facts
     progress.add(*call(100, 150))
     progress.take_back(then)
-    assert Progress.of(progress.facts()) == progress
+    resumed = Progress()
+    resumed.restore(progress.state())
+    assert resumed == progress
 
 
 def test_a_partition_that_was_new_is_taken_back_whole() -> None:
     progress = Progress()
     progress.add(*call(5, 10))
-    progress.take_back(Progress().facts())
+    progress.take_back(Progress().state().facts)
     assert progress.ranges() == {"p": []}
     assert progress.samples_trained == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.store import BrokenCheckpointError, CheckpointStore, pin
+from learnd.daemon.values import State
 
 
 def everyone(_epoch: int, _sequence: int) -> bool:
@@ -22,7 +23,7 @@ def no_fence() -> None:
 def write(store: CheckpointStore, sequence: int) -> None:
     arrays = {"learner/w": np.arange(6, dtype=np.float32).reshape(2, 3) + sequence, "n": np.array(sequence)}
     manifest = {"sequence": sequence, "epoch": 1, "scores": {"accuracy": 0.5}, "positions": {"file-0": sequence}}
-    store.write(arrays, {"progress": {"calls": sequence}}, manifest, no_fence)
+    store.write(State(arrays, {"progress": {"calls": sequence}}), manifest, no_fence)
 
 
 @pytest.fixture
@@ -37,9 +38,9 @@ def test_what_was_written_is_read_again(store: CheckpointStore) -> None:
     newest = store.newest()
     assert newest is not None
     assert newest.sequence == 2
-    assert newest.facts == {"progress": {"calls": 2}}
-    np.testing.assert_array_equal(newest.arrays["learner/w"], np.array([[2, 3, 4], [5, 6, 7]], np.float32))
-    assert newest.arrays["n"].shape == ()
+    assert newest.state.facts == {"progress": {"calls": 2}}
+    np.testing.assert_array_equal(newest.state.arrays["learner/w"], np.array([[2, 3, 4], [5, 6, 7]], np.float32))
+    assert newest.state.arrays["n"].shape == ()
 
 
 def regions(path: Path) -> Iterator[tuple[str, int]]:
@@ -110,7 +111,7 @@ def test_a_fenced_writer_publishes_nothing(store: CheckpointStore) -> None:
         raise StoreError("overtaken")
 
     with pytest.raises(StoreError, match="overtaken"):
-        store.write({}, {}, {"sequence": 3, "epoch": 1}, fence)
+        store.write(State(), {"sequence": 3, "epoch": 1}, fence)
     assert [path.name for path in store.paths()] == ["00000002-000001", "00000001-000001"]
     assert not list(store.paths()[0].parent.glob(".*"))
 
@@ -148,8 +149,8 @@ def test_what_cannot_be_read_is_not_taken_for_broken(store: CheckpointStore) -> 
 
 
 def test_a_format_of_another_version_is_left_alone(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 2)
-    with pytest.raises(StoreError, match="has the format 1, but this learnd reads 2"):
+    monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 3)
+    with pytest.raises(StoreError, match="has the format 2, but this learnd reads 3"):
         store.newest()
     assert len(store.paths()) == 2
 

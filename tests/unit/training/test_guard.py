@@ -88,9 +88,9 @@ def test_a_stray_leaves_every_variable_as_it_was_but_the_guards(train: dict[str,
     one = learner(NUMBERS, model, optimizer="adam", loss="mean_squared_error", **train)
     one.update(call(0, 32, 1, 4))
     one.update(call(32, 28, 1, 4))
-    before = one.state()[0]
+    before = one.state().arrays
     report = one.update(call(60, 1, 1, 4, x=x, y=y))
-    after = one.state()[0]
+    after = one.state().arrays
     assert report.skipped.tolist() == [Skip.LOSS]
     assert report.skips() == {"loss": 1}
     assert [name for name in before if not np.array_equal(before[name], after[name])] == ["guard/0000/statistics"]
@@ -102,14 +102,14 @@ def test_its_statistics_are_state() -> None:
     whole.update(call(0, 32, 1, 4))
     half.update(call(0, 16, 1, 4))
     resumed = learner(NUMBERS)
-    resumed.restore(*half.state())
+    resumed.restore(half.state())
     resumed.update(call(16, 16, 1, 4))
     assert bits(resumed) == bits(whole)
 
 
 def test_turned_off_it_has_no_variables() -> None:
     one = learner(NUMBERS, guard={"sigma": None})
-    assert not [name for name in one.state()[0] if name.startswith("guard")]
+    assert not [name for name in one.state().arrays if name.startswith("guard")]
     y = Y.copy()
     y[40] = 1e9
     one.update(call(0, 32, 1, 4))

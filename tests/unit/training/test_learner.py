@@ -11,16 +11,15 @@ import pytest
 from learners import BINARY, MIXED, NUMBERS, X, Y, call, learner
 
 from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
-from learnd.daemon.state.digest import digest
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.runtime import configure, keras, tf
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.step.fused import Updates
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Arrays, Column, ColumnKind, Report, SampleSpec, Skip, Task
+from learnd.daemon.values import FEATURES, LABEL, Column, ColumnKind, Report, Samples, SampleSpec, Skip, State, Task
 
 
-def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
+def feed(one: KerasLearner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
     """Run so many updates from the first sample on, in calls that the learner takes."""
     parts = []
     for start in range(0, updates, one.max_updates):
@@ -29,17 +28,26 @@ def feed(one: Learner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
     return Report.joined(parts)
 
 
-def bits(arrays: Arrays) -> str:
-    return digest(arrays, {})
+def variables(one: KerasLearner) -> str:
+    """Return a digest of the values of all variables."""
+    return State(one.state().arrays).digest()
 
 
-def after(schedule: list[int], one: Learner, rows: int) -> tuple[str, Any]:
-    done, outputs = 0, []
+def outputs(report: Report) -> Any:
+    return report.outputs[LABEL]
+
+
+def predicted(one: KerasLearner, x: Any) -> Any:
+    return one.predict({FEATURES: x})[LABEL]
+
+
+def after(schedule: list[int], one: KerasLearner, rows: int) -> tuple[str, Any]:
+    done, found = 0, []
     for updates in schedule:
-        outputs.append(one.update(call(done, updates, rows)).outputs.ravel())
+        found.append(outputs(one.update(call(done, updates, rows))).ravel())
         done += updates * rows
     one.update(call(done, 1, 3, partial=True))
-    return bits(one.state()[0]), np.concatenate(outputs)
+    return variables(one), np.concatenate(found)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +65,11 @@ def test_the_bits_do_not_depend_on_how_updates_are_grouped(
     one = learner(model=model, batch_size=rows, max_updates_per_call=128, **train)
     start, results = one.state(), []
     for schedule in ([120], [1] * 5 + [40, 7, 68], [60, 60]):
-        one.restore(*start)
+        one.restore(start)
         results.append(after(schedule, one, rows))
-    assert len({bits for bits, _ in results}) == 1
-    for _, outputs in results[1:]:
-        np.testing.assert_array_equal(outputs, results[0][1])
+    assert len({digest for digest, _ in results}) == 1
+    for _, found in results[1:]:
+        np.testing.assert_array_equal(found, results[0][1])
 
 
 def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
@@ -98,14 +106,13 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     single = np.array([step(x[i : i + 1], y[i : i + 1]).numpy().item() for i in range(len(x))])
     ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
+    spec = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(20)], BINARY)
     model, optimizer = build()
-    parts = Parts(model, optimizer, ours, [], None, None, outputs=1, widths=((20,), (1,), ()), infer=model, kept=dict)
+    parts = Parts(model, optimizer, {LABEL: ours}, [], None, None, spec, infer=model, kept=dict)
     fused = Updates(parts, {}, xla=True)
-    weight, rates = np.ones((2500, 1), np.float32), np.full(2501, 1e-3, np.float32)
-    many = [
-        fused(x[i : i + 2500, None], y[i : i + 2500, None], weight, rates, 2500)[0].ravel()
-        for i in range(0, len(x), 2500)
-    ]
+    batches = Samples({FEATURES: x}, {LABEL: y}, np.ones(10_000, np.float32)).in_batches(10_000, 1)
+    rates = np.full(2501, 1e-3, np.float32)
+    many = [fused(batches[i : i + 2500], rates, 2500).outputs[LABEL].ravel() for i in range(0, len(x), 2500)]
     assert np.abs(np.concatenate(many) - single).max() < 1e-4
     assert np.abs(single).max() > 10  # it has learned something
 
@@ -117,13 +124,13 @@ def test_an_update_that_is_not_finite_leaves_every_variable_as_it_was(bad: float
     x[7, 2] = bad
     one = learner(NUMBERS, batch_size=2, **train)
     one.update(call(0, 3, 2, 4))
-    before = bits(one.state()[0])
+    before = variables(one)
     report = one.update(call(6, 1, 2, 4, x=x))
     assert report.skipped.tolist() == [Skip.NON_FINITE]
-    assert bits(one.state()[0]) == before
+    assert variables(one) == before
     report = one.update(call(8, 2, 2, 4))
     assert report.skipped.tolist() == [Skip.NONE, Skip.NONE]
-    assert all(np.isfinite(array).all() for array in one.state()[0].values())
+    assert all(np.isfinite(array).all() for array in one.state().arrays.values())
 
 
 def test_good_updates_around_a_bad_one_train_as_if_it_were_not_there() -> None:
@@ -132,7 +139,7 @@ def test_good_updates_around_a_bad_one_train_as_if_it_were_not_there() -> None:
     with_bad, without = learner(NUMBERS, optimizer="adam"), learner(NUMBERS, optimizer="adam")
     with_bad.update(call(0, 10, 1, 4, x=x))
     without.update(call(0, 9, 1, 4, x=np.delete(x, 5, 0), y=np.delete(y, 5, 0)))
-    assert bits(with_bad.state()[0]) == bits(without.state()[0])
+    assert variables(with_bad) == variables(without)
 
 
 @pytest.mark.parametrize("train", [{"optimizer": "adam"}, {"xla": True}, {"step": "train_on_batch"}])
@@ -141,20 +148,20 @@ def test_a_restored_learner_goes_on_to_the_bit(train: dict[str, Any]) -> None:
     whole, half = learner(model=model, **train), learner(model=model, **train)
     whole.update(call(0, 20, 1))
     half.update(call(0, 20, 1))
-    arrays, facts = half.state()
+    state = half.state()
     whole.update(call(20, 20, 1))
     resumed = learner(model=model, **train)
-    resumed.restore(arrays, facts)
+    resumed.restore(state)
     resumed.update(call(20, 20, 1))
-    assert bits(resumed.state()[0]) == bits(whole.state()[0])
+    assert variables(resumed) == variables(whole)
 
 
 def test_a_state_is_a_copy() -> None:
     one = learner()
-    arrays, _ = one.state()
-    before = bits(arrays)
+    state = one.state()
+    before = state.clone()
     one.update(call(0, 5, 1))
-    assert bits(arrays) == before != bits(one.state()[0])
+    assert state == before != one.state()
 
 
 @pytest.mark.parametrize(
@@ -166,31 +173,31 @@ def test_a_state_is_a_copy() -> None:
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused(model: dict[str, Any], train: dict[str, Any], told: str) -> None:
-    arrays, facts = learner().state()
+    state = learner().state()
     other = learner(model=model, **train)
-    before = bits(other.state()[0])
+    before = variables(other)
     with pytest.raises(StateMismatchError, match=told):
-        other.restore(arrays, facts)
-    assert bits(other.state()[0]) == before
+        other.restore(state)
+    assert variables(other) == before
 
 
 def test_a_learning_rate_that_the_settings_change_holds_after_a_restore() -> None:
-    arrays, facts = learner(optimizer={"sgd": {"learning_rate": 0.5}}).state()
+    state = learner(optimizer={"sgd": {"learning_rate": 0.5}}).state()
     changed = learner(optimizer={"sgd": {"learning_rate": 0.25}})
-    changed.restore(arrays, facts)
+    changed.restore(state)
     assert changed.learning_rate == 0.25
     slowed = learner(optimizer={"sgd": {"learning_rate": 0.5}})
     slowed.slow_down(0.25)
-    changed.restore(*slowed.state())
+    changed.restore(slowed.state())
     assert changed.learning_rate == 0.0625
 
 
 def test_weights_scale_the_loss_and_zero_weighs_nothing() -> None:
     one, other = learner(NUMBERS, batch_size=2), learner(NUMBERS, batch_size=2)
     weighted = call(0, 1, 2, 4)
-    weighted.weight[0] = [2.0, 0.0]
+    weighted.batches.weight[0] = [2.0, 0.0]
     doubled = call(0, 1, 2, 4)
-    doubled.weight[0] = [1.0, 0.0]
+    doubled.batches.weight[0] = [1.0, 0.0]
     assert one.update(weighted).loss[0] == pytest.approx(2 * other.update(doubled).loss[0], rel=1e-6)
 
 
@@ -203,20 +210,20 @@ def test_weights_scale_the_loss_and_zero_weighs_nothing() -> None:
     ],
 )
 def test_every_task_trains(task: Task, y: Any) -> None:
-    spec = SampleSpec(MIXED.columns, task)
+    spec = SampleSpec.of_columns(MIXED.columns, task)
     one = learner(spec, batch_size=4)
     report = feed(one, 600, 4, y=y.astype(np.float32))
-    assert report.outputs.shape == (600, 4, task.outputs)
+    assert outputs(report).shape == (600, 4, task.outputs)
     assert report.loss[-100:].mean() < report.loss[:100].mean()
     if task.kind == "classes":
-        np.testing.assert_allclose(report.outputs.sum(axis=-1), 1, rtol=1e-5)
+        np.testing.assert_allclose(outputs(report).sum(axis=-1), 1, rtol=1e-5)
 
 
 def test_a_prediction_is_made_without_dropout() -> None:
     one = learner(model={"dropout": 0.5})
     feed(one, 50)
-    expected = one.predict(X[50:51])
-    np.testing.assert_allclose(one.update(call(50, 1, 1)).outputs.ravel(), expected.ravel(), rtol=1e-5)
+    expected = predicted(one, X[50:51])
+    np.testing.assert_allclose(outputs(one.update(call(50, 1, 1))).ravel(), expected.ravel(), rtol=1e-5)
 
 
 def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,11 +233,11 @@ def test_logits_are_reported_as_probabilities(tmp_path: Path, monkeypatch: pytes
     )
     monkeypatch.chdir(tmp_path)
     one = learner(model={"build": "my_models:build"}, loss={"binary_crossentropy": {"from_logits": True}})
-    outputs = feed(one, 300).outputs
-    assert outputs.min() > 0
-    assert outputs.max() < 1
-    assert one.predict(X[:9]).min() > 0
-    assert one.predict(X[:9]).max() < 1
+    found = outputs(feed(one, 300))
+    assert found.min() > 0
+    assert found.max() < 1
+    assert predicted(one, X[:9]).min() > 0
+    assert predicted(one, X[:9]).max() < 1
 
 
 SUBCLASS = """
@@ -308,7 +315,7 @@ def test_a_schedule_of_the_learning_rate_leaves_the_settings_as_they_were() -> N
         "config": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5},
     }
     settings = TrainSettings.model_validate({"optimizer": {"sgd": {"learning_rate": schedule}}, "xla": False})
-    one = Learner(ModelSettings(), settings, MIXED)
+    one = KerasLearner(ModelSettings(), settings, MIXED)
     one.update(call(0, 40, 1))
     assert one.learning_rate == pytest.approx(0.1 * 0.5**4)
     assert settings.model_dump(mode="json")["optimizer"] == {"sgd": {"learning_rate": schedule}}
@@ -342,7 +349,7 @@ def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> N
         "np.save(sys.argv[1] + '/y.npy', model.predict(np.load(sys.argv[1] + '/x.npy'), verbose=0))\n"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), one.predict(X[:50]), rtol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), predicted(one, X[:50]), rtol=1e-5)
 
 
 def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
@@ -350,7 +357,7 @@ def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
     feed(first, 200)
     first.export(tmp_path / "base.keras")
     second = learner(model={"load": tmp_path / "base.keras"})
-    np.testing.assert_allclose(second.predict(X[:50]), first.predict(X[:50]), rtol=1e-5)
+    np.testing.assert_allclose(predicted(second, X[:50]), predicted(first, X[:50]), rtol=1e-5)
     with pytest.raises(ModelError, match="cannot be opened"):
         learner(model={"load": tmp_path / "missing.keras"})
 
@@ -364,7 +371,7 @@ def test_three_lengths_serve_every_call() -> None:
         one.update(call(0, 1, rows, partial=True))
     assert one.traces == 3  # a short one and a long one of full batches, and partial ones
     other = learner(batch_size=2, max_updates_per_call=4096, xla=True)
-    other.restore(*one.state())
+    other.restore(one.state())
     assert other.traces == 0  # what only predicts or exports has nothing compiled
 
 
@@ -372,11 +379,11 @@ def test_three_lengths_serve_every_call() -> None:
 def test_a_metric_that_makes_its_variables_at_its_first_update_is_restored(train: dict[str, Any]) -> None:
     one, other = (learner(metrics=["r2_score", "accuracy"], **train) for _ in range(2))
     feed(one, 40)
-    other.restore(*one.state())
+    other.restore(one.state())
     for each in (one, other):
         feed(each, 20)
     assert one.metric_results()["r2_score"] == other.metric_results()["r2_score"] != 0
-    assert bits(one.state()[0]) == bits(other.state()[0])
+    assert variables(one) == variables(other)
 
 
 def test_a_metric_that_does_not_fit_the_task_is_said() -> None:
@@ -392,15 +399,15 @@ def test_the_bits_do_not_depend_on_the_longest_call(rows: int, xla: bool) -> Non
     for longest in (1, 2, 33):
         one = learner(batch_size=rows, max_updates_per_call=longest, xla=xla)
         feed(one, 70, rows)
-        results.add(bits(one.state()[0]))
+        results.add(variables(one))
     assert len(results) == 1
 
 
 def test_a_journaled_call_may_be_longer_than_calls_are_now() -> None:
     whole, split = learner(max_updates_per_call=64), learner(max_updates_per_call=3)
     expected, report = whole.update(call(0, 50, 1)), split.update(call(0, 50, 1))
-    np.testing.assert_array_equal(report.outputs, expected.outputs)
-    assert bits(split.state()[0]) == bits(whole.state()[0])
+    np.testing.assert_array_equal(outputs(report), outputs(expected))
+    assert variables(split) == variables(whole)
 
 
 def test_a_partial_batch_does_not_depend_on_the_sizes_before_it(
@@ -415,15 +422,15 @@ def test_a_partial_batch_does_not_depend_on_the_sizes_before_it(
     )
     monkeypatch.chdir(tmp_path)
     model, results = {"build": "normal_models:build"}, set()
-    arrays, facts = learner(model=model, optimizer="adam", batch_size=16).state()
+    state = learner(model=model, optimizer="adam", batch_size=16).state()
     for history in ([], [7], [3, 9, 5]):
         one = learner(model=model, optimizer="adam", batch_size=16)
         for size in history:
             one.update(call(0, 1, size, partial=True))
-        one.restore(arrays, facts)
+        one.restore(state)
         for start in range(0, 200, 5):
             one.update(call(start, 1, 5, partial=True))
-        results.add(bits(one.state()[0]))
+        results.add(variables(one))
     assert len(results) == 1
 
 
@@ -443,15 +450,15 @@ def test_a_variable_that_no_checkpoint_would_hold_is_refused(tmp_path: Path, mon
 
 
 def test_graph_mode_goes_on_in_graph_mode() -> None:
-    arrays, facts = learner().state()
+    state = learner().state()
     again, whole = learner(xla=None), learner()
-    again.restore(arrays, facts)
+    again.restore(state)
     for one in (again, whole):
         feed(one, 20)
-    assert bits(again.state()[0]) == bits(whole.state()[0])
-    arrays, facts = learner(xla=None).state()
+    assert variables(again) == variables(whole)
+    state = learner(xla=None).state()
     other = learner()
-    other.restore(arrays, facts)
+    other.restore(state)
     with pytest.raises(StateMismatchError, match="trained with XLA"):
         other.compile()
 
@@ -461,41 +468,51 @@ def test_a_guard_may_be_switched_on_and_off_on_a_state() -> None:
     for one in (guarded, free):
         feed(one, 40)
     without, with_one = learner(guard={"sigma": None}), learner()
-    without.restore(*guarded.state())
-    with_one.restore(*free.state())
+    without.restore(guarded.state())
+    with_one.restore(free.state())
     for one in (guarded, free, without, with_one):
         feed(one, 40)
     model = [
-        {name: array for name, array in one.state()[0].items() if not name.startswith("guard")}
+        {name: array for name, array in one.state().arrays.items() if not name.startswith("guard")}
         for one in (guarded, without, free, with_one)
     ]
-    assert len({bits(arrays) for arrays in model}) == 1
-    assert bits(without.state()[0]) == bits(free.state()[0])
-    assert with_one.state()[0]["guard/0000/statistics"][0, 0] == 40
+    assert len({State(arrays).digest() for arrays in model}) == 1
+    assert variables(without) == variables(free)
+    assert with_one.state().arrays["guard/0000/statistics"][0, 0] == 40
+
+
+def test_a_state_that_is_refused_leaves_the_guard_as_it_was() -> None:
+    one = learner()
+    feed(one, 40)
+    before = one.state()
+    with pytest.raises(StateMismatchError, match="hidden_0/kernel"):
+        one.restore(learner(model={"hidden": [8]}, guard={"sigma": None}).state())
+    assert one.state() == before
+    assert before.arrays["guard/0000/statistics"][0, 0] == 40
 
 
 def test_features_in_another_order_are_another_model() -> None:
-    arrays, facts = learner(NUMBERS).state()
+    state = learner(NUMBERS).state()
     with pytest.raises(StateMismatchError, match="their order differ"):
-        learner(SampleSpec(NUMBERS.columns[::-1], BINARY)).restore(arrays, facts)
+        learner(SampleSpec.of_columns(NUMBERS.columns[::-1], BINARY)).restore(state)
 
 
 def test_values_in_another_order_are_another_model() -> None:
     site = Column("site", ColumnKind.CATEGORY, 3, ("a", "b"))
-    sites = SampleSpec((site,), Task("classes", 2, 1, ("low", "high")))
-    arrays, facts = learner(sites).state()
+    sites = SampleSpec.of_columns((site,), Task("classes", 2, 1, ("low", "high")))
+    state = learner(sites).state()
     turned = replace(site, values=("b", "a"))
     with pytest.raises(StateMismatchError, match=r"samples\.features: the features, their values or their order"):
-        learner(SampleSpec((turned,), sites.task)).restore(arrays, facts)
+        learner(SampleSpec.of_columns((turned,), sites.task)).restore(state)
     with pytest.raises(StateMismatchError, match=r"samples\.label: the classes, the values or their order differ"):
-        learner(SampleSpec((site,), replace(sites.task, names=("high", "low")))).restore(arrays, facts)
+        learner(SampleSpec.of_columns((site,), replace(sites.task, names=("high", "low")))).restore(state)
 
 
 @pytest.mark.parametrize("train", [{}, {"step": "train_on_batch"}])
 def test_keras_metrics_see_each_prediction_before_its_update(train: dict[str, Any]) -> None:
     one = learner(metrics=["accuracy", {"binary_accuracy": {"name": "again", "threshold": 0.5}}], **train)
-    outputs = feed(one, 60).outputs.ravel()
-    accuracy = float(np.mean((outputs > 0.5) == (Y[:60, 0] > 0.5)))
+    found = outputs(feed(one, 60)).ravel()
+    accuracy = float(np.mean((found > 0.5) == (Y[:60, 0] > 0.5)))
     assert one.metric_results() == pytest.approx({"binary_accuracy": accuracy, "again": accuracy})
 
 

@@ -1,4 +1,4 @@
-"""Updates by one sample run in one kernel where that is quicker, and the length of calls changes no bit of them."""
+"""Updates by one sample run in one kernel if that is quicker, and the length of calls changes no bit of them."""
 
 from typing import Any
 
@@ -7,13 +7,14 @@ import pytest
 from learners import MIXED, X, Y, bits, call, learner
 
 from learnd.daemon.errors import StateMismatchError
-from learnd.daemon.training.learner import Learner
+from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.runtime import tf
+from learnd.daemon.values import State
 
 
-def runs_in_one_kernel(one: Learner) -> bool:
+def runs_in_one_kernel(one: KerasLearner) -> bool:
     """Whether XLA has made one of the loop, by what it says of the program that it has compiled."""
-    updates = one._calls.full
+    updates = one._steps.full
     rows, rates = one._train.batch_size, np.ones(33, np.float32)
     x, y = X[: 32 * rows].reshape(32, rows, 5), Y[: 32 * rows].reshape(32, rows, 1)
     weight = np.ones((32, rows), np.float32)
@@ -28,7 +29,7 @@ def test_products_of_a_vector_run_in_one_kernel(build: str) -> None:
     assert runs_in_one_kernel(one)
     start, found = one.state(), set()
     for schedule in ([60], [1, 3, 40, 16], [20] * 3):
-        one.restore(*start)
+        one.restore(start)
         done = 0
         for updates in schedule:
             one.update(call(done, updates, 1))
@@ -48,24 +49,24 @@ def test_products_of_matrices_do_not(build: str, train: dict[str, Any]) -> None:
 
 
 def test_a_resume_goes_on_as_it_was_or_says_that_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    def made(**train: Any) -> Learner:
+    def made(**train: Any) -> KerasLearner:
         model = {"build": "kinds_of_models:dense"}
         return learner(MIXED, model, xla=True, max_updates_per_call=32, **train)
 
-    arrays, facts = made().state()
-    assert facts["mode"] == "one kernel"
+    state = made().state()
+    assert state.facts["mode"] == "one kernel"
     larger = made(batch_size=2)
-    larger.restore(arrays, facts)
-    assert larger.state()[1]["mode"] == "kernel by kernel"
+    larger.restore(state)
+    assert larger.state().facts["mode"] == "kernel by kernel"
     back = made()
-    back.restore(*larger.state())
-    assert back.state()[1]["mode"] == "one kernel"
-    back.restore(arrays, {**facts, "mode": "kernel by kernel"})
-    assert back.state()[1]["mode"] == "kernel by kernel"
+    back.restore(larger.state())
+    assert back.state().facts["mode"] == "one kernel"
+    back.restore(State(state.arrays, {**state.facts, "mode": "kernel by kernel"}))
+    assert back.state().facts["mode"] == "kernel by kernel"
     assert not runs_in_one_kernel(back)
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling=true")
     apart = made()
-    assert apart.state()[1]["mode"] == "kernel by kernel"
-    apart.restore(arrays, facts)
+    assert apart.state().facts["mode"] == "kernel by kernel"
+    apart.restore(state)
     with pytest.raises(StateMismatchError, match="with XLA, one kernel, but the model now compiles to kernel by"):
         apart.compile()

@@ -11,7 +11,7 @@ from learnd.daemon.drift.signals import Signals, chosen_columns, errors
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Event, SampleSpec, Task
+from learnd.daemon.values import Event, SampleSpec, State, Task
 
 REGRESSION = SamplesSettings.model_validate({"features": {"a": "float", "v": {"vector": 2}}, "label": "y"}).spec(
     "regression"
@@ -65,8 +65,8 @@ def test_cuts_and_restores_change_nothing(at: int) -> None:
     whole = scanned(Drift(ALL, REGRESSION), signals, [2000])
     first, second = Drift(ALL, REGRESSION), Drift(ALL, REGRESSION)
     found = scanned(first, signals, [at])
-    arrays, facts = first.state()
-    second.restore(arrays, json.loads(json.dumps(facts, allow_nan=False)))
+    state = first.state()
+    second.restore(State(state.arrays, json.loads(json.dumps(state.facts, allow_nan=False))))
     assert found + scanned(second, signals, [at + 37, 1400, 2000], at) == whole
 
 
@@ -76,7 +76,7 @@ def test_a_watch_whose_settings_changed_begins_anew_and_the_others_go_on() -> No
     scanned(first, signals, [900])
     other = [ALL[0].model_copy(update={"quiet": 7}), *ALL[1:]]
     second = Drift(other, REGRESSION)
-    second.restore(*first.state())
+    second.restore(first.state())
     found = scanned(second, signals, [2000], 900)
     assert {event.data["signal"] for event in found} >= {"features", "loss", "predictions"}
 
@@ -85,7 +85,7 @@ def test_a_state_of_other_columns_is_refused() -> None:
     first = Drift(ALL[2:3], REGRESSION)
     wider = SamplesSettings.model_validate({"features": {"v": {"vector": 3}}, "label": "y"}).spec("regression")
     with pytest.raises(StateMismatchError, match="2 columns"):
-        Drift(ALL[2:3], wider).restore(*first.state())
+        Drift(ALL[2:3], wider).restore(first.state())
 
 
 def test_of_very_many_columns_every_so_many_is_watched() -> None:
@@ -104,6 +104,6 @@ def test_of_very_many_columns_every_so_many_is_watched() -> None:
     ],
 )
 def test_an_error_is_what_the_task_makes_of_it(kind: str, outputs: Any, labels: Any, expected: Any) -> None:
-    spec = SampleSpec((), Task(kind, len(outputs[0]), len(labels[0])))
+    spec = SampleSpec.of_columns((), Task(kind, len(outputs[0]), len(labels[0])))
     found = errors(spec.task, np.array(outputs, np.float32), np.array(labels, np.float32))
     np.testing.assert_array_equal(found, expected)

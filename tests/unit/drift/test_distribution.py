@@ -60,7 +60,7 @@ def test_cuts_and_restores_change_nothing(detector: str, at: int) -> None:
     assert len(whole) >= 2
     first, second = watch(detector), watch(detector)
     found = scanned(first, table[:at], step=7)
-    second.restore(*first.state())
+    second.restore(first.state())
     assert found + scanned(second, table[at:], step=331, before=at) == whole
 
 

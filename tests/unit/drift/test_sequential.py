@@ -10,6 +10,7 @@ import pytest
 from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import SEQUENTIAL, DriftWatch
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.values import State
 
 DETECTORS = [*SEQUENTIAL, "adwin warned of by hddm_w"]
 
@@ -47,14 +48,14 @@ def test_one_that_was_restored_goes_on_as_if_it_had_never_stopped(detector: str,
     errors = bernoulli((700, 0.2), (500, 0.6), (400, 0.2))
     first = watch(detector)
     found = scanned(first, errors[:at])
-    arrays, facts = first.state()
+    state = first.state()
     second = watch(detector)
-    second.restore(arrays, json.loads(json.dumps(facts, allow_nan=False)))
+    second.restore(State(state.arrays, json.loads(json.dumps(state.facts, allow_nan=False))))
     found += scanned(second, errors[at:], before=at)
     assert found == scanned(watch(detector), errors)
     whole = watch(detector)
     scanned(whole, errors)
-    assert second.state()[1] == whole.state()[1]
+    assert second.state() == whole.state()
 
 
 def test_adwin_finds_a_rise_within_two_hundred_errors_and_once() -> None:
@@ -99,6 +100,6 @@ def test_what_is_not_finite_is_left_out() -> None:
 
 
 def test_the_state_of_another_detector_is_refused() -> None:
-    arrays, facts = watch("ddm").state()
+    state = watch("ddm").state()
     with pytest.raises(StateMismatchError, match="Nothing was changed"):
-        watch("adwin").restore(arrays, facts)
+        watch("adwin").restore(state)

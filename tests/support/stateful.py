@@ -1,0 +1,348 @@
+"""Every part of the daemon that has a state: how to make one, and how to feed it the same stream in any pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from calls import made_call, made_report, samples
+from learners import MIXED, call, learner
+from rig import SPEC, WATCHES, Rig, Stream, errors
+
+from learnd.daemon.actions.roll_back import RollBack
+from learnd.daemon.control.control_state import ControlState
+from learnd.daemon.drift.distribution import DistributionWatch
+from learnd.daemon.drift.sequential import Rise, SequentialWatch
+from learnd.daemon.drift.settings import DriftWatch
+from learnd.daemon.drift.signals import Signals
+from learnd.daemon.drift.watch import Drift, _Scale
+from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.evaluation.prequential import Prequential
+from learnd.daemon.evaluation.ring import Ring
+from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.reactions.good_copy import GoodCopy
+from learnd.daemon.reactions.outcomes import Outcomes
+from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
+from learnd.daemon.reactions.watching import Watching
+from learnd.daemon.state.progress import Progress
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.tasks.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean
+from learnd.daemon.tasks.probabilities import Auc, LogLoss
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
+from learnd.daemon.training.learner import KerasLearner
+from learnd.daemon.training.scripted import ScriptedLearner
+from learnd.daemon.values import Command, Event, SampleSpec, Span, State, Task
+
+N = 3000
+_rng = np.random.default_rng(4)
+ERRORS = errors((1300, 0.05), (N - 1300, 0.5))
+SKIPS = np.where(_rng.random(N) < 0.01, 2, 0)
+SKIPS[2000:2010] = 1
+OUTPUTS = _rng.random((N, 1)).astype(np.float32)
+TRUTH = (_rng.random(N) < 0.4)[:, None]
+CLASSES = _rng.integers(0, 3, (2, N)).astype(np.int32)
+LABELS = _rng.random((2, N, 3)) < 0.3
+VALUES = _rng.normal(5, 2, (2, N, 2)).astype(np.float32)
+TABLE = _rng.normal(size=(N, 2)).astype(np.float32)
+TABLE[1800:] += 2
+BINARY, REGRESSION = Task("binary", 1, 1), Task("regression", 2, 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """How to make a part, and to feed it what is at `start` up to `end` of its stream; that returns what it told."""
+
+    of: type
+    make: Callable[[], Any]
+    feed: Callable[[Any, int, int], Sequence[object]]
+    length: int = N
+    foreign: Callable[[], Any] | None = None  # one whose state is not for it
+    takes_any: str = ""  # why there is none
+    without_cuts: Callable[[Any], State] = lambda part: part.state()  # what may not depend on how it was fed
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.of.__name__} {self.name}".strip()
+
+
+def told(events: Sequence[Event]) -> list[object]:
+    return [(event.kind, event.samples, dict(event.data)) for event in events]
+
+
+def counters(of: type, make: Callable[[], Any], *columns: Any, foreign: Callable[[], Any]) -> Part:
+    """Return a part that adds rows of columns."""
+
+    def feed(part: Any, start: int, end: int) -> list[object]:
+        part.add(*(column[start:end] for column in columns))
+        return list(part.scores().items()) if end == N else []
+
+    return Part(of, make, feed, foreign=foreign)
+
+
+def baseline(of: type, make: Callable[[], Any], labels: Any, foreign: Callable[[], Any]) -> Part:
+    def feed(part: Any, start: int, end: int) -> list[object]:
+        return np.broadcast_to(part.follow(labels[start:end]), labels[start:end].shape).tolist()  # type: ignore[no-any-return]
+
+    return Part(of, make, feed, foreign=foreign)
+
+
+def _count(part: Counters, start: int, end: int) -> list[object]:
+    part.arrays["n"] += end - start
+    return []
+
+
+def _ring(part: Ring, start: int, end: int) -> list[object]:
+    part.add({"row": np.arange(start, end), "pair": TABLE[start:end]})
+    return [len(part)] if end == N else []
+
+
+def _scoreboard(part: Scoreboard, start: int, end: int) -> list[object]:
+    part.add(observe(BINARY, OUTPUTS[start:end], TRUTH[start:end]), first=start == 0)
+    return [part.summary()] if end == N else []
+
+
+def _prequential(part: Prequential, start: int, end: int) -> list[object]:
+    part.add(OUTPUTS[start:end], TRUTH[start:end].astype(np.float32))
+    return [part.window(7).summary()] if end == N else []
+
+
+EVALUATED = {"prequential": {"windows": [40], "every": 250}, "holdout": {"size": 30, "every": 500}}
+
+
+def evaluation(spec: SampleSpec = SPEC) -> Evaluation:
+    anchor = samples(TABLE[:9], TRUTH[:9])
+    settings = {**EVALUATED, "anchor": {"file": "anchor.jsonl", "every": 1000}}
+    return Evaluation(ValidateSettings.model_validate(settings), spec, anchor)
+
+
+def _evaluation(part: Evaluation, start: int, end: int) -> list[object]:
+    found: list[Event] = []
+    cuts = [start, *range(start // 500 * 500 + 500, end, 500), end]  # calls end with the periods of sets
+    for first, last in pairwise(cuts):
+        held = [n for n in range(first, last) if n % 20 == 3]
+        consumed = made_call(
+            TABLE[first:last, None], TRUTH[first:last, None], held=samples(TABLE[held], TRUTH[held]), first=first
+        )
+        trained = ScriptedLearner(SPEC)
+        found += part.update(consumed, made_report(OUTPUTS[first:last, None]), trained)
+    return told(found)
+
+
+def _drift_watch(**settings: Any) -> DriftWatch:
+    return DriftWatch.model_validate(settings)
+
+
+ADWIN = _drift_watch(watch="error", detector="adwin", warn="hddm_w", quiet=300)
+DDM = _drift_watch(watch="error", detector="ddm")
+PSI = _drift_watch(watch="features", detector="psi", reference=900, window=250)
+WIDE = SamplesSettings.model_validate({"features": {"v": {"vector": 3}}, "label": "y"}).spec("binary")
+RULES = [
+    {"on": "drift.confirmed", "signal": "error", "do": [{"learning_rate": {"times": 3, "over": 500}}]},
+    {"on": "drift.warning", "do": ["reset_moments"], "cooldown": 300},
+    {"on": "score.plateau", "window": 200, "after": 2, "do": ["next_phase"], "cooldown": 300},
+    {"on": "loss.spike", "do": ["checkpoint"], "cooldown": 100},
+    {"on": "update.non_finite", "after": 3, "do": ["refit_standardization"], "cooldown": 0},
+    {"on": "score.drop", "do": ["pause"]},
+]
+MADE = [Reaction.model_validate(rule) for rule in RULES]
+STREAM = Stream(ERRORS, SKIPS)
+
+
+def _rise(part: Rise, start: int, end: int) -> list[object]:
+    rises, warnings = part.scan(ERRORS[start:end])
+    return [*((start + index, means) for index, means in rises), *(start + index for index in warnings)]
+
+
+def _scan(part: Any, values: Any, start: int, end: int) -> list[object]:
+    return list(part.scan(values[start:end], np.arange(start + 1, end + 1)))
+
+
+def _drift(part: Drift, start: int, end: int) -> list[object]:
+    consumed = STREAM.call(start, end)
+    report = made_report(consumed.batches.inputs["features"][:, :, :1])
+    return told(part.scan(Signals.of(SPEC, consumed, report), slice(0, end - start), start))
+
+
+def _watching(part: Watching, start: int, end: int) -> list[object]:
+    consumed = STREAM.call(start, end)
+    report = made_report(consumed.batches.inputs["features"][:, :, :1], SKIPS[start:end])
+    return told(part.watch(consumed, report, None)[1])
+
+
+def _rig(part: Rig, start: int, end: int) -> list[object]:
+    before = len(part.events)
+    return told(part.feed(STREAM, [start, end]).events[before:])
+
+
+def _outcomes(part: Outcomes, start: int, end: int) -> list[object]:
+    found: list[object] = []
+    for first, last in ((start, min(end, 1500)), (max(start, 1500), end)):
+        if first == 1500:
+            found.append(part.reacted(2, "drift.confirmed", 1500))
+        if first < last:
+            found += told(part.add(ERRORS[first:last], first))
+    return found
+
+
+def _good_copy(part: GoodCopy, start: int, end: int) -> list[object]:
+    found: list[object] = []
+    for look in range(start, end):
+        model = ScriptedLearner(SPEC)
+        model.weight = look
+        found.append(part.look(model, 0.1 if look % 7 else 0.9, {"samples": look}))
+        if look % 9 == 8:
+            part.roll_back(model)
+            found.append(model.weight)
+    return found
+
+
+def _drop(part: Drop, start: int, end: int) -> list[object]:
+    scores = [0.5 + 0.4 * np.sin(number / 3) for number in range(start, end)]
+    data = [{"set": "anchor", "metrics": {"accuracy": float(score)}} for score in scores]
+    return told(part.scan([Event("score", start + index, each) for index, each in enumerate(data)]))
+
+
+def _control(part: ControlState, start: int, end: int) -> list[object]:
+    for number in range(start, end):
+        part.obeyed(Command(str(number), "log"))
+        if number == 1000:
+            part.pause("a drift")
+    return [part.paused] if end == N else []
+
+
+def _progress(part: Progress, start: int, end: int) -> list[object]:
+    count = np.zeros((end - start, 1, 1))
+    consumed = made_call(count, count, first=start, spans=(Span("p", start, end),))
+    part.add(consumed, made_report(count, SKIPS[start:end]))
+    return [part.ranges()] if end == N else []
+
+
+def _trained(part: Any, start: int, end: int) -> list[object]:
+    report = part.update(call(3 * start, end - start, 3))
+    figures = [report.loss.tolist(), report.skipped.tolist()]
+    told = zip(*(array.tolist() for array in report.outputs.values()), *figures, strict=True)
+    return [*told, *(phase.event for phase in report.phases)]
+
+
+def _scripted(part: ScriptedLearner, start: int, end: int) -> list[object]:
+    report = part.update(STREAM.call(start, end))
+    return [*report.outputs["label"].tolist(), *(phase.event for phase in report.phases)]
+
+
+PHASES = [{"unfreeze": "output", "until": {"samples": 31}}, {"warm_up": 10}]
+KERAS: dict[str, dict[str, Any]] = {
+    "with dropout, in phases": {"model": {"dropout": 0.2}, "optimizer": "adam", "phases": PHASES},
+    "linear": {"model": {"preset": "linear"}, "metrics": ["auc"]},
+    "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
+}
+
+
+def keras_part(name: str, **more: Any) -> Part:
+    def make() -> KerasLearner:
+        return learner(MIXED, batch_size=3, **{**KERAS[name], **more})
+
+    def foreign() -> KerasLearner:
+        return learner(MIXED, {"hidden": [3]}, batch_size=3)
+
+    return Part(KerasLearner, make, _trained, 30, foreign, name=name)
+
+
+def _plateau() -> Plateau:
+    return Plateau(MADE[2], 2)
+
+
+_ANY = "it has one shape: whatever settings made it, its state is of the same kind"
+_ANEW = "what belongs to rules begins anew if the rules are others"
+PARTS = [
+    *(keras_part(name) for name in KERAS),
+    Part(ScriptedLearner, lambda: ScriptedLearner(SPEC, [900, "command"]), _scripted, takes_any=_ANY),
+    Part(Counters, lambda: Counters(n=np.zeros(1, np.int64)), _count, foreign=lambda: Counters(n=np.zeros(2))),
+    counters(BinaryCounts, BinaryCounts, OUTPUTS[:, 0] > 0.5, TRUTH[:, 0], foreign=lambda: ClassCounts(3)),
+    counters(ClassCounts, lambda: ClassCounts(3), *CLASSES, foreign=lambda: ClassCounts(4)),
+    counters(LabelCounts, lambda: LabelCounts(3), *LABELS, foreign=lambda: LabelCounts(2)),
+    counters(ErrorSums, lambda: ErrorSums(2), *VALUES, foreign=lambda: ErrorSums(1)),
+    counters(LogLoss, lambda: LogLoss(of_truth=False), OUTPUTS[:, 0], TRUTH[:, 0], foreign=BinaryCounts),
+    counters(Auc, Auc, OUTPUTS[:, 0], TRUTH[:, 0], foreign=BinaryCounts),
+    baseline(NoChange, lambda: NoChange(np.zeros((), np.int32)), CLASSES[0], lambda: RunningMean(1)),
+    baseline(MajorityClass, lambda: MajorityClass(3), CLASSES[0], lambda: MajorityClass(4)),
+    baseline(MajorityLabel, lambda: MajorityLabel((3,)), LABELS[0], lambda: MajorityLabel((2,))),
+    baseline(RunningMean, lambda: RunningMean(2), VALUES[0], lambda: RunningMean(1)),
+    Part(Ring, lambda: Ring(70), _ring, takes_any="it takes over the latest rows of a ring of any size"),
+    Part(
+        Scoreboard,
+        lambda: Scoreboard(BINARY, (), None),
+        _scoreboard,
+        foreign=lambda: Scoreboard(REGRESSION, (), None),
+    ),
+    Part(
+        Prequential,
+        lambda: Prequential(BINARY, [40], None),
+        _prequential,
+        foreign=lambda: Prequential(REGRESSION, [40], None),
+    ),
+    Part(Evaluation, evaluation, _evaluation, foreign=lambda: evaluation(WIDE)),
+    Part(Rise, lambda: Rise("adwin", {}), _rise, foreign=lambda: Rise("ddm", {})),
+    Part(
+        SequentialWatch,
+        lambda: SequentialWatch(ADWIN),
+        lambda part, start, end: _scan(part, ERRORS, start, end),
+        foreign=lambda: SequentialWatch(DDM),
+    ),
+    Part(
+        DistributionWatch,
+        lambda: DistributionWatch(PSI, ("a", "b")),
+        lambda part, start, end: _scan(part, TABLE, start, end),
+        foreign=lambda: DistributionWatch(PSI, ("a",)),
+    ),
+    Part(
+        _Scale,
+        _Scale,
+        lambda part, start, end: part.apply(np.abs(TABLE[start:end, 0]).astype(np.float64)).tolist(),
+        foreign=lambda: Counters(seen=np.zeros(3)),
+    ),
+    Part(Drift, lambda: Drift(WATCHES, SPEC), _drift, foreign=lambda: Drift(WATCHES, WIDE)),
+    Part(
+        Watching,
+        lambda: Watching(MADE, Drift(WATCHES, SPEC), SPEC),
+        _watching,
+        foreign=lambda: Watching(MADE, Drift(WATCHES, WIDE), WIDE),
+    ),
+    Part(
+        Reactions,
+        lambda: Rig(RULES, WATCHES, ["command"] * 9),
+        _rig,
+        takes_any=_ANEW,
+        without_cuts=lambda rig: State.joined({"rules": rig.reactions.state(), "learner": rig.learner.state()}),
+    ),
+    Part(Outcomes, Outcomes, _outcomes, takes_any=_ANY),
+    Part(
+        SkipsInARow,
+        lambda: SkipsInARow("update.non_finite", MADE),
+        lambda part, start, end: told(part.scan(SKIPS[start:end] > 0, np.arange(start + 1, end + 1))),
+        takes_any=_ANY,
+    ),
+    Part(
+        Plateau,
+        _plateau,
+        lambda part, start, end: told(part.scan(ERRORS[start:end], np.arange(start + 1, end + 1))),
+        takes_any=_ANY,
+    ),
+    Part(Drop, lambda: Drop(MADE[5], 5, KINDS["binary"]), _drop, 60, takes_any=_ANY),
+    Part(GoodCopy, lambda: GoodCopy(RollBack()), _good_copy, 60, takes_any=_ANY),
+    Part(ControlState, ControlState, _control, takes_any=_ANY),
+    Part(
+        Progress,
+        Progress,
+        _progress,
+        takes_any=_ANY,
+        without_cuts=lambda part: State(facts={**part.state().facts, "calls": "numbers the entries of the journal"}),
+    ),
+]

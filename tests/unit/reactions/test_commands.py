@@ -1,0 +1,116 @@
+"""What an operator asks for: each action as a command, done or refused with a reason, and a line of the history."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from rig import Rig, Stream
+
+from learnd.daemon.actions import ACTIONS
+
+BACK = {"on": "update.non_finite", "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 1}}]}
+QUIET = Stream(np.zeros(3000))
+
+LEARNER = [
+    ("learning_rate", {"times": 3, "over": 500}, ["boost", 1500, 3, 500]),
+    ("reset_moments", {}, ["reset_moments", 1500]),
+    ("refit_standardization", {}, ["refit_standardization", 1500]),
+    ("next_phase", {"after": 0}, ["next_phase", 1500]),
+]
+REFUSED = [
+    ("resume", {}, [], "training is not paused"),
+    ("roll_back", {}, [], "there is no good copy: a rule that names roll_back keeps one"),
+    ("next_phase", {}, [], "no phase follows phase 0, or it has just begun"),
+    ("next_phase", {"after": 1}, ["command"], "it was asked for after phase 1, and the training is in phase 0"),
+]
+
+
+def rig(*rules: Any, ends: Any = ()) -> Rig:
+    return Rig(rules, [], ends).feed(QUIET, [0, 1500])
+
+
+def test_each_action_is_tried_here() -> None:
+    assert {"log", "checkpoint", "pause", "resume", "roll_back", *(name for name, *_ in LEARNER)} == set(ACTIONS)
+
+
+@pytest.mark.parametrize(("action", "arguments", "done"), LEARNER)
+def test_the_learner_is_changed_between_two_calls(action: str, arguments: dict[str, Any], done: list[Any]) -> None:
+    run = rig(ends=["command"])
+    told = run.command(action, **arguments)
+    assert run.learner.done == [done]
+    assert (told.samples, told.data) == (
+        1500,
+        {
+            "id": "id 0",
+            "action": action,
+            "arguments": arguments,
+            "outcome": "done",
+            "by": "me",
+            "asked_at": "now",
+            "why": "to see",
+        },
+    )
+
+
+def test_a_phase_that_a_command_begins_is_an_event_of_its_own() -> None:
+    run = rig(ends=["plateau"])
+    run.command("next_phase")
+    (phase,) = run.of_kind("phase")
+    assert (phase.samples, phase.data["number"], phase.data["cause"]) == (1500, 1, "command")
+    assert run.learner.phase == 1
+
+
+@pytest.mark.parametrize(("action", "arguments", "ends", "reason"), REFUSED)
+def test_what_makes_no_sense_is_refused_with_its_reason(
+    action: str, arguments: dict[str, Any], ends: list[str], reason: str
+) -> None:
+    run = rig(ends=ends)
+    before = run.learner.state()
+    told = run.command(action, **arguments)
+    assert (told.data["outcome"], told.data["reason"]) == ("refused", reason)
+    assert run.learner.state() == before
+
+
+def test_a_pause_is_asked_for_with_a_checkpoint_and_ends_with_resume() -> None:
+    run = rig()
+    assert run.command("pause").data["outcome"] == "done"
+    assert run.control.paused == "command at 1,500 samples"
+    assert (run.saving.wanted, run.saving.take()) == (True, False)
+    assert run.command("resume").data["outcome"] == "done"
+    assert run.control.paused is None
+
+
+def test_a_checkpoint_that_is_asked_for_is_pinned() -> None:
+    run = rig()
+    run.command("checkpoint")
+    assert (run.saving.wanted, run.saving.take()) == (True, True)
+
+
+def test_a_line_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rig().command("log").data["outcome"] == "done"
+    assert "on=command" in capsys.readouterr().out
+
+
+def test_the_model_goes_back_as_often_as_the_rule_allows() -> None:
+    run = rig(BACK)
+    told = run.command("roll_back")
+    assert told.data["outcome"] == "done"
+    (rollback,) = run.of_kind("rollback")
+    assert (rollback.samples, rollback.data["samples_taken_back"], rollback.data["reason"]) == (1500, 500, "command")
+    assert [(letter.start, letter.end, letter.defect.reason) for letter in run.set_aside] == [
+        (1000, 1500, "rolled_back")
+    ]
+    assert run.learner.done == [["slow_down", 1000, 0.5]]
+    again = run.command("roll_back")
+    assert again.data["reason"] == "the model went back 1 times, as often as roll_back.most allows"
+    run.reactions.check()  # a command never ends the daemon
+    run.feed(QUIET, [1500, 3000])
+    assert run.progress.ranges() == {"p": [[0, 1000], [1500, 3000]]}
+
+
+def test_a_command_is_remembered() -> None:
+    run = rig()
+    run.command("log")
+    resumed = Rig([], [])
+    resumed.restore(run.state())
+    assert resumed.control.state().facts["obeyed"] == ["id 0"]
