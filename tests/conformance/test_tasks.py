@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import labels_of
 from learners import MIXED, X, call, learner
 
 from learnd.daemon.drift.signals import errors
@@ -20,7 +21,7 @@ from learnd.daemon.tasks.contract import Better, ErrorRange
 from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import ALL_METRICS, KINDS
 from learnd.daemon.training.runtime import configure, keras
-from learnd.daemon.values import Arrays, Float32, RecordBatch, SampleSpec, Task
+from learnd.daemon.values import LABEL, Arrays, Float32, RecordBatch, SampleSpec, State, Task
 
 configure(threads=1, seed=7, loops_as_kernels=True)  # the first operation of the process fixes the threads
 
@@ -68,7 +69,7 @@ def decoded(name: str, values: Sequence[Any]) -> tuple[Float32, int]:
     records = [json.dumps({"a": 0.5, "y": value}).encode() for value in values]
     batch = RecordBatch("p", 0, np.arange(1, len(records) + 1), records)
     block = SampleDecoder(settings, settings.spec(name)).decode(batch)
-    return block.y, len(block.rejections)
+    return labels_of(block), len(block.rejections)
 
 
 def labels(name: str, count: int = M) -> Float32:
@@ -98,8 +99,8 @@ def counters(name: str) -> dict[str, Any]:
     return {"tally": kind.tally(task(name)), **kind.probability_tallies(), **kind.baselines(task(name))}
 
 
-def copies(parts: Mapping[str, Counters]) -> dict[str, bytes]:
-    return {key: held.tobytes() for name, part in parts.items() for key, held in part.copies(f"{name}.").items()}
+def state_of(parts: Mapping[str, Counters]) -> State:
+    return State.joined({name: part.state() for name, part in parts.items()})
 
 
 def follow(parts: Mapping[str, Any], table: Arrays, name: str, cuts: Sequence[int]) -> dict[str, list[Any]]:
@@ -177,7 +178,7 @@ def test_a_perfect_model_has_the_best_score_of_each_main_metric(name: str) -> No
 def test_cuts_of_the_stream_leave_no_trace(name: str, cuts: list[int]) -> None:
     whole, cut, table = counters(name), counters(name), rows(name, finite=False)
     assert follow(whole, table, name, []) == follow(cut, table, name, cuts)
-    assert copies(cut) == copies(whole)
+    assert state_of(cut) == state_of(whole)
     assert cut["tally"].scores() == whole["tally"].scores()
 
 
@@ -188,11 +189,11 @@ def test_a_state_goes_out_and_in(name: str) -> None:
     one, other = counters(name), counters(name)
     follow(one, first, name, [])
     for part in one:
-        other[part].take(one[part].copies("it."), "it.")
-    taken = copies(other)
-    assert taken == copies(one)
+        other[part].restore(one[part].state())
+    taken = state_of(other)
+    assert taken == state_of(one)
     assert follow(one, rest, name, []) == follow(other, rest, name, [])
-    assert copies(other) == copies(one) != taken
+    assert state_of(other) == state_of(one) != taken
 
 
 def test_its_baselines_begin_with_no_change_and_predict_a_label(name: str) -> None:
@@ -236,10 +237,10 @@ def test_keras_knows_its_loss_its_activation_and_its_accuracy(name: str) -> None
 
 
 def test_a_preset_trains_without_an_update_that_is_not_finite(name: str) -> None:
-    spec = SampleSpec(MIXED.columns, task(name))
+    spec = SampleSpec.of_columns(MIXED.columns, task(name))
     one = learner(spec, batch_size=4, metrics=["accuracy"], guard={"sigma": None})
     y = np.tile(labels(name), (len(X) // M, 1))
     reports = [one.update(call(start, 25, 4, y=y)) for start in (0, 100)]
     assert not any(report.skipped.any() for report in reports)
-    assert all(np.isfinite(report.loss).all() and np.isfinite(report.outputs).all() for report in reports)
-    assert reports[0].outputs.shape == (25, 4, spec.task.outputs)
+    assert all(np.isfinite(report.loss).all() and np.isfinite(report.outputs[LABEL]).all() for report in reports)
+    assert reports[0].outputs[LABEL].shape == (25, 4, spec.task.outputs)
