@@ -185,7 +185,7 @@ def _rig(part: Rig, start: int, end: int) -> list[object]:
 def _outcomes(part: Outcomes, start: int, end: int) -> list[object]:
     found: list[object] = []
     for first, last in ((start, min(end, 1500)), (max(start, 1500), end)):
-        if first == 1500:
+        if first == 1500 < end:
             found.append(part.reacted(2, "drift.confirmed", 1500))
         if first < last:
             found += told(part.add(ERRORS[first:last], first))
