@@ -258,7 +258,7 @@ class Reactions:
         }
         log.error("rolled_back", at_samples=self._samples, **data)
         self._events.append(Event("rollback", self._samples, {**data, "spans": [list(span) for span in spans]}))
-        defect = Defect("rolled_back", f"trained before {cause}, and rolled back with {taken_back:,} samples")
+        defect = Defect("rolled_back", f"trained before {cause}, and taken back with {taken_back:,} samples")
         self._set_aside += [Rejection(*span, defect, b"") for span in spans]
 
     def _give_up(self, copy: GoodCopy, cause: Cause) -> None:
