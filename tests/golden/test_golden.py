@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ _OF_THE_CLOCK = ("checkpoint",)  # events that come by the second
 
 
 @pytest.fixture(scope="module")
-def old_processor() -> Zygote:
-    return Zygote(ONE_PROCESSOR)
+def old_processor() -> Iterator[Zygote]:
+    zygote = Zygote(ONE_PROCESSOR)
+    yield zygote
+    zygote.close()
 
 
 @pytest.mark.parametrize("name", STREAMS)

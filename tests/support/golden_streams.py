@@ -27,6 +27,11 @@ ONE_PROCESSOR = {
 """Restricts XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add
 in another order, but a digest in a file must not depend on the machine."""
 
+_ONE_THREAD = {
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}  # how threads share a sum depends on the load
+
 
 def _example(name: str, *commands: str) -> Callable[[Path], None]:
     """Return a function that copies an example and runs the commands of its README that make the data."""
@@ -36,7 +41,11 @@ def _example(name: str, *commands: str) -> Callable[[Path], None]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         for command in commands:
             subprocess.run(
-                command, shell=True, cwd=folder, check=True, env={**os.environ, **ONE_PROCESSOR, "PATH": path}
+                command,
+                shell=True,
+                cwd=folder,
+                check=True,
+                env={**os.environ, **ONE_PROCESSOR, **_ONE_THREAD, "PATH": path},
             )
 
     return prepare

@@ -98,6 +98,14 @@ class Zygote:
             text=True,
         )
 
+    def close(self) -> None:
+        """End it, and with it the commands that still run."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
     @cached_property
     def socket(self) -> str:
         """The path of its socket, once it has imported TensorFlow."""

@@ -280,8 +280,7 @@ class Refusing:
 
 def with_output(root: Path, steps: Sequence[Step], output: Refusing) -> Run:
     run = Run(root, ScriptedSource(steps))
-    assert isinstance(run.keeper.outputs, dict)
-    run.keeper.outputs["topic"] = output
+    run.keeper.outputs.by_name["topic"] = output
     return run
 
 
@@ -569,8 +568,7 @@ def test_a_command_that_was_never_journaled_acts_at_the_next_start(root: Path) -
 def test_a_pinned_checkpoint_that_fails_is_tried_again_after_a_while_and_not_at_each_turn(root: Path) -> None:
     commanded(root, "checkpoint")
     run, refusing = Run(root, ScriptedSource([], live=True, endless=True)), Refusing(StoreError("no answer."), 1)
-    assert isinstance(run.keeper.outputs, dict)
-    run.keeper.outputs["topic"] = refusing
+    run.keeper.outputs.by_name["topic"] = refusing
     turns = iter([False] * 8 + [True] * 9)
     with pytest.raises(StoreError, match="the last checkpoint could not be written"):
         until(run, lambda: next(turns))()

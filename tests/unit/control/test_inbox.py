@@ -104,5 +104,5 @@ def test_a_file_that_is_being_written_is_not_read(tmp_path: Path) -> None:
 
 def test_a_command_that_cannot_be_left_is_told(tmp_path: Path) -> None:
     (tmp_path / "commands").write_text("no folder")
-    with pytest.raises(StoreError, match=r"cannot be written: .* Nothing was asked for"):
+    with pytest.raises(StoreError, match=r"cannot be written: .* The command was not given"):
         Inbox(tmp_path).put(PAUSE)

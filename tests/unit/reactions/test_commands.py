@@ -19,9 +19,9 @@ LEARNER = [
 ]
 REFUSED = [
     ("resume", {}, [], "training is not paused"),
-    ("roll_back", {}, [], "there is no good copy: a rule that names roll_back keeps one"),
+    ("roll_back", {}, [], "there is no good copy: one is kept only if a rule names roll_back"),
     ("next_phase", {}, [], "no phase follows phase 0, or it has just begun"),
-    ("next_phase", {"after": 1}, ["command"], "it was asked for after phase 1, and the training is in phase 0"),
+    ("next_phase", {"after": 1}, ["command"], "it was asked for after phase 1, but training is in phase 0"),
 ]
 
 
@@ -102,7 +102,7 @@ def test_the_model_goes_back_as_often_as_the_rule_allows() -> None:
     ]
     assert run.learner.done == [["slow_down", 1000, 0.5]]
     again = run.command("roll_back")
-    assert again.data["reason"] == "the model went back 1 times, as often as roll_back.most allows"
+    assert again.data["reason"] == "the model was rolled back 1 times, as often as roll_back.most allows"
     run.reactions.check()  # a command never ends the daemon
     run.feed(QUIET, [1500, 3000])
     assert run.progress.ranges() == {"p": [[0, 1000], [1500, 3000]]}
