@@ -96,10 +96,7 @@ class Loop:
         self.keeper.finish()
 
     def resume(self, stop: Callable[[], bool]) -> None:
-        """Restore the newest checkpoint that verifies, and repeat the journal's calls after it.
-
-        Raises StoppedError if `stop()` becomes true before that is done; then the state directory is unchanged.
-        """
+        """Restore the newest checkpoint that verifies, and repeat the journal's calls after it. Raises as `repeat`."""
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore(self.learner.compile)
         self.reader.open(self.progress.positions, notes)
@@ -109,7 +106,7 @@ class Loop:
         log.info("consuming", samples=self.progress.samples, repeated_calls=repeated)
 
     def repeat(self, entries: Sequence[JournalEntry], stop: Callable[[], bool]) -> int:
-        """Train the journal's calls again, up to the first one whose records are lost. Return their number."""
+        """Train the journal's calls again, up to the first with lost records; return how many. Raises StoppedError."""
         for index, entry in enumerate(entries):
             try:
                 call = None if stop() else self.reader.repeat(entry, self.progress.samples, stop)
@@ -143,8 +140,7 @@ class Loop:
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
         """Wait for the next call. Return None at the end of the stream, or if `stop()` is true.
 
-        Raises what the source raised, or DataError if the model was rolled back too often. Everything before is saved
-        first.
+        Raises what the source raised, or DataError after too many rollbacks; everything before is saved first.
         """
         while True:
             with self._saved_on_error():
@@ -198,6 +194,5 @@ class Loop:
             raise
 
     def _publish(self, events: Sequence[Event]) -> None:
-        if events:
-            self.outputs.tell(events)
-            self.monitor.happened(events)
+        self.outputs.tell(events)
+        self.monitor.happened(events)

@@ -36,7 +36,8 @@ class Outputs:
 
     def tell(self, events: Sequence[Event]) -> None:
         """Write lines of the history."""
-        self._history.write(events, time.time())
+        if events:
+            self._history.write(events, time.time())
 
     def close(self) -> None:
         """Release all of them; called once, whatever happened before."""
