@@ -27,10 +27,11 @@ ONE_PROCESSOR = {
 """Restricts XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add
 in another order, but a digest in a file must not depend on the machine."""
 
-_ONE_THREAD = {
-    "TF_NUM_INTRAOP_THREADS": "1",
+_ONE_WAY_TO_ADD = {
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # what it is unless something sets it, as learnd does in a process that imports it
+    "TF_NUM_INTRAOP_THREADS": "1",  # how threads share a sum depends on the load
     "TF_NUM_INTEROP_THREADS": "1",
-}  # how threads share a sum depends on the load
+}
 
 
 def _example(name: str, *commands: str) -> Callable[[Path], None]:
@@ -45,7 +46,7 @@ def _example(name: str, *commands: str) -> Callable[[Path], None]:
                 shell=True,
                 cwd=folder,
                 check=True,
-                env={**os.environ, **ONE_PROCESSOR, **_ONE_THREAD, "PATH": path},
+                env={**os.environ, **ONE_PROCESSOR, **_ONE_WAY_TO_ADD, "PATH": path},
             )
 
     return prepare
