@@ -31,6 +31,7 @@ class Inbox:
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "commands"
+        self._left: set[Path] = set()  # what cannot be read or removed
 
     def put(self, command: Command) -> Path:
         """Leave a command for the daemon. Return its file; removing it cancels the command. Raises StoreError.
@@ -67,7 +68,7 @@ class Inbox:
         """Remove commands that are in the journal or were carried out before."""
         failpoint("inbox.remove.before")
         for command in commands:
-            self._path(command).unlink(missing_ok=True)
+            self._unlink(self._path(command))
 
     def _path(self, command: Command) -> Path:
         return self._folder / f"{command.at.replace(':', '')}-{command.id}.json"
@@ -77,23 +78,49 @@ class Inbox:
             return sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            self._leave(self._folder, error)
+            return []
 
     def _read(self, path: Path) -> Command | None:
         try:
-            command = Command(**json.loads(path.read_bytes()))
-            ACTIONS[command.action].model_validate(command.arguments)
-            its_file = self._path(command)
+            content = path.read_bytes()
         except FileNotFoundError:
             return None  # it was cancelled just now
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, ValidationError) as error:
-            _refuse(path, f"not a command: {error}")
+        except OSError as error:
+            self._leave(path, error)
+            return None
+        try:
+            command = Command(**json.loads(content))
+            ACTIONS[command.action].model_validate(command.arguments)
+            its_file = self._path(command)
+        except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
+            self._refuse(path, f"not a command: {error}")
             return None
         if path != its_file:
-            _refuse(path, f"a command that belongs in {its_file.name}")
+            self._refuse(path, f"a command that belongs in {its_file.name}")
             return None
         return command
 
+    def _refuse(self, path: Path, reason: str) -> None:
+        if path not in self._left:
+            log.warning("command_refused", file=str(path), reason=reason, consequence="it is removed")
+        self._unlink(path)
 
-def _refuse(path: Path, reason: str) -> None:
-    log.warning("command_refused", file=str(path), reason=reason, consequence="it is removed")
-    path.unlink(missing_ok=True)
+    def _unlink(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._leave(path, error)
+
+    def _leave(self, path: Path, error: OSError) -> None:
+        """Say, once, that a path is left alone: the training must not end for what somebody put into this folder."""
+        if path not in self._left:
+            self._left.add(path)
+            log.error(
+                "command_left",
+                file=str(path),
+                reason=error.strerror,
+                consequence="a command in it acts once it can be read",
+                action="give the folder and what is in it to the user that learnd runs as",
+            )

@@ -212,8 +212,8 @@ class Evaluation:
 
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:
-    """Yield the scores from the learner's own Keras metrics, if the settings name any."""
-    if metrics := learner.metric_results():
+    """Yield the scores from the learner's own Keras metrics, if the settings name any and they are finite."""
+    if metrics := {name: value for name, value in learner.metric_results().items() if math.isfinite(value)}:
         data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
         yield Event("score", samples, data)
 

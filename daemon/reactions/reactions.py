@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import structlog
+from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
 from learnd.daemon.actions.contract import DONE, Action, Cause, NothingToDoError
@@ -89,7 +90,8 @@ class Reactions:
         if self._good_copy is not None and call.first == 0:
             self._good_copy.look(self.learner, None, Progress().state().facts)
         for command in call.commands:
-            self._obey(command)
+            if not self._control.has_obeyed(command):  # two files may hold the same one
+                self._obey(command)
 
     def react(self, part: Part) -> None:
         """Carry out the rules on the events in a part of a call that has run."""
@@ -180,7 +182,7 @@ class Reactions:
         try:
             action = ACTIONS[command.action].model_validate(command.arguments)
             outcome: Facts = {"outcome": action.do(self, Cause(_COMMAND, self._samples, {}))}
-        except NothingToDoError as refusal:
+        except (NothingToDoError, KeyError, ValidationError) as refusal:  # another version may have written it
             outcome = {"outcome": "refused", "reason": str(refusal)}
         data = {"id": command.id, "action": command.action, "arguments": command.arguments, **outcome}
         log.info("command", at_samples=self._samples, **data)
@@ -241,6 +243,8 @@ class Reactions:
         copy.roll_back(self.learner)
         spans = self._progress.take_back(then)
         self._watching.went_back(then["samples"])
+        self._due_back = None  # what asked for a rollback is gone, if a command was ahead of it; so are its errors
+        self._watching.take_mean_error()
         self._good = True
         self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
         while self.learner.phase < phase:  # what ended the earlier phases does not happen again

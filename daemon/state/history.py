@@ -28,4 +28,5 @@ class History(AppendFile):
 
 def _line(event: Event, time: str) -> bytes:
     line = {"samples": event.samples, "event": event.kind, "time": time, **event.data}
-    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    # a lone surrogate, which no encoding has, becomes its escape
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace") + b"\n"

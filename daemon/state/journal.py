@@ -98,14 +98,15 @@ class Journal:
     def append(self, entry: JournalEntry, give_up: Callable[[], bool]) -> None:
         """Write the entry of a call that is about to run.
 
-        If the disk is full, wait for room: a call without an entry must not run. Raises StoreError if the entry cannot
-        be written for another reason, or if `give_up()` becomes true.
+        If the disk is full, wait for room: a call without an entry must not run. An entry with commands is synced: they
+        have no source to come from again. Raises StoreError if the entry cannot be written for another reason, or if
+        `give_up()` becomes true.
         """
         failpoint("journal.append.before")
         line = _line(_to_json(entry))
         while True:
             try:
-                self._write(line)
+                self._write(line, synced=bool(entry.commands))
                 self._full = False
                 break
             except OSError as error:
@@ -126,13 +127,16 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, *, synced: bool) -> None:
         assert self._descriptor is not None, "start_segment comes first"
         failpoint("journal.write")
         if self._offset + len(line) > self._size:
             os.posix_fallocate(self._descriptor, self._size, max(_ALLOCATED, len(line)))
             self._size += max(_ALLOCATED, len(line))
-        self._offset = write_at(self._descriptor, line, self._offset)
+        end = write_at(self._descriptor, line, self._offset)
+        if synced:
+            os.fdatasync(self._descriptor)
+        self._offset = end
 
     def _wait_for_room(self, error: OSError, give_up: Callable[[], bool]) -> None:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT} or give_up():
@@ -184,7 +188,9 @@ def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
 def _first_call(path: Path) -> int:
     """Return the number of a segment's first call, from its first line alone."""
     with path.open("rb") as file:
-        return next((line["first"] for line in _verified(path, [file.readline().rstrip(b"\n"), b""])), _NEVER)
+        line = file.readline().rstrip(b"\0")  # a kill may have left the allocated space alone
+    lines = [line.rstrip(b"\n"), b""] if line else []
+    return next((line["first"] for line in _verified(path, lines)), _NEVER)
 
 
 def _verified_lines(path: Path) -> Iterator[dict[str, Any]]:

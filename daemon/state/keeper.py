@@ -101,6 +101,8 @@ class Keeper:
         if self.newest is None:
             self._commit()  # even the first checkpoint of training needs one to fall back to
             self._take_results(self.writer.results(wait=True))
+            if self.newest is None:
+                raise self._not_written("the first checkpoint could not be written. Nothing new was trained.")
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write the journal entry of a call that is about to run. Raises StoreError if it cannot be written."""
@@ -132,17 +134,21 @@ class Keeper:
     def finish(self) -> None:
         """Save a checkpoint of the state at which the loop stopped. Raises StoreError if it cannot be written."""
         self._take_results(self.writer.results(wait=True))
-        if self.progress.calls != self._saved_calls or self._failed is not None or self.saving.wanted:
+        unsaved = self.progress.calls != self._saved_calls or self._failed is not None or self.saving.wanted
+        if unsaved and not self.writer.busy:
             self._commit()
             self._take_results(self.writer.results(wait=True))
         if self._failed is not None or self.writer.busy:
-            way_out = "" if isinstance(self._failed, StoreError) else ". Make room or repair the disk."
-            why = self._failed or f"the disk takes longer than {PATIENCE_S:g} s"
-            raise StoreError(
+            raise self._not_written(
                 "the last checkpoint could not be written. The one before it and the journal are complete: the next "
-                f"start repeats the calls since then. Reason: {why}{way_out}"
+                "start repeats the calls since then."
             )
         self.journal.close()
+
+    def _not_written(self, consequence: str) -> StoreError:
+        way_out = "" if isinstance(self._failed, StoreError) else ". Make room or repair the disk."
+        why = self._failed or f"the disk takes longer than {PATIENCE_S:g} s"
+        return StoreError(f"{consequence} Reason: {why}{way_out}")
 
     @property
     def saved(self) -> Facts | None:

@@ -1,5 +1,6 @@
 """The inbox of commands: each acts once, in its turn, however often its file comes back."""
 
+import errno
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -106,3 +107,43 @@ def test_a_command_that_cannot_be_left_is_told(tmp_path: Path) -> None:
     (tmp_path / "commands").write_text("no folder")
     with pytest.raises(StoreError, match=r"cannot be written: .* The command was not given"):
         Inbox(tmp_path).put(PAUSE)
+
+
+def test_what_can_be_neither_read_nor_removed_is_left_and_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inbox, control = Inbox(tmp_path), ControlState()
+    inbox.put(RATE)
+    (tmp_path / "commands" / "folder.json").mkdir()
+    for _ in range(3):
+        assert inbox.new(control) == (RATE,)
+    assert capsys.readouterr().out.count("command_left") == 1
+
+
+def test_one_that_cannot_be_read_yet_acts_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, control = Inbox(tmp_path), ControlState()
+    path = inbox.put(PAUSE)
+    with monkeypatch.context() as broken:
+
+        def fail(*_: Path) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+        broken.setattr(Path, "read_bytes", fail)
+        assert inbox.new(control) == ()
+    assert path.exists()
+    assert inbox.new(control) == (PAUSE,)
+
+
+def test_one_that_has_acted_and_cannot_be_removed_does_not_act_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, control = Inbox(tmp_path), ControlState()
+    inbox.put(PAUSE)
+    control.obeyed(PAUSE)
+
+    def fail(*_: Path, **__: bool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    inbox.remove([PAUSE])
+    assert inbox.new(control) == ()

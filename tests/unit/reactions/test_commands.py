@@ -7,6 +7,7 @@ import pytest
 from rig import Rig, Stream
 
 from learnd.daemon.actions import ACTIONS
+from learnd.daemon.values import Call, Command
 
 BACK = {"on": "update.non_finite", "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 1}}]}
 QUIET = Stream(np.zeros(3000))
@@ -114,3 +115,29 @@ def test_a_command_is_remembered() -> None:
     resumed = Rig([], [])
     resumed.restore(run.state())
     assert resumed.control.state().facts["obeyed"] == ["id 0"]
+
+
+def test_a_rollback_that_a_rule_waits_for_is_not_done_again() -> None:
+    skips = np.zeros(4000)
+    skips[1200:1210] = 1
+    stream = Stream(np.zeros(4000), skips)
+    rule = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 3}}]}
+    run = Rig([rule]).feed(stream, [0, 1500])
+    run.command("roll_back")
+    run.feed(stream, [1500, 4000])
+    assert [event.samples for event in run.of_kind("rollback")] == [1500]
+
+
+def test_the_same_command_twice_in_a_call_acts_once() -> None:
+    run = rig()
+    twice = (Command("one", "log", {}, "me", "now", ""), Command("one", "log", {}, "me", "later", ""))
+    call = Stream([]).call(0, 0)
+    run.train(Call((), call.batches, call.held, False, 0, run.progress.samples, commands=twice))
+    assert [event.data["asked_at"] for event in run.of_kind("command")] == ["now"]
+
+
+@pytest.mark.parametrize(("action", "arguments"), [("dance", {}), ("learning_rate", {"faster": True})])
+def test_what_another_version_has_asked_for_is_refused(action: str, arguments: dict[str, Any]) -> None:
+    told = rig().command(action, **arguments)
+    assert told.data["outcome"] == "refused"
+    assert told.data["reason"]

@@ -170,3 +170,21 @@ def test_a_disk_error_stops_before_the_call_runs(tmp_path: Path, monkeypatch: py
             journal.append(entry(1), never)
     journal.append(entry(1), never)
     assert numbers(tmp_path) == [0, 1]
+
+
+def test_a_command_is_on_the_disk_before_its_file_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = filled(tmp_path, 0, 1)
+    synced: list[int] = []
+    monkeypatch.setattr("os.fdatasync", synced.append)
+    for number in range(1, 4):  # the first of them has a command
+        journal.append(entry(number), never)
+    assert len(synced) == 1
+
+
+def test_a_segment_that_was_only_allocated_is_not_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    filled(tmp_path, 0, 2).close()
+    (tmp_path / "000002-00000001.log").write_bytes(b"\0" * 4096)
+    journal = filled(tmp_path, 2, 1, sequence=2, epoch=3)
+    journal.prune(2)
+    assert numbers(tmp_path, 2) == [2]
+    assert "journal_damaged" not in capsys.readouterr().out

@@ -1,5 +1,7 @@
-"""One thread a TensorFlow operation, and loops as one kernel, as the daemon has them: whoever runs the first operation, or
-compiles the first program with XLA, fixes them for the whole process. That must not be a test that happens to be first.
+"""One thread a TensorFlow operation, and loops as one kernel, as the daemon has them.
+
+Whoever runs the first operation, or compiles the first program with XLA, fixes them for the whole process. That must
+not be a test that happens to be first.
 """
 
 import gc

@@ -374,7 +374,10 @@ def test_the_settings_as_a_whole_know_the_layers_of_a_preset() -> None:
             {"unfreeze": "output", "groups": [{"layers": 1, "times": 2}, {"layers": "hidden_*", "times": 3}]},
             "phases.1.groups.1.layers: none of its layers trains",
         ),
-        ({"freeze": "output", "groups": [{"layers": "output", "times": 2}]}, "phases.1.groups.0.layers: none of its layers trains"),
+        (
+            {"freeze": "output", "groups": [{"layers": "output", "times": 2}]},
+            "phases.1.groups.0.layers: none of its layers trains",
+        ),
     ],
 )
 def test_a_phase_of_a_preset_trains_what_it_names(phase: dict[str, Any], told: str | None) -> None:
