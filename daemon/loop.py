@@ -13,7 +13,7 @@ import structlog
 from learnd.daemon.contracts import Adaptable, Monitor
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.errors import LearndError, LostError, StoppedError, StoreError
+from learnd.daemon.errors import LearndError, LostError, StoppedError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.foundation.failpoints import failpoint
 from learnd.daemon.reactions.reactions import Reactions
@@ -190,10 +190,7 @@ class Loop:
         try:
             yield
         except LearndError:
-            try:
-                self.keeper.finish()
-            except StoreError as error:  # the first error tells more
-                log.warning("last_checkpoint_failed", reason=str(error))
+            self.keeper.finish_if_possible()
             raise
 
     def _publish(self, events: Sequence[Event]) -> None:

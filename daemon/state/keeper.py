@@ -145,6 +145,13 @@ class Keeper:
             )
         self.journal.close()
 
+    def finish_if_possible(self) -> None:
+        """Save as `finish` does. If that fails it is only logged: the error that stops the loop tells more."""
+        try:
+            self.finish()
+        except StoreError as error:
+            log.warning("last_checkpoint_failed", reason=str(error))
+
     def _not_written(self, consequence: str) -> StoreError:
         way_out = "" if isinstance(self._failed, StoreError) else ". Make room or repair the disk."
         why = self._failed or f"the disk takes longer than {PATIENCE_S:g} s"
