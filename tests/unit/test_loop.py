@@ -293,6 +293,15 @@ def test_an_output_that_is_refused_for_good_ends_the_run_and_nothing_is_lost(roo
     assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
 
 
+def test_what_stopped_the_run_is_told_although_its_last_checkpoint_fails_too(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [batch(0, 10), SourceError("the file is gone")]
+    with pytest.raises(SourceError, match="gone"):
+        with_output(root, steps, Refusing(StoreError("its brokers do not answer."), 1))()
+    assert "last_checkpoint_failed" in capsys.readouterr().out
+
+
 def test_an_output_that_is_away_is_waited_for_and_no_disk_is_blamed(root: Path) -> None:
     steps = [batch(first, first + 10) for first in range(0, 50, 10)]
     away = with_output(root, steps, Refusing(StoreError("its brokers do not answer."), 2))
