@@ -24,8 +24,8 @@ class Call:
     partial call is a single update of fewer samples than the settings say. A call without updates moves the position
     past records that do not train, or only carries commands.
 
-    `first` is the clock of the stream: the number of samples that went through updates before this call. Everything that
-    is due at a count of samples uses this count. The age of the weights, which schedules and phases go by, is the
+    `first` is the clock of the stream: the number of samples that went through updates before this call. Everything
+    that is due at a count of samples uses this count. The age of the weights, which schedules and phases go by, is the
     learner's own: a rollback takes it back, and never the clock.
     """
 
