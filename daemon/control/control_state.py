@@ -24,7 +24,7 @@ class ControlState:
         """Pause training. If it is paused already, the first reason stays."""
         if self.paused is None:
             self.paused = reason
-            log.warning("paused", reason=reason, action="learnd ctl DIR resume")
+            self._tell_pause()
 
     def resume(self) -> bool:
         """Resume training. Return False if it is not paused."""
@@ -44,4 +44,9 @@ class ControlState:
 
     def restore(self, state: State) -> None:
         self.paused = state.facts["paused"]
+        if self.paused is not None:
+            self._tell_pause()  # a daemon that starts paused would seem to hang
         self._obeyed = deque(state.facts["obeyed"], _MOST_REMEMBERED)
+
+    def _tell_pause(self) -> None:
+        log.warning("paused", reason=self.paused, action="learnd ctl DIR resume")

@@ -48,7 +48,10 @@ def ask(root: Path, action: str, arguments: Sequence[str], why: str) -> str:
     """
     record = read_settings_record(root)
     if record is None:
-        raise StoreError(f"{root}: nothing was trained there yet. Nothing was asked for. Name a --state directory.")
+        raise StoreError(
+            f"{root}: no daemon has trained there yet. {_NOTHING} Wait until it says `consuming`, or name the "
+            "directory of another one."
+        )
     given = _checked(action, arguments)
     if action == "next_phase":
         given = {"after": _phase_to_end(root, record), **given}

@@ -17,12 +17,14 @@ def test_the_reason_of_the_first_pause_stays_until_it_ends(capsys: pytest.Captur
     assert control.paused is None
 
 
-def test_a_pause_and_what_was_obeyed_outlive_the_process() -> None:
+def test_a_pause_and_what_was_obeyed_outlive_the_process(capsys: pytest.CaptureFixture[str]) -> None:
     before, after = ControlState(), ControlState()
     before.pause("a drift")
     before.obeyed(Command("a", "pause"))
+    capsys.readouterr()
     after.restore(before.state())
     assert after.paused == "a drift"
+    assert capsys.readouterr().out.count("paused") == 1, "the daemon that starts says why it does not train"
     assert after.has_obeyed(Command("a", "resume"))
     assert not after.has_obeyed(Command("b", "pause"))
 

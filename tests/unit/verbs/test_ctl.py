@@ -26,7 +26,7 @@ def test_it_is_left_with_its_arguments(trained: Path) -> None:
 
 
 def test_a_directory_where_nothing_was_trained_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="nothing was trained there yet"):
+    with pytest.raises(StoreError, match="no daemon has trained there yet"):
         ask(tmp_path, "pause", [], "")
 
 
