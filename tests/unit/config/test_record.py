@@ -61,13 +61,6 @@ def test_the_order_of_the_features_is_kept(tmp_path: Path, settings: Settings) -
     assert fingerprint(again) == fingerprint(settings)
 
 
-@pytest.mark.parametrize("text", [None, '{"fingerprint": "a", "given": {}', '{"fingerprint": "a", "settings": {}}'])
-def test_a_record_that_is_not_readable_is_none(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "settings.json").write_text(text)
-    assert read_settings_record(tmp_path) is None
-
-
 def test_a_default_that_changes_goes_on_where_it_is_left_out(
     tmp_path: Path, settings: Settings, later: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,18 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_settings_record(tmp_path) == RECORD
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"given": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"given": {}}',
+        b'{"fingerprint": "a", "given": {}',
+        b'{"fingerprint": "a", "settings": {}}',
+    ],
+)
 def test_a_damaged_one_is_an_error_with_a_way_out(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(content)
