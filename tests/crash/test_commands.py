@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from processes import Zygote, dead_letters, history, killed, succeeded, summary
+from processes import Zygote, history, killed, succeeded, summary
 from reacting import prepare
-from scenarios import seen
+from scenarios import assert_same
 
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.values import Command
@@ -37,14 +36,6 @@ def ask(state: Path, number: int, action: str, arguments: dict[str, Any]) -> Non
     Inbox(state).put(Command(f"{number}", action, arguments, "me", f"2026-01-01T00:00:{number:02}", "to see"))
 
 
-def assert_same(state: Path, expected: Path) -> None:
-    assert summary(state) == summary(expected)
-    for kind in KINDS:
-        assert history(state, kind) == history(expected, kind), kind
-    assert dead_letters(state) == dead_letters(expected)
-    np.testing.assert_array_equal(seen(state), seen(expected))
-
-
 @pytest.mark.parametrize("rounds", [ROUNDS[:3], ROUNDS[3:]], ids=["three", "three others"])
 def test_commands_and_kills(
     rounds: list[tuple[str, list[tuple[str, dict[str, Any]]]]], zygote: Zygote, tmp_path: Path
@@ -65,7 +56,7 @@ def test_commands_and_kills(
             told = history(each / "state", "command")
             assert [line["id"] for line in told] == [f"{n}" for n in range(asked)], "each acts once, in its turn"
             assert not list((each / "state" / "commands").iterdir())
-        assert_same(resumed / "state", unkilled / "state")
+        assert_same(resumed / "state", unkilled / "state", KINDS)
     outcomes = {(line["action"], line["outcome"]) for line in history(resumed / "state", "command")}
     expected = {action: "done" for _, commands in rounds for action, _ in commands}
     assert {("roll_back", "done"), ("checkpoint", "done")} <= outcomes or ("resume", "refused") in outcomes

@@ -4,11 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import phased
 import pytest
 from processes import Zygote, history, killed, refused, succeeded, summary
-from scenarios import seen
+from scenarios import assert_same, seen
 
 KILLS = [  # those by calls first: how many checkpoints there are by then depends on the disk
     "loop.updated=kill@1", "journal.append.after=kill@9", "loop.call.after=kill@25", "loop.updated=kill@15",
@@ -25,12 +24,6 @@ def whole(
     folder = phased.prepare(tmp_path_factory.mktemp("whole") / "run", xla=request.param)
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
     return request.param, folder / "state"
-
-
-def assert_same(state: Path, expected: Path) -> None:
-    assert summary(state) == summary(expected)
-    assert history(state) == history(expected)
-    np.testing.assert_array_equal(seen(state), seen(expected))
 
 
 def test_strays_are_kept_out_and_each_phase_comes(whole: tuple[bool, Path]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,10 @@ def seen(state: Path) -> Any:
     return arrays[name]
 
 
-def assert_same(state: Path, expected: Path) -> None:
-    """Assert that two state directories hold the same model, scores and dead letters."""
+def assert_same(state: Path, expected: Path, kinds: Sequence[str] = ("score",)) -> None:
+    """Assert that two state directories hold the same model, dead letters, and events of these kinds."""
     assert summary(state) == summary(expected)
-    assert history(state) == history(expected)
+    for kind in kinds:
+        assert history(state, kind) == history(expected, kind), kind
     assert dead_letters(state) == dead_letters(expected)
     np.testing.assert_array_equal(seen(state), seen(expected))
