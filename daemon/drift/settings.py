@@ -9,7 +9,6 @@ from pydantic import Field, PositiveInt, model_validator
 
 from learnd.daemon.foundation.section import Section, did_you_mean
 
-SIGNALS = ("error", "loss", "features", "predictions", "labels")
 SEQUENTIAL = ("adwin", "hddm_w", "page_hinkley", "kswin", "ddm")
 DISTRIBUTIONS = ("psi", "ks")
 _BINARY = ("hddm_w", "ddm")  # take errors of 0 or 1

@@ -70,8 +70,9 @@ class Keeper:
     def restore(self, ready: Callable[[], None]) -> tuple[list[JournalEntry], list[Note]]:
         """Restore the newest checkpoint that verifies. Return the journal's calls after it, and every note so far.
 
-        `ready` is called before anything on disk changes. Raises what `ready` raises, StoreError if no checkpoint
-        verifies, and StateMismatchError if the checkpoint does not fit the model.
+        `ready` is called before anything on disk changes, except that broken checkpoints are set aside. Raises what
+        `ready` raises, StoreError if no checkpoint verifies, and StateMismatchError if the checkpoint does not fit the
+        model.
         """
         checkpoint = self.store.newest()
         if checkpoint is not None:

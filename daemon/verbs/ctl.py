@@ -90,7 +90,7 @@ def _checked(action: str, arguments: Sequence[str]) -> Facts:
         return ACTIONS[action].model_validate(given).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise SettingsError([f"{action}: {problem}. Nothing was asked for." for problem in problems]) from error
+        raise SettingsError([f"{action}: {problem}. {_NOTHING}" for problem in problems]) from error
 
 
 def _phase_to_end(root: Path, record: Facts) -> int:

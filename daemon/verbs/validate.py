@@ -102,11 +102,9 @@ def _records_of_stream(settings: Settings, most: int) -> int | None:
 
 def _kept_defaults(settings: Settings) -> Iterator[str]:
     """Yield a warning for each default that goes on in the state directory although it changed."""
-    record = read_settings_record(settings.checkpoint.dir)
-    if record is None:
-        return
     try:
-        _, kept = keep_defaults(settings, record["defaults"])
+        record = read_settings_record(settings.checkpoint.dir)
+        kept = [] if record is None else keep_defaults(settings, record["defaults"])[1]
     except StoreError as error:
         yield str(error)
         return

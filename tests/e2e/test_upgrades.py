@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from processes import Result, Zygote, killed, succeeded
+from processes import Result, Zygote, killed, refused, succeeded
 from streams import prepare
 
 OLD_BATCH = "train.batch_size=3"  # the default of the older learnd; today's is 1
@@ -66,6 +66,15 @@ def test_a_default_that_changed_neither_breaks_a_resume_nor_changes_the_model(
     again = succeeded(zygote.run(upgraded, "run", "learnd.yaml"))
     assert len(logged(again, "default_kept")) == 1
     assert "default" not in succeeded(zygote.run(upgraded, "validate", "learnd.yaml", "--state", "other")).stderr
+
+
+def test_without_the_record_of_its_defaults_a_run_does_not_begin_and_validate_says_so(
+    zygote: Zygote, upgraded: Path
+) -> None:
+    (upgraded / "state" / "settings.json").write_text('{"fingerprint": "a", "given": {}')
+    warned = succeeded(zygote.run(upgraded, "validate", "learnd.yaml", "--state", "state"))
+    assert "learnd: warning: state/settings.json cannot be read" in warned.stderr.replace(f"{upgraded}/", "")
+    assert "Nothing was changed" in refused(zygote.run(upgraded, "run", "learnd.yaml"), 74)
 
 
 def test_the_new_default_is_taken_where_it_is_written_down(zygote: Zygote, upgraded: Path) -> None:
