@@ -55,8 +55,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     source = open_source(settings)
     learner = build_learner(settings)
     evaluation = Evaluation(settings.validation, spec, anchor_samples(settings))
+    anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
-    watching = Watching([*settings.reactions, *ends], Drift(settings.drift, spec), spec)
+    watching = Watching([*settings.reactions, *ends], Drift(settings.drift, spec), spec, anchor)
     progress, control, saving = Progress(), ControlState(), SaveRequest()
     reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving)
     reader = _reader(settings, spec, source, learner.max_updates, [*evaluation.periods, *reactions.periods])
@@ -84,6 +85,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         settings=settings.checkpoint,
         root=root,
         settings_record=record,
+        trained_with={"settings": record["fingerprint"], **({"anchor samples": anchor} if anchor else {})},
     )
     monitor.watch(_views(settings, evaluation, learner, reader, source))
     return Loop(

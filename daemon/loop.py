@@ -79,7 +79,6 @@ class Loop:
         self.resume(stop)
         gc.freeze()  # TensorFlow's objects live on: without this, each full collection visits them, which takes 0.2 s
         self.reader.start()
-        self.monitor.state("consuming")
 
     def main_loop(self, stop: Callable[[], bool]) -> None:
         """Train call by call."""
@@ -145,6 +144,8 @@ class Loop:
         while True:
             with self._saved_on_error():
                 self.reactions.check()  # before any other checkpoint: if this raises, only the final one has this state
+                if self.control.paused is not None:
+                    self.reader.check()
             self.keeper.save_if_due()
             if stop():
                 return None

@@ -34,6 +34,7 @@ class Evaluation:
         self._prequential = self._of_each_target()
         self._held = self._ring()
         self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
+        self.anchor_digest = State(self._anchor.named()).digest() if self._anchor else ""
         self._best_anchor: dict[str, float] = {}
         self._latest: dict[str, Facts] = {}  # the last published scores of each set
         self._published_at = 0  # sample count at which prequential scores were last published
@@ -115,6 +116,7 @@ class Evaluation:
         facts = {
             "shape": self._shape(),
             "latest": dict(self._latest),
+            "anchor": self.anchor_digest,
             "best_anchor": dict(self._best_anchor),
             "published_at": self._published_at,
         }
@@ -122,6 +124,8 @@ class Evaluation:
 
     def restore(self, state: State) -> None:
         """Continue from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
+
+        With other anchor samples, the best anchor scores start over.
 
         Raises StateMismatchError, and changes nothing, if the state is of another task or of other features.
         """
@@ -136,7 +140,8 @@ class Evaluation:
             part.restore(state.part("prequential").part(name))
         held.restore(state.part("held"))
         self._prequential, self._held = prequential, held
-        self._latest, self._best_anchor = dict(state.facts["latest"]), dict(state.facts["best_anchor"])
+        self._latest = dict(state.facts["latest"])
+        self._best_anchor = dict(state.facts["best_anchor"]) if state.facts["anchor"] == self.anchor_digest else {}
         self._published_at = state.facts["published_at"]
 
     def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:

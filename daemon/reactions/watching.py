@@ -22,10 +22,14 @@ from learnd.daemon.values import Call, Event, Float64, Report, SampleSpec, Skip,
 class Watching:
     """Finds drifts, plateaus, drops and skips in a row. They do not depend on how the stream is cut into calls."""
 
-    def __init__(self, rules: Sequence[Reaction], drift: Drift, spec: SampleSpec) -> None:
+    def __init__(self, rules: Sequence[Reaction], drift: Drift, spec: SampleSpec, anchor: str) -> None:
+        """`anchor` is the digest of the anchor samples, whose scores `score.drop` compares."""
         self._drift = drift
         self._spec = spec
-        self._rules = [rule.model_dump(mode="json", exclude_unset=True) for rule in rules]
+        self._made_for = {
+            "rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules],
+            "anchor": anchor,
+        }
         self._skips = [SkipsInARow("update.non_finite", rules), SkipsInARow("loss.spike", rules)]
         self._plateaus = [Plateau(rule, index) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
         self._drops = [
@@ -75,14 +79,14 @@ class Watching:
     def state(self) -> State:
         parts = {name: part.state() for name, part in {**self._of_stream(), **self._of_rules()}.items()}
         parts["looked"] = State({"sum_count": self._looked.copy()})
-        return State.joined(parts, {"rules": self._rules})
+        return State.joined(parts, {"made_for": self._made_for})
 
     def restore(self, state: State) -> None:
-        """Continue from `state`. If the rules have changed, plateaus, drops and skips start over.
+        """Continue from `state`. If the rules or the anchor samples have changed, plateaus, drops and skips start over.
 
         Raises StateMismatchError, and changes nothing, if the columns or detectors of the drift watches do not fit.
         """
-        same_rules = state.facts["rules"] == self._rules
+        same_rules = state.facts["made_for"] == self._made_for
         for name, part in {**self._of_stream(), **(self._of_rules() if same_rules else {})}.items():
             part.restore(state.part(name))  # drift comes first: only it can refuse
         self._looked = np.array(state.part("looked").arrays["sum_count"])

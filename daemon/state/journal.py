@@ -27,7 +27,7 @@ import structlog
 from learnd.daemon.errors import StoreError
 from learnd.daemon.foundation.append_file import write_at
 from learnd.daemon.foundation.failpoints import failpoint
-from learnd.daemon.values import Command, JournalEntry, Span, canonical_json
+from learnd.daemon.values import Command, Facts, JournalEntry, Span, canonical_json
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Journal:
         """The highest epoch that has written here; 0 if there is none."""
         return max((int(path.stem.partition("-")[0]) for path in _segments(self._root)), default=0)
 
-    def start_segment(self, sequence: int, epoch: int, first_call: int, settings: str) -> None:
+    def start_segment(self, sequence: int, epoch: int, first_call: int, trained_with: Facts) -> None:
         """Start a new segment, for the calls after checkpoint `sequence`. Raises OSError."""
         failpoint("journal.segment.before")
         self._root.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             os.posix_fallocate(descriptor, 0, _ALLOCATED)
-            end = write_at(descriptor, _line({"first": first_call, "settings": settings}), 0)
+            end = write_at(descriptor, _line({"first": first_call, "with": trained_with}), 0)
         except OSError:
             os.close(descriptor)
             path.unlink()
@@ -171,10 +171,10 @@ def _to_json(entry: JournalEntry) -> dict[str, Any]:
     }
 
 
-def _from_json(value: dict[str, Any], settings: str) -> JournalEntry:
+def _from_json(value: dict[str, Any], trained_with: Facts) -> JournalEntry:
     spans = tuple(Span(*span) for span in value["s"])
     commands = tuple(Command(**command) for command in value.get("c", ()))
-    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), commands, settings)
+    return JournalEntry(value["n"], spans, value["u"], value["b"], tuple(value["i"]), commands, trained_with)
 
 
 def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
@@ -182,7 +182,7 @@ def _read_segment(path: Path) -> tuple[int, list[JournalEntry]]:
     lines = list(_verified_lines(path))
     if not lines:
         return _NEVER, []
-    return lines[0]["first"], [_from_json(line, lines[0]["settings"]) for line in lines[1:]]
+    return lines[0]["first"], [_from_json(line, lines[0]["with"]) for line in lines[1:]]
 
 
 def _first_call(path: Path) -> int:

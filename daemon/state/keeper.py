@@ -60,6 +60,7 @@ class Keeper:
     settings: CheckpointSettings
     root: Path
     settings_record: Facts  # kept in `root` for the daemon that repeats the journal
+    trained_with: Facts  # digests of what the model depends on beside the stream, by plural names
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
@@ -85,7 +86,7 @@ class Keeper:
         if checkpoint is not None:
             self._announce_checkpoint(checkpoint.manifest)  # its line follows its marks, so it was just cut off
         entries = self.journal.read(self.progress.calls)
-        self._check_settings_of(entries)
+        self._check_origin_of(entries)
         return entries, [*self.progress.notes, *[note for entry in entries for note in entry.notes]]
 
     def go_live(self) -> None:
@@ -252,8 +253,7 @@ class Keeper:
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
 
     def _start_segment(self) -> None:
-        fingerprint = self.settings_record["fingerprint"]
-        self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls, fingerprint)
+        self.journal.start_segment(self._sequence, self.lock.epoch, self.progress.calls, self.trained_with)
 
     def _try_to_start_segment(self) -> None:
         try:
@@ -261,14 +261,16 @@ class Keeper:
         except OSError as error:  # the old segment will do: calls are found by their numbers
             log.warning("journal_segment_not_started", reason=str(error), consequence="the last segment goes on")
 
-    def _check_settings_of(self, entries: Sequence[JournalEntry]) -> None:
-        """Raise StoreError if a call was written with other settings, since these would train it differently."""
-        foreign = next((entry for entry in entries if entry.settings != self.settings_record["fingerprint"]), None)
+    def _check_origin_of(self, entries: Sequence[JournalEntry]) -> None:
+        """Raise StoreError if a call was written with other settings, say, since these would train it differently."""
+        foreign = next((entry for entry in entries if entry.trained_with != self.trained_with), None)
         if foreign is not None:
+            names = foreign.trained_with.keys() | self.trained_with.keys()
+            other = sorted(name for name in names if foreign.trained_with.get(name) != self.trained_with.get(name))
             raise StoreError(
-                f"{self.root}: call {foreign.number} and later ones in the journal were made with other settings, and "
-                "would train differently now. Nothing was changed. Start once with the old settings (those of the "
-                "checkpoint before that call), stop, and change them then."
+                f"{self.root}: call {foreign.number} and later ones in the journal were made with other "
+                f"{' and '.join(other)}, and would train differently now. Nothing was changed. Start "
+                "once with the old ones (those of the checkpoint before that call), stop, and change them then."
             )
 
     def _remember_commit(self) -> None:
@@ -284,6 +286,7 @@ class Keeper:
             "parent": None if self.newest is None else self.newest["sequence"],
             "created_s": time.time(),
             "calls": self.progress.calls,
+            "samples": self.progress.samples,
             "samples_trained": self.progress.samples_trained,
             "positions": dict(self.progress.positions),
             "ranges": self.progress.ranges(),
@@ -293,7 +296,7 @@ class Keeper:
 
     def _announce_checkpoint(self, manifest: Facts) -> None:
         data = {key: manifest[key] for key in ("sequence", "digest")}
-        self.outputs.tell([Event("checkpoint", manifest["samples_trained"], data)])
+        self.outputs.tell([Event("checkpoint", manifest["samples"], data)])
 
     def _log_failure(self, commit: Commit) -> None:
         log.error(

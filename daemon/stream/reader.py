@@ -143,6 +143,11 @@ class Reader:
                 raise self._error
             return None if call is None else replace(call, first=first)
 
+    def check(self) -> None:
+        """Raise what the source raised, if it has: for a loop that takes no calls. What waits is read again later."""
+        if self._error is not None:
+            raise self._error
+
     @property
     def exhausted(self) -> bool:
         """Whether the stream has ended and every record was handed out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -79,7 +79,7 @@ class JournalEntry:
     rows: int
     notes: tuple[Note, ...]
     commands: tuple[Command, ...] = ()
-    settings: str = ""  # the fingerprint of the settings at the time
+    trained_with: Facts = field(default_factory=dict)  # digests of what the model depends on beside the stream
 
     @classmethod
     def of(cls, number: int, call: Call) -> JournalEntry:

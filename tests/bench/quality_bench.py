@@ -44,7 +44,7 @@ def errors(
     fields = {f"x{column}": "float" for column in range(x.shape[1])}
     spec = SamplesSettings.model_validate({"features": fields, "label": "y"}).spec("binary")
     learner = KerasLearner(ModelSettings(), TrainSettings(seed=seed, max_updates_per_call=_CALL), spec)
-    watching, progress, wrong = Watching(rules, Drift(watches, spec), spec), Progress(), []
+    watching, progress, wrong = Watching(rules, Drift(watches, spec), spec, ""), Progress(), []
     reactions = Reactions(rules, (), learner, watching, ControlState(), progress, SaveRequest())
     trainer = Trainer(learner, watching, reactions.act_at_once if reactions.ever_at_once else None)
     for start in range(0, len(x), _CALL):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from processes import ROOT, Zygote, dead_letters, killed, refused, succeeded
 from scenarios import SCENARIOS, seen, write_stream
-from streams import prepare
+from streams import json_lines, prepare, records
 
 _MISTAKES = """\
 modle: {preset: mlp}
@@ -241,3 +241,20 @@ def test_an_anchor_file_without_samples_is_found_at_its_line(
     line = (folder / "learnd.yaml").read_text().splitlines().index("    file: anchor.jsonl") + 1
     assert f"learnd.yaml:{line}: validate.anchor.file: " in told
     assert words in told
+
+
+def test_an_anchor_file_with_other_content_is_refused_until_the_journal_is_repeated(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    folder = prepare(tmp_path / "run", validate={"anchor": {"file": "anchor.jsonl", "every": 100}})
+    old, new = (json_lines(records(20, seed=seed)) for seed in (5, 6))
+    (folder / "anchor.jsonl").write_bytes(old)
+    killed(zygote.run(folder, "run", "learnd.yaml", failpoints="loop.updated=kill@30"))
+    (folder / "anchor.jsonl").write_bytes(new)
+    told = refused(zygote.run(folder, "run", "learnd.yaml"), 74)
+    for part in ("made with other anchor samples", "Nothing was changed", "Start once with the old ones"):
+        assert part in told
+    (folder / "anchor.jsonl").write_bytes(old)
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    (folder / "anchor.jsonl").write_bytes(new)
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))  # no call is left to repeat

@@ -59,7 +59,7 @@ class Rig:
         made = [rule if isinstance(rule, Reaction) else Reaction.model_validate(rule) for rule in rules]
         self.learner, self.progress = ScriptedLearner(SPEC, ends), Progress()
         self.control, self.saving = ControlState(), SaveRequest()
-        self.watching = Watching(made, Drift(watches, SPEC), SPEC)
+        self.watching = Watching(made, Drift(watches, SPEC), SPEC, "")
         parts = (self.learner, self.watching, self.control, self.progress, self.saving)
         self.reactions = Reactions(made, (), *parts)
         at_once = self.reactions.act_at_once if self.reactions.ever_at_once else None

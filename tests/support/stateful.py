@@ -311,9 +311,9 @@ PARTS = [
     Part(Drift, lambda: Drift(WATCHES, SPEC), _drift, foreign=lambda: Drift(WATCHES, WIDE)),
     Part(
         Watching,
-        lambda: Watching(MADE, Drift(WATCHES, SPEC), SPEC),
+        lambda: Watching(MADE, Drift(WATCHES, SPEC), SPEC, ""),
         _watching,
-        foreign=lambda: Watching(MADE, Drift(WATCHES, WIDE), WIDE),
+        foreign=lambda: Watching(MADE, Drift(WATCHES, WIDE), WIDE, ""),
     ),
     Part(
         Reactions,

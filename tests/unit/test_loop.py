@@ -105,7 +105,7 @@ class Run:
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
         outputs = Outputs(history, {"dead_letters": letters})
         writer, progress, saving = CheckpointWriter(), Progress(), SaveRequest()
-        watching = Watching((), Drift((), SPEC), SPEC)
+        watching = Watching((), Drift((), SPEC), SPEC, "")
         reactions = Reactions((), (), self.learner, watching, self.control, progress, saving)
         self.keeper = Keeper(
             parts={
@@ -129,6 +129,7 @@ class Run:
             settings=CheckpointSettings(dir=root, every=CheckpointEvery(samples=every, seconds=1000)),
             root=root,
             settings_record={"fingerprint": "", "settings": {}},
+            trained_with={},
         )
         self.loop = Loop(
             reader=Reader(
@@ -546,6 +547,18 @@ def test_a_pause_outlives_a_restart_and_ends_with_resume(root: Path, capsys: pyt
     assert resumed.learner.seen == list(range(20))
     assert [line["action"] for line in told(root, "command")] == ["pause", "resume"]
     assert "resumed" in capsys.readouterr().out
+
+
+def test_a_source_that_fails_during_a_pause_is_told(root: Path) -> None:
+    steps: list[Step] = [batch(0, 20), SourceError("the file is gone")]
+    commanded(root, "pause")
+    with pytest.raises(SourceError, match="gone"):
+        Run(root, ScriptedSource(steps))()
+    with pytest.raises(SourceError, match="gone"):
+        Run(root, ScriptedSource(steps))()
+    resumed = Run(root, ScriptedSource([batch(0, 20)]))
+    commanded(root, "resume")
+    assert resumed().learner.seen == list(range(20))
 
 
 @pytest.mark.parametrize("dies_at", [0, 7, 12])

@@ -9,7 +9,7 @@ from calls import made_call, made_report, samples
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.training.scripted import ScriptedLearner
-from learnd.daemon.values import FEATURES, LABEL, Arrays, Column, ColumnKind, Event, SampleSpec, Task
+from learnd.daemon.values import FEATURES, LABEL, Arrays, Column, ColumnKind, Event, Samples, SampleSpec, Task
 
 SPEC = SampleSpec.of_columns([Column("a", ColumnKind.NUMBER)], Task("binary", 1, 1))
 X = np.linspace(0, 1, 10, dtype=np.float32)[:, None]
@@ -27,9 +27,9 @@ class Forgetful(ScriptedLearner):
         return {LABEL: np.where(mistaken, 1 - right, right)}
 
 
-def evaluation() -> Evaluation:
+def evaluation(anchor: Samples = ANCHOR) -> Evaluation:
     settings = ValidateSettings.model_validate({"anchor": {"file": "anchor.jsonl", "every": 2}})
-    return Evaluation(settings, SPEC, ANCHOR)
+    return Evaluation(settings, SPEC, anchor)
 
 
 def scored(under_test: Evaluation, wrong: int) -> Event:
@@ -54,3 +54,10 @@ def test_a_resume_remembers_the_best() -> None:
     scored(one, wrong=0)
     resumed.restore(one.state())
     assert scored(resumed, wrong=5).data["forgetting"] == pytest.approx(0.5)
+
+
+def test_other_anchor_samples_have_no_best_yet() -> None:
+    one, resumed = evaluation(), evaluation(ANCHOR[2:])
+    scored(one, wrong=0)
+    resumed.restore(one.state())
+    assert scored(resumed, wrong=5).data["forgetting"] == 0

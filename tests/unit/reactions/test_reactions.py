@@ -1,17 +1,20 @@
 """Rules on a learner that follows a script: at which sample they act, once, and the same however calls are cut."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rig import Rig, Stream, errors
+from rig import SPEC, Rig, Stream, errors
 
 from learnd.daemon.drift.settings import DriftWatch
+from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import DataError
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau
+from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Event
 
@@ -138,6 +141,20 @@ def test_a_score_that_drops_is_measured_from_its_best() -> None:
     scores = [score(1000, 0.8), score(2000, 0.9), score(3000, 0.81), score(4000, 0.79), score(5000, 0.7)]
     run = Rig([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
     assert [event.samples for event in run.of_kind("score.drop")] == [4000]
+
+
+def test_other_anchor_samples_have_no_best_yet() -> None:
+    def found(rule: dict[str, Any], anchor: str) -> list[int]:
+        first, resumed = (
+            Watching([Reaction.model_validate(rule)], Drift((), SPEC), SPEC, name) for name in ("one", anchor)
+        )
+        first.watch_scores([score(1000, 0.9)])
+        resumed.restore(first.state())
+        return [event.samples for event in resumed.watch_scores([score(2000, 0.5)])]
+
+    rule = {"on": "score.drop", "margin": 0.1, "do": ["log"]}
+    assert found(rule, "one") == [2000]
+    assert found(rule, "another") == []
 
 
 def test_a_model_that_went_back_is_expected_to_score_as_then() -> None:

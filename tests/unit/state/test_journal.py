@@ -14,11 +14,14 @@ from learnd.daemon.errors import StoreError
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.values import Command, JournalEntry, Span
 
+NOW = {"settings": "now"}
+THEN = {"settings": "then"}
+
 
 def entry(number: int) -> JournalEntry:
     span = Span("file-0", number * 10, number * 10 + 10)
     command = Command("an id", "learning_rate", {"times": 2.5}, "me", "2026-01-01T00:00:00", "to see")
-    return JournalEntry(number, (span,), 5, 2, ({"ordinal": number},), (command,) if number == 1 else (), "now")
+    return JournalEntry(number, (span,), 5, 2, ({"ordinal": number},), (command,) if number == 1 else (), NOW)
 
 
 def never() -> bool:
@@ -27,7 +30,7 @@ def never() -> bool:
 
 def filled(root: Path, first: int, count: int, sequence: int = 0, epoch: int = 1) -> Journal:
     journal = Journal(root)
-    journal.start_segment(sequence, epoch, first, "now")
+    journal.start_segment(sequence, epoch, first, NOW)
     for number in range(first, first + count):
         journal.append(entry(number), never)
     return journal
@@ -52,7 +55,7 @@ def test_an_entry_tells_a_call() -> None:
 
 def test_segments_follow_each_other(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 2)
-    journal.start_segment(1, 1, 2, "now")
+    journal.start_segment(1, 1, 2, NOW)
     journal.append(entry(2), never)
     journal.close()
     assert numbers(tmp_path) == [0, 1, 2]
@@ -71,7 +74,7 @@ def test_a_new_epoch_overrules_what_an_old_one_goes_on_to_write(tmp_path: Path) 
 
 def test_after_a_fallback_the_repeated_calls_are_not_read_twice(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 4, sequence=4)
-    journal.start_segment(5, 1, 4, "now")
+    journal.start_segment(5, 1, 4, NOW)
     journal.append(entry(4), never)
     filled(tmp_path, 5, 2, sequence=4, epoch=2)  # checkpoint 5 was broken: repeated 0 to 4 from checkpoint 4
     assert numbers(tmp_path) == [0, 1, 2, 3, 4, 5, 6]
@@ -80,7 +83,7 @@ def test_after_a_fallback_the_repeated_calls_are_not_read_twice(tmp_path: Path) 
 
 def test_calls_behind_a_gap_are_not_repeated(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 3)
-    journal.start_segment(1, 1, 3, "now")
+    journal.start_segment(1, 1, 3, NOW)
     journal.append(entry(3), never)
     first = min(tmp_path.iterdir())
     whole = first.read_bytes().rstrip(b"\0")
@@ -98,7 +101,7 @@ def test_a_journal_whose_beginning_is_gone_is_not_repeated_on_a_fresh_model(tmp_
 
 def test_what_a_fallback_may_need_is_never_pruned(tmp_path: Path) -> None:
     journal = filled(tmp_path, 0, 3)
-    journal.start_segment(1, 1, 3, "now")
+    journal.start_segment(1, 1, 3, NOW)
     journal.append(entry(3), never)
     journal.prune(2)
     assert numbers(tmp_path) == [0, 1, 2, 3]
@@ -106,11 +109,11 @@ def test_what_a_fallback_may_need_is_never_pruned(tmp_path: Path) -> None:
     assert numbers(tmp_path, 3) == [3]
 
 
-def test_an_entry_knows_the_settings_of_its_segment(tmp_path: Path) -> None:
+def test_an_entry_knows_what_its_segment_was_trained_with(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.start_segment(0, 1, 0, "then")
+    journal.start_segment(0, 1, 0, THEN)
     journal.append(entry(0), never)
-    assert [one.settings for one in Journal(tmp_path).read(0)] == ["then"]
+    assert [one.trained_with for one in Journal(tmp_path).read(0)] == [THEN]
     assert Journal(tmp_path).highest_epoch == 1
 
 
