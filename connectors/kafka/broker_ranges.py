@@ -136,7 +136,7 @@ class BrokerRangeReader(RangeReader):
         if isinstance(error, failures.CorruptError):
             return SourceError(
                 f"{partition}: the journal needs the records at offsets {position} to {end - 1} again, and they cannot "
-                f"be read: {error}. Nothing was changed: the last checkpoint is whole. Mend the partition, and start "
+                f"be read: {error}. Nothing was changed: the last checkpoint is whole. Repair the partition, and start "
                 "again."
             )
         return None

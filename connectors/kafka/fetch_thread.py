@@ -296,7 +296,7 @@ class FetchThread:
             )
         if isinstance(error, failures.CorruptError):
             return SourceError(
-                f"records cannot be read: {error}. What was trained is kept. Mend the partition, or start afresh "
+                f"records cannot be read: {error}. What was trained is kept. Repair the partition, or start afresh "
                 "behind these records in another state directory (source.kafka.start with offsets, --state)."
             )
         return None

@@ -205,7 +205,7 @@ class Keeper:
         for output in self.outputs.by_name.values():
             output.sync()
         # 4. Write the checkpoint. Check the lock once more: a checkpoint that is published too late is ignored.
-        commit.manifest = _sealed(commit.manifest, state.part("learner"), stream_facts)
+        commit.manifest = _completed(commit.manifest, state.part("learner"), stream_facts)
         commit.size = self.store.write(state, commit.manifest, self.lock.check)
         self.lock.check()
         # 5. Remove what is no longer needed.
@@ -307,7 +307,7 @@ class Keeper:
         )
 
 
-def _sealed(manifest: Facts, learner: State, stream_facts: Facts) -> Facts:
+def _completed(manifest: Facts, learner: State, stream_facts: Facts) -> Facts:
     """Add what takes long to compute: the digest, the list of variables, and whether all of them are finite."""
     described = [[name, list(array.shape), array.dtype.name] for name, array in sorted(learner.arrays.items())]
     good = manifest.get("good", True) and finite(learner.arrays)
