@@ -59,7 +59,7 @@ class KerasLearner:
         own_rate = self._network.own_rate
         self._base_rates = [create_learning_rate(number, phase, own_rate) for number, phase in enumerate(phases)]
         self._base_rates = self._base_rates or [own_rate]
-        self._rate = LearningRate(self._base_rates[0])
+        self._rate = LearningRate(self._base_rates[0], self._network.updates_before)
         self._earlier_traces = 0
         self._before: _Before | None = None
         self._compiled: CompiledSteps | None = None  # for this phase
@@ -122,7 +122,7 @@ class KerasLearner:
     def _run(self, step: Step, call: Call, start: int, end: int, size: int) -> Report:
         updates = end - start
         results = step(call.batches[start:end].padded(size), self._rate.of(updates, call.rows, size), updates)
-        self._rate.samples += updates * call.rows
+        self._rate.advance(updates, call.rows)
         assert self._before is not None, "an update notes what it starts from"
         self._before.values.extend(results.before)
         outputs = {name: output[:updates] for name, output in results.outputs.items()}

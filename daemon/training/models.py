@@ -6,9 +6,12 @@ import importlib
 import inspect
 import sys
 import traceback
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from learnd.daemon.errors import ModelError
 from learnd.daemon.tasks.registry import KINDS
@@ -18,6 +21,8 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
 from learnd.daemon.training.step.parts import as_keras
 from learnd.daemon.values import ColumnKind, InputSpec, SampleSpec
+
+log = structlog.get_logger()
 
 
 def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
@@ -123,13 +128,18 @@ def _load(path: Path) -> Any:
     if path.is_file() and not zipfile.is_zipfile(path):
         raise ModelError(f"model.load: {path} is not a .keras file, or is damaged. Nothing was trained.")
     try:
-        return keras.saving.load_model(path)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            model = keras.saving.load_model(path)
     except Exception as error:
         raise ModelError(
             f"model.load: {path} cannot be opened as a Keras model: {error}\n"
             "  Nothing was trained. Give a file written by `model.save('NAME.keras')`; custom layers must be "
             "registered with keras.saving.register_keras_serializable and importable."
         ) from error
+    for warning in told:
+        log.warning("loaded_in_part", file=str(path), reason=str(warning.message))
+    return model
 
 
 def _check_shapes(model: Any, spec: SampleSpec) -> None:

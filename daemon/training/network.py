@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.models import create_model
@@ -21,6 +22,7 @@ from learnd.daemon.training.objects import (
     take_learning_rate,
 )
 from learnd.daemon.training.phases import Phases
+from learnd.daemon.training.rate import OfUpdates
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.parts import Parts
@@ -44,8 +46,8 @@ class Network:
         self._spec = spec
         self.model = create_model(model, spec)
         self.phases = Phases(phases, self.model)
-        self.optimizer, self.own_rate = take_learning_rate(create_optimizer(train, self.model))
-        self.optimizer.build(self.phases.ever_trained)
+        self.optimizer, self.own_rate = self._optimizer(train)
+        self.updates_before = updates_of(self.optimizer)  # those that the model came with
         self.parts = Parts(
             model=self.model,
             optimizer=self.optimizer,
@@ -60,6 +62,19 @@ class Network:
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
             kept=self.variables,
         )
+
+    def _optimizer(self, train: TrainSettings) -> tuple[Any, Any]:
+        """Return the built optimizer and its own rate. That of a compiled model goes on where its training ended."""
+        earlier = optimizer_of(self.model)
+        optimizer, rate = take_learning_rate(create_optimizer(train, self.model))
+        optimizer.build(self.phases.ever_trained)
+        if earlier is None:
+            return optimizer, rate
+        if train.optimizer is not None:
+            tell_replaced(optimizer, earlier)
+            return optimizer, rate
+        go_on(optimizer, earlier)
+        return optimizer, OfUpdates(rate) if callable(rate) else rate
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""

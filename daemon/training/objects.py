@@ -12,6 +12,7 @@ import numpy as np
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.compiled import optimizer_of
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from learnd.daemon.values import TargetSpec, Task
@@ -32,8 +33,8 @@ def create_optimizer(settings: TrainSettings, model: Any) -> Any:
 def _optimizer(settings: TrainSettings, model: Any) -> Any:
     if settings.optimizer is not None:
         return _create("train.optimizer", settings.optimizer, keras.optimizers)
-    if getattr(model, "optimizer", None) is not None:
-        return keras.optimizers.deserialize(keras.optimizers.serialize(model.optimizer))
+    if (own := optimizer_of(model)) is not None:
+        return keras.optimizers.deserialize(keras.optimizers.serialize(own))
     return keras.optimizers.SGD(DEFAULT_LEARNING_RATE, global_clipnorm=DEFAULT_CLIP_NORM)
 
 

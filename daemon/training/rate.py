@@ -21,6 +21,16 @@ Schedule: TypeAlias = Callable[[Any], Any]  # a Keras schedule: count to rate
 
 
 @dataclass(frozen=True, slots=True)
+class OfUpdates:
+    """The schedule of a compiled model. As in Keras, it counts updates, and goes on through phases."""
+
+    schedule: Schedule
+
+
+Base: TypeAlias = float | Schedule | OfUpdates
+
+
+@dataclass(frozen=True, slots=True)
 class _Ramp:
     """A factor that changes linearly from `first` to 1, over `over` samples from `start` on."""
 
@@ -35,10 +45,14 @@ class _Ramp:
 
 
 class LearningRate:
-    """The base rate, or a schedule over the samples of the phase, times boost, slow-down and warm-up."""
+    """The base rate, or a schedule over the samples of the phase or over all updates, times boost, slow-down and
+    warm-up.
+    """
 
-    def __init__(self, base: float | Schedule) -> None:
+    def __init__(self, base: Base, updates: int = 0) -> None:
+        """`updates` are those that the model had before."""
         self.samples = 0  # that went through updates, including skipped ones
+        self._updates = updates  # including skipped ones
         self.phase_start = 0
         self._base = base
         self._slow_down = 1.0
@@ -50,10 +64,15 @@ class LearningRate:
         rates = np.zeros(size + 1, np.float32)
         counts = self.samples + rows * np.arange(updates + 1, dtype=np.int64)
         factors = self._factors(counts)
-        rates[: updates + 1] = factors * (self._base if isinstance(self._base, float) else self._at(counts, size))
+        rates[: updates + 1] = factors * self._bases(counts, self._updates + np.arange(updates + 1), size)
         return rates
 
-    def begin_phase(self, base: float | Schedule, warm_up: int) -> None:
+    def advance(self, updates: int, rows: int) -> None:
+        """Go on behind so many updates of `rows` samples."""
+        self.samples += updates * rows
+        self._updates += updates
+
+    def begin_phase(self, base: Base, warm_up: int) -> None:
         """Set another base. A schedule counts from here; the rate rises from 0 over `warm_up` samples."""
         self.use(base)
         self.phase_start = self.samples
@@ -61,7 +80,7 @@ class LearningRate:
         if warm_up:
             self._ramps["warm_up"] = _Ramp(1 / warm_up, self.samples, warm_up)
 
-    def use(self, base: float | Schedule) -> None:
+    def use(self, base: Base) -> None:
         self._base, self._compiled = base, None
 
     def boost(self, factor: float, over: int) -> None:
@@ -76,13 +95,14 @@ class LearningRate:
         ramps = {name: [ramp.first, ramp.start, ramp.over] for name, ramp in self._ramps.items()}
         return {
             "samples": self.samples,
+            "updates": self._updates,
             "phase_start": self.phase_start,
             "slow_down": self._slow_down,
             "ramps": ramps,
         }
 
     def restore(self, facts: Facts) -> None:
-        self.samples, self.phase_start = facts["samples"], facts["phase_start"]
+        self.samples, self._updates, self.phase_start = facts["samples"], facts["updates"], facts["phase_start"]
         self._slow_down = facts["slow_down"]
         self._ramps = {name: _Ramp(*ramp) for name, ramp in facts["ramps"].items()}
 
@@ -92,13 +112,19 @@ class LearningRate:
             factors *= ramp.at(counts)
         return factors
 
-    def _at(self, counts: NDArray[np.int64], size: int) -> Float32:
+    def _bases(self, samples: NDArray[np.int64], updates: NDArray[np.int64], size: int) -> Float32 | float:
+        """Return the rate before factors, at each count."""
+        if isinstance(self._base, float):
+            return self._base
+        if isinstance(self._base, OfUpdates):
+            return self._at(self._base.schedule, updates, size)
+        return self._at(self._base, samples - self.phase_start, size)
+
+    def _at(self, schedule: Schedule, counts: NDArray[np.int64], size: int) -> Float32:
         """Return the schedule's rate at each count, by a compiled loop of the same length as the updates' loop."""
-        assert callable(self._base), "a number needs no counts"
         if self._compiled is None:
-            self._compiled = tf.function(partial(_each, self._base), jit_compile=True, autograph=False)
-        padded = np.resize(counts - self.phase_start, size + 1)
-        rates: Float32 = self._compiled(padded, tf.constant(len(counts))).numpy()[: len(counts)]
+            self._compiled = tf.function(partial(_each, schedule), jit_compile=True, autograph=False)
+        rates: Float32 = self._compiled(np.resize(counts, size + 1), tf.constant(len(counts))).numpy()[: len(counts)]
         return rates
 
 
