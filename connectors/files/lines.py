@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from learnd.connectors.files.compression import BrokenStreamError, ByteStream, PlainStream
+from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.splitters import CsvSplitter, LineSplitter, Records
 from learnd.daemon.errors import not_utf8
 from learnd.daemon.values import Defect, RecordFormat
@@ -36,6 +37,7 @@ class RecordReader(Protocol):
     columns: tuple[str, ...] | None
     head_end: int  # the offset of the first record
     drained: bool  # the last step found nothing more to read, for now or for good
+    ending: Ending | None  # the end of the file as it was taken for the end of its last record
 
     def step(self, final: bool, limit: int | None = None) -> Records | None:
         """Return the next records, at most `BATCH_RECORDS`; None also if a step only passed over bytes.
@@ -45,6 +47,12 @@ class RecordReader(Protocol):
         """
 
     def seek(self, position: int) -> None: ...
+
+    def rest_after(self, ending: Ending, final: bool) -> int | None:
+        """Return where to read on after an ending: `position` itself if a record still ends there.
+
+        None if the record goes on and has no end yet.
+        """
 
     def close(self) -> None:
         """Free what reads the file; the descriptor belongs to whoever opened it."""
@@ -76,10 +84,38 @@ class LineReader:
     def seek(self, position: int) -> None:
         self.position = position
         self.drained = False
+        self.ending: Ending | None = None
         self._broken = False
         self._pending: deque[Records] = deque()
         self._splitter: LineSplitter | None = None  # made once the head of the file was read
         self._offset = position  # of the next byte of the stream
+
+    def rest_after(self, ending: Ending, final: bool) -> int | None:
+        position = self.position
+        rest: int | None = position
+        if self._stream.seek(ending.end + 1) > ending.end:
+            rest = self._cut_again(ending.start, position, final) if position <= ending.end else None
+            if rest != position and ending.rejected:
+                rest = ending.start
+        self.seek(position)
+        return rest
+
+    def _cut_again(self, start: int, position: int, final: bool) -> int | None:
+        """Return where the record ends now that ended at `position`; None if its end is not there yet."""
+        self.seek(start)
+        while self.position < position:
+            records = self.step(final)
+            if records is None and self.drained:
+                return None
+            if records is not None and self.position >= position:
+                end = int(records.ends[records.ends >= position][0])
+                return position if self._is_line_end(position, end) else end
+        return position
+
+    def _is_line_end(self, start: int, end: int) -> bool:
+        """Whether there is nothing, or nothing but the end of a line, between two offsets."""
+        self._stream.seek(start)
+        return end - start <= 2 and not self._read_unbroken(end - start).strip(b"\r\n")
 
     def close(self) -> None:
         self._pending.clear()
@@ -110,7 +146,7 @@ class LineReader:
     def _advance(self, final: bool, limit: int | None) -> None:
         """Read one piece of the stream and cut it."""
         splitter = self._splitter = self._splitter or self._start(final)
-        if splitter is None or self._broken:
+        if splitter is None or self._broken or self.ending is not None:
             self.drained = True
             return
         self.drained = False
@@ -118,16 +154,17 @@ class LineReader:
         try:
             data = self._stream.read(size) if size > 0 else b""
         except BrokenStreamError as broken:
-            self._break(splitter, broken)
+            self._break(splitter, broken, limit)
             return
         if data:
             self._offset += len(data)
             self._queue(splitter.feed(data))
         elif final and not self._stream.complete and (limit is None or self._offset < limit):
-            self._break(splitter, BrokenStreamError("truncated", "the archive stops before its end"))
+            self._break(splitter, BrokenStreamError("truncated", "the archive stops before its end"), limit)
         else:
             self.drained = True
-            self._queue(splitter.finish() if final else [])
+            if final:
+                self._finish(splitter, None, limit)
 
     def _start(self, final: bool) -> LineSplitter | None:
         """Read the head of the file, then go to the position. None if the head is not complete yet."""
@@ -192,10 +229,17 @@ class LineReader:
             return CsvSplitter(position, offset, self._max, self._format.delimiter)
         return LineSplitter(position, offset, self._max)
 
-    def _break(self, splitter: LineSplitter, broken: BrokenStreamError) -> None:
+    def _break(self, splitter: LineSplitter, broken: BrokenStreamError, limit: int | None) -> None:
         """End the file with a record that says what is broken."""
         self._broken = True
-        self._queue(splitter.finish(Defect(broken.reason, str(broken))))
+        self._finish(splitter, Defect(broken.reason, str(broken)), limit)
+
+    def _finish(self, splitter: LineSplitter, defect: Defect | None, limit: int | None) -> None:
+        """Take what is left for the last record: the file ends here, or the range that is read again."""
+        found = splitter.finish(defect)
+        if limit is None:
+            self.ending = Ending.of(found, self._offset, self._format.name) or self.ending
+        self._queue(found)
 
     def _queue(self, found: list[Records]) -> None:
         for records in found:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.lines import BATCH_RECORDS, UnreachableError
 from learnd.connectors.files.splitters import KEPT_BYTES, Records
 from learnd.daemon.values import Defect
@@ -32,12 +33,20 @@ class ParquetReader:
         self._descriptor = descriptor
         self._handle = os.fdopen(descriptor, "rb", closefd=False)
         self._file: pq.ParquetFile | None = None
+        self.ending: Ending | None = None
         self.seek(position)
 
     def seek(self, position: int) -> None:
         self.position = position
         self.drained = False
         self._rows: Iterator[Records] | None = None
+
+    def rest_after(self, ending: Ending, final: bool) -> int | None:  # noqa: ARG002  (a file is readable, or not)
+        """Return the first row if a file that could not be read now can."""
+        position, self.position = self.position, ending.start
+        self._open(final=False)
+        self.position = position
+        return position if self._file is None else ending.start
 
     def close(self) -> None:
         self._rows = self._file = None
@@ -98,6 +107,7 @@ class ParquetReader:
         if self.position > 0:
             return None  # reported before
         self.position = 1
+        self.ending = Ending(0, 1, rejected=True)
         head = os.pread(self._descriptor, KEPT_BYTES, 0)
         return Records(0, np.array([1], np.int64), [head], {0: Defect(reason, f"not a readable Parquet file: {error}")})
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from learnd.connectors.files.compression import is_compressed, open_stream
+from learnd.connectors.files.endings import Ending, GrownError
 from learnd.connectors.files.identity import HEAD_BYTES, Identity, find, renamed_to
 from learnd.connectors.files.lines import LineReader, NotTextError, RecordReader, UnreachableError
 from learnd.connectors.files.parquet import ParquetReader
@@ -78,7 +81,9 @@ class FilePartition:
         self._max = max_record_bytes
         self._open: _Open | None = None
         self._end: tuple[int, int] | None = None  # (position, bytes of the file) at the end of a whole file
-        self._noted: tuple[Identity, tuple[int, int] | None] | None = None
+        self._ending: Ending | None = None
+        self._unsettled = False  # whether the file may have grown within its last record
+        self._noted: tuple[Any, ...] | None = None
 
     @classmethod
     def from_note(cls, note: Note, position: int | None, fmt: RecordFormat, max_record_bytes: int) -> FilePartition:
@@ -87,9 +92,16 @@ class FilePartition:
         found = cls(note["path"], identity, fmt, max_record_bytes, note["begin"])
         found.ordinal = note["ordinal"]
         found._end = tuple(note["end"]) if note["end"] else None
+        found._ending = Ending(*note["ending"]) if note["ending"] else None
+        found._unsettled = found._ending is not None
         found.position = found._begin if position is None else position
-        found._noted = identity, found._end
+        found._noted = found._facts
         return found
+
+    @property
+    def _facts(self) -> tuple[Any, ...]:
+        """What a note says of the file: a new one is needed if it changes."""
+        return self.identity, self._end, self._ending
 
     @property
     def name(self) -> str | None:
@@ -108,6 +120,11 @@ class FilePartition:
     def unfinished(self) -> bool:
         """Whether more must come: bytes were read that are in no record yet, or the file cannot end here."""
         return self._open is not None and not self._open.reader.ended
+
+    @property
+    def ended_in_a_line(self) -> bool:
+        """Whether the last record that was read had no end but that of the file."""
+        return self._ending is not None
 
     @property
     def known_complete(self) -> bool:
@@ -149,9 +166,11 @@ class FilePartition:
         """Return the next records; None if there are none (`drained`), or none before the deadline.
 
         `final`: the file does not grow any more. Raises FileNotFoundError or ReplacedError if the file cannot be
-        found, SourceError if it cannot be read.
+        found, GrownError if it goes on within what was its last record, SourceError if it cannot be read.
         """
         file = self._opened()
+        if self._unsettled:
+            self._settle(file.reader, final)
         records = self._step_until(file.reader, final, None, deadline)
         if records is not None or self.drained:
             self._check_intact(file)
@@ -161,6 +180,7 @@ class FilePartition:
             self.ordinal = next_ordinal
         if final or not self.is_plain:
             self._note_end(file)
+        self._ending = file.reader.ending or self._ending
         return self._batch(file.reader, records, self._news())
 
     def read_range(self, start: int, end: int) -> Iterator[RecordBatch]:
@@ -205,14 +225,19 @@ class FilePartition:
         return time.time() - self._status().st_mtime >= seconds
 
     def continuation(self) -> FilePartition | None:
-        """Return a new partition for what is written to the file after its end was taken as final; None for an archive.
+        """Return a new partition for what is written to the open file after its end was taken as final.
 
         Reading on in the same partition would not be repeatable: its last line may have been handed out without a
-        line feed, and reading both again in one go would cut the same bytes differently.
+        line feed, and reading both again in one go would cut the same bytes differently. None for an archive that was
+        whole. Raises GrownError if that last line goes on.
         """
-        if not self.is_plain:
-            return None
-        return FilePartition(self.path, self.identity, self._format, self._max, self.position)
+        file = self._opened()
+        self._settle(file.reader, final=False)
+        return self.rest_from(self.position) if self.is_plain else None
+
+    def rest_from(self, position: int) -> FilePartition:
+        """Return a new partition for the same file from a position on."""
+        return FilePartition(self.path, self.identity, self._format, self._max, position)
 
     def gone(self, at: int, why: str) -> SourceError:
         """Return the error for records that cannot be read any more."""
@@ -266,14 +291,29 @@ class FilePartition:
             "and start again, to go on from there."
         )
 
+    def _settle(self, reader: RecordReader, final: bool) -> None:
+        """Check that the last record of the file as it was still ends there. Raises GrownError."""
+        if self._ending is not None and self.position > self._ending.start:
+            with self._named_errors():
+                rest = reader.rest_after(self._ending, final)
+            if rest != self.position:
+                raise GrownError(self._ending, rest)
+        self._unsettled = False
+
     def _step_until(self, reader: RecordReader, final: bool, limit: int | None, deadline: float) -> Records | None:
         """Read until there are records, the file has no more, or the deadline has passed; one step at least."""
-        try:
+        with self._named_errors():
             while True:
                 records = reader.step(final, limit)
                 self.drained = records is None and reader.drained
                 if records is not None or self.drained or time.monotonic() >= deadline:
                     return records
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turn what reading raises into a SourceError that names the file."""
+        try:
+            yield
         except UnreachableError as error:
             raise self.gone(self.position, f"it ends at {error.reached}, so that its content was replaced") from error
         except NotTextError as error:
@@ -295,15 +335,16 @@ class FilePartition:
 
     def _news(self) -> Note | None:
         """Return the note by which the file is found again; None if the last note still holds."""
-        if (self.identity, self._end) == self._noted:
+        if self._facts == self._noted:
             return None
-        self._noted = self.identity, self._end
+        self._noted = self._facts
         return {
             "ordinal": self.ordinal,
             "path": self.first_path,
             **asdict(self.identity),
             "begin": self._begin,
             "end": list(self._end) if self._end else None,
+            "ending": list(astuple(self._ending)) if self._ending else None,
         }
 
     def _check_intact(self, file: _Open) -> None:

@@ -34,8 +34,8 @@ class FilesSettings(SourceSettings):
     """A longer line is rejected; the stream goes on with the next one."""
 
     when_gone: Literal["stop", "skip"] = "stop"
-    """What to do at a start if a file that was read in part is no longer there: `stop` with an error, or `skip` the
-    unread rest of it."""
+    """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
+    has trained: `stop` with an error, or `skip` the unread rest of it."""
 
     def glance(self, fmt: RecordFormat) -> Glance:
         from learnd.connectors.files.first_records import glance  # the settings alone need none of what reads files

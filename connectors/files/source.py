@@ -11,6 +11,7 @@ from typing import Literal
 import structlog
 
 from learnd.connectors.files.discovery import Listing, matching, nothing_there
+from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity, find_copy
 from learnd.connectors.files.partition import FilePartition, ReplacedError, lag_of, noted_partitions
 from learnd.connectors.files.settings import FilesSettings
@@ -213,6 +214,10 @@ class FilesSource:
                 self._ready.popleft()
                 self._vanish(file)
                 continue
+            except GrownError as grown:
+                self._ready.popleft()
+                self._go_on(file, grown)
+                continue
             if batch is not None:
                 self._next_ordinal = max(self._next_ordinal, (file.ordinal or 0) + 1)
                 return batch
@@ -252,6 +257,30 @@ class FilesSource:
         self._seen.pop(key, None)
         self._discover(matching(self._settings.path))
 
+    def _go_on(self, file: FilePartition, grown: GrownError) -> None:
+        """Handle a file that goes on within its last record, as an earlier run read it."""
+        ending = grown.ending
+        if not ending.rejected and self._settings.when_gone == "stop":
+            raise grown.refusal(f"{file.first_path} ({file.name})")
+        self._read_rest(file, grown)
+
+    def _read_rest(self, file: FilePartition, grown: GrownError) -> None:
+        """Read on in a new partition: a rejected record again, or behind one that has trained."""
+        ending = grown.ending
+        if grown.rest is None:
+            self._park(file)
+            return
+        log.warning(
+            "files.went_on",
+            file=file.path,
+            position=ending.end,
+            consequence=f"its last record, from offset {ending.start} on, was rejected as it stood and is read again"
+            if ending.rejected
+            else f"the line stays as it trained; the rest of it, up to offset {grown.rest}, is skipped",
+        )
+        file.close()
+        self._add(file.rest_from(grown.rest))
+
     def _vanish(self, file: FilePartition) -> None:
         """Handle a file that was renamed or deleted after it was listed and before it was opened."""
         if self._listing is None:
@@ -280,7 +309,11 @@ class FilesSource:
             self._enqueue(file)
             return
         self._open.remove(file)
-        rest = file.continuation()
+        try:
+            rest = file.continuation()
+        except GrownError as grown:
+            self._read_rest(file, grown)
+            return
         file.close()
         if rest is not None:
             self._add(rest)

@@ -176,7 +176,7 @@ class CsvSplitter(LineSplitter):
 
     def finish(self, defect: Defect | None = None) -> list[Records]:
         found: list[Records] = []
-        while not self._skipped and self._ends_open.fullmatch(self._tail):
+        while defect is None and not self._skipped and self._ends_open.fullmatch(self._tail):
             rest = self._drop_first_line(self._tail, found)
             self._tail = b""
             self._cut(rest, found)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import structlog
 
+from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity
 from learnd.connectors.files.partition import FilePartition, ReplacedError, lag_of, noted_partitions
 from learnd.connectors.files.settings import StdinSettings
@@ -32,8 +33,9 @@ class StdinSource:
     """A `contracts.Source` over a pipe, by way of segments in `spool/` of the state directory.
 
     On Linux the kernel moves the bytes from the pipe to the segment (splice), so a kill loses none. A daemon that is
-    started again on the same pipe goes on with the last segment, even in the middle of a line; on another pipe it
-    begins a new one, and an unfinished last line of the old one is a record of its own. If the spool is full, the
+    started again on the same pipe goes on with the last segment, even in the middle of a line, unless its writer had
+    closed it there; on another pipe it begins a new one, and an unfinished last line of the old one is a record of its
+    own. If the spool is full, the
     writer has to wait. Standard input that is not a pipe, or on another system, is copied, and a kill can lose what
     was just read.
 
@@ -161,6 +163,8 @@ class StdinSource:
         paths = self._paths()
         if paths and paths[-1].stem.split("-")[1] == tag != _NO_TAG:
             self._write_to(paths[-1])
+            if self._segments[-1].ended_in_a_line:  # that line was a record when the stream ended
+                self._written += os.write(self._writing, b"\n")
         else:
             path = self._path(tag, 0)
             path.touch()
@@ -201,7 +205,7 @@ class StdinSource:
             except FileNotFoundError:
                 batch = None  # an earlier commit has deleted it
                 segment.drained = True
-            except ReplacedError as error:
+            except (ReplacedError, GrownError) as error:
                 raise segment.gone(segment.position, "the segment of the spool holds other content") from error
             if batch is not None:
                 self._next_ordinal = max(self._next_ordinal, (segment.ordinal or 0) + 1)

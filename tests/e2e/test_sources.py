@@ -90,6 +90,25 @@ def test_killed_across_a_rotation(zygote: Zygote, tmp_path: Path) -> None:
     assert followed["scores"] == summary(whole / "state")["scores"]
 
 
+def test_a_line_that_was_cut_at_the_end_of_a_run_never_trains_half(zygote: Zygote, tmp_path: Path) -> None:
+    lines = ["c,y,b,a", *[",".join(repr(record[name]) for name in ("c", "y", "b", "a")) for record in records(60)]]
+    data = "\n".join(lines).encode() + b"\n"
+    cut = len("\n".join(lines[:50])) - 6  # within the last number of a row
+    folder = prepare(tmp_path / "run", source={"files": {"path": "stream.csv"}})
+    as_csv = ["--set", "samples.format=csv"]
+    stream = folder / "stream.csv"
+    stream.write_bytes(data[:-1])  # without its last line feed
+    given = succeeded(zygote.run(folder, "run", "learnd.yaml", *as_csv, "--state", "whole", "--json")).json()
+    assert given["samples_trained"] == 60
+
+    stream.write_bytes(data[:cut])
+    succeeded(zygote.run(folder, "run", "learnd.yaml", *as_csv))
+    stream.write_bytes(data)
+    message = refused(zygote.run(folder, "run", "learnd.yaml", *as_csv), 74)
+    for part in ("stream.csv (file-0)", "in the middle of a line", "another state directory", "when_gone: skip"):
+        assert part in message
+
+
 @contextmanager
 def written_slowly(fifo: Path, lines: list[bytes]) -> Iterator[None]:
     """Write lines to a pipe from a thread, as a producer that outlives the daemons does."""

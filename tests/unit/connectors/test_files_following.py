@@ -136,14 +136,36 @@ def test_a_last_line_closed_by_rotation_goes_on_as_a_partition_of_its_own(opened
     writer.write("other half\n")
     writer.close()
     batches += read(source, 1)
-    assert values(batches)[-1] == "other half"
+    assert values(batches)[-1] == "halfother half"  # half a line is no JSON: it did not train, so it is read again
     assert where(batches) == ["file-0", "file-0", "file-1", "file-2"]
-    assert batches[-1].start == len("1\nhalf")
+    assert batches[-1].start == len("1\n")
     positions = {batch.partition: int(batch.ends[-1]) for batch in batches}
     assert nothing(opened(path, positions, notes(batches)))
     again = opened(path, {}, notes(batches))
     repeated = [b for batch in batches for b in again.read_range(batch.partition, batch.start, int(batch.ends[-1]))]
     assert values(repeated) == values(batches)
+
+
+def test_what_goes_on_behind_a_line_closed_by_rotation_is_skipped_to_the_next_line(
+    opened: Opener, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    append(path, '{"a":1}\n{"a":{"b":2}')
+    append(path, "}")
+    source = opened(path)
+    batches = read(source, 1)
+    writer = path.open("a")
+    path.rename(tmp_path / "a.jsonl.1")
+    append(path, '{"a":3}\n')
+    batches += read(source, 2)
+    writer.write(" and ")
+    writer.flush()
+    assert nothing(source)
+    writer.write('more\n{"a":4}\n')
+    writer.close()
+    batches += read(source, 1)
+    assert values(batches) == ['{"a":1}', '{"a":{"b":2}}', '{"a":3}', '{"a":4}']
+    assert where(batches)[-1] == "file-2"
 
 
 def test_a_truncated_file_begins_anew_as_the_next_partition(opened: Opener, tmp_path: Path) -> None:

@@ -286,3 +286,21 @@ def journal_size(root: Path) -> int:
 def cut_torn_entry(path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: data.rfind(b"\n") + 1])
+
+
+def test_a_pipe_that_is_written_again_after_it_ended_in_a_line_begins_another_line(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    batches: list[RecordBatch] = []
+    for text in (b"1\n2", b"3\n4", b"5\n"):
+        pipe = Pipe()
+        pipe.close()
+        os.close(pipe.reading)
+        pipe.reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        with fifo.open("wb") as writing:
+            writing.write(text)
+        source = opened(pipe, tmp_path, after(batches), notes(batches))
+        batches += drain(source)
+        source.close()
+        os.close(pipe.reading)
+    assert values(batches) == [b"1", b"2", b"3", b"4", b"5"]
