@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.stream.decoding.fields import field_path
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
@@ -137,7 +139,23 @@ class SamplesSettings(Section):
 
     def record_format(self) -> RecordFormat:
         columns = None if self.columns is None else tuple(self.columns)
-        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)
+        fields = None
+        if self.extra_fields == "ignore":
+            fields = frozenset(field_path(self.format, field)[0] for _, field, _ in self.named_fields())
+        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None, fields=fields)
+
+    def named_fields(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each field that is read, with the key that names it, and whether it is needed: it has no default."""
+        for name, feature in self.features.items():
+            yield f"samples.features.{name}", feature.field or name, feature.default is None
+        for field, key in self.label.fields().items():
+            yield f"samples.{key}", field, True
+        if self.weight is not None:
+            yield "samples.weight", self.weight, True
+        if self.key is not None:
+            yield "samples.key", self.key, True
+        if self.event_time is not None:
+            yield "samples.event_time", self.event_time.field, True
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""
