@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.lines import BATCH_RECORDS, UnreachableError
 from learnd.connectors.files.splitters import KEPT_BYTES, Records
-from learnd.daemon.values import Defect
+from learnd.daemon.values import Defect, RecordFormat
 
 _MAGIC = b"PAR1"
 # What pyarrow raises on damaged data: ArrowInvalid is a ValueError, a failed read an OSError.
 _DAMAGE = (pa.ArrowException, ValueError, OSError)
+# What Python raises on text that is not UTF-8, and on a time outside the years 1 to 9999.
+_NO_VALUE = (ValueError, OverflowError)
 
 
 class ParquetReader:
@@ -29,8 +31,9 @@ class ParquetReader:
     columns: tuple[str, ...] | None = None
     head_end = 0
 
-    def __init__(self, descriptor: int, position: int) -> None:
+    def __init__(self, descriptor: int, fmt: RecordFormat, position: int) -> None:
         self._descriptor = descriptor
+        self._fields = fmt.fields
         self._handle = os.fdopen(descriptor, "rb", closefd=False)
         self._file: pq.ParquetFile | None = None
         self.ending: Ending | None = None
@@ -121,12 +124,13 @@ class ParquetReader:
 
     def _read_group(self, file: pq.ParquetFile, group: int, first: int, end: int) -> Iterator[Records]:
         row, wanted = first, self.position
+        used = None if self._fields is None else [name for name in self.columns or () if name in self._fields]
         try:
-            for batch in file.iter_batches(BATCH_RECORDS, row_groups=[group]):
+            for batch in file.iter_batches(BATCH_RECORDS, row_groups=[group], columns=used):
                 skipped = min(max(wanted - row, 0), batch.num_rows)
                 row += skipped
                 if skipped < batch.num_rows:
-                    yield _records(batch.slice(skipped), row)
+                    yield _records(_in_microseconds(batch.slice(skipped)), row)
                     row += batch.num_rows - skipped
         except _DAMAGE as error:
             at = max(row, wanted)
@@ -134,11 +138,35 @@ class ParquetReader:
             yield Records(at, np.array([end], np.int64), [b""], {0: defect})
 
 
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Cut nanoseconds off all times: Python has no value for them."""
+    kinds = [_coarse(column.type) for column in batch.columns]
+    if kinds == batch.schema.types:
+        return batch
+    columns = [column.cast(kind, safe=False) for column, kind in zip(batch.columns, kinds, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _coarse(kind: Any) -> Any:
+    """Return the type with microseconds in place of nanoseconds, inside lists and structs too."""
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_coarse(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_coarse(kind.value_type)))
+    return kind
+
+
 def _records(batch: pa.RecordBatch, start: int) -> Records:
     ends = np.arange(start + 1, start + batch.num_rows + 1, dtype=np.int64)
     try:
         return Records(start, ends, batch.to_pylist())
-    except ValueError:  # text that is not UTF-8, in one of the rows
+    except _NO_VALUE:
         return _row_by_row(batch, start, ends)
 
 
@@ -148,7 +176,7 @@ def _row_by_row(batch: pa.RecordBatch, start: int, ends: Any) -> Records:
     for index in range(batch.num_rows):
         try:
             values.extend(batch.slice(index, 1).to_pylist())
-        except ValueError as error:
+        except _NO_VALUE as error:
             values.append({})
             defects[index] = Defect("corrupt", f"row {start + index} cannot be read: {error}")
     return Records(start, ends, values, defects)

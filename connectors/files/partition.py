@@ -255,7 +255,7 @@ class FilePartition:
 
     def _new_reader(self, descriptor: int) -> RecordReader:
         if self._format.name == "parquet":
-            return ParquetReader(descriptor, self.position)
+            return ParquetReader(descriptor, self._format, self.position)
         stream = open_stream(descriptor, self.first_path)
         return LineReader(stream, self._format, self._max, self.position)
 

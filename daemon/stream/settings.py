@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,9 +10,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.stream.decoding.fields import field_path
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
-from learnd.daemon.stream.features.timestamp import TimeUnit
+from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
 from learnd.daemon.tasks.label import FieldName
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.settings import AnyLabelSettings, label_problems
@@ -35,6 +38,15 @@ class EventTimeSettings(Section):
     unit: TimeUnit = "auto"
     """`s`, `ms`, `us` or `ns` since 1970, or `iso` text. `auto`: text is ISO 8601, a number seconds."""
 
+    date_format: DateFormat | None = None
+    """If it is neither: how its text is written, for Python's `strptime`, such as `%d.%m.%Y`."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.date_format is not None and self.unit != "auto":
+            raise ValueError("date_format: give either it or unit")
+        return self
+
 
 Feature = Annotated[AnyFeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | AnyFeatureSettings)]
 Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | AnyLabelSettings)]
@@ -57,6 +69,19 @@ class SamplesSettings(Section):
 
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
     """What separates the cells of CSV: one character."""
+
+    missing: tuple[str, ...] = ("NA", "null", "None", "#N/A", "-", "NaN", "nan")
+    """Words that stand for no value, as empty text does: where a number, a yes or no, or a time is expected; in CSV
+    also for a category, if it has a default and does not list the word."""
+
+    decimal: Literal[".", ","] = "."
+    """What separates the fraction of numbers that are text."""
+
+    thousands: Literal[".", ",", "'", " "] | None = None
+    """What separates the thousands of numbers that are text, if anything."""
+
+    units: tuple[Annotated[str, Field(pattern=r"[^\s\d.,+-]")], ...] = ()
+    """What may stand before or after numbers that are text, and is passed over: `["%", km]`. It converts nothing."""
 
     features: Annotated[dict[str, Feature], Field(min_length=1)]
     """The inputs of the model by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
@@ -87,6 +112,12 @@ class SamplesSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError(f"thousands: {self.thousands!r} is the decimal mark as well; give another decimal")
+        return self
+
+    @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
         """A model that sees the label learns nothing but to copy it."""
         labels = self.label.fields()
@@ -95,9 +126,36 @@ class SamplesSettings(Section):
                 raise ValueError(f"features.{name}: {field!r} is the label as well; leave it out of the features")
         return self
 
+    def texts(self) -> Texts:
+        """Return how text is to be read. Where records have types, a category that is text is that text."""
+        categories = self.missing if self.format == "csv" else ()
+        return Texts(
+            self.missing,
+            missing_categories=categories,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            units=self.units,
+        )
+
     def record_format(self) -> RecordFormat:
         columns = None if self.columns is None else tuple(self.columns)
-        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None)
+        fields = None
+        if self.extra_fields == "ignore":
+            fields = frozenset(field_path(self.format, field)[0] for _, field, _ in self.named_fields())
+        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None, fields=fields)
+
+    def named_fields(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each field that is read, with the key that names it, and whether it is needed: it has no default."""
+        for name, feature in self.features.items():
+            yield f"samples.features.{name}", feature.field or name, feature.default is None
+        for field, key in self.label.fields().items():
+            yield f"samples.{key}", field, True
+        if self.weight is not None:
+            yield "samples.weight", self.weight, True
+        if self.key is not None:
+            yield "samples.key", self.key, True
+        if self.event_time is not None:
+            yield "samples.event_time", self.event_time.field, True
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from learnd.daemon.tasks.baselines import Baseline, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
-from learnd.daemon.tasks.label import Boolean, Form, LabelSettings, OneOf, Scalar
+from learnd.daemon.tasks.label import Against, Boolean, Form, LabelSettings, OneOf, Scalar
 from learnd.daemon.tasks.probabilities import Auc, LogLoss, observe_yes_or_no
 from learnd.daemon.tasks.tallies import BinaryCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -19,7 +20,10 @@ class BinaryLabel(LabelSettings):
     """The keys of a label with two values."""
 
     values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
-    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true."""
+    """Of a binary task: the negative and the positive value. Default: 0 and 1, false and true, or words for them."""
+
+    positive: Scalar | None = None
+    """Of a binary task, instead of `values`: the value that counts as 1. All others count as 0."""
 
 
 class Binary(TaskKind[BinaryLabel]):
@@ -39,10 +43,19 @@ class Binary(TaskKind[BinaryLabel]):
     shown_metric = "accuracy"
     error_range = ErrorRange.ZERO_OR_ONE
 
+    def label_problems(self, label: BinaryLabel) -> Iterator[str]:
+        if label.positive is not None and label.values is not None:
+            yield "samples.label.positive: values says it too, by its order: negative, positive; leave one of them out"
+        yield from super().label_problems(label)
+
     def task(self, label: BinaryLabel) -> Task:
+        if label.positive is not None:
+            return Task(self.name, 1, 1, (f"not {label.positive}", str(label.positive)))
         return Task(self.name, 1, 1, tuple(map(str, label.values or (0, 1))))
 
     def form(self, label: BinaryLabel) -> Form:
+        if label.positive is not None:
+            return Against(label.positive)
         return Boolean() if label.values is None else OneOf(label.values)
 
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:

@@ -58,10 +58,17 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Against:
+    """This value, or any other: 1 or 0."""
+
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
 class SomeOf:
     """A list of the names that apply, or of a 0 or 1 for each; what trains is a 0 or 1 for each."""
 
     names: Sequence[str]
 
 
-Form: TypeAlias = Boolean | Number | Vector | OneOf | SomeOf
+Form: TypeAlias = Boolean | Number | Vector | OneOf | Against | SomeOf

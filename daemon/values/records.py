@@ -115,3 +115,4 @@ class RecordFormat:
     delimiter: str = ","  # of CSV
     columns: tuple[str, ...] | None = None  # of CSV without a header
     schema: bool = False  # whether the settings name a schema for it
+    fields: frozenset[str] | None = None  # the columns of a columnar file that are used; None: all

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
-from learnd.daemon.stream.decoding.numbers import NumberReader, number_from_text
+from learnd.daemon.stream.decoding.numbers import NumberReader
+from learnd.daemon.stream.decoding.texts import Texts, number_from_text
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import FEATURES, LABEL, Block, Fate, RecordBatch
@@ -166,7 +167,7 @@ def test_json_and_mappings_agree(row: dict[str, Any]) -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_csv_cells_read_to_the_last_bit(values: list[float]) -> None:
     cells = [repr(value) for value in values]
-    together = NumberReader().read(NumberReader().from_text(cells))[:, 0]
+    together = NumberReader(Texts()).read(NumberReader(Texts()).from_text(cells))[:, 0]
     assert together.tobytes() == b"".join(struct.pack("<d", value + 0.0) for value in values)
     assert [number_from_text(cell) for cell in cells] == values
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from learnd.daemon.stream.decoding.columns import BOOLEAN, NAN, SCALAR, Values, canonical, texts, with_default
-from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.columns import BOOLEAN, NAN, SCALAR, Values, canonical, cells_as_text, with_default
+from learnd.daemon.stream.decoding.defects import Reason, defect, missing_text, shown
 from learnd.daemon.stream.decoding.memo import Memo
-from learnd.daemon.stream.decoding.numbers import number_from_text
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.values import Defect, Float64
 
 _MOST_NAMED = 10  # of the listed values, in the message on a value that is not listed
@@ -28,14 +28,19 @@ class CategoryReader:
 
     width = 1
 
-    def __init__(self, json_type: Any, default: Any) -> None:
+    def __init__(self, json_type: Any, default: Any, missing: Callable[[Any], bool]) -> None:
+        """`missing` says whether a value is a text that stands for none."""
         self.json_type = json_type
         self.default = default
+        self._missing = missing
         self._memo = Memo(self.index)
 
     def index(self, value: Any) -> float:
         """Return the index of one value; NaN if it has none."""
         raise NotImplementedError
+
+    def _stands_for_default(self, value: Any) -> bool:
+        return self.default is not None and self._missing(value)
 
     def read(self, values: Values) -> Float64:
         values = with_default(values, self.default)
@@ -46,23 +51,25 @@ class CategoryReader:
         return indices[:, None]
 
     def from_text(self, cells: Sequence[str]) -> Values:
-        return texts(cells)
+        return cells_as_text(cells)
 
     def defect(self, name: str, value: Any) -> Defect:
         if value is None:
             return defect(Reason.NULL, f"{name}: null")
+        if self._missing(value):
+            return missing_text(name, value)
         return defect(Reason.WRONG_TYPE, f"{name}: expected text, a number or a boolean, got {shown(value)}")
 
 
 class HashReader(CategoryReader):
     """The index of a value by its BLAKE2b hash, which is the same in every process and on every machine."""
 
-    def __init__(self, size: int, default: Any) -> None:
-        super().__init__(SCALAR, default)
+    def __init__(self, size: int, texts: Texts, default: Any) -> None:
+        super().__init__(SCALAR, default, texts.missing_category)
         self._size = size
 
     def index(self, value: Any) -> float:
-        text = canonical(value)
+        text = canonical(self.default if self._stands_for_default(value) else value)
         if text is None:
             return NAN
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -76,12 +83,13 @@ class ListedReader(CategoryReader):
         self,
         indices: Mapping[str, float],
         unknown: Reason,
+        texts: Texts,
         *,
-        json_type: Any = SCALAR,
         other: float = NAN,
         default: Any = None,
     ) -> None:
-        super().__init__(json_type, default)
+        super().__init__(SCALAR, default, texts.missing_category)
+        self._texts = texts
         self._indices = indices
         self._unknown = unknown
         self._other = other
@@ -90,23 +98,36 @@ class ListedReader(CategoryReader):
         text = canonical(value)
         if text is None:
             return NAN
-        for form in (text, text.strip(), _truth_word(text), canonical(number_from_text(text))):
+        for form in (text, text.strip(), _truth_word(text), canonical(self._texts.number(text))):
             if form is not None and form in self._indices:
                 return self._indices[form]
-        return self._other
+        return self.index(self.default) if self._stands_for_default(value) and value != self.default else self._other
 
     def defect(self, name: str, value: Any) -> Defect:
-        if canonical(value) is None:
+        if canonical(value) is None or self._missing(value):
             return super().defect(name, value)
         known = ", ".join(islice(self._indices, _MOST_NAMED)) + (", …" if len(self._indices) > _MOST_NAMED else "")
         return defect(self._unknown, f"{name}: {shown(value)} is not one of {known}")
 
 
+class AgainstReader(ListedReader):
+    """1 for a value, 0 for any other."""
+
+    def __init__(self, value: Any, texts: Texts) -> None:
+        super().__init__(listed([value], first=1), Reason.UNKNOWN_LABEL, texts, other=0.0)
+
+    def index(self, value: Any) -> float:
+        index = super().index(value)
+        return NAN if not index and self._missing(value) else index
+
+
 class BooleanReader(ListedReader):
     """0 or 1, from these numbers, from true and false, or from the words for them in text."""
 
-    def __init__(self, unknown: Reason, default: Any = None) -> None:
-        super().__init__(TRUE_OR_FALSE, unknown, json_type=BOOLEAN, default=default)
+    def __init__(self, unknown: Reason, texts: Texts, default: Any = None) -> None:
+        super().__init__(TRUE_OR_FALSE, unknown, texts, default=default)
+        self.json_type = BOOLEAN
+        self._missing = texts.means_missing
 
     def read(self, values: Values) -> Float64:
         if not isinstance(values, np.ndarray):

@@ -61,7 +61,7 @@ def canonical(value: Any) -> str | None:
         return None  # not finite, or of thousands of digits
 
 
-def texts(cells: Sequence[str]) -> Sequence[str | None]:
+def cells_as_text(cells: Sequence[str]) -> Sequence[str | None]:
     """Return CSV cells as they are, but None for an empty one."""
     return cells if all(cells) else [cell or None for cell in cells]
 

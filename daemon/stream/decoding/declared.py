@@ -29,7 +29,7 @@ class Declared:
 
 def declared(samples: SamplesSettings) -> Iterator[Declared]:
     """Yield each declared field, in the order of the settings."""
-    for key, field, needed in _named(samples):
+    for key, field, needed in samples.named_fields():
         yield Declared(key, field, field_path(samples.format, field), needed)
 
 
@@ -54,19 +54,6 @@ def missing_fields(samples: SamplesSettings, record: bytes, where: str) -> list[
     names = list(_names(found, "", 1))
     fields = _without(declared(samples), lambda path: _is_in(found, path))
     return [_problem(field, "field", names, where) for field in fields if field.needed]
-
-
-def _named(samples: SamplesSettings) -> Iterator[tuple[str, str, bool]]:
-    for name, feature in samples.features.items():
-        yield f"samples.features.{name}", feature.field or name, feature.default is None
-    for field, key in samples.label.fields().items():
-        yield f"samples.{key}", field, True
-    if samples.weight is not None:
-        yield "samples.weight", samples.weight, True
-    if samples.key is not None:
-        yield "samples.key", samples.key, True
-    if samples.event_time is not None:
-        yield "samples.event_time", samples.event_time.field, True
 
 
 def _without(fields: Iterable[Declared], there: Callable[[Path], bool]) -> list[Declared]:

@@ -12,19 +12,20 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.categories import BooleanReader, ListedReader, listed
-from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, finite_as_float32, texts
+from learnd.daemon.stream.decoding.categories import AgainstReader, BooleanReader, ListedReader, listed
+from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, cells_as_text, finite_as_float32
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
+from learnd.daemon.tasks.label import Against, Boolean, Form, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     FEATURES,
@@ -120,7 +121,7 @@ class SampleDecoder:
         if self._holdout is None or not self._holdout.by_key:
             return None
         if self._key is not None:
-            return list(map(canonical, rows.column(self._key, texts)))
+            return list(map(canonical, rows.column(self._key, cells_as_text)))
         return None if batch.keys is None else [batch.keys[index] for index in parsed]
 
     def _keyed(self, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
@@ -136,7 +137,7 @@ class SampleDecoder:
         """Yield each parsed row without a key, with the defect: the field is missing, or its value cannot be a key."""
         if self._key is None:
             return
-        values = rows.column(self._key, texts)
+        values = rows.column(self._key, cells_as_text)
         for row in np.flatnonzero(~keyed).tolist():
             if not rows.has(row, self._key):
                 yield row, defect(Reason.MISSING, f"{self._key_name}: missing, but the holdout needs it as the key")
@@ -258,25 +259,29 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
 
 
 def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
+    texts = settings.texts()
     for name, feature in settings.features.items():
-        yield feature.field or name, feature.kind.reader(feature)
+        yield feature.field or name, feature.kind.reader(feature, texts)
     form = KINDS[spec.task.kind].form(settings.label)
-    yield from ((field, _label_reader(form)) for field in settings.label.fields())
+    yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
     if settings.weight is not None:
-        yield settings.weight, WeightReader()
+        yield settings.weight, WeightReader(texts)
     if settings.event_time is not None:
-        yield settings.event_time.field, TimeReader(settings.event_time.unit)
+        time = settings.event_time
+        yield time.field, TimeReader(time.unit, texts, time.date_format)
 
 
-def _label_reader(form: Form) -> ColumnReader:
+def _label_reader(form: Form, texts: Texts) -> ColumnReader:
     match form:
         case Boolean():
-            return BooleanReader(Reason.UNKNOWN_LABEL)
+            return BooleanReader(Reason.UNKNOWN_LABEL, texts)
         case OneOf(values):
-            return ListedReader(listed(values), Reason.UNKNOWN_LABEL)
+            return ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
+        case Against(value):
+            return AgainstReader(value, texts)
         case SomeOf(names):
             return LabelsReader(names)
         case Vector(size):
-            return VectorReader(size)
+            return VectorReader(size, texts)
         case Number():
-            return NumberReader()
+            return NumberReader(texts)

@@ -22,8 +22,8 @@ class Reason(StrEnum):
     SCHEMA_MISMATCH = "schema_mismatch"  # the writer's schema does not resolve to the reader's
     NOT_AN_OBJECT = "not_an_object"  # JSON, but a list or a bare value
     WRONG_COLUMN_COUNT = "wrong_column_count"  # a CSV row with more or fewer cells than the header
-    MISSING = "missing"  # a needed field is not there
-    NULL = "null"  # the field is there, but null, or empty in CSV
+    MISSING = "missing"  # a needed field is not there, is empty in CSV, or holds a word that stands for no value
+    NULL = "null"  # the field is there, but null
     EXTRA = "extra"  # a field that the settings do not name
     WRONG_TYPE = "wrong_type"  # text for a number, a fraction for a whole number, ...
     WRONG_LENGTH = "wrong_length"  # a vector of another length
@@ -36,6 +36,10 @@ class Reason(StrEnum):
 
 def defect(reason: Reason, detail: str) -> Defect:
     return Defect(str(reason), detail)
+
+
+def missing_text(name: str, value: Any) -> Defect:
+    return defect(Reason.MISSING, f"{name}: missing, since {shown(value)} stands for no value")
 
 
 def shown(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -65,11 +66,20 @@ class RowType:
     def getter(self, paths: Iterable[Path]) -> attrgetter[Any]:
         return attrgetter(*(self.attributes[path] for path in paths))
 
+    def careful_getter(self, path: Path) -> Callable[[msgspec.Struct], Any]:
+        """Return a function that reads the field, or None if an object that holds it is null."""
+        steps = self.attributes[path].split(".")
+        return lambda struct: reduce(_attribute, steps, struct)
+
     def tuple_getter(self, paths: Sequence[Path]) -> Callable[[msgspec.Struct], tuple[Any, ...]]:
         """Return a function that reads two or more fields at once."""
         if list(self.attributes) == list(paths) and all(len(path) == 1 for path in paths):
             return msgspec.structs.astuple  # all fields, in order: twice as fast
         return self.getter(paths)
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    return getattr(holder, name, None)
 
 
 def _struct(
@@ -91,7 +101,9 @@ def _struct(
             continue
         nested = _struct(inside, depth + 1, f"{prefix}{attribute}.", attributes, forbid_extra=forbid_extra)
         optional = all(field.optional for field in inside)
-        members.append((attribute, nested, msgspec.field(default_factory=nested)) if optional else (attribute, nested))
+        members.append(
+            (attribute, nested | None, msgspec.field(default_factory=nested)) if optional else (attribute, nested)
+        )
     return msgspec.defstruct(
         "Record", members, rename=rename, gc=False, kw_only=True, forbid_unknown_fields=forbid_extra
     )

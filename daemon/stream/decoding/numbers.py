@@ -7,42 +7,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32, NAN, Values, with_default
-from learnd.daemon.stream.decoding.defects import Reason, defect, shown
+from learnd.daemon.stream.decoding.defects import Reason, defect, missing_text, shown
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.values import Defect, Float64
 
 NUMBERS = frozenset({float, int})
-
-_JSON_NUMBERS = msgspec.json.Decoder(list[float])
-
-_NO_SIGN = 0.0  # adding it turns -0 into 0: msgspec drops the sign of "-0", but float() keeps it
-
-
-def number_from_text(cell: str) -> float | str | None:
-    """Return the number in a cell, None if the cell is empty, or the cell itself if it is not a number."""
-    stripped = cell.strip()
-    if not stripped:
-        return None
-    if "_" in stripped or not stripped.isascii():
-        return cell  # float() accepts `1_000` and digits of other scripts, but these are probably not numbers
-    try:
-        return float(stripped) + _NO_SIGN
-    except ValueError:
-        return cell
-
-
-def numbers_from_text(cells: Sequence[str]) -> Values:
-    """Return the numbers of a column. If all are JSON numbers, msgspec reads them, which is five times as fast."""
-    try:
-        numbers = _JSON_NUMBERS.decode(f"[{','.join(cells)}]")
-    except ValueError:
-        return list(map(number_from_text, cells))
-    if len(numbers) != len(cells):  # a quoted cell held a comma
-        return list(map(number_from_text, cells))
-    return np.fromiter(numbers, np.float64, len(numbers)) + _NO_SIGN
 
 
 def as_number(value: Any) -> float:
@@ -66,7 +38,11 @@ def as_numbers(values: Values) -> Float64:
     return np.fromiter(map(as_number, values), np.float64, len(values))
 
 
-def number_defect(name: str, value: Any, kind: str) -> Defect:
+def number_defect(name: str, value: Any, kind: str, texts: Texts) -> Defect:
+    if texts.means_missing(value):
+        return missing_text(name, value)
+    if isinstance(value, str):
+        value = texts.number(value)
     if value is None:
         return defect(Reason.NULL, f"{name}: expected {kind}, got null")
     number = as_number(value)
@@ -85,21 +61,22 @@ class NumberReader:
     width = 1
     json_type: Any = float
 
-    def __init__(self, *, whole: bool = False, default: float | None = None) -> None:
+    def __init__(self, texts: Texts, *, whole: bool = False, default: float | None = None) -> None:
         self.default = default
+        self._texts = texts
         self._whole = whole
 
     def read(self, values: Values) -> Float64:
-        numbers = as_numbers(with_default(values, self.default))
+        numbers = as_numbers(with_default(self._texts.with_numbers(values), self.default))
         if self._whole:
             numbers = np.where(np.rint(numbers) == numbers, numbers, NAN)
         return numbers[:, None]
 
     def from_text(self, cells: Sequence[str]) -> Values:
-        return numbers_from_text(cells)
+        return self._texts.numbers(cells)
 
     def defect(self, name: str, value: Any) -> Defect:
-        return number_defect(name, value, "a whole number" if self._whole else "a number")
+        return number_defect(name, value, "a whole number" if self._whole else "a number", self._texts)
 
 
 class WeightReader:
@@ -109,14 +86,18 @@ class WeightReader:
     json_type: Any = float
     default = None
 
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+
     def read(self, values: Values) -> Float64:
-        numbers = as_numbers(values)
+        numbers = as_numbers(self._texts.with_numbers(values))
         return np.where(numbers >= 0, numbers, NAN)[:, None]
 
     def from_text(self, cells: Sequence[str]) -> Values:
-        return numbers_from_text(cells)
+        return self._texts.numbers(cells)
 
     def defect(self, name: str, value: Any) -> Defect:
-        if as_number(value) < 0:
+        number = self._texts.number(value) if isinstance(value, str) else value
+        if as_number(number) < 0:
             return defect(Reason.OUT_OF_RANGE, f"{name}: {shown(value)}, but a weight is 0 or more")
-        return number_defect(name, value, "a number of 0 or more")
+        return number_defect(name, value, "a number of 0 or more", self._texts)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from typing import Any, Protocol
@@ -48,50 +50,85 @@ class JsonRows:
     def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002  (JSON has types)
         if path in self._numbers:
             return self._numbers[path]
-        values: list[Any] = list(map(self._row_type.getter([path]), self._structs))
-        return values
+        try:
+            return list(map(self._row_type.getter([path]), self._structs))
+        except AttributeError:  # an object on the way is null
+            return list(map(self._row_type.careful_getter(path), self._structs))
 
     def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
         return True  # parsing has rejected records with a missing field
 
 
 class JsonParser:
-    """Parses one JSON object per record, directly into the fields that are read, and checks their types."""
+    """Parses one JSON object per record, directly into the fields that are read, and checks their types.
+
+    Most batches hold each field in its usual type, and are decoded at once. In all others, text may stand for numbers
+    and booleans: it is for their readers to tell.
+    """
 
     def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
-        self._row_type = RowType.of(fields.values(), forbid_extra=forbid_extra)
-        self._decode: Callable[[bytes], msgspec.Struct] = msgspec.json.Decoder(self._row_type.struct).decode
+        self._usual = RowType.of(fields.values(), forbid_extra=forbid_extra)
+        self._lenient = RowType.of(map(_or_text, fields.values()), forbid_extra=forbid_extra)
+        self._decode_usual = msgspec.json.Decoder(self._usual.struct).decode
+        self._decode_lenient = msgspec.json.Decoder(self._lenient.struct).decode
         numeric = [path for path, f in fields.items() if f.json_type in (float, BOOLEAN) and not f.optional]
         self._together = numeric if len(numeric) > 1 else []
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
-        structs = self._structs(batch, defects)
-        return JsonRows(structs, self._row_type, self._numbers(structs))
+        values: Sequence[Any] = batch.values
+        if not defects:
+            try:
+                structs = list(map(self._decode_usual, values))
+            except (ValueError, RecursionError):
+                pass  # the loop below finds out which, and why
+            else:
+                return JsonRows(structs, self._usual, self._numbers(structs))
+        return JsonRows(list(self._one_by_one(values, defects)), self._lenient, {})
 
     def _numbers(self, structs: Sequence[msgspec.Struct]) -> dict[Path, Float64]:
         """Return the columns of numbers and booleans. Reading them together is faster than one by one."""
         if not self._together:
             return {}
-        values = chain.from_iterable(map(self._row_type.tuple_getter(self._together), structs))
+        values = chain.from_iterable(map(self._usual.tuple_getter(self._together), structs))
         shape = len(structs), len(self._together)
         table = np.fromiter(values, np.float64, shape[0] * shape[1]).reshape(shape)
         return dict(zip(self._together, table.T, strict=True))
 
-    def _structs(self, batch: RecordBatch, defects: Defects) -> list[msgspec.Struct]:
-        values: Sequence[Any] = batch.values
-        if not defects:
-            try:
-                return list(map(self._decode, values))
-            except (ValueError, RecursionError):
-                pass  # the loop below finds the broken ones
-        structs = []
+    def _one_by_one(self, values: Sequence[bytes], defects: Defects) -> Iterator[msgspec.Struct]:
         for index, value in enumerate(values):
             if index not in defects:
                 try:
-                    structs.append(self._decode(value))
+                    yield self._decode_lenient(value)
                 except (ValueError, RecursionError) as error:
-                    defects[index] = _json_defect(value, error)
-        return structs
+                    found = self._with_nulls_for_nans(value, error)
+                    if isinstance(found, Defect):
+                        defects[index] = found
+                    else:
+                        yield found
+
+    def _with_nulls_for_nans(self, value: bytes, error: Exception) -> msgspec.Struct | Defect:
+        """Decode a record in which NaN stands for no value, as Python and JavaScript write it, though JSON has none."""
+        if b"NaN" not in value or isinstance(error, msgspec.ValidationError):
+            return _json_defect(value, error)
+        try:
+            return self._decode_lenient(_TEXT_OR_NAN.sub(_null_for_nan, value))
+        except msgspec.ValidationError as in_nan:
+            found = _json_defect(value, in_nan)
+            missing = defect(Reason.MISSING, f"{found.detail} for a NaN")
+            return missing if found.reason == Reason.NULL else found
+        except (ValueError, RecursionError):
+            return _json_defect(value, error)
+
+
+_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b')
+
+
+def _null_for_nan(found: re.Match[bytes]) -> bytes:
+    return b"null" if found[0] == b"NaN" else found[0]
+
+
+def _or_text(field: Field) -> Field:
+    return replace(field, json_type=field.json_type | str) if field.json_type in (float, BOOLEAN) else field
 
 
 # What msgspec says if a value has a wrong type, and our reason for it. The first match counts.
@@ -138,7 +175,7 @@ class CsvRows:
         return [None] * self._count if cells is None else from_text(cells)
 
     def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
-        return path[0] in self._columns
+        return False  # an empty cell is as none
 
 
 class CsvParser:

@@ -12,15 +12,17 @@ import numpy as np
 
 from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32, LISTS, NAN, Values
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
-from learnd.daemon.stream.decoding.numbers import as_number, as_numbers, number_defect, number_from_text
+from learnd.daemon.stream.decoding.numbers import as_number, as_numbers, number_defect
+from learnd.daemon.stream.decoding.texts import Texts, number_from_text
 from learnd.daemon.values import Defect, Float64
 
 
 class VectorReader:
     """A list of exactly `width` numbers."""
 
-    def __init__(self, width: int, default: Sequence[float] | None = None) -> None:
+    def __init__(self, width: int, texts: Texts, default: Sequence[float] | None = None) -> None:
         self.width = width
+        self._texts = texts
         self.json_type: Any = Annotated[list[float], msgspec.Meta(min_length=width, max_length=width)]
         self.default = None if default is None else list(default)
 
@@ -36,10 +38,10 @@ class VectorReader:
         return list(map(self._list_from_text, cells))
 
     def _list_from_text(self, cell: str) -> Any:
-        if not cell.strip():
+        if self._texts.means_missing(cell):
             return None
         if not cell.lstrip().startswith("["):
-            return list(map(number_from_text, cell.split()))
+            return list(map(self._texts.number, cell.split()))
         try:
             return msgspec.json.decode(cell)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -53,7 +55,7 @@ class VectorReader:
         if len(value) != self.width:
             return defect(Reason.WRONG_LENGTH, f"{name}: expected {self.width} numbers, got {len(value)}")
         bad = next(i for i, number in enumerate(value) if not abs(as_number(number)) <= LARGEST_FLOAT32)
-        return number_defect(f"{name}[{bad}]", value[bad], "a number")
+        return number_defect(f"{name}[{bad}]", value[bad], "a number", self._texts)
 
 
 class LabelsReader:

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.columns import ColumnReader
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.tasks.label import FieldName, Scalar
 from learnd.daemon.values import Column
 
@@ -22,7 +23,8 @@ class FeatureSettings(Section):
     except in CSV; `user\\.age` is a name with a dot."""
 
     default: Default | None = None
-    """The value if it is missing, null, empty in CSV, or NaN. Without a default, such a record is rejected."""
+    """The value if it is missing, null, NaN, empty in CSV, or one of the words `samples.missing`. Without a default,
+    such a record is rejected."""
 
 
 Settings = TypeVar("Settings", bound=FeatureSettings)
@@ -45,8 +47,8 @@ class FeatureKind(ABC, Generic[Settings]):
         """Yield the columns of the input that the feature fills."""
 
     @abstractmethod
-    def reader(self, feature: Settings) -> ColumnReader:
-        """Return what turns the feature's values into as many numbers."""
+    def reader(self, feature: Settings, texts: Texts) -> ColumnReader:
+        """Return what turns the feature's values into as many numbers. `texts` says how text is to be read."""
 
     @abstractmethod
     def takes(self, default: Default, feature: Settings) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from learnd.daemon.stream.decoding.categories import HashReader
 from learnd.daemon.stream.decoding.columns import ColumnReader
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
 from learnd.daemon.values import Column, ColumnKind
 
@@ -31,8 +32,8 @@ class HashedFeature(FeatureKind[HashSettings]):
     def columns(self, name: str, feature: HashSettings) -> Iterator[Column]:
         yield Column(name, ColumnKind.CATEGORY, feature.hash or 0)
 
-    def reader(self, feature: HashSettings) -> ColumnReader:
-        return HashReader(feature.hash or 0, feature.default)
+    def reader(self, feature: HashSettings, texts: Texts) -> ColumnReader:
+        return HashReader(feature.hash or 0, texts, feature.default)
 
     def takes(self, default: Default, feature: HashSettings) -> bool:  # noqa: ARG002
         return not isinstance(default, list)

@@ -10,6 +10,7 @@ from pydantic import Field
 from learnd.daemon.stream.decoding.categories import ListedReader, listed
 from learnd.daemon.stream.decoding.columns import ColumnReader
 from learnd.daemon.stream.decoding.defects import Reason
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
 from learnd.daemon.tasks.label import Scalar
 from learnd.daemon.values import Column, ColumnKind
@@ -36,11 +37,11 @@ class ListedFeature(FeatureKind[ListedSettings]):
         values = feature.values or []
         yield Column(name, ColumnKind.CATEGORY, len(values) + (feature.unknown == "other"), tuple(map(str, values)))
 
-    def reader(self, feature: ListedSettings) -> ColumnReader:
+    def reader(self, feature: ListedSettings, texts: Texts) -> ColumnReader:
         values, default = feature.values or [], feature.default
         if feature.unknown == "reject":
-            return ListedReader(listed(values), Reason.UNKNOWN_VALUE, default=default)
-        return ListedReader(listed(values, first=1), Reason.UNKNOWN_VALUE, default=default, other=0.0)
+            return ListedReader(listed(values), Reason.UNKNOWN_VALUE, texts, default=default)
+        return ListedReader(listed(values, first=1), Reason.UNKNOWN_VALUE, texts, default=default, other=0.0)
 
     def takes(self, default: Default, feature: ListedSettings) -> bool:
         if isinstance(default, list):

@@ -9,6 +9,7 @@ from learnd.daemon.stream.decoding.categories import BooleanReader
 from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32, ColumnReader
 from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.decoding.numbers import NumberReader
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
 from learnd.daemon.values import Column, ColumnKind
 
@@ -31,11 +32,11 @@ class NumberFeature(FeatureKind[NumberSettings]):
     def columns(self, name: str, feature: NumberSettings) -> Iterator[Column]:  # noqa: ARG002
         yield Column(name, ColumnKind.NUMBER)
 
-    def reader(self, feature: NumberSettings) -> ColumnReader:
+    def reader(self, feature: NumberSettings, texts: Texts) -> ColumnReader:
         default: Any = feature.default
         if feature.type == "boolean":
-            return BooleanReader(Reason.WRONG_TYPE, default)
-        return NumberReader(whole=feature.type == "integer", default=default)
+            return BooleanReader(Reason.WRONG_TYPE, texts, default)
+        return NumberReader(texts, whole=feature.type == "integer", default=default)
 
     def takes(self, default: Default, feature: NumberSettings) -> bool:
         if feature.type == "boolean":

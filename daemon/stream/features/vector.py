@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from learnd.daemon.stream.decoding.columns import ColumnReader
+from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.vectors import VectorReader
 from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
 from learnd.daemon.stream.features.number import in_range
@@ -30,8 +31,9 @@ class VectorFeature(FeatureKind[VectorSettings]):
     def columns(self, name: str, feature: VectorSettings) -> Iterator[Column]:
         yield from (Column(f"{name}.{index}", ColumnKind.NUMBER) for index in range(feature.vector or 0))
 
-    def reader(self, feature: VectorSettings) -> ColumnReader:
-        return VectorReader(feature.vector or 0, feature.default if isinstance(feature.default, list) else None)
+    def reader(self, feature: VectorSettings, texts: Texts) -> ColumnReader:
+        default = feature.default if isinstance(feature.default, list) else None
+        return VectorReader(feature.vector or 0, texts, default)
 
     def takes(self, default: Default, feature: VectorSettings) -> bool:
         return isinstance(default, list) and feature.vector == len(default) and all(map(in_range, default))

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
-from learnd.daemon.stream.decoding.numbers import number_from_text
+from learnd.daemon.stream.decoding.texts import Texts, number_from_text
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 
@@ -116,7 +116,7 @@ def _time_unit(name: str, values: Sequence[Any]) -> str | None:
     if not values:
         return None
     if not all(map(_is_number, values)):
-        return "iso" if all(math.isfinite(t) for t in TimeReader("iso").seconds(values)) else None
+        return "iso" if all(math.isfinite(t) for t in TimeReader("iso", Texts()).seconds(values)) else None
     if not _TIME_PATTERN.fullmatch(name.rpartition(".")[2]):
         return None
     # Between the years 1990 and 2100.

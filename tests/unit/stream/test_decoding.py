@@ -64,7 +64,8 @@ def test_whole_numbers(value: float, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(True, [1]), (False, [0]), (1, [1]), (0.0, [0]), (2, "wrong_type"), ("yes", "wrong_type")]
+    ("value", "expected"),
+    [(True, [1]), (False, [0]), (1, [1]), (0.0, [0]), (2, "wrong_type"), ("perhaps", "wrong_type")],
 )
 def test_booleans(value: Any, expected: Any) -> None:
     assert one("boolean", value) == expected
@@ -405,7 +406,8 @@ def test_a_holdout_by_key_takes_no_record_without_the_declared_key(record: dict[
 def test_a_csv_row_without_its_key_cannot_be_held_out_by_key() -> None:
     rows = [b"1,1,u", b"2,0,"]
     block = decode(rows, holdout=BY_KEY, key="user", format="csv", batch={"columns": ("a", "y", "user")})
-    assert [r.defect for r in block.rejections] == [Defect("null", "user: null, but the holdout needs it as the key")]
+    missing = Defect("missing", "user: missing, but the holdout needs it as the key")
+    assert [r.defect for r in block.rejections] == [missing]
     block = decode(rows, holdout=BY_KEY, key="usr", format="csv", batch={"columns": ("a", "y", "user")})
     assert [r.defect.reason for r in block.rejections] == ["missing", "missing"]
 
