@@ -1,17 +1,28 @@
-"""Keras layers for streams. Importing this module registers them, so that an exported model opens in plain Keras."""
+"""Keras layers for streams. Importing this module registers them, so that Keras opens a model that has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.values import Float64
 
 _SURE = 10  # samples after which a value beyond ten standard deviations is taken for an outlier
 _REFIT, _REFIT_HORIZON = 2000, 125  # samples
 
 
+class StreamLayer(keras.layers.Layer):
+    """A layer of learnd. A model that leaves learnd has built-in layers in its place."""
+
+    def frozen(self) -> list[Any]:
+        """Return built-in layers that, one after the other, do what this built layer does in inference."""
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable("learnd")
-class RunningStandardization(keras.layers.Layer):
+class RunningStandardization(StreamLayer):
     """Shifts and scales each feature by its running mean and variance.
 
     The statistics are variables of the layer: they are saved with the model, and change only in training, by one sample
@@ -47,9 +58,25 @@ class RunningStandardization(keras.layers.Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         if training and self.trainable:
             self._learn(inputs)
-        scale = tf.math.rsqrt(tf.maximum(self.variance.value, 1e-12))
-        scaled = (inputs - self.mean.value) * scale
+        scaled = (inputs - self.mean.value) * self._scale()
         return tf.clip_by_value(scaled, -self.limit, self.limit)
+
+    def _scale(self) -> Any:
+        """Return (features,) one by the standard deviation."""
+        return tf.math.rsqrt(tf.maximum(self.variance.value, 1e-12))
+
+    def frozen(self) -> list[Any]:
+        """Return layers that subtract the mean, scale to ±1 at the limit, clip there, and scale to ±`limit`.
+
+        `Normalization` does not divide by deviations below 1e-7, so the scale is a layer of its own.
+        """
+        scale = np.asarray(self._scale(), np.float64) / self.limit
+        return [
+            *centred(np.asarray(self.mean.value, np.float64), self.dtype_policy),
+            keras.layers.Rescaling(scale.tolist(), dtype=self.dtype_policy),
+            keras.layers.Activation("hard_tanh", dtype=self.dtype_policy),
+            keras.layers.Rescaling(float(self.limit), dtype=self.dtype_policy),
+        ]
 
     def _learn(self, inputs: Any) -> None:
         """Merge the batch into the statistics. The count stays below the horizon plus a batch."""
@@ -82,12 +109,15 @@ class RunningStandardization(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("learnd")
-class TakeColumns(keras.layers.Layer):
+class TakeColumns(StreamLayer):
     """Selects columns of the feature matrix: (batch, width) to (batch, len(indices))."""
 
     def __init__(self, indices: list[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.indices = list(indices)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        self.width = input_shape[-1]
 
     def call(self, inputs: Any) -> Any:
         return tf.gather(inputs, self.indices, axis=1)
@@ -95,5 +125,38 @@ class TakeColumns(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], len(self.indices))
 
+    def frozen(self) -> list[Any]:
+        """Return layers that cut out each run of neighbouring columns, and join them. Numbers stay as they are."""
+        inputs = keras.Input((self.width,), name="columns")
+        steps = keras.layers.Reshape((self.width, 1), dtype=self.dtype_policy)(inputs)
+        runs = [
+            keras.layers.Cropping1D((start, self.width - end), dtype=self.dtype_policy)(steps)
+            for start, end in _runs([index % self.width for index in self.indices])
+        ]
+        joined = runs[0] if len(runs) == 1 else keras.layers.Concatenate(axis=1, dtype=self.dtype_policy)(runs)
+        taken = keras.layers.Reshape((len(self.indices),), dtype=self.dtype_policy)(joined)
+        return [keras.Model(inputs, taken, name="taken")]
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self.indices}
+
+
+def centred(mean: Float64, dtype: Any) -> list[Any]:
+    """Return built-in layers that subtract a mean (features,), of which none of its digits is lost in float32.
+
+    What float32 cannot hold of the mean is subtracted second: the difference that is left by then is small.
+    """
+    coarse = mean.astype(np.float32).astype(np.float64)
+    parts = [coarse] if np.array_equal(coarse, mean) else [coarse, mean - coarse]
+    return [keras.layers.Normalization(mean=part.tolist(), variance=[1.0] * len(part), dtype=dtype) for part in parts]
+
+
+def _runs(indices: list[int]) -> list[tuple[int, int]]:
+    """Return the runs of indices that count up, in order: of each the first one, and the one after the last."""
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs

@@ -15,6 +15,7 @@ from learnd.daemon.training.guard import reasons_of
 from learnd.daemon.training.network import Network, refused, values_of
 from learnd.daemon.training.objects import create_learning_rate
 from learnd.daemon.training.phases import parameters
+from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, keras, memory_error, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
@@ -182,9 +183,12 @@ class KerasLearner:
         """Return the Keras metrics of the settings, over every prediction so far."""
         return {metric.name: float(metric.result()) for metric in self._network.parts.metrics}
 
-    def export(self, path: Path) -> None:
-        """Write the model as a `.keras` file for inference."""
-        self.model.save(path)
+    def export(self, path: Path) -> list[str]:
+        """Write the model as a `.keras` file for inference, and return each layer that needs more than Keras to open.
+
+        Raises OSError.
+        """
+        return write_plain(self.model, path)
 
     # For actions, between two calls.
 

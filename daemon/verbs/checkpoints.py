@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from learnd.daemon.training.learner import KerasLearner
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
+_MOST_NAMED = 8
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
 
 verb = typer.Typer()
@@ -66,7 +68,9 @@ def export_model(
     ] = None,
 ) -> None:
     """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
-    print(f"wrote {export(directory, output, sequence)}")
+    if foreign := export(directory, output, sequence):
+        print(f"learnd: warning: {_told(output, foreign)}", file=sys.stderr)
+    print(f"wrote {output}")
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
@@ -148,17 +152,28 @@ def pin_sequence(root: Path, sequence: int) -> Path:
     return path
 
 
-def export(root: Path, output: Path, sequence: int | None) -> Path:
-    """Write the model of a checkpoint as a `.keras` file. Raises StoreError, ModelError."""
+def export(root: Path, output: Path, sequence: int | None) -> list[str]:
+    """Write the model of a checkpoint as a `.keras` file, and return each layer that needs more than Keras to open.
+
+    Raises StoreError, ModelError.
+    """
     if output.suffix != ".keras":
         raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
     learner = learner_of(root, sequence)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        learner.export(output)
+        return learner.export(output)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
-    return output
+
+
+def _told(output: Path, foreign: list[str]) -> str:
+    """Return what to do about layers that are not built-in ones, of which the first few are named."""
+    named = ", ".join(foreign[:_MOST_NAMED]) + (", …" if len(foreign) > _MOST_NAMED else "")
+    return (
+        f"{output} does not open in plain Keras, but only where these can be imported, with their modules imported "
+        f"first: {named}. A functional or Sequential model of built-in layers and learnd's opens anywhere."
+    )
 
 
 def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:

@@ -13,7 +13,7 @@ from streams import RECORDS, json_lines, prepare, records
 _PREDICT = """
 import json, sys
 import keras, numpy as np
-import learnd.daemon.training.layers
+assert not any(name.partition('.')[0] == 'learnd' for name in sys.modules)
 model = keras.saving.load_model(sys.argv[1])
 np.save(sys.argv[2], model.predict(np.array(json.load(sys.stdin), np.float32), verbose=0))
 """
@@ -118,7 +118,7 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     batch = RecordBatch("p", 0, np.arange(1, 51), lines)
     inputs = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task)).decode(batch).samples.inputs
     subprocess.run(
-        [sys.executable, "-c", _PREDICT, tmp_path / "model.keras", tmp_path / "outputs.npy"],
+        [sys.executable, "-I", "-c", _PREDICT, tmp_path / "model.keras", tmp_path / "outputs.npy"],
         input=json.dumps(inputs[FEATURES].tolist()),
         text=True,
         check=True,

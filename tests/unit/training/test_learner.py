@@ -1,6 +1,5 @@
 """The learner: exact however updates are grouped, untouched by an update that is not finite, restored to the bit."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -336,20 +335,6 @@ def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monk
     assert np.isfinite(feed(one, 40).loss).all()
     with pytest.raises(ModelError, match="does not compile with XLA"):
         learner(model={"build": "graph_models:build"}, xla=True).compile()
-
-
-def test_an_exported_model_predicts_the_same_in_plain_keras(tmp_path: Path) -> None:
-    one = learner()
-    feed(one, 200)
-    one.export(tmp_path / "model.keras")
-    np.save(tmp_path / "x.npy", X[:50])
-    script = (
-        "import sys, keras, numpy as np, learnd.daemon.training.layers\n"
-        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
-        "np.save(sys.argv[1] + '/y.npy', model.predict(np.load(sys.argv[1] + '/x.npy'), verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), predicted(one, X[:50]), rtol=1e-5)
 
 
 def test_a_saved_model_is_a_start(tmp_path: Path) -> None:
