@@ -13,7 +13,6 @@ import typer
 from learnd.daemon.errors import LearndError
 from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
-from learnd.daemon.operate.signals import stop_at_once
 
 VERBS = (
     "run",
@@ -56,7 +55,6 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command; turn an error into its message and exit code."""
-    stop_at_once()
     configure_logging(LogSettings())
     try:
         app()
@@ -82,7 +80,3 @@ def _out_of_memory(error: MemoryError) -> str:
         "and a start with more memory goes on from there. What takes memory: the model (hash sizes times embedding, "
         "hidden), train.batch_size, source max_record_bytes."
     )
-
-
-if __name__ == "__main__":
-    main()

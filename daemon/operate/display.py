@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -19,6 +21,7 @@ from rich.text import Text
 log = structlog.get_logger("learnd")
 
 _LINE_EVERY_S = 10.0
+_IDLE_LINE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +44,49 @@ class Standing:
 
 
 class Display:
-    """A context manager: a live display on a terminal, and elsewhere a log line now and then.
+    """A context manager: a live display on a terminal, and elsewhere a log line now and then, rarer if nothing happens.
 
-    `update` may be called as often as you like; four times a second is plenty.
+    `update` may be called as often as you like; four times a second is plenty. A terminal that goes away ends the
+    display alone.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         stream = stream or sys.stderr
         self._clock = clock
-        self._line_due_s = clock() + _LINE_EVERY_S
+        self._told_s = clock()
+        self._told: tuple[int | None, ...] = ()
         self._live = Live(console=Console(file=stream), auto_refresh=False) if stream.isatty() else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
-            self._live.start()
+            self._on_terminal(self._live, self._live.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            self._on_terminal(self._live, self._live.stop)
 
     def update(self, standing: Standing) -> None:
         """Show this."""
         if self._live is not None:
-            self._live.update(render(standing), refresh=True)
-        elif self._clock() >= self._line_due_s:
-            self._line_due_s = self._clock() + _LINE_EVERY_S
+            self._on_terminal(self._live, partial(self._live.update, render(standing), refresh=True))
+            return
+        now = self._clock()
+        counts = (standing.samples, standing.rejected, standing.checkpoint_samples)
+        if now - self._told_s >= (_LINE_EVERY_S if counts != self._told else _IDLE_LINE_EVERY_S):
+            self._told_s, self._told = now, counts
             log.info("progress", **_fields(standing))
+
+    def _on_terminal(self, live: Live, show: Callable[[], None]) -> None:
+        """Show something, or end the display if the terminal is gone."""
+        try:
+            show()
+        except OSError:
+            self._live = None
+            with suppress(OSError):
+                live.stop()
 
 
 def render(standing: Standing) -> RenderableType:

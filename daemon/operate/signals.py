@@ -1,10 +1,12 @@
-"""SIGINT and SIGTERM: the first one stops cleanly, the second one at once. Neither loses anything."""
+"""SIGINT, SIGTERM and a closed terminal: the first stops cleanly, the second at once. Neither loses anything."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
@@ -13,12 +15,22 @@ _SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
 
 def stop_at_once() -> None:
     """Let a signal end the process with exit code 0, as long as there is nothing to finish: before a `StopSignal`."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _heeded():
         signal.signal(number, lambda *_: os._exit(0))
 
 
+def _heeded() -> Iterator[int]:
+    """Yield the signals that stop. SIGHUP, which a closed terminal sends, stays ignored under `nohup`."""
+    yield from (signal.SIGINT, signal.SIGTERM)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        yield signal.SIGHUP
+
+
 class StopSignal:
-    """A context manager that turns signals into a flag. Calling it returns the flag."""
+    """A context manager that turns signals into a flag. Calling it returns the flag.
+
+    A terminal that was closed meanwhile is replaced by /dev/null: what is still written there is no error then.
+    """
 
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` is how long a clean stop may take before the process ends without it."""
@@ -27,9 +39,13 @@ class StopSignal:
         self._before: dict[int, object] = {}
         self._timer = threading.Timer(timeout_s, self._give_up)
         self._timer.daemon = True
+        self._terminals: list[int] = []
+        self._errors = 2
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+        self._errors = os.dup(2)  # what TensorFlow writes to 2 while it loads is hidden
+        for number in _heeded():
             self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -37,27 +53,42 @@ class StopSignal:
         self._timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
+        self._leave_closed_terminal()
+        os.close(self._errors)
 
     def __call__(self) -> bool:
         return self._stopped
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._leave_closed_terminal()
+        if self._stopped and number == signal.SIGHUP:
+            return  # a shell passes it on, so that it comes twice
         if self._stopped:
-            _say("stopped at once; nothing is lost: the next start repeats what the journal has after the checkpoint")
+            self._say(
+                "stopped at once; nothing is lost: the next start repeats what the journal has after the checkpoint"
+            )
             os._exit(0)
-        _say("stopping cleanly; a second signal stops at once")
+        self._say("stopping cleanly, which waits for what is being loaded or saved; a second signal stops at once")
         self._stopped = True
         self._timer.start()
 
     def _give_up(self) -> None:
-        _say(
+        self._say(
             f"a clean stop took longer than shutdown_timeout_s ({self._timeout_s:g} s), so it ends without a last "
             "checkpoint. Nothing is lost: the next start repeats what the journal has. If this happens again, find out "
             "whether the disk of the state directory hangs, or raise shutdown_timeout_s."
         )
         os._exit(70)
 
+    def _leave_closed_terminal(self) -> None:
+        for descriptor in self._terminals:
+            if not os.isatty(descriptor):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)
 
-def _say(text: str) -> None:
-    """Write to standard error from a signal handler, or right before the process ends."""
-    os.write(2, b"%slearnd: %s\n" % (_SHOW_CURSOR if os.isatty(2) else b"", text.encode()))
+    def _say(self, text: str) -> None:
+        """Write to standard error from a signal handler, or right before the process ends."""
+        show = _SHOW_CURSOR if os.isatty(self._errors) else b""
+        with suppress(OSError):  # the terminal was closed
+            os.write(self._errors, b"%slearnd: %s\n" % (show, text.encode()))

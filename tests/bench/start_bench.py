@@ -41,7 +41,7 @@ def rows() -> list[Row]:
 
 
 def learnd(file: Path) -> list[str]:
-    return [sys.executable, "-m", "learnd.daemon.cli", "run", str(file)]
+    return [sys.executable, "-m", "learnd", "run", str(file)]
 
 
 def tensorflow() -> list[str]:

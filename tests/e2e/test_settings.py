@@ -79,7 +79,7 @@ def test_every_mistake_is_listed_with_its_line(tmp_path: Path, zygote: Zygote) -
 
 def test_validating_imports_no_tensorflow_for_what_needs_none(tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run")
-    valid = python(folder, "-X", "importtime", "-m", "learnd.daemon.cli", "validate", "learnd.yaml")
+    valid = python(folder, "-X", "importtime", "-m", "learnd", "validate", "learnd.yaml")
     assert valid.returncode == 0, valid.stderr
     assert "ok" in valid.stdout
     imported = {line.rpartition("|")[2].strip() for line in valid.stderr.splitlines() if "import time:" in line}

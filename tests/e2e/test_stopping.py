@@ -1,9 +1,14 @@
 """Stopped by signals at every stage: exit code 0, and the next start makes the same model."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
-from processes import Daemon, Zygote, history, killed, succeeded, summary
+from command import Command
+from processes import ROOT, Daemon, Zygote, history, killed, succeeded, summary
 from streams import RECORDS, prepare
 
 
@@ -11,6 +16,18 @@ def stopped_at(zygote: Zygote, folder: Path, failpoints: str, *arguments: str) -
     """Return a daemon that has come to a failpoint with the action `stop`."""
     daemon = zygote.start(folder, "run", "learnd.yaml", *arguments, failpoints=failpoints)
     daemon.wait_until_stopped()
+    return daemon
+
+
+def stopped_without_its_terminal(zygote: Zygote, folder: Path) -> Daemon:
+    """Return a daemon that was started on a terminal, has trained twenty calls, and whose terminal was closed then."""
+    terminal, its_end = pty.openpty()
+    environment = {**os.environ, "LEARND_FAILPOINTS": "loop.call.after=stop@20"}
+    command = Command(zygote.socket, ["run", "learnd.yaml"], str(folder), environment, [its_end] * 3)
+    os.close(its_end)
+    daemon = Daemon(command, Path(os.devnull), Path(os.devnull))
+    daemon.wait_until_stopped()
+    os.close(terminal)
     return daemon
 
 
@@ -74,3 +91,32 @@ def test_a_signal_while_starting_and_while_repeating_the_journal(zygote: Zygote,
     assert "Nothing was changed" in result.stderr
     assert resumed_digest(zygote, folder) == digest
     assert summary(folder / "state")["samples_trained"] == RECORDS
+
+
+def test_a_signal_while_python_still_imports() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "learnd", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("structlog" in line for line in process.stderr)  # imported by the command, among the first
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+
+
+def test_a_closed_terminal_leaves_a_checkpoint(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon = stopped_without_its_terminal(zygote, folder)
+    daemon.signal(signal.SIGHUP)
+    signal_and_continue(daemon, signal.SIGCONT)
+    succeeded(daemon.wait())
+    assert 0 < history(folder / "state", "checkpoint")[-1]["samples"] < RECORDS
+    assert resumed_digest(zygote, folder) == digest
+
+
+def test_a_terminal_that_goes_away_without_a_word(zygote: Zygote, digest: str, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon = stopped_without_its_terminal(zygote, folder)
+    daemon.signal(signal.SIGCONT)
+    succeeded(daemon.wait())
+    assert summary(folder / "state")["digest"] == digest

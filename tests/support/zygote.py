@@ -28,8 +28,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from learnd.daemon import run as app  # noqa: F401  (imported before any fork, like the learner)
-from learnd.daemon.cli import main
+from learnd.daemon import cli  # noqa: F401  (imported before any fork, like the run and the learner)
+from learnd.daemon import run as app  # noqa: F401
+from learnd.daemon.command import main
 from learnd.daemon.foundation import failpoints
 from learnd.daemon.training import learner, runtime  # noqa: F401
 
@@ -139,7 +140,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
         limit = pages * resource.getpagesize() + request["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["learnd", *request["arguments"]]
-    sys.orig_argv = [sys.executable, "-m", "learnd.daemon.cli", *request["arguments"]]  # a restart executes this
+    sys.orig_argv = [sys.executable, "-m", "learnd", *request["arguments"]]  # a restart executes this
 
 
 if __name__ == "__main__":

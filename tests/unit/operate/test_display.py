@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import structlog
 from rich.console import Console
@@ -64,8 +65,31 @@ def test_elsewhere_a_line_comes_now_and_then() -> None:
     with structlog.testing.capture_logs() as lines, Display(stream, clock=lambda: now_s[0]) as display:
         for second in range(25):
             now_s[0] = float(second)
-            display.update(STANDING)
+            display.update(replace(STANDING, samples=second))
     assert stream.getvalue() == ""
     assert len(lines) == 2
     assert lines[0]["accuracy"] == 0.91
     assert lines[0]["no_change"] == 0.81
+
+
+def test_while_nothing_happens_a_line_comes_once_a_minute() -> None:
+    now_s = [0.0]
+    idle = [replace(STANDING, checkpoint_age_s=float(second), samples_per_second=0.0) for second in range(200)]
+    with structlog.testing.capture_logs() as lines, Display(io.StringIO(), clock=lambda: now_s[0]) as display:
+        seen = []
+        for second, standing in enumerate(idle):
+            now_s[0] = float(second)
+            display.update(standing)
+            seen.append(len(lines))
+        display.update(replace(STANDING, rejected=4))
+    assert [seen.index(count) for count in (1, 2, 3, 4)] == [10, 70, 130, 190]
+    assert len(lines) == 4  # 9 s after the last one
+
+
+def test_a_terminal_that_is_gone_ends_the_display_alone() -> None:
+    class Gone(Terminal):
+        def write(self, _text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    with Display(Gone()) as display:
+        display.update(STANDING)
