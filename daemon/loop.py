@@ -182,7 +182,9 @@ class Loop:
         events, taken_back = self.reactions.finish(call, scores)
         self.outputs.set_aside(taken_back)
         self._publish(events)
-        self.monitor.call_done(call, report, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.reader.measured(call.updates, seconds)
+        self.monitor.call_done(call, report, seconds)
         failpoint("loop.call.after")
 
     @contextmanager
