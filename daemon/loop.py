@@ -122,8 +122,7 @@ class Loop:
     def give_up(self, entries: Sequence[JournalEntry], error: LostError) -> None:
         """Continue without the journal's last calls, and cut their remaining records into calls again.
 
-        Their weights are lost with the killed daemon. The journal segment that begins when the daemon goes live, before
-        the first call after the gap, overrides their entries.
+        The journal segment that begins when the daemon goes live overrides their entries.
         """
         log.error(
             "journal_given_up",
@@ -183,7 +182,8 @@ class Loop:
         events, taken_back = self.reactions.finish(call, scores)
         self.outputs.set_aside(taken_back)
         self._publish(events)
-        self.monitor.call_done(call, report, time.perf_counter() - started)
+        self.reader.measured(call.updates, seconds := time.perf_counter() - started)
+        self.monitor.call_done(call, report, seconds)
         failpoint("loop.call.after")
 
     @contextmanager

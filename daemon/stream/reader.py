@@ -27,6 +27,8 @@ _READ_TIMEOUT_S = 0.05
 _LAG_EVERY_S = 1.0
 _PATIENCE_S = 30.0  # for a read to return after a stop
 _CALLS_AHEAD = 3
+_LONGEST_S = 1.0  # of a call: a stop waits for its end
+_FIRST_UPDATES = 32  # in a call before any was measured
 _READ_ON_BELOW = 0.4  # of the samples that may wait
 _NOTHING_DONE = "Nothing was trained, and no record was skipped: correct `samples`, then start again."
 _WAYS_ON = (
@@ -60,6 +62,7 @@ class Reader:
         self._batcher = batcher()
         self._batch_size = batch_size
         self._max_updates = max_updates
+        self._affordable = _FIRST_UPDATES  # updates within `_LONGEST_S`
         self._max_wait_s = max_wait_s
         self._periods = periods
         self._ahead = _CALLS_AHEAD * max_updates * batch_size
@@ -131,7 +134,8 @@ class Reader:
 
         Raises what the source raised, once everything read before that was handed out.
         """
-        limit = min(self._max_updates, updates_until(first, self._batch_size, self._periods))
+        most = min(self._max_updates, self._affordable)
+        limit = min(most, updates_until(first, self._batch_size, self._periods))
         with self._changed:
             self._wait_until_due(timeout_s)
             call = self._batcher.take(limit)
@@ -147,6 +151,11 @@ class Reader:
         """Raise what the source raised, if it has: for a loop that takes no calls. What waits is read again later."""
         if self._error is not None:
             raise self._error
+
+    def measured(self, updates: int, seconds: float) -> None:
+        """Take in how long a call took: calls are as long as a stop may wait. No result depends on their length."""
+        if updates:
+            self._affordable = max(1, int(updates * _LONGEST_S / max(seconds, 1e-6)))
 
     @property
     def exhausted(self) -> bool:

@@ -73,23 +73,34 @@ def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
 
 
-def _call_build_function(name: str, spec: SampleSpec) -> Any:
-    module_name, _, function_name = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+def _call_build_function(given: Path, spec: SampleSpec) -> Any:
+    """Call the function `module:function` or `file.py:function`, in the folder of the settings file or elsewhere."""
+    module_name, _, function_name = given.name.partition(":")
+    _look_in(given.parent, at_first=module_name.endswith(".py"))
+    module_name = module_name.removesuffix(".py")
     try:
-        function = _build_function(module_name, function_name)
+        function = _build_function(module_name, function_name, given.parent)
         model = function(spec) if inspect.signature(function).parameters else function()
     except ModelError:
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model.build: {name} failed with {type(error).__name__}: {error}\n"
+            f"model.build: {given.name} failed with {type(error).__name__}: {error}\n"
             f"  {_place(error, module_name)}Nothing was trained. Fix the function and start again."
         ) from error
     if not isinstance(model, keras.Model):
-        raise ModelError(f"model.build: {name} returned {type(model).__name__}; it must return a keras.Model")
+        raise ModelError(f"model.build: {given.name} returned {type(model).__name__}; it must return a keras.Model")
     return model
+
+
+def _look_in(folder: Path, *, at_first: bool) -> None:
+    """Let Python find modules in the current folder, and in this one: before others, or if no other has the module."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    if at_first:
+        sys.path.insert(0, str(folder))
+    elif str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _place(error: BaseException, module_name: str) -> str:
@@ -100,7 +111,7 @@ def _place(error: BaseException, module_name: str) -> str:
     return f"at {frames[-1].filename}:{frames[-1].lineno}. " if frames else ""
 
 
-def _build_function(module_name: str, function_name: str) -> Any:
+def _build_function(module_name: str, function_name: str, folder: Path) -> Any:
     """Return the function of that name. Raises ModelError if there is none, and what its module raises."""
     try:
         module = importlib.import_module(module_name)
@@ -108,8 +119,9 @@ def _build_function(module_name: str, function_name: str) -> Any:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the missing module is one that the user's module imports
         raise ModelError(
-            f"model.build: there is no module {error.name!r}, neither in the current folder ({Path.cwd()}) nor among "
-            "the installed packages. Nothing was trained. Start learnd in the module's folder, or set PYTHONPATH."
+            f"model.build: there is no module {error.name!r}, neither in the current folder ({Path.cwd()}), nor beside "
+            f"the settings file ({folder}), nor among the installed packages. Nothing was trained. Give the path of "
+            "its file, as in models/network.py:build, or set PYTHONPATH."
         ) from error
     if not hasattr(module, function_name):
         raise ModelError(

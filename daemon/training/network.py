@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.errors import ModelError, StateMismatchError
 from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
@@ -25,6 +25,7 @@ from learnd.daemon.training.phases import Phases
 from learnd.daemon.training.rate import OfUpdates
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
+from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.values import Arrays, Facts, SampleSpec
 
@@ -45,6 +46,8 @@ class Network:
         """Raises ModelError, or SettingsError for a name unknown to Keras."""
         self._spec = spec
         self.model = create_model(model, spec)
+        by_own_step = takes_own_step(train, self.model)
+        self._of_step: list[Any] = []  # what the model's own step uses beside the variables of the parts
         self.phases = Phases(phases, self.model)
         self.optimizer, self.own_rate = self._optimizer(train)
         self.updates_before = updates_of(self.optimizer)  # those that the model came with
@@ -52,16 +55,20 @@ class Network:
             model=self.model,
             optimizer=self.optimizer,
             losses={
-                target.name: create_loss(train, self.model, target, reduction=_reduction(train))
+                target.name: create_loss(train, self.model, target, reduction=_reduction(by_own_step=by_own_step))
                 for target in spec.targets
             },
             metrics=create_metrics(train, spec.task),  # of the first target
             guard=Guard(guard) if guard.sigma is not None else None,
-            clip_norm=take_global_clip_norm(self.optimizer),
+            clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            by_own_step=by_own_step,
             kept=self.variables,
         )
+        if by_own_step:
+            self._of_step = make_ready(self.parts, train)
+            self._check_phases(phases)
 
     def _optimizer(self, train: TrainSettings) -> tuple[Any, Any]:
         """Return the built optimizer and its own rate. That of a compiled model goes on where its training ended."""
@@ -88,6 +95,7 @@ class Network:
             "optimizer": self.optimizer.variables,
             "metric": [variable for metric in self.parts.metrics for variable in metric.variables],
             "guard": [] if guard is None else guard.variables,
+            "step": self._of_step,
         }
         return {
             f"{part}/{index:04d}/{variable.path}": variable
@@ -137,6 +145,15 @@ class Network:
             if isinstance(layer, RunningStandardization):
                 layer.start_refit()
 
+    def _check_phases(self, phases: Sequence[PhaseSettings]) -> None:
+        """Raise ModelError if there are phases and another optimizer, which was built for what trains at first."""
+        if phases and self._of_step:
+            raise ModelError(
+                f"phases: the model's train_step has variables of its own ({self._of_step[0].path}, ...), as other "
+                "optimizers do, and these cannot follow what trains. Nothing was trained. Leave phases out, or use the "
+                "one optimizer of the model."
+            )
+
     def _inference(self, inputs: Any) -> Any:
         outputs = self.parts.outputs(inputs, training=False)
         return self.parts.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
@@ -155,9 +172,9 @@ def refused(problems: Sequence[str]) -> StateMismatchError:
     )
 
 
-def _reduction(train: TrainSettings) -> str | None:
+def _reduction(*, by_own_step: bool) -> str | None:
     """None, a loss for each sample, for the fused step, which weights them itself; Keras' mean for its `train_step`."""
-    return None if train.step == "fused" else "sum_over_batch_size"
+    return "sum_over_batch_size" if by_own_step else None
 
 
 def _fingerprint(values: Sequence[str]) -> str | None:

@@ -19,6 +19,7 @@ from learnd.daemon.values import TargetSpec, Task
 
 DEFAULT_LEARNING_RATE = 0.1
 DEFAULT_CLIP_NORM = 1.0
+_RATES = ("learning_rate", "initial_learning_rate", "end_learning_rate", "warmup_target")
 
 
 def create_optimizer(settings: TrainSettings, model: Any) -> Any:
@@ -27,6 +28,12 @@ def create_optimizer(settings: TrainSettings, model: Any) -> Any:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         problem = "train.optimizer: a loss scale (mixed_float16) is not supported; use float32 or bfloat16 layers"
         raise SettingsError([f"{problem}. Nothing was trained."])
+    if optimizer.use_ema:
+        whose = "train.optimizer" if settings.optimizer is not None else "model: the optimizer it was compiled with"
+        problem = f"{whose}: use_ema keeps an average of the weights, which neither scores nor exports would use"
+        raise SettingsError(
+            [f"{problem}. Nothing was trained. Leave use_ema out; a falling rate has a similar effect."]
+        )
     return optimizer
 
 
@@ -125,11 +132,23 @@ def _create(place: str, given: KerasObject | Any, module: Any, get: Callable[[An
         if isinstance(value, dict) and "class_name" not in value:
             ((name, arguments),) = value.items()
             value = {"class_name": _class_of(name, module) or name, "config": arguments or {}}
+        _as_floats(value)
         return (get or module.get)(value)
     except Exception as error:
         verdict = "is rejected by Keras" if _is_known(given, module) else "is not known to Keras"
         problem = f"{place}: {given!r} {verdict}{_suggestion(given, module)}: {error}. Nothing was trained."
         raise SettingsError([problem]) from error
+
+
+def _as_floats(value: Any) -> None:
+    """Make whole numbers floats where Keras insists on it, or would compute in whole numbers: in rates."""
+    for key, item in list(value.items()) if isinstance(value, dict) else ():
+        if key in _RATES and type(item) is int:
+            value[key] = float(item)
+        elif key == "values" and isinstance(item, list):
+            value[key] = [float(each) if type(each) is int else each for each in item]
+        else:
+            _as_floats(item)
 
 
 def _instance(found: Any) -> Any:

@@ -25,7 +25,7 @@ class Phases:
         """Raises ModelError if a phase names layers that do not exist, or trains nothing."""
         self._settings = settings
         self._model = model
-        self._layers = [(path, layer) for path, layer in _walk(model) if _own(layer)]
+        self._layers = [(path, layer) for path, layer in walk(model) if _own(layer)]
         self._names = [LayerName(path, type(layer).__name__) for path, layer in self._layers]
         self._built = [layer.trainable for _, layer in self._layers]
         plans = [self._plan(number) for number in range(len(settings))]
@@ -109,10 +109,10 @@ def parameters(variables: Sequence[Any]) -> int:
 
 def may_train(model: Any) -> list[Any]:
     """Return the weights that train unless they are frozen: all but statistics, counters and seeds."""
-    return [weight for _, layer in _walk(model) for weight in _trainable(layer)]
+    return [weight for _, layer in walk(model) for weight in _trainable(layer)]
 
 
-def _walk(model: Any) -> Iterator[tuple[str, Any]]:
+def walk(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield each layer once with its path, outer layers before inner ones: first the model, whose path is empty."""
     seen: set[int] = set()
 

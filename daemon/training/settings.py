@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -22,15 +23,23 @@ from learnd.daemon.tasks.settings import TaskName
 KerasObject = str | dict[str, Any]
 
 
+def _check_function(value: Path) -> Path:
+    """Raise ValueError if it is not the name of a function in a module."""
+    if not re.fullmatch(r"[\w.]+:\w+", value.name):
+        raise ValueError(f"must have the form package.module:function or file.py:function, not {value.name!r}")
+    return value
+
+
 class ModelSettings(Section):
     """The model to train: a preset, your own build function, or a saved Keras model."""
 
     preset: Literal["linear", "mlp"] | None = None
     """A network that fits the declared samples. Default: `mlp`, if neither `build` nor `load` is given."""
 
-    build: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
-    """A function, as `package.module:function`, that takes a `SampleSpec` (or nothing) and returns a Keras model.
-    A compiled model brings its own loss and optimizer."""
+    build: Annotated[Path, AfterValidator(_check_function)] | None = None
+    """A function, as `package.module:function` or `file.py:function`, that takes a `SampleSpec` (or nothing) and
+    returns a Keras model. A module is looked for in the current folder, among the installed packages, and beside the
+    settings file. A compiled model brings its own loss, optimizer and metrics."""
 
     load: Path | None = None
     """A `.keras` file to start from. Treat a file from others like code: opening it can run what its author wrote."""
@@ -85,15 +94,16 @@ class TrainSettings(Section):
     seed: int = 7
     """Seed of the initial weights and of every random layer."""
 
-    step: Literal["fused", "train_on_batch"] = "fused"
-    """`fused` runs many exact updates in one compiled call. `train_on_batch` calls the model's own `train_step`,
-    for models that override it, at a few hundred updates per second."""
+    step: Literal["fused", "train_on_batch"] | None = None
+    """`fused` runs many exact updates in one compiled call. `train_on_batch` calls the model's `train_step`, at a few
+    hundred updates per second. Default: `fused`, unless the model overrides `train_step` or `compute_loss`."""
 
     xla: bool | None = None
     """Compile with XLA. Default: XLA if the model compiles with it, else graph mode."""
 
     max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 4096
-    """The most updates in one compiled call. Calls grow with the backlog, up to this."""
+    """The most updates in one compiled call. Calls grow with the backlog, up to this and to about a second: a clean
+    stop waits for the end of one."""
 
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads inside one TensorFlow operation. More threads help large layers only; the last bits depend on the

@@ -1,5 +1,6 @@
 """Stopped by signals at every stage: exit code 0, and the next start makes the same model."""
 
+import json
 import os
 import pty
 import signal
@@ -120,3 +121,47 @@ def test_a_terminal_that_goes_away_without_a_word(zygote: Zygote, digest: str, t
     daemon.signal(signal.SIGCONT)
     succeeded(daemon.wait())
     assert summary(folder / "state")["digest"] == digest
+
+
+SLOW = """
+import time
+import keras, numpy as np, tensorflow as tf
+
+def pause():
+    time.sleep(0.03)
+    return np.float32(0)
+
+class Slow(keras.Sequential):
+    def train_step(self, data):
+        with tf.control_dependencies([tf.numpy_function(pause, [], tf.float32)]):
+            return super().train_step(data)
+
+def build(spec):
+    return Slow([keras.Input((spec.width,)), keras.layers.Dense(1, activation="sigmoid")])
+"""
+
+SLOW_SETTINGS = """
+model: {build: "slow:build"}
+source: {files: {path: stream.jsonl}}
+samples: {features: {a: float}, label: y}
+drift: []
+http: {listen: null}
+shutdown_timeout_s: 15
+"""
+
+
+def test_a_stop_during_a_backlog_of_slow_updates_is_clean(zygote: Zygote, tmp_path: Path) -> None:
+    """At thirty updates a second, 4,096 of them would take two minutes."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "learnd.yaml").write_text(SLOW_SETTINGS)
+    (tmp_path / "stream.jsonl").write_text("".join(json.dumps({"a": i % 7, "y": i % 2}) + "\n" for i in range(6000)))
+    daemon = zygote.start(tmp_path, "run", "learnd.yaml", "--json")
+    daemon.wait_for(lambda: "consuming" in daemon.stderr, "to train")
+    daemon.wait_for(lambda: journaled(tmp_path / "state") > 2, "to train some calls")
+    daemon.signal(signal.SIGTERM)
+    assert succeeded(daemon.wait()).json()["samples_trained"] < 1000
+
+
+def journaled(state: Path) -> int:
+    """Return how many lines the journal has."""
+    return sum(len(path.read_text().splitlines()) for path in state.glob("journal/*.log"))

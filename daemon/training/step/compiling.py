@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -15,15 +14,13 @@ from learnd.daemon.training.settings import TrainSettings
 from learnd.daemon.training.step.by_batch import TrainOnBatch
 from learnd.daemon.training.step.fused import Results, Updates
 from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.training.step.tracing import DOES_NOT_COMPILE, check_kept, reason
 from learnd.daemon.values import Float32, Samples
 
 log = structlog.get_logger()
 
 _SMALL_CALL = 32
 _PRODUCTS = ("MatMul", "Einsum", "Conv")  # in the names of operations
-_COLOUR = re.compile(r"\x1b\[\d+m")
-_RAISED = re.compile(r"\w*(Error|Exception): ")
-_DOES_NOT_COMPILE = (tf.errors.OpError, ValueError, TypeError, NotImplementedError)
 
 
 Mode: TypeAlias = Literal["one kernel", "kernel by kernel", "graph mode"]
@@ -57,18 +54,19 @@ class CompiledSteps:
         self._partial: Step | None = None
         self.full: Step
         self.mode: Mode = "graph mode" if train.xla is False else at_best
-        if train.step == "train_on_batch":
-            self.mode, self.full = "graph mode", TrainOnBatch(parts, times)
+        if parts.by_own_step:
+            self.mode, self.full = "graph mode", TrainOnBatch(parts, times, rows=train.batch_size)
         else:
             self.full = self._compiled()
 
     @property
     def partial(self) -> Step:
         """The call for batches of another size than B. It runs in graph mode, which takes any size without padding."""
-        if self._train.step == "train_on_batch":
-            return self.full
         if self._partial is None:
-            self._partial = Updates(self._parts, self._times, xla=False)
+            if self._parts.by_own_step:
+                self._partial = TrainOnBatch(self._parts, self._times, rows=None)
+            else:
+                self._partial = Updates(self._parts, self._times, xla=False)
         return self._partial
 
     @property
@@ -82,15 +80,15 @@ class CompiledSteps:
             full = self._with_xla()
         except tf.errors.ResourceExhaustedError:
             raise
-        except _DOES_NOT_COMPILE as error:
+        except DOES_NOT_COMPILE as error:
             if self._train.xla:
                 raise ModelError(
-                    f"train.xla: the model does not compile with XLA: {_reason(error)}\n"
+                    f"train.xla: the model does not compile with XLA: {reason(error)}\n"
                     "  Nothing was trained. Remove train.xla to run it in graph mode."
                 ) from error
             self.mode, full = "graph mode", self._in_graph_mode()
             log.warning(
-                "graph_mode", reason=_reason(error), consequence="updates are slower; the last bits differ from XLA's"
+                "graph_mode", reason=reason(error), consequence="updates are slower; the last bits differ from XLA's"
             )
         return full
 
@@ -101,8 +99,8 @@ class CompiledSteps:
                 return self._warmed_up(xla=True, one_kernel=True)
             except tf.errors.ResourceExhaustedError:  # this says nothing about the model
                 raise
-            except _DOES_NOT_COMPILE as error:
-                log.debug("kernel_by_kernel", reason=_reason(error))
+            except DOES_NOT_COMPILE as error:
+                log.debug("kernel_by_kernel", reason=reason(error))
         self.mode = "kernel by kernel"
         return self._warmed_up(xla=True)
 
@@ -112,29 +110,19 @@ class CompiledSteps:
     def _in_graph_mode(self) -> Step:
         try:
             return self._warmed_up(xla=False)
-        except _DOES_NOT_COMPILE as error:
+        except DOES_NOT_COMPILE as error:
             raise ModelError(
-                f"model: its update does not compile: {_reason(error)}\n"
+                f"model: its update does not compile: {reason(error)}\n"
                 "  Nothing was trained. Fix the model, or the loss if it is your own."
             ) from error
 
     def _warmed_up(self, *, xla: bool, one_kernel: bool = False) -> Step:
         """Compile now, by calls without updates. They change only the learning rate, which every call sets."""
         step = Updates(self._parts, self._times, xla=xla, one_kernel=one_kernel, rows=self._train.batch_size)
-        self._check_captured(step)
+        check_kept(step.function, self._parts.kept().values())
         for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
             step(self._parts.spec.zeros(size, self._train.batch_size), np.zeros(size + 1, np.float32), 0)
         return step
-
-    def _check_captured(self, step: Updates) -> None:
-        """Raise ModelError if an update depends on a variable that no checkpoint would hold."""
-        kept = {id(variable.value.handle) for variable in self._parts.kept().values()}
-        if stray := [handle for handle in step.captured if id(handle) not in kept]:
-            raise ModelError(
-                f"model: its updates use {len(stray)} variables that do not belong to the model: no checkpoint would "
-                "hold them, and a resumed model would differ. Nothing was trained. Make them weights of a layer; for "
-                "random numbers, give the layer its own keras.random.SeedGenerator and pass it as seed."
-            )
 
 
 def call_size(updates: int, most: int) -> int:
@@ -157,12 +145,3 @@ def multiplies_vectors(parts: Parts) -> bool:
 def _has_one_row(product: Any) -> bool:
     shapes = product.attr["_output_shapes"].list.shape
     return product.op == "MatMul" and bool(shapes) and len(shapes[0].dim) == 2 and shapes[0].dim[0].size == 1
-
-
-def _reason(error: Exception, most: int = 3) -> str:
-    """Return what went wrong, without the stack frames of traced functions and after Keras' mention of the layer."""
-    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line]
-    if raised := [index for index, line in enumerate(told) if _RAISED.match(line)]:
-        return " ".join(told[raised[-1] :][:most])
-    return " ".join(told[: 2 if told and told[0].startswith("Exception encountered") else 1])

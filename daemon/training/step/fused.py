@@ -105,9 +105,9 @@ class Updates:
         return len(self._lengths)
 
     @property
-    def captured(self) -> list[Any]:
-        """The handles of the variables that a call reads or writes."""
-        return [handle for handle in self._run.captured_inputs if handle.dtype == tf.resource]
+    def function(self) -> Any:
+        """The traced call."""
+        return self._run
 
     def _loop(self, *arguments: Any) -> tuple[dict[str, Any], Any, list[Any]]:
         *tensors, rates, updates = arguments

@@ -107,7 +107,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
     spec = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(20)], BINARY)
     model, optimizer = build()
-    parts = Parts(model, optimizer, {LABEL: ours}, [], None, None, spec, infer=model, kept=dict)
+    parts = Parts(model, optimizer, {LABEL: ours}, [], None, None, spec, infer=model, by_own_step=False, kept=dict)
     fused = Updates(parts, {}, xla=True)
     batches = Samples({FEATURES: x}, {LABEL: y}, np.ones(10_000, np.float32)).in_batches(10_000, 1)
     rates = np.full(2501, 1e-3, np.float32)
@@ -519,7 +519,7 @@ def test_a_model_whose_own_step_is_not_as_keras_has_it_is_told(
         "    return Narrow([keras.Input((spec.width,)), keras.layers.Dense(1, activation='sigmoid')])\n"
     )
     monkeypatch.chdir(tmp_path)
-    told = {"silent": r"returns error, but no loss", "narrow": r"the model's compile\(\) does not take"}[build]
+    told = {"silent": r"returns error, but no loss", "narrow": r"its compile\(\) does not take"}[build]
     with pytest.raises(ModelError, match=told):
         feed(learner(model={"build": f"own_models:{build}"}, step="train_on_batch"), 1)
 
