@@ -13,19 +13,21 @@ from learnd.daemon.values import RecordFormat
 
 
 def glance(path: str, fmt: RecordFormat, max_record_bytes: int) -> Glance:
-    """Return the columns of the first file that holds a record."""
+    """Return the columns of the first file that holds a record, else those of the first that has a header."""
     names = matching(path)
     if not names:
         return Glance(path, away=nothing_there(path))
+    header: Glance | None = None
     try:
         for name in names:
             file = FilePartition(name, Identity.by_inode(Path(name).stat()), fmt, max_record_bytes)
             try:
                 batch = file.read(True, float("inf"), 0)
+                header = header or (Glance(name, file.columns) if file.columns else None)
             finally:
                 file.close()
             if batch is not None:
                 return Glance(name, batch.columns)
     except (SourceError, ReplacedError, OSError) as error:
         return Glance(path, problem=str(error))
-    return Glance(path)
+    return header or Glance(path)

@@ -117,6 +117,11 @@ class FilePartition:
         return self._open.reader.head_end if self._open is not None else 0
 
     @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names in the header of the open file, if it has one."""
+        return self._open.reader.columns if self._open is not None else None
+
+    @property
     def unfinished(self) -> bool:
         """Whether more must come: bytes were read that are in no record yet, or the file cannot end here."""
         return self._open is not None and not self._open.reader.ended

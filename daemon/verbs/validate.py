@@ -13,6 +13,7 @@ from learnd.daemon.config.first_look import doubts, problems
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.state.settings_record import read_settings_record
+from learnd.daemon.verbs.first_records import FirstRecords
 from learnd.daemon.verbs.options import Overrides, SettingsFile, StateOption, load
 
 verb = typer.Typer()
@@ -23,7 +24,7 @@ def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption
     """Check a settings file: print every problem with its line. The exit code is 78 if there is one."""
     settings = load(file, overrides, state, _problems)
     spec = settings.samples.spec(settings.model.task)
-    for doubt in (*doubts(settings), *_kept_defaults(settings)):
+    for doubt in (*doubts(settings), *FirstRecords(settings).doubts(), *_kept_defaults(settings)):
         print(f"learnd: warning: {doubt}", file=sys.stderr)
     print(f"{file}: ok ({spec.width} columns, {spec.task.kind} task)")
 
@@ -37,7 +38,7 @@ def problems_with_data(settings: Settings) -> list[str]:
     """Return what shows only when the stream and the anchor file are read. Imports no TensorFlow."""
     from learnd.daemon.compose import anchor_samples
 
-    found = list(_long_references(settings))
+    found = [*_long_references(settings), *FirstRecords(settings).problems()]
     try:
         anchor_samples(settings)
     except SettingsError as error:

@@ -1,0 +1,103 @@
+"""What `validate` says of the first records, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.first_look import problems
+from learnd.daemon.verbs.first_records import FirstRecords
+
+BASE: dict[str, Any] = {
+    "source": {"files": {"path": "data.csv"}},
+    "samples": {"format": "csv", "features": {"a": "float"}, "label": "y"},
+}
+
+
+def looked_at(folder: Path, data: str | None, **changes: Any) -> tuple[list[str], list[str]]:
+    """Return the problems and the doubts that a file of these contents gives."""
+    if data is not None:
+        (folder / "data.csv").write_text(data)
+    (folder / "learnd.yaml").write_text(json.dumps({**BASE, **changes}))
+    first = FirstRecords(load_settings(folder / "learnd.yaml"))
+    return list(first.problems()), list(first.doubts())
+
+
+def rows(*cells: str, label: str = "1") -> str:
+    return "a,y\n" + "".join(f"{cell},{label if number % 2 else 0}\n" for number, cell in enumerate(cells))
+
+
+def test_good_records_give_no_word(tmp_path: Path) -> None:
+    assert looked_at(tmp_path, rows(*["1.5"] * 300)) == ([], [])
+
+
+def test_the_share_that_would_be_rejected_and_why(tmp_path: Path) -> None:
+    found, doubts = looked_at(tmp_path, rows(*["1", "NA", "much", "2", "3", ""] * 20, *["4"] * 120))
+    assert not found
+    (doubt,) = doubts
+    for part in (
+        "60 of the first 240 records (25.0%)",
+        "40 missing (a: missing)",
+        "20 wrong_type (a: expected a number",
+    ):
+        assert part in doubt
+    assert "a run stops with 65 if more than 20% are" in doubt
+    (doubt,) = looked_at(tmp_path, rows(*["1"] * 9, "x"))[1]
+    assert "1 of the first 10 records (10.0%)" in doubt
+    assert "65" not in doubt
+
+
+def test_records_of_which_none_can_be_used_are_a_problem(tmp_path: Path) -> None:
+    (problem,) = looked_at(tmp_path, rows(*["1,5"] * 10))[0]
+    assert "none of the first 10 records can be used: 10 wrong_column_count" in problem
+
+
+def test_json_and_recordings_are_looked_at_too(tmp_path: Path) -> None:
+    samples = {"features": {"a": "float"}, "label": "y"}
+    records = [{"a": 1, "y": 1}, {"a": 1}]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    header = {"learnd_recording": 1, "topics": {"t": "id"}, "starts": {"t-0": 0}, "ends": {"t-0": 2}}
+    lines = [{"partition": "t-0", "offset": n, "value": json.dumps(record)} for n, record in enumerate(records)]
+    (tmp_path / "rec.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (header, *lines)))
+    for source in ({"files": {"path": "data.jsonl"}}, {"recording": {"path": "rec.jsonl"}}):
+        (doubt,) = looked_at(tmp_path, None, source=source, samples=samples)[1]
+        assert "1 of the first 2 records (50.0%) would be rejected: 1 missing" in doubt
+
+
+@pytest.mark.parametrize("data", ["", "a,y\n"])
+def test_a_file_without_a_record_is_said(tmp_path: Path, data: str) -> None:
+    assert looked_at(tmp_path, data) == (
+        [],
+        ["source: it holds no record, so that a run ends at once and has trained nothing"],
+    )
+    assert looked_at(tmp_path, data, source={"files": {"path": "data.csv", "follow": True}}) == ([], [])
+
+
+def test_a_source_that_is_not_there_is_for_others_to_say(tmp_path: Path) -> None:
+    assert looked_at(tmp_path, None) == ([], [])
+
+
+def test_a_header_without_records_is_checked(tmp_path: Path) -> None:
+    looked_at(tmp_path, "a,z\n")
+    (problem,) = problems(load_settings(tmp_path / "learnd.yaml"))
+    assert "samples.label: data.csv has no column 'y'" in problem
+
+
+def test_a_rare_class_is_said(tmp_path: Path) -> None:
+    text = "a,y\n" + "".join(f"{number},{int(number == 7)}\n" for number in range(400))
+    (doubt,) = looked_at(tmp_path, text)[1]
+    assert "0.2% of the first 400 are positive" in doubt
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1.0, False), (1e5, True), (1e-4, True)])
+def test_a_label_far_from_one_is_said_of_a_model_of_ones_own(tmp_path: Path, scale: float, said: bool) -> None:
+    rng = random.Random(3)
+    text = "a,y\n" + "".join(f"{rng.random()},{scale * rng.gauss(0, 1)}\n" for _ in range(300))
+    model = {"build": "models:build", "task": "regression"}
+    assert [("its usual size is" in doubt) for doubt in looked_at(tmp_path, text, model=model)[1]] == [True] * said
+    assert looked_at(tmp_path, text, model={"task": "regression"})[1] == []
