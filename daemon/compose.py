@@ -106,7 +106,14 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
 
 def open_source(settings: Settings) -> Source:
     """Build the source that the settings name."""
-    return _source(settings, settings.source)
+    return build_source(settings, settings.source, settings.checkpoint.dir)
+
+
+def build_source(settings: Settings, choice: SourceChoice, state: Path) -> Source:
+    """Build a source of records in the format of the settings, which may keep what it needs in `state`."""
+    factory = resolve(SOURCES[choice.name].factory)
+    source: Source = factory(choice.settings, settings.samples.record_format(), state)
+    return source
 
 
 def build_learner(settings: Settings) -> KerasLearner:
@@ -122,7 +129,7 @@ def anchor_samples(settings: Settings) -> Samples | None:
     anchor = settings.validation.anchor
     if anchor is None:
         return None
-    source = _source(settings, SourceChoice.parse({"files": {"path": str(anchor.file)}}))
+    source = build_source(settings, SourceChoice.parse({"files": {"path": str(anchor.file)}}), settings.checkpoint.dir)
     decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
     return read_anchor(anchor.file, source, decoder)
 
@@ -133,12 +140,6 @@ def dead_letter_path(settings: Settings) -> Path:
 
 def history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
-
-
-def _source(settings: Settings, choice: SourceChoice) -> Source:
-    factory = resolve(SOURCES[choice.name].factory)
-    source: Source = factory(choice.settings, settings.samples.record_format(), settings.checkpoint.dir)
-    return source
 
 
 def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: int, periods: Sequence[int]) -> Reader:
