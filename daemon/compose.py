@@ -134,18 +134,24 @@ def anchor_samples(settings: Settings) -> Samples | None:
     return read_anchor(anchor.file, source, decoder)
 
 
-def dead_letter_path(settings: Settings) -> Path:
+def output_paths(settings: Settings) -> list[Path]:
+    """Return each file that a run writes lines to, beside its checkpoints."""
+    paths = [_dead_letter_path(settings), _history_path(settings), settings.predictions.file]
+    return [path for path in paths if path is not None]
+
+
+def _dead_letter_path(settings: Settings) -> Path:
     return settings.dead_letters.file or settings.checkpoint.dir / "dead-letters.jsonl"
 
 
-def history_path(settings: Settings) -> Path:
+def _history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
 
 
 def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: int, periods: Sequence[int]) -> Reader:
     train, limits, holdout = settings.train, settings.dead_letters, settings.validation.holdout
     rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
-    origins = settings.predictions.kafka is not None
+    origins = settings.predictions.wanted
     return Reader(
         source,
         SampleDecoder(settings.samples, spec, rule),
@@ -161,14 +167,16 @@ def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: i
 def _outputs(settings: Settings) -> Outputs:
     source = settings.source.settings
     dead_letters: dict[str, DeadLetters] = {
-        "dead_letters": resolve(OUTPUTS["dead_letters.file"])(dead_letter_path(settings))
+        "dead_letters": resolve(OUTPUTS["dead_letters.file"])(_dead_letter_path(settings))
     }
-    predictions: Predictions | None = None
+    predictions: dict[str, Predictions] = {}
     if (kafka := settings.dead_letters.kafka) is not None:
         dead_letters["dead_letter_topic"] = resolve(OUTPUTS["dead_letters.kafka"])(kafka, source)
+    if (file := settings.predictions.file) is not None:
+        predictions["predictions"] = resolve(OUTPUTS["predictions.file"])(file)
     if (kafka := settings.predictions.kafka) is not None:
-        predictions = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
-    return Outputs(History(history_path(settings)), dead_letters, predictions)
+        predictions["prediction_topic"] = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
+    return Outputs(History(_history_path(settings)), dead_letters, predictions)
 
 
 def _describe(

@@ -50,7 +50,7 @@ def replay_settings(settings: Settings, recording: Path, state: Path | None) -> 
             "source": source,
             "checkpoint": checkpoint,
             "dead_letters": dead_letters,
-            "predictions": settings.predictions.model_copy(update={"kafka": None}),
+            "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
         }
     )
 
