@@ -72,7 +72,7 @@ class Encoder:
         """Return the records as a source would have read them."""
         ends = np.arange(1, len(records) + 1)
         if self._samples.format == "json":
-            return RecordBatch("given", 0, ends, [_json(record) for record in records])
+            return RecordBatch("given", 0, ends, [_json(number, record) for number, record in enumerate(records)])
         if self._samples.format == "csv":
             names = tuple(dict.fromkeys(name for record in records for name in record))
             rows = list(_rows(records, names, self._samples.delimiter))
@@ -80,15 +80,18 @@ class Encoder:
         return RecordBatch("given", 0, ends, records)
 
 
-def _json(record: Record) -> bytes:
-    return msgspec.json.encode(record, enc_hook=_of_numpy)
+def _json(number: int, record: Record) -> bytes:
+    try:
+        return msgspec.json.encode(record, enc_hook=_of_numpy)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"record {number} cannot be encoded: {error}") from error
 
 
 def _of_numpy(value: Any) -> Any:
-    """Return a NumPy number or array as Python's own. Raises NotImplementedError for anything else."""
+    """Return a NumPy number or array as Python's own. Raises TypeError for anything else."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    raise NotImplementedError
+    raise TypeError(f"there is no JSON for {type(value).__name__}")
 
 
 def _rows(records: Sequence[Record], names: Sequence[str], delimiter: str) -> Iterator[bytes]:
@@ -100,4 +103,6 @@ def _rows(records: Sequence[Record], names: Sequence[str], delimiter: str) -> It
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     return str(value).lower() if isinstance(value, bool | np.bool_) else value

@@ -18,7 +18,7 @@ def encode(place: Place, file: Records = None, output: Output = None, form: Form
     """
     settings = settings_at(place)
     names = [column.name for column in settings.samples.spec(settings.model.task).columns]
-    with rows_to(output, form) as write:
+    with rows_to(output, form, file) as write:
         write([(names, names)])
         for _, inputs in inputs_of(settings, file):
             write((row, row) for row in inputs.tolist())

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -48,7 +48,9 @@ Format = Annotated[
 ]
 
 Row = tuple[Any, Sequence[Any]]
-"""The value of a line of JSON, and the cells of a line of CSV. None: there is no such line."""
+"""The value of a line of JSON, None for no line, and the cells of a line of CSV."""
+
+Write = Callable[[Iterable[Row]], None]
 
 
 def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Float32]]:
@@ -76,38 +78,49 @@ def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Fl
 
 
 @contextmanager
-def rows_to(output: Path | None, form: RowFormat | None) -> Iterator[Callable[[Iterable[Row]], None]]:
-    """Write rows to a file or to standard output, as they come. Raises StoreError if that is not possible.
+def rows_to(output: Path | None, form: RowFormat | None, records: Path | None) -> Iterator[Write]:
+    """Write rows to a file, which must not be that of the records, or to standard output; they are there at once.
 
-    If nobody reads the output any more, as with `| head`, the command ends.
+    Raises StoreError if that is not possible. If nobody reads the output any more, as with `| head`, the command ends.
     """
     as_csv = form is RowFormat.CSV or (form is None and output is not None and output.suffix.lower() == ".csv")
-    try:
-        with _file(output) as file:
+    if output is not None and records is not None and _is_same(output, records):
+        raise StoreError(f"{output} holds the records. Nothing was written. Give another --output.")
+    with ExitStack() as files:
+        with _written(output):
+            file = sys.stdout.buffer if output is None else files.enter_context(_created(output))
 
-            def write(rows: Iterable[Row]) -> None:
-                for value, cells in rows:
-                    if as_csv:
-                        file.write(_csv_line(cells))
-                    elif value is not None:
-                        file.write(msgspec.json.encode(value) + b"\n")
+        def write(rows: Iterable[Row]) -> None:
+            lines = [_csv_line(cells) if as_csv else _json_line(value) for value, cells in rows]
+            with _written(output):
+                file.write(b"".join(lines))
                 file.flush()
 
-            yield write
-    except BrokenPipeError:
+        yield write
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed into the pipe
+        raise typer.Exit from error
     except OSError as error:
         raise StoreError(f"{output or 'standard output'} cannot be written: {error.strerror or error}") from error
 
 
-@contextmanager
-def _file(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
-        return
+def _created(output: Path) -> IO[bytes]:
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as file:
-        yield file
+    return output.open("wb")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _json_line(value: Any) -> bytes:
+    return b"" if value is None else msgspec.json.encode(value) + b"\n"
 
 
 def _csv_line(cells: Sequence[Any]) -> bytes:
@@ -128,12 +141,17 @@ def _opened(settings: Settings, file: Path | None) -> Iterator[Source]:
     if fmt.name not in choice.settings.formats:
         problem = f"samples.format: records of {fmt.name} cannot be read from {_name(file)}"
         raise SettingsError([f"{problem}; give a recording of the topic, as `learnd record` writes it"])
-    with (
-        tempfile.TemporaryDirectory(prefix="learnd-") as folder,
-        closing(build_source(settings, choice, Path(folder))) as source,
-    ):
+    with _spool(file) as folder, closing(build_source(settings, choice, Path(folder))) as source:
         source.open({}, [])
         yield source
+
+
+def _spool(file: Path | None) -> AbstractContextManager[str]:
+    """Return where standard input is spooled; a file needs no such place."""
+    try:
+        return nullcontext(".") if file is not None else tempfile.TemporaryDirectory(prefix="learnd-")
+    except OSError as error:
+        raise StoreError(f"standard input cannot be spooled to {tempfile.gettempdir()}: {error.strerror}") from error
 
 
 def _name(file: Path | None) -> str:

@@ -33,7 +33,7 @@ def predict(
     settings = settings_of_state(root)  # those that the model was trained with
     learner = learner_of(root, sequence)
     header = ["record", *_names(settings.samples.spec(settings.model.task).task)]
-    with rows_to(output, form) as write:
+    with rows_to(output, form, file) as write:
         write([(None, header)])
         for numbers, inputs in inputs_of(settings, file):
             outputs = learner.predict({FEATURES: inputs})[LABEL]

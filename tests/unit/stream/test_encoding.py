@@ -116,6 +116,8 @@ def test_a_record_that_cannot_be_used_is_named() -> None:
         encoder([with_age("json")[0], {"count": 1}])
     with pytest.raises(DataError, match=r"record 0 of 1 .*\(wrong_type\)"):
         encoder({**with_age("json")[0], "amount": "much"})
+    with pytest.raises(DataError, match="record 0 cannot be encoded: there is no JSON for object"):
+        encoder({**with_age("json")[0], "amount": object()})
 
 
 def test_what_a_header_may_lack_is_the_label() -> None:
