@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -42,6 +43,10 @@ class SourceSettings(Section):
         if fmt.columns is not None:
             return "samples.columns: this source has a header, which names the columns; leave them out"
         return None
+
+    def reads_file(self, file: Path) -> bool:  # noqa: ARG002  (most sources read none)
+        """Return whether a file would be read as records."""
+        return False
 
     def glance(self, fmt: RecordFormat) -> Glance:  # noqa: ARG002  (most sources cannot be looked at)
         """Look at the source without taking anything from it. Raises nothing."""

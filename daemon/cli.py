@@ -24,6 +24,8 @@ VERBS = (
     "ctl",
     "schema",
     "checkpoints",
+    "predict",
+    "encode",
 )
 """The modules of `daemon.verbs`, in the order of `learnd --help`. Each has a `verb`, with its command or its group."""
 

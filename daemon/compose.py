@@ -106,7 +106,14 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
 
 def open_source(settings: Settings) -> Source:
     """Build the source that the settings name."""
-    return _source(settings, settings.source)
+    return build_source(settings, settings.source, settings.checkpoint.dir)
+
+
+def build_source(settings: Settings, choice: SourceChoice, state: Path) -> Source:
+    """Build a source of records in the format of the settings, which may keep what it needs in `state`."""
+    factory = resolve(SOURCES[choice.name].factory)
+    source: Source = factory(choice.settings, settings.samples.record_format(), state)
+    return source
 
 
 def build_learner(settings: Settings) -> KerasLearner:
@@ -122,29 +129,29 @@ def anchor_samples(settings: Settings) -> Samples | None:
     anchor = settings.validation.anchor
     if anchor is None:
         return None
-    source = _source(settings, SourceChoice.parse({"files": {"path": str(anchor.file)}}))
+    source = build_source(settings, SourceChoice.parse({"files": {"path": str(anchor.file)}}), settings.checkpoint.dir)
     decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
     return read_anchor(anchor.file, source, decoder)
 
 
-def dead_letter_path(settings: Settings) -> Path:
+def output_paths(settings: Settings) -> list[Path]:
+    """Return each file that a run writes lines to, beside its checkpoints."""
+    paths = [_dead_letter_path(settings), _history_path(settings), settings.predictions.file]
+    return [path for path in paths if path is not None]
+
+
+def _dead_letter_path(settings: Settings) -> Path:
     return settings.dead_letters.file or settings.checkpoint.dir / "dead-letters.jsonl"
 
 
-def history_path(settings: Settings) -> Path:
+def _history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
-
-
-def _source(settings: Settings, choice: SourceChoice) -> Source:
-    factory = resolve(SOURCES[choice.name].factory)
-    source: Source = factory(choice.settings, settings.samples.record_format(), settings.checkpoint.dir)
-    return source
 
 
 def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: int, periods: Sequence[int]) -> Reader:
     train, limits, holdout = settings.train, settings.dead_letters, settings.validation.holdout
     rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
-    origins = settings.predictions.kafka is not None
+    origins = settings.predictions.wanted
     return Reader(
         source,
         SampleDecoder(settings.samples, spec, rule),
@@ -160,14 +167,16 @@ def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: i
 def _outputs(settings: Settings) -> Outputs:
     source = settings.source.settings
     dead_letters: dict[str, DeadLetters] = {
-        "dead_letters": resolve(OUTPUTS["dead_letters.file"])(dead_letter_path(settings))
+        "dead_letters": resolve(OUTPUTS["dead_letters.file"])(_dead_letter_path(settings))
     }
-    predictions: Predictions | None = None
+    predictions: dict[str, Predictions] = {}
     if (kafka := settings.dead_letters.kafka) is not None:
         dead_letters["dead_letter_topic"] = resolve(OUTPUTS["dead_letters.kafka"])(kafka, source)
+    if (file := settings.predictions.file) is not None:
+        predictions["predictions"] = resolve(OUTPUTS["predictions.file"])(file)
     if (kafka := settings.predictions.kafka) is not None:
-        predictions = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
-    return Outputs(History(history_path(settings)), dead_letters, predictions)
+        predictions["prediction_topic"] = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
+    return Outputs(History(_history_path(settings)), dead_letters, predictions)
 
 
 def _describe(

@@ -30,6 +30,7 @@ SOURCES: Mapping[str, Entry] = {
 OUTPUTS: Mapping[str, str] = {
     "dead_letters.file": "learnd.connectors.outputs.dead_letter_file:DeadLetterFile",
     "dead_letters.kafka": "learnd.connectors.kafka.publishing:DeadLetterTopic",
+    "predictions.file": "learnd.connectors.outputs.prediction_file:PredictionFile",
     "predictions.kafka": "learnd.connectors.kafka.publishing:PredictionTopic",
 }
 """By their key in the settings."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from learnd.daemon.compose import compose, dead_letter_path, history_path
+from learnd.daemon.compose import compose, output_paths
 from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.record import is_same, restored
 from learnd.daemon.config.settings import Settings
@@ -79,8 +79,8 @@ def _locked(settings: Settings, *, take_over: bool) -> Iterator[StateLock]:
     try:
         lock.acquire(take_over=take_over)
         if take_over:  # the daemon before this one may wake up and write once more
-            take_from_others(dead_letter_path(settings))
-            take_from_others(history_path(settings))
+            for path in output_paths(settings):
+                take_from_others(path)
         yield lock
     finally:
         lock.release()

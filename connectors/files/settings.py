@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -36,6 +39,12 @@ class FilesSettings(SourceSettings):
     when_gone: Literal["stop", "skip"] = "stop"
     """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
     has trained: `stop` with an error, or `skip` the unread rest of it."""
+
+    def reads_file(self, file: Path) -> bool:
+        """Return whether a file is the one that the path names, is in its directory, or matches its glob."""
+        name, path = Path(os.path.normpath(file)), Path(os.path.normpath(self.path))
+        as_deep = "**" in path.parts or len(name.parts) == len(path.parts)
+        return path in {name, name.parent} or (as_deep and fnmatch(str(name), str(path)))
 
     def glance(self, fmt: RecordFormat) -> Glance:
         from learnd.connectors.files.first_records import glance  # the settings alone need none of what reads files

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from learnd.connectors.kafka.clients.contract import Message
 from learnd.connectors.kafka.output_settings import KafkaOutputSettings
 from learnd.connectors.kafka.partition_names import split_name
 from learnd.connectors.kafka.topic_output import MARK, TopicOutput
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.values import Call, Rejection, Report
+from learnd.daemon.values import Call, Prediction, Rejection, Report, predictions_of
 
 
 class DeadLetterTopic(TopicOutput):
@@ -36,8 +35,8 @@ class PredictionTopic(TopicOutput):
 
     def write(self, call: Call, report: Report, updates: int) -> None:
         """Have a message delivered for each sample of the call."""
-        if call.updates:
-            self.append(_predictions(call, report, updates))
+        if messages := list(map(_message, predictions_of(call, report, updates))):
+            self.append(messages)
 
 
 def _letter(rejection: Rejection) -> Message:
@@ -53,24 +52,12 @@ def _letter(rejection: Rejection) -> Message:
     )
 
 
-def _predictions(call: Call, report: Report, updates: int) -> Iterator[Message]:
-    """Yield a message for each trained sample. `sequence`: how many updates the model had had before."""
-    assert call.origins is not None, "the batcher was asked for them"
-    changed = report.skipped == 0
-    had = updates + np.cumsum(changed) - changed
-    sequences = np.repeat(had, call.rows).tolist()
-    outputs = {name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()}
-    samples = zip(sequences, *outputs.values(), strict=True)
-    for origin in call.origins:
-        keys = origin.keys or [None] * len(origin.ends)
-        for start, end, key in zip(origin.starts.tolist(), origin.ends.tolist(), keys, strict=True):
-            sequence, *rows = next(samples)
-            place = _place(origin.partition, start, end)
-            predicted = [row[0] if len(row) == 1 else row for row in rows]
-            named = predicted[0] if len(predicted) == 1 else dict(zip(outputs, predicted, strict=True))
-            body = {**place, "sequence": sequence, "prediction": named}
-            position = f"{origin.partition}:{place['offset']}".encode()
-            yield Message(position if key is None else key, msgspec.json.encode(body))
+def _message(one: Prediction) -> Message:
+    """Return a prediction as a message. `sequence`: how many updates the model had had before."""
+    place = _place(one.partition, one.start, one.end)
+    body = {**place, "sequence": one.sequence, "prediction": one.value}
+    position = f"{one.partition}:{place['offset']}".encode()
+    return Message(position if one.key is None else one.key, msgspec.json.encode(body))
 
 
 def _place(partition: str, start: int, end: int) -> dict[str, Any]:

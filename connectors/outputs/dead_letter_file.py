@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from learnd.connectors.outputs.readable import readable
 from learnd.daemon.foundation.append_file import AppendFile
 from learnd.daemon.values import Rejection
 
@@ -36,19 +36,12 @@ def _letter(rejection: Rejection) -> dict[str, Any]:
         "partition": rejection.partition,
         "start": rejection.start,
         "end": rejection.end,
-        **_readable("value", rejection.value),
+        **readable("value", rejection.value),
     }
     if rejection.key is not None:
-        letter |= _readable("key", rejection.key)
+        letter |= readable("key", rejection.key)
     if rejection.headers:
-        letter["headers"] = [{"name": name, **_readable("value", value)} for name, value in rejection.headers]
+        letter["headers"] = [{"name": name, **readable("value", value)} for name, value in rejection.headers]
     if rejection.timestamp_s is not None:
         letter["timestamp"] = rejection.timestamp_s
     return letter
-
-
-def _readable(name: str, value: bytes) -> dict[str, str]:
-    try:
-        return {name: value.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(value).decode()}

@@ -26,17 +26,36 @@ class DeadLetterPlaces(Section):
 class PredictionSettings(Section):
     """Where predictions go, those that were made before the update: nowhere by default."""
 
-    harmless: ClassVar[Mapping[str, str]] = {"kafka": "where they are written"}
+    harmless: ClassVar[Mapping[str, str]] = {"file": "where they are written", "kafka": "where they are written"}
+
+    file: Path | None = None
+    """A file with a line for each trained sample, as JSON."""
 
     kafka: KafkaOutputSettings | None = None
     """A topic with a message for each trained sample."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether they go anywhere."""
+        return self.file is not None or self.kafka is not None
 
-def problems_with_outputs(outputs: Mapping[str, KafkaOutputSettings | None], source: SourceSettings) -> Iterator[str]:
-    """Yield what is wrong with the topics that sections write to: no broker, or a topic that is used twice.
+
+def problems_with_outputs(
+    dead_letters: DeadLetterPlaces, predictions: PredictionSettings, source: SourceSettings
+) -> Iterator[str]:
+    """Yield what is wrong with where sections write to: no broker, or a place that is used twice.
 
     What is written must not come back as records, nor stand among what another section writes.
     """
+    for name, file in {"dead_letters": dead_letters.file, "predictions": predictions.file}.items():
+        if file is not None and source.reads_file(file):
+            yield f"{name}.file: the source reads {file}, and would train on what is written to it"
+    if predictions.file is not None and predictions.file == dead_letters.file:
+        yield f"predictions.file: dead letters are written to {predictions.file} already"
+    yield from _problems_with_topics({"dead_letters": dead_letters.kafka, "predictions": predictions.kafka}, source)
+
+
+def _problems_with_topics(outputs: Mapping[str, KafkaOutputSettings | None], source: SourceSettings) -> Iterator[str]:
     given = {name: output for name, output in outputs.items() if output is not None}
     for index, (name, output) in enumerate(given.items()):
         if output.connection(source) is None:

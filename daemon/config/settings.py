@@ -105,8 +105,7 @@ class Settings(Section):
     def _problems_with_source(self) -> Iterator[str]:
         if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
             yield problem
-        outputs = {"dead_letters": self.dead_letters.kafka, "predictions": self.predictions.kafka}
-        yield from problems_with_outputs(outputs, self.source.settings)
+        yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
 
     def _problems_between_sections(self) -> Iterator[str]:
         """Yield what the sections' owners find wrong with them, given the others."""

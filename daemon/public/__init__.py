@@ -10,27 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learnd.daemon.config.file import load_settings
+    from learnd.daemon.config.place import encoder
     from learnd.daemon.errors import LearndError
+    from learnd.daemon.stream.encoding import Encoder
     from learnd.daemon.training.layers import RunningStandardization, TakeColumns
     from learnd.daemon.values import Column, ColumnKind, SampleSpec
 
 _HOMES = {
     "Column": "learnd.daemon.values",
     "ColumnKind": "learnd.daemon.values",
+    "Encoder": "learnd.daemon.stream.encoding",
     "LearndError": "learnd.daemon.errors",
     "RunningStandardization": "learnd.daemon.training.layers",
     "SampleSpec": "learnd.daemon.values",
     "TakeColumns": "learnd.daemon.training.layers",
+    "encoder": "learnd.daemon.config.place",
     "load_settings": "learnd.daemon.config.file",
 }
 
 __all__ = [
     "Column",
     "ColumnKind",
+    "Encoder",
     "LearndError",
     "RunningStandardization",
     "SampleSpec",
     "TakeColumns",
+    "encoder",
     "load_settings",
 ]
 

@@ -14,15 +14,16 @@ class Outputs:
     """The history, the dead letters, and the predictions if anybody wants them."""
 
     def __init__(
-        self, history: History, dead_letters: Mapping[str, DeadLetters], predictions: Predictions | None = None
+        self,
+        history: History,
+        dead_letters: Mapping[str, DeadLetters],
+        predictions: Mapping[str, Predictions] | None = None,
     ) -> None:
         self._history = history
         self._dead_letters = dead_letters
-        self._predictions = predictions
-        self.by_name: dict[str, Output] = {**dead_letters, "history": history}
+        self._predictions = predictions or {}
+        self.by_name: dict[str, Output] = {**dead_letters, **self._predictions, "history": history}
         """Each under the name that checkpoints know it by."""
-        if predictions is not None:
-            self.by_name["predictions"] = predictions
 
     def set_aside(self, rejections: Iterable[Rejection]) -> None:
         """Write dead letters."""
@@ -31,8 +32,8 @@ class Outputs:
 
     def predicted(self, call: Call, report: Report, updates: int) -> None:
         """Write the predictions of a call, on a model that has had so many updates before it."""
-        if self._predictions is not None:
-            self._predictions.write(call, report, updates)
+        for output in self._predictions.values():
+            output.write(call, report, updates)
 
     def tell(self, events: Sequence[Event]) -> None:
         """Write lines of the history."""

@@ -31,11 +31,11 @@ def _plain(layer: Any) -> Any:
         return layer
     if isinstance(layer, keras.Sequential):
         inputs = [keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name) for one in layer.inputs]
-        return keras.Sequential([*inputs, *map(_plain, layer.layers)], name=layer.name)
-    same = keras.Model(layer.input, layer.output, name=layer.name)
-    if type(layer).call is not type(same).call:
-        return layer  # what it computes is not what it was built of
-    return keras.models.clone_model(same, clone_function=_plain)
+        same = keras.Sequential([*inputs, *map(_plain, layer.layers)], name=layer.name)
+    else:
+        graph = keras.Model(layer.input, layer.output, name=layer.name)
+        same = keras.models.clone_model(graph, clone_function=_plain)
+    return same if type(layer).call is type(same).call else layer  # a `call` of its own need not follow the layers
 
 
 @contextmanager

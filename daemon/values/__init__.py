@@ -10,6 +10,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, JournalEntry, PhaseBegun, Report, Skip
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
+from learnd.daemon.values.predictions import Prediction, predictions_of
 from learnd.daemon.values.records import Block, Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
 from learnd.daemon.values.samples import (
     FEATURES,
@@ -46,6 +47,7 @@ __all__ = [
     "Origin",
     "PhaseBegun",
     "Positions",
+    "Prediction",
     "RecordBatch",
     "RecordFormat",
     "Rejection",
@@ -59,4 +61,5 @@ __all__ = [
     "Task",
     "canonical_json",
     "finite",
+    "predictions_of",
 ]

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learnd.daemon.config.record import restored
+from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.lock import StateLock
-from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
 from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
@@ -178,9 +177,7 @@ def _told(output: Path, foreign: list[str]) -> str:
 
 def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
     """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
-    record = read_settings_record(root)
-    if record is None:
-        raise StoreError(f"{root}: settings.json is missing, which says how the model is built. Nothing was written.")
+    settings = settings_of_state(root)
     if sequence is None:
         checkpoint = _newest(root)
     else:
@@ -188,7 +185,7 @@ def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
         checkpoint = _load(store, _path_of(store, root, sequence))
     from learnd.daemon.compose import build_learner
 
-    learner = build_learner(restored(record))
+    learner = build_learner(settings)
     learner.restore(checkpoint.state.part("learner"))
     return learner
 

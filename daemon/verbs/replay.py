@@ -42,7 +42,7 @@ def replay_settings(settings: Settings, recording: Path, state: Path | None) -> 
     """
     if not recording.exists():
         raise SourceError(f"{recording}: there is no such file, so there is nothing to replay; correct --from")
-    source = _source(settings, recording)
+    source = source_of(settings, recording)
     checkpoint = settings.checkpoint.model_copy(update={"dir": _fresh(settings.checkpoint.dir, state)})
     dead_letters = settings.dead_letters.model_copy(update={"file": None, "kafka": None})  # a live daemon's own
     return settings.model_copy(
@@ -50,18 +50,21 @@ def replay_settings(settings: Settings, recording: Path, state: Path | None) -> 
             "source": source,
             "checkpoint": checkpoint,
             "dead_letters": dead_letters,
-            "predictions": settings.predictions.model_copy(update={"kafka": None}),
+            "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
         }
     )
 
 
-def _source(settings: Settings, recording: Path) -> SourceChoice:
-    """Return what reads the file: records with their positions, or records alone."""
-    if not resolve(IS_RECORDING)(recording):
-        return SourceChoice.parse({"files": {"path": str(recording), "follow": False}})
+def source_of(settings: Settings, file: Path | None) -> SourceChoice:
+    """Return what reads a file to its end, records with their positions or records alone; None: standard input."""
     live = settings.source.settings
-    taken = {name: getattr(live, name) for name in ("max_record_bytes", "registry") if hasattr(live, name)}
-    return SourceChoice.parse({"recording": {"path": str(recording), **taken}})
+    limit = {"max_record_bytes": live.max_record_bytes} if hasattr(live, "max_record_bytes") else {}
+    if file is None:
+        return SourceChoice.parse({"stdin": limit})
+    if not resolve(IS_RECORDING)(file):
+        return SourceChoice.parse({"files": {"path": str(file), "follow": False, **limit}})
+    registry = {"registry": live.registry} if hasattr(live, "registry") else {}
+    return SourceChoice.parse({"recording": {"path": str(file), **limit, **registry}})
 
 
 def _fresh(beside: Path, given: Path | None) -> Path:

@@ -1,11 +1,12 @@
 """Killed anywhere, any number of times, the model comes out the same to the last bit."""
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 from processes import Zygote, dead_letters, kill_after, killed, succeeded, summary
-from scenarios import FAILPOINTS, RECORDS, SCENARIOS, Scenario, assert_same, passing, seen
+from scenarios import FAILPOINTS, RECORDS, SCENARIOS, Scenario, assert_same, passing, predictions, seen
 from witness_models import MOST_IDS
 
 
@@ -29,6 +30,9 @@ def test_the_uninterrupted_run_trains_each_record_once(whole: tuple[str, Scenari
     assert int(counted.sum()) == trained
     assert trained + held_out + sum(rejected.values()) == RECORDS
     assert sum(rejected.values()) == RECORDS // 50 == len(dead_letters(state))
+    lines = [json.loads(line) for line in (predictions(state) or "").splitlines()]
+    assert len({line["start"] for line in lines}) == len(lines) == trained
+    assert [line["sequence"] for line in lines] == sorted(line["sequence"] for line in lines)
     assert len(counted) == MOST_IDS
 
 

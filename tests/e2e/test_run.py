@@ -18,6 +18,23 @@ model = keras.saving.load_model(sys.argv[1])
 np.save(sys.argv[2], model.predict(np.array(json.load(sys.stdin), np.float32), verbose=0))
 """
 
+_OWN_MODEL = """
+import keras
+from learnd import RunningStandardization
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.standardize = RunningStandardization(name="standardize")
+        self.last = keras.layers.Dense(1, activation="sigmoid")
+
+    def call(self, inputs, training=False):
+        return self.last(self.standardize(inputs, training=training))
+
+def build():
+    return Own()
+"""
+
 
 def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None:
     folder, result = whole
@@ -127,6 +144,16 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     one = learner_of(folder / "state")
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), one.predict(inputs)[LABEL], rtol=1e-5, atol=1e-6)
     assert one.traces == 0  # it took no compiled call to get there
+
+
+def test_an_export_that_needs_more_than_keras_says_so(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", json_lines(records(50)), model={"build": "own:build"})
+    (folder / "own.py").write_text(_OWN_MODEL)
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    result = succeeded(zygote.run(folder, "checkpoints", "export", "state", "model.keras"))
+    assert "warning: model.keras does not open in plain Keras" in result.stderr
+    assert "standardize (learnd.daemon.training.layers.RunningStandardization)" in result.stderr
+    assert (folder / "model.keras").exists()
 
 
 @pytest.mark.parametrize("override", ["train.max_updates_per_call=1", "train.max_updates_per_call=4096"])

@@ -24,15 +24,16 @@ validate:
   prequential: {{windows: [200], every: 500}}
   holdout: {{share: 0.05, size: 50, every: 700}}
 checkpoint: {{dir: state, every: {{samples: 250, seconds: 1000}}, keep: 3}}
+predictions: {{file: predictions.jsonl}}
 http: {{listen: null}}
 """
 
 # Before and after every step of the commit, of the journal's append and of the writer's work, and between them.
 FAILPOINTS = [
     "journal.append.before", "journal.append.after", "inbox.remove.before",
-    "loop.updated", "loop.call.after", "history.write", "dead_letters.write",
+    "loop.updated", "loop.call.after", "history.write", "dead_letters.write", "predictions.write",
     "journal.segment.before", "journal.segment.after",
-    "writer.outputs.before", "history.sync", "dead_letters.sync",
+    "writer.outputs.before", "history.sync", "dead_letters.sync", "predictions.sync",
     "checkpoint.before", "checkpoint.write", "checkpoint.manifest.before", "checkpoint.fence.before",
     "checkpoint.rename.before", "checkpoint.rename.after", "checkpoint.after",
     "writer.prune.before", "checkpoint.prune.between",
@@ -89,10 +90,20 @@ def seen(state: Path) -> Any:
     return arrays[name]
 
 
+def predictions(state: Path) -> str | None:
+    """Return what was predicted, as it was written beside a state directory; None if nothing was."""
+    path = state.parent / "predictions.jsonl"
+    return path.read_text() if path.exists() else None
+
+
 def assert_same(state: Path, expected: Path, kinds: Sequence[str] = ("score",)) -> None:
-    """Assert that two state directories hold the same model, dead letters, and events of these kinds."""
+    """Assert that two state directories hold the same model, dead letters, and events of these kinds.
+
+    The predictions beside them, if there are any, must be the same, too.
+    """
     assert summary(state) == summary(expected)
     for kind in kinds:
         assert history(state, kind) == history(expected, kind), kind
     assert dead_letters(state) == dead_letters(expected)
+    assert predictions(state) == predictions(expected)
     np.testing.assert_array_equal(seen(state), seen(expected))

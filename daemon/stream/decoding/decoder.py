@@ -57,7 +57,8 @@ class Use:
 class SampleDecoder:
     """Decodes and checks records, one batch at a time. A `contracts.Decoder`.
 
-    What happens to a record depends on that record alone, never on the records around it.
+    What happens to a record depends on that record alone, never on the records around it. With a spec without targets
+    no label is read.
     """
 
     def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
@@ -159,7 +160,7 @@ class SampleDecoder:
     def _block(
         self, batch: RecordBatch, table: Float64, samples: Int64, fates: NDArray[np.uint8], defects: Defects
     ) -> Block:
-        width, labels = self._spec.width, self._spec.task.label_columns
+        width, labels = self._spec.width, sum(target.task.label_columns for target in self._spec.targets)
         weight = table[:, width + labels] if self._weighted else np.ones(len(table))
         event_time_s: Float64 | None
         if self._timed:
@@ -262,8 +263,9 @@ def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str,
     texts = settings.texts()
     for name, feature in settings.features.items():
         yield feature.field or name, feature.kind.reader(feature, texts)
-    form = KINDS[spec.task.kind].form(settings.label)
-    yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
+    for target in spec.targets:
+        form = KINDS[target.task.kind].form(settings.label)
+        yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
     if settings.weight is not None:
         yield settings.weight, WeightReader(texts)
     if settings.event_time is not None:

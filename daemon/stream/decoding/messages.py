@@ -22,7 +22,10 @@ _NUMBERED = 5  # bytes before a value that names its schema: a zero, then the nu
 
 
 class MessageParser:
-    """Parses one message per record. `decode` returns a mapping, or the defect of a message that is broken."""
+    """Parses one message per record. `decode` returns a mapping, or the defect of a message that is broken.
+
+    A value that is a mapping already needs no decoding.
+    """
 
     def __init__(self, decode: Callable[[bytes, Schemas | None], Any], mappings: MappingParser) -> None:
         self._decode = decode
@@ -33,7 +36,7 @@ class MessageParser:
         values: Sequence[Any] = batch.values
         for index, value in enumerate(values):
             if index not in defects:
-                decoded = self._decode(value, batch.schemas)
+                decoded = value if isinstance(value, Mapping) else self._decode(value, batch.schemas)
                 if isinstance(decoded, Defect):
                     defects[index] = decoded
                 else:

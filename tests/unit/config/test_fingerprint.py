@@ -56,6 +56,7 @@ HARMLESS = [
     "http.listen",
     "log.format",
     "log.level",
+    "predictions.file",
     "predictions.kafka",
     "shutdown_timeout_s",
     "source.files.follow",

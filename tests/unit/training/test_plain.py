@@ -211,12 +211,21 @@ def test_what_cannot_be_made_plain_is_written_as_it_is_and_says_what_it_needs(tm
     np.testing.assert_allclose(np.asarray(opened(rows)), np.asarray(model(rows)), rtol=1e-6)
 
 
-def test_a_model_that_overrides_its_call_is_not_made_of_its_graph(tmp_path: Path) -> None:
-    given = keras.Input((3,))
-    model = OwnCall(given, keras.layers.Dense(1)(given))
-    assert len(write_plain(model, tmp_path / "m.keras")) == 1
-    opened = keras.saving.load_model(tmp_path / "m.keras", custom_objects={"OwnCall": OwnCall})
+class OwnSequence(keras.Sequential):  # type: ignore[misc]
+    """The same of a sequence."""
+
+    def call(self, given: Any, training: bool | None = None, mask: Any = None) -> Any:
+        return super().call(given, training, mask) + 1
+
+
+@pytest.mark.parametrize("kind", [OwnCall, OwnSequence])
+def test_a_model_that_overrides_its_call_is_not_made_of_its_graph(kind: Any, tmp_path: Path) -> None:
+    given, last = keras.Input((3,)), keras.layers.Dense(1)
+    model = OwnCall(given, last(given)) if kind is OwnCall else OwnSequence([given, last])
     rows = inputs([NUMBER] * 3)
+    model(rows)
+    assert len(write_plain(model, tmp_path / "m.keras")) == 1
+    opened = keras.saving.load_model(tmp_path / "m.keras", custom_objects={kind.__name__: kind})
     np.testing.assert_allclose(np.asarray(opened(rows)), np.asarray(model(rows)), rtol=1e-6)
 
 

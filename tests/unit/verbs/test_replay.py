@@ -19,6 +19,7 @@ def settings(tmp_path: Path) -> Settings:
             "samples": {"features": {"a": "float"}, "label": "y"},
             "checkpoint": {"dir": str(tmp_path / "state")},
             "dead_letters": {"file": str(tmp_path / "dead.jsonl"), "max_rate": 0.5},
+            "predictions": {"file": str(tmp_path / "predicted.jsonl")},
         }
     )
 
@@ -31,6 +32,7 @@ def test_it_reads_the_recording_to_its_end_and_writes_nothing_of_the_live_daemon
     assert not replay.source.settings.follow  # type: ignore[attr-defined]  # files have it
     assert replay.checkpoint.dir == tmp_path / "replay-001"
     assert replay.dead_letters.file is None
+    assert not replay.predictions.wanted
     assert replay.dead_letters.max_rate == 0.5
 
 

@@ -1,0 +1,44 @@
+"""Settings by their place: a settings file, or a state directory, which remembers its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.record import restored
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import StoreError
+from learnd.daemon.state.settings_record import read_settings_record
+from learnd.daemon.stream.encoding import Encoder
+
+
+def encoder(place: str | os.PathLike[str]) -> Encoder:
+    """Return what turns records into the input of the model, by a settings file or a state directory.
+
+    Imports no TensorFlow. Raises SettingsError if the settings cannot be used, StoreError if a directory holds no
+    state.
+    """
+    settings = settings_at(Path(place))
+    return Encoder(settings.samples, settings.model.task)
+
+
+def settings_at(place: Path) -> Settings:
+    """Return the settings of a file, or those that a state directory was last trained with.
+
+    Raises SettingsError, or StoreError if a directory holds no state.
+    """
+    return settings_of_state(place) if place.is_dir() else load_settings(place)
+
+
+def state_at(place: Path) -> Path:
+    """Return the state directory that a settings file names, or the directory itself. Raises SettingsError."""
+    return place if place.is_dir() else load_settings(place).checkpoint.dir
+
+
+def settings_of_state(root: Path) -> Settings:
+    """Return the settings that a state directory was last trained with. Raises StoreError."""
+    record = read_settings_record(root)
+    if record is None:
+        raise StoreError(f"{root}: settings.json is missing, which says how the model is built. Nothing was written.")
+    return restored(record)

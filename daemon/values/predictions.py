@@ -1,0 +1,42 @@
+"""Predictions as they leave the daemon: one for each trained sample, made before the update on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from learnd.daemon.values.calls import Call, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was predicted for one sample, and the place of its record."""
+
+    partition: str
+    start: int
+    end: int
+    key: bytes | None
+    sequence: int  # how many updates the model had had before
+    value: Any  # a number, a list of them, or these by the name of the target if there are several
+
+
+def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Prediction]:
+    """Yield what was predicted for each trained sample of a call, on a model that has had `updates` before it."""
+    if not call.updates:
+        return
+    assert call.origins is not None, "the batcher was asked for them"
+    changed = report.skipped == 0
+    had = updates + np.cumsum(changed) - changed
+    sequences = np.repeat(had, call.rows).tolist()
+    outputs = {name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()}
+    samples = zip(sequences, *outputs.values(), strict=True)
+    for origin in call.origins:
+        keys = origin.keys or [None] * len(origin.ends)
+        for start, end, key in zip(origin.starts.tolist(), origin.ends.tolist(), keys, strict=True):
+            sequence, *rows = next(samples)
+            values = [row[0] if len(row) == 1 else row for row in rows]
+            value = values[0] if len(values) == 1 else dict(zip(outputs, values, strict=True))
+            yield Prediction(origin.partition, start, end, key, sequence, value)

@@ -1,0 +1,24 @@
+"""`learnd encode`: the input of the model, as a table."""
+
+from __future__ import annotations
+
+import typer
+
+from learnd.daemon.config.place import settings_at
+from learnd.daemon.verbs.given import Format, Output, Place, Records, inputs_of, rows_to
+
+verb = typer.Typer()
+
+
+@verb.command()
+def encode(place: Place, file: Records = None, output: Output = None, form: Format = None) -> None:
+    """Print what the model is given for each record: the names of the columns first, then a row for each record.
+
+    A record needs no label. One that cannot be decoded has no row; standard error says why, and the exit code is 65.
+    """
+    settings = settings_at(place)
+    names = [column.name for column in settings.samples.spec(settings.model.task).columns]
+    with rows_to(output, form, file) as write:
+        write([(names, names)])
+        for _, inputs in inputs_of(settings, file):
+            write((row, row) for row in inputs.tolist())

@@ -1,0 +1,170 @@
+"""What `predict` and `encode` have in common: records from a file or standard input, rows to a file or the output."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import msgspec
+import numpy as np
+import typer
+
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.contracts import Source
+from learnd.daemon.errors import DataError, SettingsError, SourceError, StoreError
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import LogSettings
+from learnd.daemon.stream.encoding import input_decoder, missing_inputs
+from learnd.daemon.values import FEATURES, Block, Fate, Float32, Int64
+from learnd.daemon.verbs.replay import source_of
+
+
+class RowFormat(StrEnum):
+    """How rows are written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+Place = Annotated[
+    Path, typer.Argument(metavar="SETTINGS|STATE", help="The settings file (YAML), or the state directory.")
+]
+Records = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="Records, in the format of the stream. Default: standard input.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write. Default: standard output.")
+]
+Format = Annotated[
+    RowFormat | None, typer.Option("--format", help="JSON lines or CSV. Default: CSV for a FILE.csv, else JSON lines.")
+]
+
+Row = tuple[Any, Sequence[Any]]
+"""The value of a line of JSON, None for no line, and the cells of a line of CSV."""
+
+Write = Callable[[Iterable[Row]], None]
+
+
+def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Float32]]:
+    """Yield the records of a file or of standard input, some at a time: their numbers, from 1 on, and their inputs.
+
+    What cannot be decoded is told on standard error. Raises SourceError if the records cannot be read, and DataError
+    if they lack a column, or at the end if one of them could not be decoded.
+    """
+    decoder = input_decoder(settings.samples, settings.model.task)
+    count = rejected = 0
+    with _opened(settings, file) as source:
+        while not source.exhausted:
+            if (batch := source.read(1.0)) is None:
+                continue
+            if batch.columns is not None and (lacking := missing_inputs(settings.samples, batch.columns, _name(file))):
+                raise DataError("\n".join(lacking))
+            block = decoder.decode(batch)
+            _tell_rejections(block, count)
+            yield count + 1 + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs[FEATURES]
+            count, rejected = count + len(block), rejected + len(block.rejections)
+            end = {block.partition: int(block.ends[-1])}
+            source.commit(end, end)
+    if rejected:
+        raise DataError(f"{rejected:,} of {count:,} records could not be decoded; the lines above say which, and why")
+
+
+@contextmanager
+def rows_to(output: Path | None, form: RowFormat | None, records: Path | None) -> Iterator[Write]:
+    """Write rows to a file, which must not be that of the records, or to standard output; they are there at once.
+
+    Raises StoreError if that is not possible. If nobody reads the output any more, as with `| head`, the command ends.
+    """
+    as_csv = form is RowFormat.CSV or (form is None and output is not None and output.suffix.lower() == ".csv")
+    if output is not None and records is not None and _is_same(output, records):
+        raise StoreError(f"{output} holds the records. Nothing was written. Give another --output.")
+    with ExitStack() as files:
+        with _written(output):
+            file = sys.stdout.buffer if output is None else files.enter_context(_created(output))
+
+        def write(rows: Iterable[Row]) -> None:
+            lines = [_csv_line(cells) if as_csv else _json_line(value) for value, cells in rows]
+            with _written(output):
+                file.write(b"".join(lines))
+                file.flush()
+
+        yield write
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed into the pipe
+        raise typer.Exit from error
+    except OSError as error:
+        raise StoreError(f"{output or 'standard output'} cannot be written: {error.strerror or error}") from error
+
+
+def _created(output: Path) -> IO[bytes]:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output.open("wb")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _json_line(value: Any) -> bytes:
+    return b"" if value is None else msgspec.json.encode(value) + b"\n"
+
+
+def _csv_line(cells: Sequence[Any]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()
+
+
+@contextmanager
+def _opened(settings: Settings, file: Path | None) -> Iterator[Source]:
+    from learnd.daemon.compose import build_source
+
+    configure_logging(LogSettings(level="warning"))  # a source tells of itself what matters to a run alone
+    if file is not None and not file.exists():
+        raise SourceError(f"{file}: there is no such file; correct its name, or leave it out to read standard input")
+    choice = source_of(settings, file)
+    fmt = settings.samples.record_format()
+    if fmt.name not in choice.settings.formats:
+        problem = f"samples.format: records of {fmt.name} cannot be read from {_name(file)}"
+        raise SettingsError([f"{problem}; give a recording of the topic, as `learnd record` writes it"])
+    with _spool(file) as folder, closing(build_source(settings, choice, Path(folder))) as source:
+        source.open({}, [])
+        yield source
+
+
+def _spool(file: Path | None) -> AbstractContextManager[str]:
+    """Return where standard input is spooled; a file needs no such place."""
+    try:
+        return nullcontext(".") if file is not None else tempfile.TemporaryDirectory(prefix="learnd-")
+    except OSError as error:
+        raise StoreError(f"standard input cannot be spooled to {tempfile.gettempdir()}: {error.strerror}") from error
+
+
+def _name(file: Path | None) -> str:
+    return "standard input" if file is None else str(file)
+
+
+def _tell_rejections(block: Block, before: int) -> None:
+    """Say of each record that cannot be decoded which one it is, where it is, and why."""
+    numbers = before + 1 + np.flatnonzero(block.fates == Fate.REJECT)
+    for number, rejection in zip(numbers.tolist(), block.rejections, strict=True):
+        defect = rejection.defect
+        print(
+            f"learnd: record {number} ({rejection.partition}, position {rejection.start}): {defect.detail} "
+            f"({defect.reason})",
+            file=sys.stderr,
+        )
