@@ -209,6 +209,12 @@ class Document:
         return _VARIABLE.sub(value, text)
 
 
+def at(place: str, problem: str) -> str:
+    """Return a problem with its place. An override names its key already."""
+    key = place.removeprefix("--set ")
+    return f"{place}: {problem.removeprefix(f'{key}: ')}"
+
+
 def typed(text: str) -> Any:
     """Return the value of a plain scalar: null, a boolean, a number, or the text itself."""
     if text in _WORDS:

@@ -136,7 +136,8 @@ def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outli
         try:
             value[secret] = file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            document.problems.append(f"{place}: {'.'.join(map(str, (*path, key)))}: {file} cannot be read: {error}")
+            problem = f"{'.'.join(map(str, (*path, key)))}: {file} cannot be read: {error}"
+            document.problems.append(settings_yaml.at(place, problem))
             value[secret] = ""
 
 

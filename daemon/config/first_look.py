@@ -9,15 +9,17 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.state.directory import foreign_files
 from learnd.daemon.stream.decoding.declared import missing_columns
 
 
 def problems(settings: Settings) -> list[str]:
-    """Return a problem for each file that cannot be read, and for each column that the source does not have.
+    """Return a problem for each file that cannot be read, a state directory that is none, and each column that the
+    source does not have.
 
     If there are none, return those of fields that cannot be read together.
     """
-    return [*_unreadable(settings), *missing_in_source(settings)] or _undecodable(settings)
+    return [*_unreadable(settings), *_foreign(settings), *missing_in_source(settings)] or _undecodable(settings)
 
 
 def missing_in_source(settings: Settings) -> list[str]:
@@ -64,6 +66,21 @@ def _unreadable(settings: Settings) -> Iterator[str]:
                     path.open("rb").close()
             except OSError as error:
                 yield f"{at}.{name}: {path} cannot be read: {error.strerror}"
+
+
+def _foreign(settings: Settings) -> Iterator[str]:
+    """Yield a problem if the state directory is a folder of other things: learnd would write among them."""
+    root = settings.checkpoint.dir
+    try:
+        names = foreign_files(root)
+    except OSError:
+        return  # taking the lock tells of it
+    if names:
+        shown = ", ".join(names[:3]) + (", ..." if names[3:] else "")
+        yield (
+            f"checkpoint.dir: {root} holds other things ({shown}) and is no state directory. Nothing was written "
+            "there. Give one that is new, empty, or was learnd's before: --state DIR"
+        )
 
 
 def _undecodable(settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from learnd.daemon.config.document import Document, Path
+from learnd.daemon.config.document import Document, Path, at
 from learnd.daemon.foundation.section import did_you_mean
 
 _NOT_OF_THE_TYPE = {
@@ -132,7 +132,7 @@ def told(problem: str, document: Document, section: Path = ()) -> str:
     path = document.find(key, section)
     dotted = ".".join(map(str, section))
     joint = "." if len(path) > len(section) and problem.startswith(f"{key}: ") else ": "
-    return f"{document.place(path)}: {dotted}{joint if dotted else ''}{problem}"
+    return at(document.place(path), f"{dotted}{joint if dotted else ''}{problem}")
 
 
 def _is_echo(error: ErrorDetails) -> bool:
@@ -197,20 +197,25 @@ def _sentences(findings: list[_Finding], document: Document, outline: Outline) -
 def _sentence(findings: list[_Finding], document: Document, outline: Outline) -> str:
     finding = findings[0]
     place, dotted = document.place(finding.path), ".".join(map(str, finding.path))
-    prefix = f"{place}: {dotted}: " if dotted else f"{place}: "
+    if finding.error["type"] == "extra_forbidden":
+        known_by_place = place == f"--set {dotted}"
+        return f"{place}: unknown key{'' if known_by_place else f' {dotted}'}{_suggestion(finding.path, outline)}"
+    return at(place, f"{dotted}: {_what_is_wrong(findings, outline)}" if dotted else _what_is_wrong(findings, outline))
+
+
+def _what_is_wrong(findings: list[_Finding], outline: Outline) -> str:
+    finding = findings[0]
     kind = finding.error["type"]
     if kind == "missing":
-        return f"{prefix}missing, and there is no default"
-    if kind == "extra_forbidden":
-        return f"{place}: unknown key {dotted}{_suggestion(finding.path, outline)}"
+        return "missing, and there is no default"
     shown = "" if outline.is_secret(finding.path) else f", not {_short(finding.error['input'])}"
     expected = list(dict.fromkeys(_expected(item.error) for item in findings))
     if all(expected):
         advice = _advice(expected, finding.error["input"]) or _meant(findings)
-        return f"{prefix}must be {' or '.join(filter(None, expected))}{shown}{advice}"
+        return f"must be {' or '.join(filter(None, expected))}{shown}{advice}"
     if kind in _OUT_OF_RANGE:
-        return f"{prefix}{_OUT_OF_RANGE[kind].format(**_plain_numbers(finding.error['ctx']))}{shown}"
-    return prefix + finding.error["msg"]
+        return f"{_OUT_OF_RANGE[kind].format(**_plain_numbers(finding.error['ctx']))}{shown}"
+    return finding.error["msg"]
 
 
 def _expected(error: ErrorDetails) -> str | None:

@@ -17,14 +17,16 @@ from learnd.daemon.errors import FencedError, LockedError, StoreError
 from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.values import canonical_json
 
+LOCK_FILE, EPOCHS_FILE = "lock", "epochs.json"
+
 
 class StateLock:
     """Holds the directory `root` from `acquire` to `release`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._path = root / "lock"
-        self._epochs_path = root / "epochs.json"
+        self._path = root / LOCK_FILE
+        self._epochs_path = root / EPOCHS_FILE
         self._descriptor: int | None = None
         self.epoch = 0
 

@@ -19,7 +19,7 @@ Overrides = Annotated[
 ]
 StateOption = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state directory.")]
 StateArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The state directory.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on standard output.")]
 
 
 def load(

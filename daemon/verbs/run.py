@@ -25,7 +25,8 @@ def run(
     state: StateOption = None,
     as_json: AsJson = False,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Take the state directory from a daemon that hangs or is gone.")
+        bool,
+        typer.Option("--take-over", metavar="", help="Take the state directory from a daemon that hangs or is gone."),
     ] = False,
 ) -> None:
     """Train from the stream until it ends or a signal comes; go on where the last run stopped."""

@@ -141,5 +141,6 @@ def test_a_state_directory_that_cannot_be_one(zygote: Zygote, tmp_path: Path) ->
         assert state in message
         assert "Nothing was trained" in message
     (folder / "state").mkdir()
+    (folder / "state/lock").write_text("1\n")  # left by a daemon before
     (folder / "state/dead-letters.jsonl").mkdir()
     assert "dead-letters.jsonl" in refused(zygote.run(folder, "run", "learnd.yaml"), 74)

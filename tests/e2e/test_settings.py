@@ -133,6 +133,17 @@ def test_a_model_that_cannot_be_built(zygote: Zygote, tmp_path: Path, overrides:
     assert not (folder / "state/checkpoints").exists()
 
 
+def test_a_folder_of_other_things_is_not_taken_for_the_state(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run")
+    (folder / "photos").mkdir()
+    (folder / "photos/one.jpg").touch()
+    for verb in ("validate", "run"):
+        told = refused(zygote.run(folder, verb, "learnd.yaml", "--state", "photos"), 78)
+        assert told.startswith("--set checkpoint.dir: ")
+        assert "one.jpg" in told
+    assert [path.name for path in (folder / "photos").iterdir()] == ["one.jpg"]
+
+
 def test_layers_that_a_build_function_does_not_make_are_found_when_validating(zygote: Zygote, tmp_path: Path) -> None:
     phases = [{"unfreeze": "haed", "until": "command"}, {"learning_rate": {"CosineDecai": {"decay_steps": 10}}}]
     folder = prepare(tmp_path / "run", phases=phases)

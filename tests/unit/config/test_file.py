@@ -113,8 +113,8 @@ replay: []
         "FILE:15: unknown key checkpoint.seed: did you mean train.seed?",
         "FILE:16: http.listen: 'nowhere' is not an address: write host:port, such as 127.0.0.1:9464",
         f"FILE:17: unknown key replay; there are {', '.join(schema()['properties'])}",
-        "--set train.step: train.step: must be fused or train_on_batch, not 'fast'",
-        "--set train.batch_sze: unknown key train.batch_sze: did you mean 'batch_size'?",
+        "--set train.step: must be fused or train_on_batch, not 'fast'",
+        "--set train.batch_sze: unknown key: did you mean 'batch_size'?",
     ]
 
 
@@ -218,7 +218,7 @@ def test_an_override_is_laid_over_the_file(write: Any) -> None:
         ("validate.prequential.windows.2=3", "--set validate.prequential.windows.2: there is no item 2 in a list of 2"),
         ("samples.label.x.y=3", "--set samples.label.x.y: 'x' cannot be set in 'fraud'"),
         ("train.seed=[1", "--set train.seed: this is not YAML"),
-        ("train.seed=x", "--set train.seed: train.seed: must be a whole number, not 'x'"),
+        ("train.seed=x", "--set train.seed: must be a whole number, not 'x'"),
     ],
 )
 def test_an_override_is_checked_like_the_file(write: Any, override: str, expected: str) -> None:
