@@ -28,6 +28,10 @@ class BrokenStreamError(Exception):
 class ByteStream(Protocol):
     """The bytes of a file that may still grow."""
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether these are not the bytes of the file itself."""
+
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes; none if the file has no more at the moment.
 
@@ -50,6 +54,7 @@ class PlainStream:
     """The bytes of a file as they are."""
 
     complete = True
+    unpacks = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -67,6 +72,8 @@ class PlainStream:
 
 class _Unpacking:
     """What unpacking streams share: reading raw bytes, and seeking by unpacking again from the start."""
+
+    unpacks = True
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -198,14 +205,15 @@ class ZstdStream(_Unpacking):
             self._input, self._frame = self._frame.unused_data, None
 
 
-def open_stream(descriptor: int, name: str) -> ByteStream:
-    """Return the byte stream of an open file, by the suffix of its name."""
-    if name.endswith(".gz"):
+def open_stream(descriptor: int, packing: str) -> ByteStream:
+    """Return the byte stream of an open file that is packed like this."""
+    if packing == ".gz":
         return GzipStream(descriptor)
-    if name.endswith(".zst"):
+    if packing == ".zst":
         return ZstdStream(descriptor)
     return PlainStream(descriptor)
 
 
-def is_compressed(name: str) -> bool:
-    return name.endswith((".gz", ".zst"))
+def packing_of(name: str) -> str:
+    """Return how a file is packed, by the suffix of its name; nothing if it is not."""
+    return next((suffix for suffix in (".gz", ".zst") if name.endswith(suffix)), "")

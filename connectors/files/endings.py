@@ -47,8 +47,8 @@ class GrownError(Exception):
         return SourceError(
             f"{file} goes on in the middle of a line: its last line, from offset {self.ending.start} to "
             f"{self.ending.end}, had no end when it was read, and was a record as it stood. Read on from there, the "
-            "rest of it would train as a record of its own. Start afresh in another state directory, or give up the rest "
-            "of that line with source.files.when_gone: skip. Follow a file that is still written to "
+            "rest of it would train as a record of its own. Start afresh in another state directory, or give up the "
+            "rest of that line with source.files.when_gone: skip. Follow a file that is still written to "
             "(source.files.follow): then a line is read when it has its end."
         )
 

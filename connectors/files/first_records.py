@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from learnd.connectors.files.discovery import matching, nothing_there
-from learnd.connectors.files.identity import Identity
-from learnd.connectors.files.partition import FilePartition, ReplacedError
+from learnd.connectors.files.identity import Identity, ReplacedError
+from learnd.connectors.files.partition import FilePartition
 from learnd.connectors.source_settings import Glance
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import RecordFormat

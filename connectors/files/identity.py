@@ -9,10 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 HEAD_BYTES = 1024
+
+
+class ReplacedError(Exception):
+    """Raised when a file no longer holds what was read from it: it was truncated, or overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,6 @@ class Identity:
     def key(self) -> tuple[int, int]:
         """The device and the inode."""
         return self.device, self.inode
-
-    def moved_to(self, path: str) -> Identity:
-        """Return the identity of the same content at another path. Raises OSError."""
-        status = Path(path).stat()
-        return replace(self, device=status.st_dev, inode=status.st_ino)
 
     def holds(self, descriptor: int) -> bool:
         """Whether an open file begins with the head of this one."""
@@ -74,36 +73,43 @@ def find(identity: Identity, path: str, position: int | None, others: list[str])
     return next((name for name in [path, *copies] if _is_copy(identity, name, position)), None)
 
 
-def renamed_to(identity: Identity, path: str) -> str | None:
-    """Return where in its directory the file is now that was at `path`; None if it is not there."""
-    return next((name for name in _with_inode(identity.inode, path, []) if _is(identity, name, 0)), None)
+def open_same(identity: Identity, path: str) -> tuple[int, str]:
+    """Open the file that was at `path`, and return its descriptor and where in that directory it is now.
 
-
-def find_copy(identity: Identity, path: str, position: int, known: set[int]) -> str | None:
-    """Return the copy of a file in its directory that was made before the file was truncated (copytruncate), if any.
-
-    `known` are the inodes of files that are partitions of their own.
+    Raises FileNotFoundError if it is gone, ReplacedError if it holds other content, OSError if it cannot be opened.
     """
-    if identity.head_bytes < HEAD_BYTES:
-        return None  # too little to identify a copy
-    for entry in _entries(path):
-        if entry.inode() not in known and _is(identity, entry.path, position) and _ends_line(entry.path, position):
-            return entry.path
-    return None
+    gone: Exception = ReplacedError()
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        gone = error
+    else:
+        if identity.is_of(descriptor):
+            return descriptor, path
+        os.close(descriptor)
+    renamed = next((name for name in _with_inode(identity.inode, path, []) if _is(identity, name, 0)), None)
+    if renamed is None:
+        raise gone
+    return os.open(renamed, os.O_RDONLY | os.O_CLOEXEC), renamed
+
+
+def files_in(directory: str) -> list[str]:
+    """Return the files in a directory, in name order."""
+    return [entry.path for entry in _entries(directory)]
 
 
 def _with_inode(inode: int, path: str, others: list[str]) -> Iterator[str]:
     """Yield the files of that inode, the likely ones first: the directory is listed only if `path` is another file."""
     if _inode(path) == inode:
         yield path
-    yield from (entry.path for entry in _entries(path) if entry.inode() == inode)
+    yield from (entry.path for entry in _entries(Path(path).parent) if entry.inode() == inode)
     yield from (name for name in others if _inode(name) == inode)
 
 
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    """Return the files in the directory of `path`, in name order."""
+def _entries(directory: str | Path) -> list[os.DirEntry[str]]:
+    """Return the files in a directory, in name order."""
     try:
-        with os.scandir(Path(path).parent) as entries:
+        with os.scandir(directory) as entries:
             return sorted((entry for entry in entries if entry.is_file()), key=lambda entry: entry.name)
     except OSError:
         return []

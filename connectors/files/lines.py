@@ -7,7 +7,8 @@ import io
 from collections import deque
 from typing import Any, Protocol
 
-from learnd.connectors.files.compression import BrokenStreamError, ByteStream, PlainStream
+from learnd.connectors.files.compression import BrokenStreamError, ByteStream
+from learnd.connectors.files.content import ContentStream, Prints
 from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.splitters import CsvSplitter, LineSplitter, Records
 from learnd.daemon.errors import not_utf8
@@ -69,12 +70,15 @@ class RecordReader(Protocol):
     def held(self) -> int:
         """How many bytes (rows) were read that are not in a record that was returned."""
 
+    def prints(self) -> Prints:
+        """Return what is known of the content; nothing of Parquet."""
+
 
 class LineReader:
     """Records of a byte stream. The span of the first record includes a byte order mark and the header of CSV."""
 
     def __init__(self, stream: ByteStream, fmt: RecordFormat, max_record_bytes: int, position: int) -> None:
-        self._stream = stream
+        self._stream = ContentStream(stream)
         self._format = fmt
         self._max = max_record_bytes
         self.columns: tuple[str, ...] | None = None
@@ -133,6 +137,14 @@ class LineReader:
     def held(self) -> int:
         return max(self._offset - self.position, 0)
 
+    def prints(self) -> Prints:
+        return self._stream.content.prints() if self._stream.content is not None else {}
+
+    def from_start(self) -> tuple[ContentStream, int]:
+        """Return the stream, and where the first record begins in it, as far as the file goes now."""
+        self._start(final=True)
+        return self._stream, self.head_end
+
     def step(self, final: bool, limit: int | None = None) -> Records | None:
         if not self._pending and not self._broken:
             self._advance(final, limit)
@@ -174,20 +186,19 @@ class LineReader:
         if head_end is None:
             return None
         self.head_end = head_end
+        self._stream.begin(head_end)
         self._offset = self._go_to(max(self.position, head_end))
         return self._new_splitter(self.position, self._offset)
 
     def _go_to(self, offset: int) -> int:
         reached = self._stream.seek(offset)
-        if reached == self.position - 1 and not isinstance(self._stream, PlainStream):
+        if reached == self.position - 1 and self._stream.unpacks:
             self._broken = True  # the position after a break, which the record before it has reported
         elif reached < offset:
             raise UnreachableError(reached)
         return reached
 
     def _skip_bom(self, final: bool) -> int | None:
-        if self.position and self._format.name != "csv":
-            return 0
         self._stream.seek(0)
         head = self._read_head(len(_BOM))
         if head == _BOM:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from learnd.connectors.files.content import Prints
 from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.lines import BATCH_RECORDS, UnreachableError
 from learnd.connectors.files.splitters import KEPT_BYTES, Records
@@ -66,6 +67,9 @@ class ParquetReader:
     @property
     def held(self) -> int:
         return 0
+
+    def prints(self) -> Prints:
+        return {}
 
     @property
     def total(self) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from learnd.connectors.files.compression import is_compressed, open_stream
+from learnd.connectors.files.compression import open_stream, packing_of
+from learnd.connectors.files.content import LEAST_BYTES, Prints, Survey
 from learnd.connectors.files.endings import Ending, GrownError
-from learnd.connectors.files.identity import HEAD_BYTES, Identity, find, renamed_to
+from learnd.connectors.files.identity import HEAD_BYTES, Identity, ReplacedError, find, open_same
 from learnd.connectors.files.lines import LineReader, NotTextError, RecordReader, UnreachableError
 from learnd.connectors.files.parquet import ParquetReader
 from learnd.connectors.files.splitters import Records
@@ -20,10 +21,6 @@ from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _WAY_OUT = "put the file back, or start afresh in another state directory"
-
-
-class ReplacedError(Exception):
-    """Raised when a file no longer holds what was read from it: it was truncated, or overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +48,6 @@ def noted_partitions(
     ]
 
 
-def lag_of(files: Iterable[FilePartition], next_ordinal: int) -> dict[str, int]:
-    """Return how much of each file is unread. Files without a name get the names that they will have."""
-    lag = {}
-    for file in files:
-        name = file.name or partition_name(next_ordinal)
-        next_ordinal += file.name is None
-        if unread := file.unread():
-            lag[name] = unread
-    return lag
-
-
 class FilePartition:
     """One file, read in order. It gets its ordinal, and with it its name, when its first record is handed out."""
 
@@ -76,12 +62,15 @@ class FilePartition:
         self.order = 0  # among the files that were found
         self.drained = False  # the last read found nothing more, for now or for good
         self.sealed = False  # it is assumed not to grow any more
+        self.prints: Prints = {}  # how its records begin
         self._begin = position  # not 0 if the file grew after its end was taken as final
         self._format = fmt
         self._max = max_record_bytes
         self._open: _Open | None = None
         self._end: tuple[int, int] | None = None  # (position, bytes of the file) at the end of a whole file
         self._ending: Ending | None = None
+        self._packing = packing_of(path)
+        self._noted_prints: Prints = {}
         self._unsettled = False  # whether the file may have grown within its last record
         self._noted: tuple[Any, ...] | None = None
 
@@ -94,6 +83,8 @@ class FilePartition:
         found._end = tuple(note["end"]) if note["end"] else None
         found._ending = Ending(*note["ending"]) if note["ending"] else None
         found._unsettled = found._ending is not None
+        found.prints = found._noted_prints = dict(note["prints"])
+        found._packing = note["packing"]
         found.position = found._begin if position is None else position
         found._noted = found._facts
         return found
@@ -101,7 +92,12 @@ class FilePartition:
     @property
     def _facts(self) -> tuple[Any, ...]:
         """What a note says of the file: a new one is needed if it changes."""
-        return self.identity, self._end, self._ending
+        return self.identity, self._end, self._ending, self._packing, self._noted_prints
+
+    def _lasting(self, prints: Prints, length: int) -> Prints:
+        """Return the prints of what was read, without those that change with each record once others are there."""
+        few = LEAST_BYTES not in prints or self._end is not None
+        return {n: digest for n, digest in prints.items() if n <= length and (few or n % LEAST_BYTES == 0)}
 
     @property
     def name(self) -> str | None:
@@ -144,7 +140,17 @@ class FilePartition:
     @property
     def is_plain(self) -> bool:
         """Whether positions are offsets in the file itself."""
-        return self._format.name != "parquet" and not is_compressed(self.first_path)
+        return self._format.name != "parquet" and not self._packing
+
+    @property
+    def read_to(self) -> int:
+        """The position, without what a record adds that says that an archive is broken."""
+        return min(self.position, self._ending.end) if self._ending is not None else self.position
+
+    @property
+    def may_be_a_copy(self) -> bool:
+        """Whether so little of it was read that it may still prove to be a copy of another file."""
+        return self._begin == 0 and LEAST_BYTES not in self.prints
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""
@@ -158,14 +164,30 @@ class FilePartition:
         found = find(self.identity, self.path, self.position if self.is_plain else None, others)
         if found is None:
             return False
-        self.move(found)
+        self.path = found
+        status = Path(found).stat()
+        self.identity = replace(self.identity, device=status.st_dev, inode=status.st_ino)
         return True
 
-    def move(self, path: str) -> None:
-        """Go on in another file of the same content. Raises OSError."""
+    def move(self, copy: FilePartition) -> None:
+        """Go on in a copy, from where this file was read to."""
         self.close()
-        self.path = path
-        self.identity = self.identity.moved_to(path)
+        self.path, self.identity, self._packing = copy.path, copy.identity, packing_of(copy.path)
+
+    def begin_behind(self, original: FilePartition) -> None:
+        """Leave out what was read of the file that this one is a copy of."""
+        self.position = self._begin = original.position
+        self._ending, self._unsettled = original._ending, original.ended_in_a_line
+
+    @contextmanager
+    def survey(self) -> Iterator[Survey]:
+        """Look at the beginning of the file, apart from reading on. Raises what `read` raises."""
+        descriptor = self._open_same()
+        try:
+            with self._named_errors():
+                yield Survey(lambda: self._line_reader(descriptor, 0).from_start())
+        finally:
+            os.close(descriptor)
 
     def read(self, final: bool, deadline: float, next_ordinal: int) -> RecordBatch | None:
         """Return the next records; None if there are none (`drained`), or none before the deadline.
@@ -186,6 +208,8 @@ class FilePartition:
         if final or not self.is_plain:
             self._note_end(file)
         self._ending = file.reader.ending or self._ending
+        self.prints = file.reader.prints()
+        self._noted_prints = self._lasting(self.prints, int(records.ends[-1]) - file.reader.head_end)
         return self._batch(file.reader, records, self._news())
 
     def read_range(self, start: int, end: int) -> Iterator[RecordBatch]:
@@ -225,9 +249,28 @@ class FilePartition:
         """Whether the file has another size than when it was read to its end. Raises OSError."""
         return self._end is None or self._status().st_size != self._end[1]
 
+    def is_cut(self) -> bool:
+        """Whether the open file no longer holds what was read from it."""
+        return self._open is not None and not self._is_intact(self._open)
+
+    def reach(self) -> int:
+        """Return the offset up to which records are read where the file is now, sooner or later."""
+        if not self.is_plain:
+            return self.read_to
+        try:
+            descriptor = self._open_same() if self._open is None else os.dup(self._open.descriptor)
+        except (FileNotFoundError, ReplacedError, SourceError):
+            return self.read_to
+        size = os.fstat(descriptor).st_size
+        os.close(descriptor)
+        return max(size, self.read_to)
+
     def is_quiet(self, seconds: float) -> bool:
-        """Whether the file was last written at least that long ago. Raises OSError."""
-        return time.time() - self._status().st_mtime >= seconds
+        """Whether the file was last written at least that long ago, or is gone. Raises OSError."""
+        try:
+            return time.time() - self._status().st_mtime >= seconds
+        except FileNotFoundError:
+            return True
 
     def continuation(self) -> FilePartition | None:
         """Return a new partition for what is written to the open file after its end was taken as final.
@@ -261,34 +304,20 @@ class FilePartition:
     def _new_reader(self, descriptor: int) -> RecordReader:
         if self._format.name == "parquet":
             return ParquetReader(descriptor, self._format, self.position)
-        stream = open_stream(descriptor, self.first_path)
-        return LineReader(stream, self._format, self._max, self.position)
+        return self._line_reader(descriptor, self.position)
+
+    def _line_reader(self, descriptor: int, position: int) -> LineReader:
+        return LineReader(open_stream(descriptor, self._packing), self._format, self._max, position)
 
     def _open_same(self) -> int:
         """Open this same file, which may have been renamed since it was found."""
         try:
-            descriptor = self._open_path()
-        except FileNotFoundError:
-            return self._open_renamed(FileNotFoundError())
-        if self.identity.is_of(descriptor):
-            return descriptor
-        os.close(descriptor)
-        return self._open_renamed(ReplacedError())
-
-    def _open_renamed(self, otherwise: Exception) -> int:
-        renamed = renamed_to(self.identity, self.path)
-        if renamed is None:
-            raise otherwise
-        self.path = renamed
-        return self._open_path()
-
-    def _open_path(self) -> int:
-        try:
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor, self.path = open_same(self.identity, self.path)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise self._unreadable(error) from error
+        return descriptor
 
     def _unreadable(self, error: OSError) -> SourceError:
         return SourceError(
@@ -349,16 +378,21 @@ class FilePartition:
             **asdict(self.identity),
             "begin": self._begin,
             "end": list(self._end) if self._end else None,
+            "packing": self._packing,
+            "prints": [[length, digest] for length, digest in self._noted_prints.items()],
             "ending": list(astuple(self._ending)) if self._ending else None,
         }
 
     def _check_intact(self, file: _Open) -> None:
         """Raise ReplacedError if the file no longer holds what was just read from it."""
-        shrunk = not isinstance(file.reader, ParquetReader) and file.status.st_size < file.reader.consumed
-        if shrunk or not self.identity.holds(file.descriptor):
+        if not self._is_intact(file):
             raise ReplacedError
         if self.identity.head_bytes < HEAD_BYTES:
             self.identity = Identity.of(file.descriptor)  # the file has grown, so more of it can identify it
+
+    def _is_intact(self, file: _Open) -> bool:
+        shrunk = not isinstance(file.reader, ParquetReader) and file.status.st_size < file.reader.consumed
+        return not shrunk and self.identity.holds(file.descriptor)
 
     def _note_end(self, file: _Open) -> None:
         size = file.status.st_size

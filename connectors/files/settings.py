@@ -31,7 +31,7 @@ class FilesSettings(SourceSettings):
     follow: bool = False
     """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
     truncation, and watch a directory or glob for new files. A glob that covers the rotated names as well
-    (`app.jsonl*`) also finds files that were rotated twice while the daemon was down."""
+    (`app.jsonl*`) also finds files that were rotated twice while the daemon was down; copies are not read again."""
 
     max_record_bytes: RecordLimit = MIB
     """A longer line is rejected; the stream goes on with the next one."""

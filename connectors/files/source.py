@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
+from learnd.connectors.files.copies import Copies
 from learnd.connectors.files.discovery import Listing, matching, nothing_there
 from learnd.connectors.files.endings import GrownError
-from learnd.connectors.files.identity import Identity, find_copy
-from learnd.connectors.files.partition import FilePartition, ReplacedError, lag_of, noted_partitions
+from learnd.connectors.files.identity import Identity, ReplacedError, files_in
+from learnd.connectors.files.partition import FilePartition, noted_partitions
+from learnd.connectors.files.queue import Queue, lag_of
 from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.telling import lost_rest, tell_of_copy, tell_of_nothing, tell_of_rest, tell_what_is_other
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 _POLL_S = 0.1  # how often to look at the names, even while there is enough to read: a file may rotate twice
 _QUIET_S = 5.0
-_OPEN_FILES = 64
 
 log = structlog.get_logger()
 
@@ -46,8 +49,10 @@ class FilesSource:
         self._files: list[FilePartition] = []  # in order of discovery
         self._by_inode: dict[tuple[int, int], FilePartition] = {}
         self._seen: dict[tuple[int, int], tuple[int, int]] = {}  # size and time of change at the last listing
-        self._ready: deque[FilePartition] = deque()  # may have something to read, in order
-        self._open: deque[FilePartition] = deque()  # read to their end so far, the longest ago first
+        self._queue = Queue()
+        self._copies = Copies()
+        self._undecided: list[FilePartition] = []  # may be copies that are still being written
+        self._told: set[tuple[int, int]] = set()  # copies that the log has named
         self._next_ordinal = 0
         self._polled_at = 0.0
         self._listing = Listing(self._settings.path) if self._settings.follow else None
@@ -58,7 +63,8 @@ class FilesSource:
         self._restore(positions, notes)
         files = matching(self._settings.path)
         if not files:
-            self._find_nothing()
+            why = nothing_there(self._settings.path)
+            tell_of_nothing(self._settings.path, why, follow=self._settings.follow, knows_some=bool(self._files))
         self._discover(files)
 
     def read(self, timeout_s: float) -> RecordBatch | None:
@@ -93,10 +99,10 @@ class FilesSource:
 
     @property
     def exhausted(self) -> bool:
-        return self._listing is None and not self._ready
+        return self._listing is None and not self._queue.ready
 
     def lag(self) -> Mapping[str, int]:
-        return lag_of((*self._open, *self._ready), self._next_ordinal)
+        return lag_of((*self._queue.parked, *self._queue.ready), self._next_ordinal)
 
     def commit(self, saved: Positions, needed: Positions) -> None:
         """Do nothing: the files belong to whoever wrote them."""
@@ -109,23 +115,11 @@ class FilesSource:
 
     # Restarting
 
-    def _find_nothing(self) -> None:
-        """Handle that there is no file under the path. Raises SourceError unless there was one, or one may come."""
-        why = nothing_there(self._settings.path)
-        if self._settings.follow:
-            log.info("files.waiting", path=self._settings.path, reason=why)
-        elif self._files:
-            log.warning("files.none", path=self._settings.path, reason=why, consequence="nothing more can be read")
-        else:
-            raise SourceError(
-                f"source.files.path {self._settings.path}: {why}, so there is nothing to read. "
-                "Correct the path, or set source.files.follow to wait for it."
-            )
-
     def _restore(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Find the files again that the notes name."""
         for noted in noted_partitions(notes, positions, self._format, self._settings.max_record_bytes):
             self._append(noted)
+            self._copies.add(noted)
             self._next_ordinal = (noted.ordinal or 0) + 1
         unknown = sorted(set(positions) - {file.name for file in self._files})
         if unknown:
@@ -135,47 +129,23 @@ class FilesSource:
             )
         matched = matching(self._settings.path)
         last_of_inode = {file.identity.key: file for file in self._files}
-        missed = []
+        replaced = {file for file in self._files if last_of_inode[file.identity.key] is not file}
+        missing = [file for file in self._files if not file.locate(matched)]
+        aside = {*missing, *replaced}
         for file in self._files:
-            replaced = last_of_inode[file.identity.key] is not file
-            if not file.locate(matched):
-                missed.append(file)
-                self._miss(file, replaced)
-            elif not replaced:
+            if file not in aside:
                 self._resume(file)
-        self._tell_what_is_other(missed, matched)
-
-    def _tell_what_is_other(self, missed: Sequence[FilePartition], matched: Sequence[str]) -> None:
-        """Warn if what comes next may have trained already: other content under a known name, or other files."""
-        there = {file.path for file in self._files if file not in missed}
-        last_of_name = {file.first_path: file for file in self._files}
-        replaced = [
-            file
-            for file in missed
-            if file is last_of_name[file.first_path] and file.first_path in matched and file.first_path not in there
-        ]
-        for file in replaced:
-            log.warning(
-                "files.replaced",
-                file=file.first_path,
-                consequence=f"the earlier file is gone; {file.amount} were read and stay in the model. The file that "
-                "is there now trains from its start",
-            )
-        if matched and self._files and not replaced and there.isdisjoint(matched):
-            last = self._files[-1]
-            log.warning(
-                "files.others",
-                path=self._settings.path,
-                consequence=f"none of these files was read before; the last one that was is {last.first_path} "
-                f"({last.amount}). They train from their start",
-            )
+        missed = self._go_on_in_copies(missing, matched)
+        for file in missed:
+            self._miss(file, file in replaced)
+        tell_what_is_other(self._settings.path, self._files, set(missed), matched)
 
     def _resume(self, file: FilePartition) -> None:
         status = Path(file.path).stat()
         self._by_inode[file.identity.key] = file
         self._seen[file.identity.key] = status.st_size, status.st_mtime_ns
         if not file.known_complete or file.changed_since_end():
-            self._enqueue(file)
+            self._queue.put(file)
 
     def _miss(self, file: FilePartition, replaced: bool) -> None:
         """Handle a file that is not found any more: nothing to do if all of it was read, else records are lost."""
@@ -186,11 +156,7 @@ class FilesSource:
         elif self._settings.when_gone == "skip":
             log.warning("files.gone", file=file.first_path, position=file.position, consequence="the rest is skipped")
         else:
-            raise SourceError(
-                f"{file.first_path} ({file.name}) was read up to offset {file.position}, and is now gone or holds "
-                "other content: what was written after that offset would be missing from the model. Put the file "
-                "back (under any name in its directory), or give up the rest with source.files.when_gone: skip."
-            )
+            raise lost_rest(file)
 
     def _was_truncated(self, file: FilePartition) -> bool:
         """Whether it is the same file with other content, as copytruncate leaves it."""
@@ -202,29 +168,28 @@ class FilesSource:
     # Reading
 
     def _next(self, deadline: float) -> RecordBatch | None:
-        while self._ready:
-            file = self._ready[0]
+        while self._queue.ready:
+            file = self._queue.ready[0]
+            if self._is_left_out(file):
+                continue
             try:
                 batch = file.read(self._is_final(file), deadline, self._next_ordinal)
             except ReplacedError:
-                self._ready.popleft()
                 self._replace(file)
                 continue
             except FileNotFoundError:
-                self._ready.popleft()
                 self._vanish(file)
                 continue
             except GrownError as grown:
-                self._ready.popleft()
                 self._go_on(file, grown)
                 continue
             if batch is not None:
                 self._next_ordinal = max(self._next_ordinal, (file.ordinal or 0) + 1)
+                self._copies.add(file)
                 return batch
             if not file.drained:
                 return None
             if not self._seal(file):
-                self._ready.popleft()
                 self._park(file)
         return None
 
@@ -233,58 +198,117 @@ class FilesSource:
 
     def _park(self, file: FilePartition) -> None:
         """Keep a followed file open for what is still written to it; close it if nothing is followed."""
-        if self._listing is None:
-            file.close()
-            return
-        self._open.append(file)
-        if len(self._open) > _OPEN_FILES:
-            self._open.popleft().close()
+        if self._listing is not None:
+            self._queue.park(file)
+        else:
+            self._leave(file)
+
+    def _leave(self, file: FilePartition) -> None:
+        self._queue.drop(file)
+        file.close()
 
     def _replace(self, file: FilePartition) -> None:
         """Go on with the copy that was made before a file was truncated, if there is one, then with its new content."""
         if self._listing is None:
             raise file.gone(file.position, "it was truncated or overwritten while it was being read")
-        file.close()
-        key = file.identity.key
+        self._leave(file)
+        key, path = file.identity.key, file.path
         self._by_inode.pop(key, None)
-        copy = find_copy(file.identity, file.path, file.position, {inode for _, inode in self._by_inode})
-        consequence = f"reading on in {copy}" if copy else "the unread rest of it is lost; its new content comes next"
-        log.warning("files.truncated", file=file.path, position=file.position, consequence=consequence)
-        if copy is not None:
-            file.move(copy)
-            self._resume(file)
-            file.sealed = True
+        matched = matching(self._settings.path)
+        lost = "any unread rest of it is lost; its new content comes next"
+        consequence = lost if self._go_on_in_copies([file], matched) else f"reading on in {file.path}"
+        log.warning("files.truncated", file=path, position=file.position, consequence=consequence)
         self._seen.pop(key, None)
-        self._discover(matching(self._settings.path))
+        self._discover(matched)
+
+    # Copies
+
+    def _go_on_in_copies(self, gone: Sequence[FilePartition], matched: Sequence[str]) -> list[FilePartition]:
+        """Go on in the copies that were made of files before they were truncated or deleted; return those without."""
+        left = [file for file in gone if file.prints]
+        paths = dict.fromkeys(chain(matched, *map(files_in, {str(Path(file.path).parent) for file in left})))
+        for candidate in filter(None, map(self._candidate, paths)) if left else ():
+            match = self._copies.original_of(candidate)
+            if match is not None and match.whole and match.original in left:
+                left.remove(match.original)
+                self._move(match.original, candidate)
+        return [file for file in gone if file in left or not file.prints]
+
+    def _move(self, file: FilePartition, copy: FilePartition) -> None:
+        self._queue.drop(copy)
+        file.move(copy)
+        self._resume(file)
+        file.sealed = self._listing is not None
+
+    def _candidate(self, path: str) -> FilePartition | None:
+        """Return the file at a path if nothing of it was read yet."""
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return None
+        known = self._by_inode.get((status.st_dev, status.st_ino))
+        if known is None:
+            return self._new_file(path, status)
+        return known if known.ordinal is None else None
+
+    def _is_left_out(self, file: FilePartition) -> bool:
+        """Whether nothing is to be read of a file for now: it is a copy, or another file comes first."""
+        match = self._copies.original_of(file) if file.may_be_a_copy else None
+        if match is None:
+            return False
+        original = match.original
+        if not match.whole and self._listing is not None and not file.is_quiet(_QUIET_S):
+            self._leave(file)
+            self._undecided.append(file)  # it may be a copy that is still being written
+            return True
+        if not match.whole and not match.certain:
+            return False
+        if original.is_cut():
+            self._replace(original)
+            return True
+        if match.more and original.has_grown():
+            self._queue.put(original)
+            return True
+        if match.more or file.identity.key not in self._told:
+            tell_of_copy(file, match)
+        self._told.add(file.identity.key)
+        return self._is_read_behind(file, original) if match.more else self._leave_copy(file)
+
+    def _leave_copy(self, file: FilePartition) -> bool:
+        self._leave(file)
+        return True
+
+    def _is_read_behind(self, file: FilePartition, original: FilePartition) -> bool:
+        """Begin behind what was read of the original; return whether that is another partition, as some was read."""
+        if file.ordinal is None:
+            file.begin_behind(original)
+            return False
+        self._leave(file)
+        rest = file.rest_from(0)
+        rest.begin_behind(original)
+        self._add(rest)
+        return True
 
     def _go_on(self, file: FilePartition, grown: GrownError) -> None:
         """Handle a file that goes on within its last record, as an earlier run read it."""
-        ending = grown.ending
-        if not ending.rejected and self._settings.when_gone == "stop":
+        if not grown.ending.rejected and self._settings.when_gone == "stop":
             raise grown.refusal(f"{file.first_path} ({file.name})")
         self._read_rest(file, grown)
 
     def _read_rest(self, file: FilePartition, grown: GrownError) -> None:
         """Read on in a new partition: a rejected record again, or behind one that has trained."""
-        ending = grown.ending
         if grown.rest is None:
             self._park(file)
             return
-        log.warning(
-            "files.went_on",
-            file=file.path,
-            position=ending.end,
-            consequence=f"its last record, from offset {ending.start} on, was rejected as it stood and is read again"
-            if ending.rejected
-            else f"the line stays as it trained; the rest of it, up to offset {grown.rest}, is skipped",
-        )
-        file.close()
+        tell_of_rest(file, grown)
+        self._leave(file)
         self._add(file.rest_from(grown.rest))
 
     def _vanish(self, file: FilePartition) -> None:
         """Handle a file that was renamed or deleted after it was listed and before it was opened."""
         if self._listing is None:
             raise file.gone(file.position, "it was deleted before it was read")
+        self._queue.drop(file)
         log.warning("files.vanished", file=file.path, consequence="its records are lost unless it appears again")
         self._by_inode = {key: other for key, other in self._by_inode.items() if other is not file}
 
@@ -298,17 +322,20 @@ class FilesSource:
         self._polled_at = now
         if listing.due():
             self._discover(listing.files())
-        for file in list(self._open):
+        for file in [file for file in self._undecided if file.is_quiet(_QUIET_S)]:
+            self._undecided.remove(file)
+            self._queue.put(file)
+        for file in list(self._queue.parked):
             if file.has_grown():
                 self._grow(file)
             elif self._seal(file):
-                self._enqueue(file)
+                self._queue.put(file)
 
     def _grow(self, file: FilePartition) -> None:
         if not file.sealed:
-            self._enqueue(file)
+            self._queue.put(file)
             return
-        self._open.remove(file)
+        self._queue.drop(file)
         try:
             rest = file.continuation()
         except GrownError as grown:
@@ -337,15 +364,6 @@ class FilesSource:
             return successor.st_size > 0
         return file is not self._files[-1] and file.is_quiet(_QUIET_S)
 
-    def _enqueue(self, file: FilePartition) -> None:
-        """Queue a file for reading, before the files that were found after it."""
-        if file in self._open:
-            self._open.remove(file)
-        if not self._ready or self._ready[-1].order < file.order:
-            self._ready.append(file)
-        elif file not in self._ready:
-            self._ready = deque(sorted((*self._ready, file), key=lambda known: known.order))
-
     def _discover(self, paths: Sequence[str]) -> None:
         """Take in the files under these names that are new, or that changed while they were closed."""
         for path in paths:
@@ -358,17 +376,19 @@ class FilesSource:
             self._seen[key] = status.st_size, status.st_mtime_ns
             known = self._by_inode.get(key)
             if known is None:
-                identity = Identity.by_inode(status)
-                self._add(FilePartition(path, identity, self._format, self._settings.max_record_bytes))
+                self._add(self._new_file(path, status))
             else:
                 known.path = path
-                if changed and not known.is_open:
-                    self._enqueue(known)
+                if changed and not known.is_open and known not in self._undecided:
+                    self._queue.put(known)
+
+    def _new_file(self, path: str, status: os.stat_result) -> FilePartition:
+        return FilePartition(path, Identity.by_inode(status), self._format, self._settings.max_record_bytes)
 
     def _add(self, file: FilePartition) -> None:
         self._by_inode[file.identity.key] = file
         self._append(file)
-        self._ready.append(file)
+        self._queue.put(file)
 
     def _append(self, file: FilePartition) -> None:
         file.order = len(self._files)

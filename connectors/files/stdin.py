@@ -16,8 +16,9 @@ from typing import Literal
 import structlog
 
 from learnd.connectors.files.endings import GrownError
-from learnd.connectors.files.identity import Identity
-from learnd.connectors.files.partition import FilePartition, ReplacedError, lag_of, noted_partitions
+from learnd.connectors.files.identity import Identity, ReplacedError
+from learnd.connectors.files.partition import FilePartition, noted_partitions
+from learnd.connectors.files.queue import lag_of
 from learnd.connectors.files.settings import StdinSettings
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat

@@ -1,0 +1,110 @@
+"""Recognises a file that is a copy of one that was read before, compressed or not, by how its records begin.
+
+Rotation leaves such copies: `copytruncate`, and `gzip` of a file that was renamed. Up to 16 MiB of records are
+compared: all of what was read of the original if this run has read it, else what its notes say, which is at least half
+of it. Of a copy that is shorter than what was read, all is compared if the original is still there, else at least half.
+Less than a kilobyte of records, or a shorter copy of a file that is gone, counts only under the name of the original
+with something behind it, as in `app.jsonl.1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from learnd.connectors.files.content import LEAST_BYTES, Survey
+from learnd.connectors.files.identity import ReplacedError
+from learnd.connectors.files.partition import FilePartition
+from learnd.daemon.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file and the one that it is a copy of."""
+
+    original: FilePartition
+    whole: bool  # it holds all that was read of the original
+    more: bool  # it goes on behind that, and behind the end that the original has now
+    certain: bool  # all of it was compared, or its name says the same
+
+
+class Copies:
+    """The files that were read so far, by their content."""
+
+    def __init__(self) -> None:
+        self._by_print: dict[str, list[FilePartition]] = {}  # the digest of the first kilobyte of records
+        self._small: dict[str, list[FilePartition]] = {}  # those with less, by the name under which they were found
+        self._known: dict[int, bool] = {}  # by order, whether it has a kilobyte
+
+    def add(self, file: FilePartition) -> None:
+        """Remember a file that was read, or that more was read of."""
+        has_mark = LEAST_BYTES in file.prints
+        if not file.prints or self._known.get(file.order) in (has_mark, True):
+            return
+        self._known[file.order] = has_mark
+        if has_mark:
+            self._by_print.setdefault(file.prints[LEAST_BYTES], []).append(file)
+        else:
+            self._small.setdefault(Path(file.first_path).name, []).append(file)
+
+    def original_of(self, file: FilePartition) -> Match | None:
+        """Return what a file is a copy of, the one of which most was read; None if it is other content."""
+        if not self._known:
+            return None
+        try:
+            with file.survey() as survey:
+                matches = [found for other in self._alike(file, survey) if (found := _match(file, other, survey))]
+        except (FileNotFoundError, ReplacedError, SourceError):
+            return None  # reading it says what is wrong
+        return max(matches, key=lambda match: match.original.position, default=None)
+
+    def _alike(self, file: FilePartition, survey: Survey) -> Sequence[FilePartition]:
+        """Return the files that a file may be a copy of."""
+        first = survey.digest(LEAST_BYTES)
+        alike = list(self._by_print.get(first, ())) if first is not None else []
+        name = Path(file.path).name
+        for length in range(1, len(name)):
+            alike += self._small.get(name[:length], ())
+        return [other for other in alike if other is not file]
+
+
+def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Match | None:
+    """Compare a file with one that was read, from its start up to the first difference."""
+    compared = 0
+    for length, digest in sorted(original.prints.items()):
+        found = survey.digest(length)
+        if found is None:
+            break
+        if found != digest:
+            return None
+        compared = length
+    named_after = _is_named_after(file.path, original.first_path)
+    if compared == 0 or (compared < LEAST_BYTES and not named_after):
+        return None
+    around = survey.around(original.read_to)
+    if compared < max(original.prints) or not around:
+        return _shorter(original, survey, named_after) if compared >= LEAST_BYTES else None
+    if around[:1] != b"\n" and not original.ended_in_a_line:
+        return None
+    same_file = file.identity.key == original.identity.key
+    reach = original.read_to if same_file else original.reach()
+    return Match(original, whole=True, more=len(survey.around(reach)) > 1, certain=True)
+
+
+def _shorter(original: FilePartition, survey: Survey, named_after: bool) -> Match | None:
+    """Compare a file that is shorter than what was read of another one, if that is still there, with all of it."""
+    length, digest = survey.all_of_it()
+    try:
+        with original.survey() as other:
+            there = other.digest(length)
+    except (FileNotFoundError, ReplacedError, SourceError):
+        there = None
+    if there is None:
+        return Match(original, whole=False, more=False, certain=named_after)
+    return Match(original, whole=False, more=False, certain=True) if there == digest else None
+
+
+def _is_named_after(path: str, original: str) -> bool:
+    name, base = Path(path).name, Path(original).name
+    return len(name) > len(base) and name.startswith(base) and not name[len(base)].isalnum()
