@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, State
@@ -29,6 +29,10 @@ class Learner(Stateful, Protocol):
     @property
     def info(self) -> Mapping[str, str]:
         """What the model is, in words."""
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """What of the model is not as it was when the restored state was made, though the state fits."""
 
     def metric_results(self) -> dict[str, float]:
         """Return the scores that the learner itself keeps, over every prediction so far."""

@@ -1,4 +1,4 @@
-"""What a compiled model brings along: an optimizer, which goes on where the model's training ended."""
+"""What a compiled model brings along: an optimizer, which goes on where the model's training ended, and metrics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+
+from learnd.daemon.training.runtime import keras, tf
 
 log = structlog.get_logger()
 
@@ -59,6 +61,28 @@ def tell_replaced(optimizer: Any, earlier: Any) -> None:
         consequence="its moments, its count of updates and its learning rate are not used",
         to_keep_them="leave train.optimizer out",
     )
+
+
+def metrics_of(model: Any, target: str, targets: int) -> dict[str, Any]:
+    """Return the metrics that a model was compiled with for a target, by the names that Keras shows: each a name that
+    Keras knows, a fresh metric, or a function. Those that are not clearly of this target are logged.
+    """
+    compiled = getattr(model, "_compile_metrics", None)
+    found: dict[str, Any] = {}
+    for given in () if compiled is None else (compiled._user_metrics, compiled._user_weighted_metrics):  # noqa: SLF001
+        of_target = given if targets == 1 else given.get(target) if isinstance(given, dict) else None
+        for metric in tf.nest.flatten(of_target if of_target is not None else []):
+            name = metric if isinstance(metric, str) else getattr(metric, "name", None) or metric.__name__
+            is_metric = isinstance(metric, keras.metrics.Metric)
+            found[name] = type(metric).from_config(metric.get_config()) if is_metric else metric
+        if given and (of_target is None or (isinstance(given, dict) and len(given) > 1)):
+            tell_left_out(str(given), f"learnd measures the first target, {target}")
+    return found
+
+
+def tell_left_out(metric: str, reason: str) -> None:
+    """Log that a metric of a compiled model is not kept."""
+    log.warning("metric_left_out", metric=metric, reason=reason, consequence="it is not among the scores")
 
 
 def _by_path(variables: Sequence[Any]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class KerasLearner:
         self._rate = LearningRate(self._base_rates[0], self._network.updates_before)
         self._earlier_traces = 0
         self._before: _Before | None = None
+        self._changes: Sequence[str] = ()
         self._compiled: CompiledSteps | None = None  # for this phase
         self._mode: Mode = "one kernel"  # the best mode to try
         self._mode_before: Mode | None = None  # the mode of the restored state, until this phase is compiled
@@ -289,6 +290,11 @@ class KerasLearner:
 
     # State.
 
+    @property
+    def changes(self) -> Sequence[str]:
+        """What of the model, beside its variables, is not as it was when the restored state was made."""
+        return self._changes
+
     def state(self) -> State:
         """Return a copy of every variable by its name, and the other facts that the next updates depend on."""
         facts = {
@@ -304,8 +310,8 @@ class KerasLearner:
         """Take over every variable, the phase and the factors of the learning rate.
 
         If the settings have changed the learning rates since then, the new ones hold; if they have switched the guard
-        on or off, it starts or stops here. Raises StateMismatchError, and changes nothing, if a name, shape or dtype
-        differs, or if there is no such phase.
+        on or off, it starts or stops here; if layers are configured otherwise, that is logged. Raises
+        StateMismatchError, and changes nothing, if a name, shape or dtype differs, or if there is no such phase.
         """
         facts = state.facts
         if facts["phase"] >= len(self._phases):
@@ -319,6 +325,9 @@ class KerasLearner:
         self._return_to(facts["phase"], self._mode_after(facts))
         self._network.assign(state.arrays)
         self._restore_rate(facts["rate"])
+        self._changes = self._network.changes(facts)
+        if self._changes:
+            log.warning("model_changed", changes=self._changes, consequence="it goes on as it is built now")
 
     def _mode_after(self, facts: Facts) -> Mode | None:
         """Return the mode of the checkpoint; None if a changed batch size allows another one."""

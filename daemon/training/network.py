@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import ModelError, StateMismatchError
+from learnd.daemon.training.architecture import architecture_of, differences
 from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
@@ -48,6 +49,7 @@ class Network:
         self.model = create_model(model, spec)
         by_own_step = takes_own_step(train, self.model)
         self._of_step: list[Any] = []  # what the model's own step uses beside the variables of the parts
+        self._architecture = architecture_of(self.model)  # before phases freeze layers of it
         self.phases = Phases(phases, self.model)
         self.optimizer, self.own_rate = self._optimizer(train)
         self.updates_before = updates_of(self.optimizer)  # those that the model came with
@@ -58,7 +60,7 @@ class Network:
                 target.name: create_loss(train, self.model, target, reduction=_reduction(by_own_step=by_own_step))
                 for target in spec.targets
             },
-            metrics=create_metrics(train, spec.task),  # of the first target
+            metrics=create_metrics(train, self.model, spec.targets),  # of the first target
             guard=Guard(guard) if guard.sigma is not None else None,
             clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
             spec=spec,
@@ -104,11 +106,14 @@ class Network:
         }
 
     def facts(self) -> Facts:
-        """Return what the columns and labels mean: samples of the same shape may mean something else."""
+        """Return what the columns and labels mean, and how the model is built: variables of the same shape may mean
+        something else.
+        """
         columns = [
             [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
         ]
-        return {"columns": columns, "label": [name for target in self._spec.targets for name in target.task.names]}
+        label = [name for target in self._spec.targets for name in target.task.names]
+        return {"columns": columns, "label": label, "architecture": self._architecture}
 
     def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:
         """Return why a state cannot be restored; empty if it can. A guard that is new or gone is no reason."""
@@ -121,6 +126,10 @@ class Network:
         if facts["label"] != self.facts()["label"]:
             problems.append("samples.label: the classes, the values or their order differ")
         return problems
+
+    def changes(self, facts: Facts) -> list[str]:
+        """Return what of the model, beside its variables, is not as it was when a state was made."""
+        return differences(facts["architecture"], self._architecture)
 
     def assign(self, arrays: Arrays) -> None:
         """Set the variables from a state without mismatches. If the guard is new, it starts fresh."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.training.compiled import optimizer_of
+from learnd.daemon.training.compiled import metrics_of, optimizer_of, tell_left_out
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from learnd.daemon.values import TargetSpec, Task
@@ -99,14 +99,30 @@ def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, reducti
     return type(created).from_config(config)
 
 
-def create_metrics(settings: TrainSettings, task: Task) -> list[Any]:
-    """Return the metrics of the settings, built, for the one target that they measure, whose task this is.
+def create_metrics(settings: TrainSettings, model: Any, targets: Sequence[TargetSpec]) -> list[Any]:
+    """Return the metrics of the settings and of a compiled model, built, for the first target, which they measure.
 
-    `accuracy` is that of the task, as in Keras' own `compile`.
+    `accuracy` is that of the task, as in Keras' own `compile`. A metric of the model keeps its name, with `keras_` in
+    front if a score of learnd has it. If it does not fit, it is left out and logged; one of the settings raises
+    SettingsError.
     """
-    accuracy = KINDS[task.kind].accuracy
-    names = [accuracy if metric in ("accuracy", "acc") else metric for metric in settings.metrics]
-    return [_built(_create("train.metrics", name, keras.metrics), settings.batch_size, task) for name in names]
+    task, rows = targets[0].task, settings.batch_size
+    metrics = [_built(_metric(name, task), rows, task) for name in settings.metrics]
+    for name, given in metrics_of(model, targets[0].name, len(targets)).items():
+        try:
+            metric = _metric(given, task)
+            metric.name = f"keras_{name}" if name in KINDS[task.kind].metrics else name
+            if metric.name not in [other.name for other in metrics]:
+                metrics.append(_built(metric, rows, task))
+        except SettingsError as error:
+            tell_left_out(name, "\n".join(error.problems))
+    return metrics
+
+
+def _metric(given: Any, task: Task) -> Any:
+    name = KINDS[task.kind].accuracy if given in ("accuracy", "acc") else given
+    metric = _create("train.metrics", name, keras.metrics)
+    return metric if isinstance(metric, keras.metrics.Metric) else keras.metrics.MeanMetricWrapper(metric)
 
 
 def _built(metric: Any, rows: int, task: Task) -> Any:

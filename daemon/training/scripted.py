@@ -20,6 +20,7 @@ class ScriptedLearner:
     """
 
     trainable_parameters = 1
+    changes: Sequence[str] = ()
 
     def __init__(self, spec: SampleSpec, ends: Sequence[int | str] = ()) -> None:
         """`ends` are those of its phases, but for the last one: `plateau`, `drift` or `command`, or behind the update

@@ -22,6 +22,7 @@ from learnd.daemon.errors import (
     OutputError,
     SettingsError,
     SourceError,
+    StateMismatchError,
     StoppedError,
     StoreError,
 )
@@ -192,6 +193,22 @@ def test_each_record_trains_once_and_the_source_is_told_what_is_safe(root: Path)
     saved, needed = source.commits[-1]
     assert saved == {"p": 45}
     assert needed.get("p", 0) <= 45
+
+
+def test_a_model_that_is_built_otherwise_repeats_no_call(root: Path) -> None:
+    steps: list[Step] = [batch(0, 45)]
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=29)()
+    changed = Run(root, ScriptedSource(steps))
+    changed.learner.changes = ["hidden/activation: 'relu' before, 'tanh' now"]
+    with pytest.raises(
+        StateMismatchError, match=r"calls to repeat, which would train differently now(.|\n)*'tanh' now"
+    ):
+        changed()
+    assert Run(root, ScriptedSource(steps))().digest == whole(root, steps).digest
+    changed = Run(root, ScriptedSource([batch(0, 45), batch(45, 60)]))
+    changed.learner.changes = ["hidden/activation: 'relu' before, 'tanh' now"]
+    assert changed().learner.seen == list(range(60))
 
 
 @pytest.mark.parametrize("dies_at", [0, 3, 12, 29, 43])

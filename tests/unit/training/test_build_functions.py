@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from learners import NUMBERS, learner
+from structlog.testing import capture_logs
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.fingerprint import fingerprint
@@ -89,3 +90,55 @@ def test_a_whole_number_is_a_rate(rate: object) -> None:
     schedule = {"module": "keras.optimizers.schedules", **rate} if isinstance(rate, dict) else rate
     one = learner(NUMBERS, optimizer={"sgd": {"learning_rate": schedule}})
     assert one.learning_rate == 1
+
+
+CHANGING = """
+import keras
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden = keras.layers.Dense(3, activation=CHOSEN, name="hidden")
+        self.last = keras.layers.Dense(1)
+    def call(self, x):
+        return self.last(self.hidden(x))
+CHOSEN = "relu"
+def build(spec):
+    return keras.Sequential([keras.Input((spec.width,)), keras.layers.Dense(3, activation=CHOSEN, name="hidden"),
+                             keras.layers.Dropout(0.1), keras.layers.Lambda(lambda x: x, name="same"),
+                             keras.layers.Dense(1)])
+def own(spec):
+    return Own()
+"""
+
+
+@pytest.mark.parametrize("name", ["build", "own"])
+def test_a_state_tells_what_layers_are_configured_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = f"changing_{name}"
+    (tmp_path / f"{module}.py").write_text(CHANGING)
+    monkeypatch.chdir(tmp_path)
+    model = {"build": f"{module}:{name}"}
+    state = learner(NUMBERS, model, phases=[{"freeze": "hidden", "until": "command"}, {}]).state()
+    same = learner(NUMBERS, model)
+    with capture_logs() as logs:
+        same.restore(state)
+    assert not same.changes
+    assert not [line for line in logs if line["event"] == "model_changed"]
+    monkeypatch.setattr(f"{module}.CHOSEN", "tanh")
+    other = learner(NUMBERS, model)
+    with capture_logs() as logs:
+        other.restore(state)
+    (change,) = other.changes
+    assert change.endswith("hidden/config/activation: 'relu' before, 'tanh' now")
+    assert [line["changes"] for line in logs if line["event"] == "model_changed"] == [other.changes]
+
+
+def test_a_preset_tells_it_too() -> None:
+    state = learner(NUMBERS).state()
+    other = learner(NUMBERS, {"activation": "elu"})
+    other.restore(state)
+    assert [change.partition(":")[0] for change in other.changes] == [
+        "layers/hidden_0/config/activation",
+        "layers/hidden_1/config/activation",
+    ]

@@ -118,3 +118,35 @@ def test_an_average_of_the_weights_that_nothing_would_use_is_refused(tmp_path: P
     with pytest.raises(SettingsError, match="model: the optimizer it was compiled with: use_ema"):
         learner(NUMBERS, {"load": tmp_path / "averaged.keras"})
     learner(NUMBERS, {"load": tmp_path / "averaged.keras"}, optimizer="sgd")
+
+
+@keras.saving.register_keras_serializable("tests")
+def wrong(truth: Any, prediction: Any) -> Any:
+    return keras.ops.mean(keras.ops.abs(truth - prediction), axis=-1)
+
+
+def test_the_metrics_of_a_compiled_model_are_kept_under_their_names(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    given = ["accuracy", "mse", keras.metrics.AUC(name="area"), wrong, keras.metrics.F1Score(name="f1s")]
+    model.compile("sgd", "binary_crossentropy", metrics=given)
+    model.save(tmp_path / "measured.keras")
+    with capture_logs() as logs:
+        one = learner(NUMBERS, {"load": tmp_path / "measured.keras"}, metrics=["precision"], batch_size=ROWS)
+    found = one.update(call(0, 20, ROWS, 4)).outputs["label"].reshape(-1, 1)
+    truth = Y[: len(found)]
+    area = keras.metrics.AUC()
+    area.update_state(truth, found)
+    assert one.metric_results() == pytest.approx(
+        {
+            "precision": one.metric_results()["precision"],
+            "keras_accuracy": float(np.mean((found > 0.5) == truth)),
+            "mse": float(np.mean((found - truth) ** 2)),
+            "area": float(area.result()),
+            "wrong": float(np.mean(np.abs(found - truth))),
+        },
+        rel=1e-5,
+    )
+    assert [line["metric"] for line in logs if line["event"] == "metric_left_out"] == ["f1s"]
+    again = learner(NUMBERS, {"load": tmp_path / "measured.keras"}, metrics=["precision"], batch_size=ROWS)
+    again.restore(one.state())
+    assert again.metric_results() == one.metric_results()
