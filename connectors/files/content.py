@@ -121,6 +121,11 @@ class Survey:
         self._stream.seek(self._begin + length)
         return self._content.prints().get(length)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether there are too few records to compare, in an archive that is not whole."""
+        return self.digest(LEAST_BYTES) is None and not self._stream.complete
+
     def all_of_it(self) -> tuple[int, str]:
         """Return how many bytes of records there are, as far as they count, and their digest."""
         self._stream.seek(self._begin + MOST_BYTES)

@@ -33,24 +33,20 @@ class Copies:
     """The files that were read so far, by their content."""
 
     def __init__(self) -> None:
-        self._by_print: dict[str, list[FilePartition]] = {}  # the digest of the first kilobyte of records
-        self._small: dict[str, list[FilePartition]] = {}  # those with less, by the name under which they were found
-        self._known: dict[int, bool] = {}  # by order, whether it has a kilobyte
+        self._by_print: dict[str, dict[int, FilePartition]] = {}  # the digest of the first kilobyte of records
+        self._by_name: dict[str, dict[int, FilePartition]] = {}  # those with less, by the names that they had
 
     def add(self, file: FilePartition) -> None:
-        """Remember a file that was read, or that more was read of."""
-        has_mark = LEAST_BYTES in file.prints
-        if not file.prints or self._known.get(file.order) in (has_mark, True):
-            return
-        self._known[file.order] = has_mark
-        if has_mark:
-            self._by_print.setdefault(file.prints[LEAST_BYTES], []).append(file)
-        else:
-            self._small.setdefault(Path(file.first_path).name, []).append(file)
+        """Remember a file that was read, that more was read of, or that has another name now."""
+        if LEAST_BYTES in file.prints:
+            self._by_print.setdefault(file.prints[LEAST_BYTES], {})[file.order] = file
+        elif file.prints:
+            for path in (file.first_path, file.path):
+                self._by_name.setdefault(Path(path).name, {})[file.order] = file
 
     def original_of(self, file: FilePartition) -> Match | None:
         """Return what a file is a copy of, the one of which most was read; None if it is other content."""
-        if not self._known:
+        if not self._by_print and not self._by_name:
             return None
         try:
             with file.survey() as survey:
@@ -59,14 +55,23 @@ class Copies:
             return None  # reading it says what is wrong
         return max(matches, key=lambda match: match.original.position, default=None)
 
+    def is_unclear(self, file: FilePartition, match: Match | None) -> bool:
+        """Whether a file that is still being written may prove to be a copy: it is alike as far as it goes."""
+        if match is not None or file.is_plain:
+            return match is not None and not match.whole
+        try:
+            with file.survey() as survey:
+                return survey.is_short
+        except (FileNotFoundError, ReplacedError, SourceError):
+            return False
+
     def _alike(self, file: FilePartition, survey: Survey) -> Sequence[FilePartition]:
         """Return the files that a file may be a copy of."""
-        first = survey.digest(LEAST_BYTES)
-        alike = list(self._by_print.get(first, ())) if first is not None else []
+        alike = dict(self._by_print.get(survey.digest(LEAST_BYTES) or "", {}))
         name = Path(file.path).name
         for length in range(1, len(name)):
-            alike += self._small.get(name[:length], ())
-        return [other for other in alike if other is not file]
+            alike |= self._by_name.get(name[:length], {})
+        return [other for other in alike.values() if other is not file]
 
 
 def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Match | None:
@@ -79,7 +84,7 @@ def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Matc
         if found != digest:
             return None
         compared = length
-    named_after = _is_named_after(file.path, original.first_path)
+    named_after = any(_is_named_after(file.path, path) for path in (original.first_path, original.path))
     if compared == 0 or (compared < LEAST_BYTES and not named_after):
         return None
     around = survey.around(original.read_to)

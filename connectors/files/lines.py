@@ -10,17 +10,17 @@ from typing import Any, Protocol
 from learnd.connectors.files.compression import BrokenStreamError, ByteStream
 from learnd.connectors.files.content import ContentStream, Prints
 from learnd.connectors.files.endings import Ending
-from learnd.connectors.files.splitters import CsvSplitter, LineSplitter, Records
-from learnd.daemon.errors import not_utf8
+from learnd.connectors.files.splitters import BOM, CsvSplitter, LineSplitter, Records
+from learnd.daemon.errors import JSON_ARRAY, is_json_array, not_utf8
 from learnd.daemon.values import Defect, RecordFormat
 
 BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
 _CHUNK_BYTES = 1 << 17
-_BOM = b"\xef\xbb\xbf"
+_HEAD_BYTES = 1 << 12
 
 
-class NotTextError(Exception):
-    """Raised with the reason when the header of CSV is not UTF-8: its columns cannot be named."""
+class WrongFormatError(Exception):
+    """Raised with the reason when no record of a file can be read: how it begins is not how its format begins."""
 
 
 class UnreachableError(Exception):
@@ -183,12 +183,19 @@ class LineReader:
         head_end = self._skip_bom(final)
         if head_end is not None and self._format.name == "csv":
             head_end = self._read_header(head_end, final)
+        elif head_end is not None and final and self.position == 0:
+            self._refuse_array(head_end)
         if head_end is None:
             return None
         self.head_end = head_end
         self._stream.begin(head_end)
         self._offset = self._go_to(max(self.position, head_end))
         return self._new_splitter(self.position, self._offset)
+
+    def _refuse_array(self, head_end: int) -> None:
+        self._stream.seek(head_end)
+        if is_json_array(self._read_head(_HEAD_BYTES)):
+            raise WrongFormatError(f"it is {JSON_ARRAY}")
 
     def _go_to(self, offset: int) -> int:
         reached = self._stream.seek(offset)
@@ -200,10 +207,10 @@ class LineReader:
 
     def _skip_bom(self, final: bool) -> int | None:
         self._stream.seek(0)
-        head = self._read_head(len(_BOM))
-        if head == _BOM:
-            return len(_BOM)
-        return None if head and not final and _BOM.startswith(head) else 0
+        head = self._read_head(len(BOM))
+        if head == BOM:
+            return len(BOM)
+        return None if head and not final and BOM.startswith(head) else 0
 
     def _read_head(self, size: int) -> bytes:
         head = b""
@@ -259,6 +266,6 @@ class LineReader:
 
 def _fields(header: Any, delimiter: str) -> tuple[str, ...]:
     if why := not_utf8(header):
-        raise NotTextError(why)
+        raise WrongFormatError(f"the header is {why}")
     text = header.decode()
     return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))

@@ -14,7 +14,7 @@ from learnd.connectors.files.compression import open_stream, packing_of
 from learnd.connectors.files.content import LEAST_BYTES, Prints, Survey
 from learnd.connectors.files.endings import Ending, GrownError
 from learnd.connectors.files.identity import HEAD_BYTES, Identity, ReplacedError, find, open_same
-from learnd.connectors.files.lines import LineReader, NotTextError, RecordReader, UnreachableError
+from learnd.connectors.files.lines import LineReader, RecordReader, UnreachableError, WrongFormatError
 from learnd.connectors.files.parquet import ParquetReader
 from learnd.connectors.files.splitters import Records
 from learnd.daemon.errors import SourceError
@@ -350,8 +350,8 @@ class FilePartition:
             yield
         except UnreachableError as error:
             raise self.gone(self.position, f"it ends at {error.reached}, so that its content was replaced") from error
-        except NotTextError as error:
-            raise SourceError(f"{self.first_path}: the header is {error}. Nothing of the file was read yet.") from error
+        except WrongFormatError as error:
+            raise SourceError(f"{self.first_path}: {error}. Nothing of the file was read yet.") from error
         except OSError as error:
             raise self._unreadable(error) from error
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from learnd.connectors.files.copies import Copies
+from learnd.connectors.files.copies import Copies, Match
 from learnd.connectors.files.discovery import Listing, matching, nothing_there
 from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity, ReplacedError, files_in
@@ -143,6 +143,7 @@ class FilesSource:
     def _resume(self, file: FilePartition) -> None:
         status = Path(file.path).stat()
         self._by_inode[file.identity.key] = file
+        self._copies.add(file)
         self._seen[file.identity.key] = status.st_size, status.st_mtime_ns
         if not file.known_complete or file.changed_since_end():
             self._queue.put(file)
@@ -253,16 +254,19 @@ class FilesSource:
 
     def _is_left_out(self, file: FilePartition) -> bool:
         """Whether nothing is to be read of a file for now: it is a copy, or another file comes first."""
-        match = self._copies.original_of(file) if file.may_be_a_copy else None
-        if match is None:
+        if not file.may_be_a_copy:
             return False
-        original = match.original
-        if not match.whole and self._listing is not None and not file.is_quiet(_QUIET_S):
+        match = self._copies.original_of(file)
+        if self._listing is not None and self._copies.is_unclear(file, match) and not file.is_quiet(_QUIET_S):
             self._leave(file)
-            self._undecided.append(file)  # it may be a copy that is still being written
+            self._undecided.append(file)
             return True
-        if not match.whole and not match.certain:
+        if match is None or not (match.whole or match.certain):
             return False
+        return self._is_left_to(match.original, file, match)
+
+    def _is_left_to(self, original: FilePartition, file: FilePartition, match: Match) -> bool:
+        """Whether nothing is to be read of a copy for now."""
         if original.is_cut():
             self._replace(original)
             return True
@@ -272,9 +276,8 @@ class FilesSource:
         if match.more or file.identity.key not in self._told:
             tell_of_copy(file, match)
         self._told.add(file.identity.key)
-        return self._is_read_behind(file, original) if match.more else self._leave_copy(file)
-
-    def _leave_copy(self, file: FilePartition) -> bool:
+        if match.more:
+            return self._is_read_behind(file, original)
         self._leave(file)
         return True
 
@@ -378,7 +381,9 @@ class FilesSource:
             if known is None:
                 self._add(self._new_file(path, status))
             else:
-                known.path = path
+                if known.path != path:
+                    known.path = path
+                    self._copies.add(known)
                 if changed and not known.is_open and known not in self._undecided:
                     self._queue.put(known)
 

@@ -1,6 +1,7 @@
 """Splitters cut a stream of bytes into records, with the offset after each. Well-formed lines need no Python loop.
 
-A line feed ends a record, and a carriage return before it is dropped. Empty lines are no records: they belong to the
+A line feed ends a record, and a carriage return before it is dropped. So is a byte order mark at its start, which files
+have that were made of several. Empty lines are no records: they belong to the
 span of the record after them. In CSV a line feed inside quotes is part of the field (RFC 4180). What becomes a record
 depends only on the bytes, never on the pieces in which they arrive.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from learnd.daemon.values import Defect, Int64
 
 KEPT_BYTES = 1024  # of a record that is too long to keep
+BOM = b"\xef\xbb\xbf"
 _LINE_FEED = 10
 _QUOTE = 34
 
@@ -82,7 +84,7 @@ class LineSplitter:
             self._emit_oversized(self._skipped, self._offset + self._skipped, found)
         if defect is not None:
             self._emit(self._tail[: self._kept], self._offset + len(self._tail) + 1, found, defect)
-        elif value := self._tail.removesuffix(b"\r"):
+        elif value := self._tail.removesuffix(b"\r").removeprefix(BOM):
             self._emit(value, self._offset + len(self._tail), found)
         self._offset += len(self._tail)
         self._tail = b""
@@ -109,8 +111,10 @@ class LineSplitter:
         lengths = _lengths(feeds)
         if b"\r" in block:
             values = [value.removesuffix(b"\r") for value in values]
+        if BOM in block:
+            values = [value.removeprefix(BOM) for value in values]
         defects = self._too_long(lengths, values)
-        if int(lengths.min()) <= 1 and not all(values):
+        if int(lengths.min()) <= len(BOM) + 1 and not all(values):
             kept = [index for index, value in enumerate(values) if value]
             defects = {new: defects[old] for new, old in enumerate(kept) if old in defects}
             values, ends = [values[index] for index in kept], ends[kept]

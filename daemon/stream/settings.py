@@ -53,12 +53,17 @@ Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input
 EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
 
 
+_OTHER_NAMES = {"jsonl": {"format": "json"}, "ndjson": {"format": "json"}, "tsv": {"format": "csv", "delimiter": "\t"}}
+"""What people call a format, and what it is."""
+
+
 class SamplesSettings(Section):
     """How records become samples."""
 
     format: Literal["json", "csv", "parquet", "avro", "tf_example"] = "json"
-    """`json`: an object per line or message. `csv`: rows under a header, or messages of one row. `parquet`: rows of
-    Parquet files. `avro` and `tf_example` (`tf.train.Example`): messages."""
+    """`json` (or `jsonl`, `ndjson`): an object per line or message. `csv`: rows under a header, or messages of one row;
+    `tsv`: the same with tabs as the delimiter. `parquet`: rows of Parquet files. `avro` and `tf_example`
+    (`tf.train.Example`): messages."""
 
     schema_file: Path | None = None
     """Of Avro: a file with the schema to read values by. Without a registry, it must also be the schema that they were
@@ -100,6 +105,13 @@ class SamplesSettings(Section):
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
     """What happens with a record that has fields not named here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_name_of_the_format(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("format"), str):
+            return given
+        return given | _OTHER_NAMES.get(given["format"], {})
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:

@@ -14,7 +14,10 @@ verb = typer.Typer()
 
 @verb.command()
 def init(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A file of records: JSON lines, CSV or Parquet.")],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="JSON lines, CSV or Parquet: a file, a directory or a quoted glob."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
         "learnd.yaml"
     ),

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -88,6 +89,44 @@ def test_killed_across_a_rotation(zygote: Zygote, tmp_path: Path) -> None:
     whole = prepare(tmp_path / "whole", b"".join(lines))
     succeeded(zygote.run(whole, "run", "learnd.yaml"))
     assert followed["scores"] == summary(whole / "state")["scores"]
+
+
+def test_killed_across_copies_of_rotated_logs(zygote: Zygote, tmp_path: Path) -> None:
+    every = {"every": {"samples": 100, "seconds": 0.2}}
+    source = {"files": {"path": "stream.jsonl*", "follow": True}}
+    folder = prepare(tmp_path / "run", b"", source=source, checkpoint=every)
+    state = folder / "state"
+    lines = json_lines(records(900)).splitlines(keepends=True)
+    stream, first, second = (folder / f"stream.jsonl{suffix}" for suffix in ("", ".1", ".2.gz"))
+
+    def append(start: int, end: int) -> None:
+        with stream.open("ab") as file:
+            file.write(b"".join(lines[start:end]))
+
+    append(0, 200)
+    daemon = zygote.start(folder, "run", "learnd.yaml", "--json")
+    daemon.wait_for(lambda: trained(state) == 200, "to train what is there")
+    daemon.kill()
+    append(200, 300)
+    shutil.copy(stream, first)
+    os.truncate(stream, 0)
+    append(300, 500)
+    daemon = zygote.start(folder, "run", "learnd.yaml", "--json")
+    daemon.wait_for(lambda: trained(state) == 500, "to train the rest in the copy, and the new content")
+    second.write_bytes(gzip.compress(first.read_bytes()))
+    shutil.copy(stream, first)
+    os.truncate(stream, 0)
+    append(500, 700)
+    daemon.wait_for(lambda: trained(state) == 700, "to train the new content alone")
+    daemon.kill()
+    append(700, 900)
+    daemon = zygote.start(folder, "run", "learnd.yaml", "--json")
+    given = stop_when_trained(daemon, state, 900)
+    assert (given["samples_trained"], given["samples_rejected"]) == (900, {})
+
+    whole = prepare(tmp_path / "whole", b"".join(lines))
+    succeeded(zygote.run(whole, "run", "learnd.yaml"))
+    assert given["scores"] == summary(whole / "state")["scores"]
 
 
 def test_a_line_that_was_cut_at_the_end_of_a_run_never_trains_half(zygote: Zygote, tmp_path: Path) -> None:

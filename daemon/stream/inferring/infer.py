@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 import structlog
@@ -18,10 +19,11 @@ log = structlog.get_logger()
 def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
     """Return a commented settings file for the records of `path`, from its first `rows`.
 
-    `folder` is where the settings file will be: its paths are relative to that folder. Raises SourceError if the data
-    file cannot be read, and DataError if it has no records or none of its fields can be a label.
+    `path` is a file, a directory or a glob; of several files the first one is looked at. `folder` is where the settings
+    file will be: its paths are relative to that folder. Raises SourceError if the data file cannot be read, and
+    DataError if it has no records or none of its fields can be a label.
     """
-    sniffed = sniff(path, rows)
+    sniffed = sniff(_first_file(path), rows)
     if sniffed.broken:
         log.warning(
             "records.unreadable",
@@ -38,3 +40,13 @@ def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
             f"{path}: no field of its first {len(sniffed.records)} records can be a label; write the settings yourself"
         )
     return written(Guess(path, folder, sniffed, fields, label))
+
+
+def _first_file(path: Path) -> Path:
+    """Return the first file of a directory or a glob that holds anything; the path itself if there is none."""
+    if path.is_dir():
+        names = [str(name) for name in path.iterdir() if name.name[0] not in "._"]
+    else:
+        names = [] if path.exists() else glob.glob(str(path), recursive=True)  # noqa: PTH207 (`**`, cwd)
+    files = [Path(name) for name in sorted(names) if Path(name).is_file()]
+    return next((file for file in files if file.stat().st_size), path)

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import msgspec
 
-from learnd.daemon.errors import DataError, SourceError, not_utf8
+from learnd.daemon.errors import JSON_ARRAY, DataError, SourceError, is_json_array, not_utf8
 
 _DELIMITERS = ",;\t|"
 _MOST_LINE_BYTES = 1 << 20
@@ -39,7 +39,7 @@ def sniff(path: Path, rows: int) -> Sniffed:
         else:
             with _opened(path) as file:
                 lines = _lines(file, path, rows + 1)
-            found = _sniff_lines(lines, rows, is_csv=name.endswith((".csv", ".tsv", ".txt")))
+            found = _sniff_lines(path, lines, rows, is_csv=name.endswith((".csv", ".tsv", ".txt")))
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read ({error}), so nothing was written; name a readable file") from error
     if not found.records:
@@ -98,8 +98,10 @@ def _lines(file: IO[bytes] | gzip.GzipFile, path: Path, count: int) -> list[str 
     return lines
 
 
-def _sniff_lines(lines: list[str | None], rows: int, *, is_csv: bool) -> Sniffed:
+def _sniff_lines(path: Path, lines: list[str | None], rows: int, *, is_csv: bool) -> Sniffed:
     first = lines[0] or ""
+    if not is_csv and is_json_array("\n".join(line or "" for line in lines).encode()):
+        raise DataError(f"{path}: it is {JSON_ARRAY}. Nothing was written.")
     if not is_csv and first.lstrip().startswith(("{", "[")):
         objects = [record for line in lines[:rows] if isinstance(record := _json(line or ""), dict)]
         return Sniffed("json", ",", objects, min(rows, len(lines)) - len(objects))

@@ -180,7 +180,7 @@ def test_a_damaged_zstd_is_named(tmp_path: Path) -> None:
 def test_odd_little_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
-    expected = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line]
+    expected = [line for line in content.replace(b"\xef\xbb\xbf", b"").split(b"\n") if line]
     assert [value for value, _ in records(drain(opened(path)))] == expected
 
 
@@ -393,3 +393,32 @@ def test_a_glance_sees_the_columns_of_the_first_file_with_a_record(tmp_path: Pat
     assert (Path(seen.where).name, seen.columns) == ("b.csv", ("p", "q"))
     pq.write_table(pa.table({"p": [1], "q": [2]}), tmp_path / "c.parquet")
     assert FilesSettings(path=str(tmp_path / "c.parquet")).glance(PARQUET).columns == ("p", "q")
+
+
+def test_a_byte_order_mark_before_any_record_is_dropped(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(mark + b'{"a":1}\n' + mark + b'{"a":2}\r\n' + mark + b"\n" + mark + b'{"a":"' + mark + b'"}')
+    expected: list[object] = [b'{"a":1}', b'{"a":2}', b'{"a":"' + mark + b'"}']
+    assert [value for value, _ in records(drain(opened(path)))] == expected
+    resumed_anywhere_gives_the_rest(path)
+    path = tmp_path / "a.csv"
+    path.write_bytes(mark + b"a,b\n1,2\n" + mark + b"3,4\n")
+    assert [value for value, _ in records(drain(opened(path, CSV)))] == [b"1,2", b"3,4"]
+
+
+@pytest.mark.parametrize(
+    "content", [b'[{"a": 1}, {"a": 2}]', b'[{"a": 1},\n {"a": 2}]\n', b'\xef\xbb\xbf[\n{"a": 1},\n{"a": 2}\n]\n']
+)
+def test_a_json_array_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.json: it is one JSON array.*jq -c"):
+        drain(opened(path))
+    assert "jq -c" in (FilesSettings(path=str(path)).glance(JSON).problem or "")
+
+
+def test_a_line_that_holds_an_array_is_a_record_among_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'[{"a": 1}]\n{"a": 2}\n')
+    assert len(records(drain(opened(path)))) == 2

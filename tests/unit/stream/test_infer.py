@@ -214,3 +214,23 @@ def test_letters_of_any_script_are_written_as_they_are(tmp_path: Path) -> None:
     for word in ('"größe": float', '"город": {values: ["ä", "ß", "я"]}', '"odd\\u0085\\u2028": float'):
         assert word in text
     assert list(settings.samples.features) == ["größe", "город", "odd\x85\u2028"]
+
+
+@pytest.mark.parametrize("name", ["in", "in/*.csv", "in/**/*.csv"])
+def test_a_directory_or_a_glob_is_written_as_it_was_given(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / ".hidden.csv").write_text("no,such\n1,2\n")
+    (tmp_path / "in" / "a.csv").touch()
+    (tmp_path / "in" / "b.csv").write_text("p\ty\n1\t0\n2\t1\n")
+    text = infer_settings(tmp_path / name, folder=tmp_path)
+    (tmp_path / "learnd.yaml").write_text(text)
+    settings = load_settings(tmp_path / "learnd.yaml")
+    assert list(settings.samples.features) == ["p"]
+    assert settings.samples.delimiter == "\t"
+    assert f"path: {name}" in text.replace('"', "")
+
+
+def test_a_json_array_is_named_by_init(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(clicks(), indent=1))
+    with pytest.raises(DataError, match=r"a\.json: it is one JSON array.*jq -c"):
+        infer_settings(tmp_path / "a.json")

@@ -133,3 +133,12 @@ def test_shorthands_are_in_the_schema() -> None:
     schema = SamplesSettings.model_json_schema()
     forms = schema["properties"]["features"]["additionalProperties"]["anyOf"]
     assert {"enum": ["float", "integer", "boolean"], "type": "string"} in forms
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "delimiter"),
+    [("jsonl", "json", ","), ("ndjson", "json", ","), ("json", "json", ","), ("tsv", "csv", "\t"), ("csv", "csv", ",")],
+)
+def test_a_format_goes_by_the_names_that_people_type(name: str, form: str, delimiter: str) -> None:
+    found = samples(format=name).record_format()
+    assert (found.name, found.delimiter) == (form, delimiter)
