@@ -10,7 +10,17 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, JournalEntry, PhaseBegun, Report, Skip
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.records import Block, Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
+from learnd.daemon.values.records import (
+    Block,
+    Defect,
+    Fate,
+    Origin,
+    RecordBatch,
+    RecordFormat,
+    RecordSample,
+    Rejection,
+    Span,
+)
 from learnd.daemon.values.samples import (
     FEATURES,
     LABEL,
@@ -48,6 +58,7 @@ __all__ = [
     "Positions",
     "RecordBatch",
     "RecordFormat",
+    "RecordSample",
     "Rejection",
     "Report",
     "SampleSpec",

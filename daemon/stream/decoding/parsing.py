@@ -111,7 +111,7 @@ class JsonParser:
         if b"NaN" not in value or isinstance(error, msgspec.ValidationError):
             return _json_defect(value, error)
         try:
-            return self._decode_lenient(_TEXT_OR_NAN.sub(_null_for_nan, value))
+            return self._decode_lenient(_nulls_for_nans(value))
         except msgspec.ValidationError as in_nan:
             found = _json_defect(value, in_nan)
             missing = defect(Reason.MISSING, f"{found.detail} for a NaN")
@@ -123,12 +123,23 @@ class JsonParser:
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b')
 
 
-def _null_for_nan(found: re.Match[bytes]) -> bytes:
-    return b"null" if found[0] == b"NaN" else found[0]
+def _nulls_for_nans(value: bytes) -> bytes:
+    return _TEXT_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], value)
 
 
 def _or_text(field: Field) -> Field:
     return replace(field, json_type=field.json_type | str) if field.json_type in (float, BOOLEAN) else field
+
+
+def json_object(value: bytes) -> Mapping[str, Any] | Defect:
+    """Return all fields of a record, whatever their types."""
+    try:
+        return _JSON_OBJECT.decode(_nulls_for_nans(value) if b"NaN" in value else value)
+    except (ValueError, RecursionError) as error:
+        return _json_defect(value, error)
+
+
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 # What msgspec says if a value has a wrong type, and our reason for it. The first match counts.
