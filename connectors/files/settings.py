@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from learnd.connectors.source_settings import MIB, Glance, RecordLimit, SourceSettings
-from learnd.daemon.values import RecordFormat
+from learnd.daemon.values import RecordFormat, RecordSample
 
 
 class FilesSettings(SourceSettings):
@@ -50,6 +50,12 @@ class FilesSettings(SourceSettings):
         from learnd.connectors.files.first_records import glance  # the settings alone need none of what reads files
 
         return glance(self.path, fmt, self.max_record_bytes)
+
+    def sample(self, fmt: RecordFormat) -> RecordSample:
+        """Return records of the file. Raises SourceError."""
+        from learnd.connectors.files.sampling import sample
+
+        return sample(self.path, fmt, self.max_record_bytes)
 
 
 class StdinSettings(SourceSettings):

@@ -236,7 +236,7 @@ class Reader:
             last = self._reject_rate.lacking
             if not self._held or last is None:
                 return None
-            problems = self._decoder.missing_fields(last.value) or [f"samples: the source has no {last.defect.detail}"]
+            problems = self._decoder.missing_fields(last.value) or [f"samples: {last.defect.detail}"]
             return SettingsError([*problems, f"None of the first {self._batcher.records:,} records has it. {_WAYS_ON}"])
 
     def _look_at_lag(self) -> None:

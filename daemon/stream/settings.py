@@ -152,7 +152,7 @@ class SamplesSettings(Section):
     def record_format(self) -> RecordFormat:
         columns = None if self.columns is None else tuple(self.columns)
         fields = None
-        if self.extra_fields == "ignore":
+        if self.format == "parquet" and self.extra_fields == "ignore":
             fields = frozenset(field_path(self.format, field)[0] for _, field, _ in self.named_fields())
         return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None, fields=fields)
 

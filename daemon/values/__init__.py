@@ -11,7 +11,17 @@ from learnd.daemon.values.calls import Call, JournalEntry, PhaseBegun, Report, S
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, predictions_of
-from learnd.daemon.values.records import Block, Defect, Fate, Origin, RecordBatch, RecordFormat, Rejection, Span
+from learnd.daemon.values.records import (
+    Block,
+    Defect,
+    Fate,
+    Origin,
+    RecordBatch,
+    RecordFormat,
+    RecordSample,
+    Rejection,
+    Span,
+)
 from learnd.daemon.values.samples import (
     FEATURES,
     LABEL,
@@ -50,6 +60,7 @@ __all__ = [
     "Prediction",
     "RecordBatch",
     "RecordFormat",
+    "RecordSample",
     "Rejection",
     "Report",
     "SampleSpec",

@@ -48,6 +48,17 @@ class RecordBatch:
         return len(self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class RecordSample:
+    """Records of one file, to tell what it holds: the first ones, and sound ones from all its parts."""
+
+    head: Sequence[bytes] | Sequence[Mapping[str, Any]]
+    spread: Sequence[bytes] | Sequence[Mapping[str, Any]]
+    columns: tuple[str, ...] | None
+    defects: Mapping[int, Defect]  # of the head
+    whole: bool  # whether the head is all that the file holds
+
+
 class Fate(IntEnum):
     """What happens to a record."""
 

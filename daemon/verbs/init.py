@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from learnd.daemon.errors import SettingsError, StoreError
+from learnd.daemon.registry import SOURCES, resolve
+from learnd.daemon.tasks.registry import KINDS
 
 verb = typer.Typer()
+
+_FORMATS = ("json", "csv", "parquet")
 
 
 @verb.command()
@@ -21,14 +25,24 @@ def init(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
         "learnd.yaml"
     ),
+    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="The field to learn.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help=f"One of {', '.join(KINDS)}.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(_FORMATS)}.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented settings file for DATA, from what its first records show."""
-    from learnd.daemon.stream.inferring.infer import infer_settings
+    """Write a commented settings file for DATA, from what its records show."""
+    from learnd.daemon.stream.inferring.guesses import Known
+    from learnd.daemon.stream.inferring.infer import first_file, infer_settings
 
+    for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
+        if given is not None and given not in choices:
+            raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
+    take = resolve(SOURCES["files"].settings)(path=str(first_file(data))).sample
+    text = infer_settings(data, take, Known(label, task, form), folder=output.parent)
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
-    text = infer_settings(data, folder=output.parent)
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -140,8 +140,8 @@ class SampleDecoder:
             return
         values = rows.column(self._key, cells_as_text)
         for row in np.flatnonzero(~keyed).tolist():
-            if not rows.has(row, self._key):
-                yield row, defect(Reason.MISSING, f"{self._key_name}: missing, but the holdout needs it as the key")
+            if values[row] is None and (absence := rows.absence(row, self._key)) is not None:
+                yield row, defect(Reason.MISSING, f"{self._key_name}: {absence}, but the holdout needs it as the key")
             elif values[row] is None:
                 yield row, defect(Reason.NULL, f"{self._key_name}: null, but the holdout needs it as the key")
             else:
@@ -189,8 +189,8 @@ def _as_list(values: Values) -> Sequence[Any]:
 
 
 def _value_defect(rows: Rows, row: int, use: Use, value: Any) -> Defect:
-    if value is None and not rows.has(row, use.path):
-        return defect(Reason.MISSING, f"{use.name}: missing")
+    if value is None and (absence := rows.absence(row, use.path)) is not None:
+        return defect(Reason.MISSING, f"{use.name}: {absence}")
     return use.reader.defect(use.name, value)
 
 

@@ -28,8 +28,8 @@ class Rows(Protocol):
     def column(self, path: Path, from_text: FromText) -> Values:
         """Return the values of a field, None if it is null or missing. CSV cells are converted by `from_text`."""
 
-    def has(self, row: int, path: Path) -> bool:
-        """Return whether a field whose value is None is present at all."""
+    def absence(self, row: int, path: Path) -> str | None:
+        """Say why a field whose value is None counts as missing; None if it is there and null."""
 
 
 class Parser(Protocol):
@@ -55,8 +55,8 @@ class JsonRows:
         except AttributeError:  # an object on the way is null
             return list(map(self._row_type.careful_getter(path), self._structs))
 
-    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
-        return True  # parsing has rejected records with a missing field
+    def absence(self, row: int, path: Path) -> str | None:  # noqa: ARG002
+        return None  # parsing has rejected records with a missing field
 
 
 class JsonParser:
@@ -111,7 +111,7 @@ class JsonParser:
         if b"NaN" not in value or isinstance(error, msgspec.ValidationError):
             return _json_defect(value, error)
         try:
-            return self._decode_lenient(_TEXT_OR_NAN.sub(_null_for_nan, value))
+            return self._decode_lenient(_nulls_for_nans(value))
         except msgspec.ValidationError as in_nan:
             found = _json_defect(value, in_nan)
             missing = defect(Reason.MISSING, f"{found.detail} for a NaN")
@@ -123,12 +123,23 @@ class JsonParser:
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b')
 
 
-def _null_for_nan(found: re.Match[bytes]) -> bytes:
-    return b"null" if found[0] == b"NaN" else found[0]
+def _nulls_for_nans(value: bytes) -> bytes:
+    return _TEXT_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], value)
 
 
 def _or_text(field: Field) -> Field:
     return replace(field, json_type=field.json_type | str) if field.json_type in (float, BOOLEAN) else field
+
+
+def json_object(value: bytes) -> Mapping[str, Any] | Defect:
+    """Return all fields of a record, whatever their types."""
+    try:
+        return _JSON_OBJECT.decode(_nulls_for_nans(value) if b"NaN" in value else value)
+    except (ValueError, RecursionError) as error:
+        return _json_defect(value, error)
+
+
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 # What msgspec says if a value has a wrong type, and our reason for it. The first match counts.
@@ -174,8 +185,8 @@ class CsvRows:
         cells = self._columns.get(path[0])
         return [None] * self._count if cells is None else from_text(cells)
 
-    def has(self, row: int, path: Path) -> bool:  # noqa: ARG002
-        return False  # an empty cell is as none
+    def absence(self, row: int, path: Path) -> str | None:  # noqa: ARG002
+        return "missing: its cell is empty or stands for no value" if path[0] in self._columns else "missing"
 
 
 class CsvParser:
@@ -256,9 +267,9 @@ class MappingRows:
             return [mapping.get(path[0]) for mapping in self._mappings]
         return [reduce(_inside, path, mapping) for mapping in self._mappings]
 
-    def has(self, row: int, path: Path) -> bool:
+    def absence(self, row: int, path: Path) -> str | None:
         holder = reduce(_inside, path[:-1], self._mappings[row])
-        return isinstance(holder, Mapping) and path[-1] in holder
+        return None if isinstance(holder, Mapping) and path[-1] in holder else "missing"
 
 
 def _inside(value: Any, step: str) -> Any:

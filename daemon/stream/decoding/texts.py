@@ -103,7 +103,7 @@ def _json_numbers_and_nulls(texts: Sequence[str]) -> list[float | None] | None:
 def _as_people_do(decimal: str, thousands: str | None) -> FromNumber:
     """Return what reads `1.234,5`. Thousands must be groups of three digits, so that `1.5` is not taken for 15."""
     marks = _BLANKS if thousands == " " else thousands or ""
-    grouped = f"[0-9]{{1,3}}(?:[{re.escape(marks)}][0-9]{{3}})+|" if marks else ""
+    grouped = f"[1-9][0-9]{{0,2}}(?:[{re.escape(marks)}][0-9]{{3}})+|" if marks else ""
     pattern = re.compile(rf"[+-]?(?:{grouped}[0-9]*)(?:{re.escape(decimal)}[0-9]*)?(?:[eE][+-]?[0-9]+)?")
     rewritten = str.maketrans({decimal: ".", **dict.fromkeys(marks)})
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.stream.inferring.seen import FieldSeen, is_key
+from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
+from learnd.daemon.stream.inferring.numerals import Numerals
+from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 from learnd.daemon.stream.inferring.words import shown, yaml
 
 _MOST_CLASSES = 100
+_MOST_OFFERED = 20  # values of a number that may be classes as well
+
+_POSITIVE_WORDS = frozenset(
+    ("ja", "oui", "si", "sí", "sim", "positive", "pos", "+", "spam", "bad", "good", "won", "malignant")
+)
+_NEGATIVE_WORDS = frozenset(("nein", "non", "não", "negative", "neg", "-", "ham", "lost", "benign", "none", "normal"))
 
 _LABEL_NAMES = (
     (
@@ -37,34 +47,65 @@ _LABEL_PATTERN = re.compile(r".*_(label|target|class|y)|(is|has)_\w+", re.IGNORE
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the user says, and so need not be guessed."""
+
+    label: str | None = None
+    task: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Guess:
     """Everything that the settings are written from."""
 
     path: Path
     folder: Path
     sniffed: Sniffed
+    numerals: Numerals
     fields: Sequence[FieldSeen]
     label: FieldSeen
+    why_label: str | None  # why it was guessed; None if it was said
+    task: str
+    label_settings: str  # in YAML
 
     @property
     def event_time(self) -> FieldSeen | None:
-        return next((field for field in self.fields if field.kind == "time" and field is not self.label), None)
+        times = (field for field in self.fields if field.kind == "time" and field is not self.label)
+        return next((field for field in times if not field.nulls), None)
 
     @property
     def key(self) -> FieldSeen | None:
-        return next((field for field in self.fields if field is not self.label and is_key(field)), None)
+        return next((field for field in self.fields if field is not self.label and field.key and not field.nulls), None)
 
 
-def label_of(fields: Sequence[FieldSeen]) -> FieldSeen | None:
-    """Return the field with the most likely name, else the last field that can be a label."""
+def label_of(fields: Sequence[FieldSeen], name: str | None) -> tuple[FieldSeen | None, str | None]:
+    """Return the label, and why it was chosen unless it was named: None if there is none.
+
+    Raises DataError if no field has the name.
+    """
+    if name is not None:
+        return _named(fields, name), None
     able = [f for f in fields if f.name and f.kind in {"number", "boolean", "text", "labels"} and not f.identifier]
     for names in _LABEL_NAMES:
         for field in able:
             if field.name.rpartition(".")[2].lower() in names:
-                return field
+                return field, "labels are often called that"
     named = [field for field in able if _LABEL_PATTERN.fullmatch(field.name)]
-    others = [field for field in able if not field.constant and not is_key(field) and not _is_one_text(field)]
-    return next(reversed(named or others), None)
+    if named:
+        return named[-1], "labels are often called like that"
+    others = [f for f in able if not (f.constant or f.key or f.counter or _is_one_text(f))]
+    return (others[-1], "it is the last field that can be one") if others else (None, None)
+
+
+def _named(fields: Sequence[FieldSeen], name: str) -> FieldSeen:
+    found = next((field for field in fields if field.name == name), None)
+    if found is None:
+        names = [field.name for field in fields]
+        close = difflib.get_close_matches(name, names, n=1)
+        meant = f": did you mean {close[0]!r}?" if close else ""
+        raise DataError(f"no record has a field {name!r}{meant}; there are {', '.join(names)}. Nothing was written.")
+    return found
 
 
 def _is_one_text(field: FieldSeen) -> bool:
@@ -74,17 +115,33 @@ def _is_one_text(field: FieldSeen) -> bool:
 
 def left_out(field: FieldSeen) -> str | None:
     """Return why a field is not a feature; None if it is. A constant number is one: it may change later."""
+    return next(_reasons_against(field), None)
+
+
+def _reasons_against(field: FieldSeen) -> Iterator[str]:
     if not field.name:
-        return "it has no name"
+        yield "it has no name"
     if field.kind in {"other", "labels"}:
-        return "it holds lists or objects of no fixed form" if field.values else "it was always null"
+        yield _no_form(field)
     if field.constant and field.kind == "text":
-        return f"it is always {shown(field.values[0])}"
+        yield f"it is always {shown(field.values[0])}"
+    if field.counter:
+        yield "it counts the records; to learn from it: float"
     if field.identifier:
-        return "it is different in every record"
-    if is_key(field):
-        return f"it says whose record it is; to learn from it: {{hash: {hash_size(field)}}}"
-    return None
+        yield "it is different in every record"
+    if field.key:
+        yield f"it says whose record it is; to learn from it: {{hash: {hash_size(field)}}}"
+    if field.kind == "time" and field.nulls:
+        yield f"{field.nulls} records lack it, and nothing can stand in for a time"
+
+
+def _no_form(field: FieldSeen) -> str:
+    if not field.values:
+        return "it was always missing"
+    kinds = sorted({type(value).__name__ for value in field.values})
+    if kinds == ["list"]:
+        return "it holds lists of no fixed form"
+    return f"it holds values that are no feature ({', '.join(kinds)})"
 
 
 def hash_size(field: FieldSeen) -> int:
@@ -92,26 +149,92 @@ def hash_size(field: FieldSeen) -> int:
     return int(2 ** math.ceil(math.log2(10 * len(field.distinct))))
 
 
-def task_of(label: FieldSeen) -> tuple[str, str]:
-    """Return the task, and the label's settings in YAML."""
+def task_of(label: FieldSeen, task: str | None = None) -> tuple[str, str]:
+    """Return the task, guessed if it is None, and the label's settings in YAML. Raises DataError if they do not fit."""
+    task = task or _likely_task(label)
     name = yaml(label.name)
+    kinds = {"multi_label": {"labels"}, "regression": {"number"}}.get(task, {"boolean", "number", "text"})
+    if label.kind not in kinds:
+        raise DataError(
+            f"the label {label.name} holds {label.kind} values, which cannot be learned as {task}{_NOTHING}"
+        )
+    if task == "multi_label":
+        names = sorted({item for value in label.values for item in value})
+        return task, f"{{field: {name}, labels: [{', '.join(map(yaml, names))}]}}"
+    if task == "regression":
+        return task, name
+    if len(label.distinct) < 2 and label.kind == "text":
+        raise DataError(
+            f"the label {label.name} is always {shown(label.distinct[0])} in these records, so there are no two "
+            "classes to learn, and nothing was written; name a file in which it varies"
+        )
+    return task, _two_values(label, name) if task == "binary" else _classes(label, name)
+
+
+_NOTHING = "; name another --label or --task. Nothing was written."
+
+
+def _likely_task(label: FieldSeen) -> str:
     distinct = label.distinct
     if label.kind == "labels":
-        names = sorted({item for value in label.values for item in value})
-        return "multi_label", f"{{field: {name}, labels: [{', '.join(map(yaml, names))}]}}"
-    if label.kind == "boolean" or set(distinct) <= {0, 1}:
-        return "binary", name
-    if len(distinct) == 2:
-        return "binary", f"{{field: {name}, values: [{', '.join(map(yaml, sorted(distinct, key=str)))}]}}"
+        return "multi_label"
+    if label.kind == "boolean" or set(distinct) <= {0, 1} or len(distinct) == 2:
+        return "binary"
     if label.kind == "text":
-        if _is_one_text(label):
-            raise DataError(
-                f"the label {label.name} is always {shown(distinct[0])} in the first records, so there are no two "
-                "classes to learn, and nothing was written; name a file in which it varies"
-            )
         if len(distinct) > _MOST_CLASSES:
-            raise DataError(f"the field {label.name} holds {len(distinct)} different texts, too many classes to guess")
-        return "classes", f"{{field: {name}, classes: [{', '.join(map(yaml, sorted(distinct, key=str)))}]}}"
-    if all(value % 1 == 0 for value in distinct) and set(distinct) == set(range(len(distinct))):
-        return "classes", f"{{field: {name}, classes: {len(distinct)}}}"
-    return "regression", name
+            raise DataError(
+                f"the field {label.name} holds {len(distinct)} different texts, too many classes to guess; if they are "
+                "the classes, say --task classes, else name another --label. Nothing was written."
+            )
+        return "classes"
+    counts = all(value % 1 == 0 for value in distinct) and set(distinct) == set(range(len(distinct)))
+    return "classes" if counts else "regression"
+
+
+def _two_values(label: FieldSeen, name: str) -> str:
+    if label.kind == "boolean" or set(label.distinct) <= {0, 1}:
+        return name
+    if len(label.distinct) > 2:
+        few = ", ".join(map(shown, label.distinct[:5]))
+        raise DataError(
+            f"the label {label.name} has {len(label.distinct)} values ({few}, ...), a binary one two{_NOTHING}"
+        )
+    return f"{{field: {name}, values: [{', '.join(map(yaml, _in_order(label)))}]}}"
+
+
+def _in_order(label: FieldSeen) -> list[Any]:
+    """Return two values, the negative one first."""
+    values = sorted(label.distinct, key=str)
+    words = [str(value).strip().lower() for value in values]
+    return values[::-1] if words[0] in _POSITIVE_WORDS or words[-1] in _NEGATIVE_WORDS else values
+
+
+def _classes(label: FieldSeen, name: str) -> str:
+    distinct = label.distinct
+    if label.kind == "number" and set(distinct) == set(range(len(distinct))):
+        return f"{{field: {name}, classes: {len(distinct)}}}"
+    values = sorted(distinct) if label.kind == "number" else sorted(distinct, key=str)
+    return f"{{field: {name}, classes: [{', '.join(map(yaml, values))}]}}"
+
+
+def positive_note(label: FieldSeen, task: str) -> str | None:
+    """Say which value of a binary label is the positive one, unless it is 1."""
+    if task != "binary" or set(label.distinct) <= {0, 1}:
+        return None
+    if label.kind == "boolean":
+        truth = {value: TRUE_OR_FALSE.get(str(value).strip().lower()) for value in label.distinct}
+        yes, no = ([value for value in truth if truth[value] == number] for number in (1, 0))
+    else:
+        no, yes = ([value] for value in _in_order(label))
+    if not yes or not no:
+        return None
+    share = sum(value in yes for value in label.values) / len(label.values)
+    other = f"{{field: {yaml(label.name)}, positive: {yaml(no[0])}}}"
+    return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
+
+
+def classes_note(label: FieldSeen, task: str) -> str | None:
+    """Offer classes for a number with few values."""
+    if task != "regression" or len(label.distinct) > _MOST_OFFERED or any(value % 1 for value in label.distinct):
+        return None
+    return f"it has {len(label.distinct)} values; if they are classes: learnd init --label {label.name} --task classes"

@@ -1,4 +1,4 @@
-"""Guesses a settings file from the first records of a data file. A comment beside each guess says what was seen."""
+"""Guesses a settings file from the records of a data file. A comment beside each guess says what was seen."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from pathlib import Path
 import structlog
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.stream.inferring.guesses import Guess, label_of
+from learnd.daemon.stream.inferring.guesses import Guess, Known, label_of, task_of
+from learnd.daemon.stream.inferring.numerals import numerals_of
 from learnd.daemon.stream.inferring.seen import described, fields_of
-from learnd.daemon.stream.inferring.sniffing import sniff
+from learnd.daemon.stream.inferring.sniffing import Take, reasons, sniff
 from learnd.daemon.stream.inferring.writing import written
 
 log = structlog.get_logger()
 
 
-def infer_settings(path: Path, rows: int = 200, folder: Path = Path()) -> str:
-    """Return a commented settings file for the records of `path`, from its first `rows`.
+def infer_settings(path: Path, take: Take, known: Known, folder: Path) -> str:
+    """Return a commented settings file for the records of `path`, of whose `first_file` `take` returns a sample.
 
-    `path` is a file, a directory or a glob; of several files the first one is looked at. `folder` is where the settings
-    file will be: its paths are relative to that folder. Raises SourceError if the data file cannot be read, and
-    DataError if it has no records or none of its fields can be a label.
+    `path` is a file, a directory or a glob. `folder` is where the settings file will be: its paths are relative to that
+    folder. Raises SourceError if the data file cannot be read, and DataError if it has no records or none of its fields
+    can be a label.
     """
-    sniffed = sniff(_first_file(path), rows)
+    sniffed = sniff(first_file(path), take, known.format)
     if sniffed.broken:
         log.warning(
             "records.unreadable",
             file=str(path),
-            unreadable=sniffed.broken,
+            unreadable=len(sniffed.broken),
             readable=len(sniffed.records),
+            reasons=reasons(sniffed.broken),
             consequence="a run would reject them; nothing was inferred from them",
         )
-    is_csv = sniffed.format == "csv"
-    fields = [described(name, values, is_csv=is_csv) for name, values in fields_of(sniffed).items()]
-    label = label_of(fields)
+    columns = fields_of(sniffed)
+    numerals = numerals_of(columns, sniffed.delimiter)
+    fields = [described(name, values, numerals) for name, values in columns.items()]
+    label, why = label_of(fields, known.label)
     if label is None:
         raise DataError(
-            f"{path}: no field of its first {len(sniffed.records)} records can be a label; write the settings yourself"
+            f"{path}: no field of these {len(sniffed.records)} records seems to be the label; name it: --label NAME"
         )
-    return written(Guess(path, folder, sniffed, fields, label))
+    task, label_settings = task_of(label, known.task)
+    return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))
 
 
-def _first_file(path: Path) -> Path:
+def first_file(path: Path) -> Path:
     """Return the first file of a directory or a glob that holds anything; the path itself if there is none."""
     if path.is_dir():
         names = [str(name) for name in path.iterdir() if name.name[0] not in "._"]

@@ -1,57 +1,79 @@
-"""What the first records show about each field."""
+"""What the records show about each field."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from decimal import Decimal
+from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any
 
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
-from learnd.daemon.stream.decoding.texts import Texts, number_from_text
-from learnd.daemon.stream.decoding.times import TimeReader
+from learnd.daemon.stream.inferring.dates import date_format_of, is_iso, parts_of, unit_of_numbers
+from learnd.daemon.stream.inferring.numerals import MAYBE_MISSING, Numerals, are_numbers
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 
-_ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, or an identifier
+_ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, an identifier or a counter
+_COUNTED_ROWS = 200
 
 _DEEPEST = 3
 
-_TIME_PATTERN = re.compile(
-    r"(.*[_.])?(ts|t|time|timestamp|date|datetime|at|when)|\w+(Time|At|Date)|created|updated", re.IGNORECASE
-)
-
 _KEY_PATTERN = re.compile(
-    r"(.*[_.])?(user|customer|account|device|session|client|card)(_?id)?|(.*[_.])?(\w+_)?u?u?id|\w+Id|key"
+    r"(.*[_. ])?(user|customer|account|device|session|client|card)([_ ]?(id|ID|Id))?"
+    r"|(.*[_. ])?[uU]{0,2}(id|ID|Id)|\w+(Id|ID)|key|index|(row|Row)([_ ]?(number|no|nr|names?))?"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldSeen:
     """What one field held. `kind` is number, boolean, text, time, vector, labels or other."""
 
     name: str
     kind: str
-    values: list[Any]  # without nulls
+    values: list[Any]  # without those that are missing; numbers as floats
     nulls: int
     unit: str = "auto"  # of a time
+    date_format: str | None = None  # of a time
+    parts: tuple[str, ...] = ()  # of a time
+    words: tuple[str, ...] = ()  # unusual ones that stand for no value
 
-    @property
+    @cached_property
     def distinct(self) -> list[Any]:
         """The different values, in order of first appearance."""
         return list(dict.fromkeys(map(_hashable, self.values)))
 
-    @property
+    @cached_property
     def constant(self) -> bool:
         return len(self.values) >= _ENOUGH_ROWS and len(self.distinct) == 1
 
-    @property
+    @cached_property
     def identifier(self) -> bool:
         """Whether all values differ, and are texts, or numbers in a field named like a key."""
         unique = len(self.values) >= _ENOUGH_ROWS and len(self.distinct) == len(self.values)
-        named = _KEY_PATTERN.fullmatch(self.name) is not None
-        return unique and (self.kind == "text" or (self.kind == "number" and named))
+        return unique and (self.kind == "text" or (self.kind == "number" and self.named_like_a_key))
+
+    @cached_property
+    def counter(self) -> bool:
+        """Whether it counts the records."""
+        first = self.values[:_COUNTED_ROWS]
+        steps = {after - before for before, after in pairwise(first)} if self._whole else set()
+        return len(first) >= _ENOUGH_ROWS and not self.nulls and steps == {1}
+
+    @cached_property
+    def named_like_a_key(self) -> bool:
+        return _KEY_PATTERN.fullmatch(self.name) is not None
+
+    @cached_property
+    def key(self) -> bool:
+        """Whether it says whose record it is."""
+        whole = self.kind == "text" or self._whole
+        return self.named_like_a_key and whole and 1 < len(self.distinct) < len(self.values)
+
+    @property
+    def _whole(self) -> bool:
+        return self.kind == "number" and all(value % 1 == 0 for value in self.values)
 
 
 def _hashable(value: Any) -> Any:
@@ -74,23 +96,46 @@ def _flattened(record: Mapping[str, Any], form: str, prefix: str, depth: int) ->
             yield path, value
 
 
-def described(name: str, column: Sequence[Any], *, is_csv: bool) -> FieldSeen:
-    """Describe a field by its values that are not null."""
-    typed = map(number_from_text, column) if is_csv else column
-    values = [value for value in typed if value is not None and value == value]  # noqa: PLR0124  (NaN)
-    nulls = len(column) - len(values)
-    if unit := _time_unit(name, values):
-        return FieldSeen(name, "time", values, nulls, unit)
-    return FieldSeen(name, _kind(values, is_csv=is_csv), values, nulls)
+def described(name: str, column: Sequence[Any], numerals: Numerals) -> FieldSeen:
+    """Describe a field by its values that are not missing."""
+    texts = numerals.texts
+    given = [value for value in column if value is not None and value == value]  # noqa: PLR0124  (NaN)
+    sure = [value for value in given if not texts.means_missing(value)]
+    nulls = len(column) - len(sure)
+    words = tuple(sorted(MAYBE_MISSING & {value.strip() for value in given if isinstance(value, str)}))
+    if sure and all(_is_number(value) or isinstance(value, str) for value in sure):
+        numbers = [texts.number(value) if isinstance(value, str) else float(value) for value in sure]
+        if all(map(_is_number, numbers)) and _no_codes(sure, numerals):
+            return _numbers(name, sure, numbers, nulls, words)
+    if sure and all(isinstance(value, bool) or is_truth_word(value) for value in sure):
+        return FieldSeen(name, "boolean", sure, nulls, words=words)
+    if is_iso(sure):
+        return FieldSeen(name, "time", sure, nulls, "iso", parts=parts_of(sure, "iso", None), words=words)
+    if sure and all(isinstance(value, str) for value in sure) and (date_format := date_format_of(name, sure)):
+        parts = parts_of(sure, "auto", date_format)
+        return FieldSeen(name, "time", sure, nulls, date_format=date_format, parts=parts, words=words)
+    present = [value for value in given if value != ""]
+    return FieldSeen(name, _kind(present), present, len(column) - len(present))
 
 
-def _kind(values: Sequence[Any], *, is_csv: bool) -> str:
+def _no_codes(values: Sequence[Any], numerals: Numerals) -> bool:
+    words = [value for value in values if isinstance(value, str)]
+    return not words or are_numbers(words, numerals.texts)
+
+
+def _numbers(name: str, raw: list[Any], numbers: list[Any], nulls: int, words: tuple[str, ...]) -> FieldSeen:
+    if unit := unit_of_numbers(name, numbers):
+        return FieldSeen(name, "time", numbers, nulls, unit, parts=parts_of(numbers, unit, None), words=words)
+    digits = all(isinstance(value, str) and len(value.strip()) == 8 for value in raw)  # yyyymmdd
+    if digits and (date_format := date_format_of(name, raw)):
+        parts = parts_of(raw, "auto", date_format)
+        return FieldSeen(name, "time", raw, nulls, date_format=date_format, parts=parts, words=words)
+    return FieldSeen(name, "number", numbers, nulls, words=words)
+
+
+def _kind(values: Sequence[Any]) -> str:
     if not values:
         return "other"
-    if all(isinstance(value, bool) for value in values) or (is_csv and all(map(_is_truth_word, values))):
-        return "boolean"
-    if all(map(_is_number, values)):
-        return "number"
     if all(isinstance(value, list) for value in values):
         return _kind_of_lists(values)
     return "text" if all(isinstance(value, str | bool) or _is_number(value) for value in values) else "other"
@@ -104,30 +149,8 @@ def _kind_of_lists(values: Sequence[list[Any]]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _is_truth_word(value: Any) -> bool:
+def is_truth_word(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() in TRUE_OR_FALSE
-
-
-def _time_unit(name: str, values: Sequence[Any]) -> str | None:
-    """Return the unit of a column of times; None if the column does not hold times."""
-    if not values:
-        return None
-    if not all(map(_is_number, values)):
-        return "iso" if all(math.isfinite(t) for t in TimeReader("iso", Texts()).seconds(values)) else None
-    if not _TIME_PATTERN.fullmatch(name.rpartition(".")[2]):
-        return None
-    # Between the years 1990 and 2100.
-    return next((unit for unit, n in (("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)) if _all_within(values, n)), None)
-
-
-def _all_within(values: Sequence[float], per_second: float) -> bool:
-    return all(631_152_000 * per_second <= value <= 4_102_444_800 * per_second for value in values)
-
-
-def is_key(field: FieldSeen) -> bool:
-    named = _KEY_PATTERN.fullmatch(field.name) is not None
-    whole = field.kind == "text" or (field.kind == "number" and all(value % 1 == 0 for value in field.values))
-    return named and whole and 1 < len(field.distinct) < len(field.values)

@@ -1,138 +1,127 @@
-"""Reads the first records of a file of any format, for `learnd init`."""
+"""Reads a sample of a file of any format, for `learnd init`: with the parsers that a run uses."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeAlias
 
-import msgspec
+import numpy as np
 
-from learnd.daemon.errors import JSON_ARRAY, DataError, SourceError, is_json_array, not_utf8
+from learnd.daemon.errors import DataError, SourceError, not_utf8
+from learnd.daemon.stream.decoding.columns import cells_as_text
+from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, json_object
+from learnd.daemon.values import Defect, RecordBatch, RecordFormat, RecordSample
+
+Take: TypeAlias = Callable[[RecordFormat], RecordSample]
 
 _DELIMITERS = ",;\t|"
-_MOST_LINE_BYTES = 1 << 20
+_NAMES_OF_CSV = (".csv", ".tsv", ".tab", ".txt")
+_NAMES_OF_PARQUET = (".parquet", ".pq")
+# What else people have, by the first bytes, and the way out.
+_OTHER_KINDS = (
+    (b"PK\x03\x04", "an Excel workbook or another archive; save the sheet as CSV, or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"),
+    (b"SQLite format 3", "a database of SQLite; export a table as CSV"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
-    """The first records of a file as mappings; the values of CSV are text."""
+    """Records of a file as mappings; the values of CSV are text."""
 
     format: str  # json, csv or parquet
     delimiter: str
     records: Sequence[Mapping[str, Any]]
-    broken: int  # records among the first that could not be read
+    whole: bool  # whether these are all records of the file
+    spread: bool  # whether they are from all its parts
+    broken: Sequence[Defect]  # of records in the head of the file
 
 
-def sniff(path: Path, rows: int) -> Sniffed:
-    """Read the first `rows` records. Raises SourceError if they cannot be read, DataError if there are none."""
-    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+def sniff(path: Path, take: Take, form: str | None = None) -> Sniffed:
+    """Read records of a file, in the format `form` or the one that it seems to have.
+
+    `take` returns a sample of it. Raises SourceError if it cannot be read, DataError if there are no records.
+    """
     try:
-        if name.endswith((".parquet", ".pq")):
-            found = Sniffed("parquet", ",", _parquet_rows(path, rows), 0)
-        else:
-            with _opened(path) as file:
-                lines = _lines(file, path, rows + 1)
-            found = _sniff_lines(path, lines, rows, is_csv=name.endswith((".csv", ".tsv", ".txt")))
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read ({error}), so nothing was written; name a readable file") from error
+        found = _sniffed(path, take, form)
+    except SourceError as error:
+        raise SourceError(f"{str(error).removesuffix('.')}. Nothing was written.") from error
     if not found.records:
-        why = (
-            f"none of its first records could be read as {found.format}" if found.broken else "there are no records yet"
-        )
+        why = "there are no records yet"
+        if found.broken:
+            why = f"none of its first records could be read as {found.format}: {reasons(found.broken)}"
         raise DataError(f"{path}: {why}, so nothing was written; name a file with records")
     return found
 
 
-def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rb")
-    if path.name.lower().endswith(".zst"):
-        import zstandard
-
-        return io.BufferedReader(_Zstandard(zstandard.open(path, "rb")))
-    return path.open("rb")
+def reasons(broken: Sequence[Defect]) -> str:
+    """Return how many records are broken for each reason, with an example."""
+    counts = Counter(defect.reason for defect in broken)
+    examples = {defect.reason: defect.detail for defect in reversed(broken)}
+    return ", ".join(f"{count} {reason} ({examples[reason]})" for reason, count in counts.most_common())
 
 
-class _Zstandard(io.RawIOBase):
-    """Raises OSError for damaged data, as the other files do."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        import zstandard
-
-        try:
-            data = self._file.read(len(buffer))
-        except zstandard.ZstdError as error:
-            raise OSError(str(error)) from error
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _lines(file: IO[bytes] | gzip.GzipFile, path: Path, count: int) -> list[str | None]:
-    """Return the first lines that are not empty, None for one that is not UTF-8. Raises DataError for the first."""
-    lines: list[str | None] = []
-    while len(lines) < count and (line := file.readline(_MOST_LINE_BYTES)):
-        if line.strip():
-            why = not_utf8(line)
-            if why and not lines:
-                raise DataError(f"{path}: its first line is {why}. Nothing was written.")
-            lines.append(None if why else line.decode("utf-8-sig").rstrip("\r\n"))
-    if not lines:
-        raise DataError(f"{path}: the file is empty, so there is nothing to infer settings from; name one with records")
-    return lines
-
-
-def _sniff_lines(path: Path, lines: list[str | None], rows: int, *, is_csv: bool) -> Sniffed:
-    first = lines[0] or ""
-    if not is_csv and is_json_array("\n".join(line or "" for line in lines).encode()):
-        raise DataError(f"{path}: it is {JSON_ARRAY}. Nothing was written.")
-    if not is_csv and first.lstrip().startswith(("{", "[")):
-        objects = [record for line in lines[:rows] if isinstance(record := _json(line or ""), dict)]
-        return Sniffed("json", ",", objects, min(rows, len(lines)) - len(objects))
+def _sniffed(path: Path, take: Take, form: str | None) -> Sniffed:
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    if form == "parquet" or (form is None and name.endswith(_NAMES_OF_PARQUET)):
+        return _mappings(take(RecordFormat("parquet")))
+    lines = take(RecordFormat("json"))
+    first = _first_line(path, lines)
+    if form == "json" or (form is None and first.lstrip().startswith("{") and not name.endswith(_NAMES_OF_CSV)):
+        return _objects(lines)
     delimiter = max(_DELIMITERS, key=first.count)
-    header, *table = _csv_rows(lines, delimiter)
-    records = [dict(zip(header, row, strict=True)) for row in table if len(row) == len(header)]
-    return Sniffed("csv", delimiter, records, len(table) - len(records))
+    return _table(take(RecordFormat("csv", delimiter)), delimiter)
 
 
-def _json(line: str) -> Any:
-    try:
-        return msgspec.json.decode(line)
-    except (ValueError, RecursionError):
-        return None
+def _first_line(path: Path, lines: RecordSample) -> str:
+    """Raises DataError if there is none, or if it is not text."""
+    first: Any = next(iter(lines.head), b"")
+    if (broken := lines.defects.get(0)) is not None and broken.reason in {"corrupt", "truncated"}:
+        raise SourceError(f"{path} cannot be read: {broken.detail}; name a readable file")
+    for magic, what in _OTHER_KINDS:
+        if first.startswith(magic):
+            raise DataError(f"{path}: it is {what}. Nothing was written.")
+    if not first.strip():
+        raise DataError(f"{path}: the file is empty, so there is nothing to infer settings from; name one with records")
+    if why := not_utf8(first):
+        raise DataError(f"{path}: its first line is {why}. Nothing was written.")
+    text: str = first.decode("utf-8-sig")
+    return text
 
 
-def _csv_rows(lines: list[str | None], delimiter: str) -> Iterator[list[str]]:
-    for line in lines:
-        try:
-            yield [] if line is None else next(csv.reader([line], delimiter=delimiter))
-        except csv.Error:
-            yield []  # counts as broken: it has fewer cells than the header
+def _objects(lines: RecordSample) -> Sniffed:
+    head = [lines.defects.get(index) or json_object(line) for index, line in enumerate(_bytes(lines.head))]
+    spread = [found for line in _bytes(lines.spread) if not isinstance(found := json_object(line), Defect)]
+    sound = [record for record in head if not isinstance(record, Defect)]
+    broken = [defect for defect in head if isinstance(defect, Defect)]
+    return Sniffed("json", ",", [*sound, *spread], lines.whole, bool(lines.spread), broken)
 
 
-def _parquet_rows(path: Path, rows: int) -> list[Mapping[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _table(sample: RecordSample, delimiter: str) -> Sniffed:
+    defects: Defects = dict(sample.defects)
+    records = _rows(_bytes(sample.head), sample, delimiter, defects)
+    spread = _rows(_bytes(sample.spread), sample, delimiter, {})
+    broken = [defects[index] for index in sorted(defects)]
+    return Sniffed("csv", delimiter, [*records, *spread], sample.whole, bool(sample.spread), broken)
 
-    try:
-        with pq.ParquetFile(path) as file:
-            batches = file.iter_batches(batch_size=rows)
-            return list(islice((row for batch in batches for row in batch.to_pylist()), rows))
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}), so nothing was written") from error
+
+def _rows(values: Sequence[bytes], sample: RecordSample, delimiter: str, defects: Defects) -> list[Mapping[str, Any]]:
+    if not values or not sample.columns:
+        return []
+    batch = RecordBatch("", 0, np.arange(1, len(values) + 1), values, sample.columns)
+    rows = CsvParser({}, delimiter, forbid_extra=False).parse(batch, defects)
+    columns = [rows.column((name,), cells_as_text) for name in sample.columns]
+    return [dict(zip(sample.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _mappings(sample: RecordSample) -> Sniffed:
+    defects = [sample.defects[index] for index in sorted(sample.defects)]
+    records: list[Any] = [record for index, record in enumerate(sample.head) if index not in sample.defects]
+    return Sniffed("parquet", ",", [*records, *sample.spread], sample.whole, bool(sample.spread), defects)
+
+
+def _bytes(values: Sequence[Any]) -> Sequence[bytes]:
+    return values

@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.stream.inferring.guesses import Guess, hash_size, left_out, task_of
+from learnd.daemon.stream.inferring.dates import other_reading
+from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note
+from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
 from learnd.daemon.stream.inferring.seen import FieldSeen
+from learnd.daemon.stream.inferring.sniffing import reasons
 from learnd.daemon.stream.inferring.words import shown, yaml
 
 _MOST_LISTED = 20  # different texts that are listed as a category; if there are more, they are hashed
@@ -16,25 +19,25 @@ _NOTE_COLUMN = 44
 
 
 def written(guess: Guess) -> str:
-    task, label = task_of(guess.label)
-    return (
-        "\n".join([*_head(guess), *_model(guess, task), *_source(guess), *_samples(guess, label), *_rest(guess)]) + "\n"
-    )
+    return "\n".join([*_head(guess), *_model(guess), *_source(guess), *_samples(guess), *_rest(guess)]) + "\n"
 
 
 def _head(guess: Guess) -> Iterator[str]:
-    count = len(guess.sniffed.records)
-    yield f"# learnd settings, inferred from the first {count} records of {guess.path.name}."
+    sniffed = guess.sniffed
+    count = f"{len(sniffed.records):,} records"
+    which = f"all {count}" if sniffed.whole else f"{count} from all parts" if sniffed.spread else f"the first {count}"
+    yield f"# learnd settings, inferred from {which} of {guess.path.name}."
     yield "# They are guesses: check them."
-    if guess.sniffed.broken:
-        yield f"# {guess.sniffed.broken} more could not be read; a run would reject them."
+    if sniffed.broken:
+        why = " ".join(reasons(sniffed.broken).split())
+        yield f"# {len(sniffed.broken)} more could not be read; a run would reject them: {why}"
 
 
-def _model(guess: Guess, task: str) -> Iterator[str]:
+def _model(guess: Guess) -> Iterator[str]:
     yield ""
     yield "model:"
     yield "  preset: mlp"
-    yield _noted(f"  task: {task}", f"{guess.label.name}: {_seen(guess.label)}")
+    yield _noted(f"  task: {guess.task}", f"{guess.label.name}: {_seen(guess.label)}")
 
 
 def _source(guess: Guess) -> Iterator[str]:
@@ -45,21 +48,45 @@ def _source(guess: Guess) -> Iterator[str]:
     yield _noted("    follow: false", "true: follow the file as it grows")
 
 
-def _samples(guess: Guess, label: str) -> Iterator[str]:
+def _samples(guess: Guess) -> Iterator[str]:
     yield ""
     yield "samples:"
     yield f"  format: {guess.sniffed.format}"
     if guess.sniffed.format == "csv" and guess.sniffed.delimiter != ",":
         yield f"  delimiter: {yaml(guess.sniffed.delimiter)}"
+    yield from _texts(guess)
     yield "  features:"
     yield from _features(guess)
-    yield f"  label: {label}"
+    yield from _label(guess)
     if guess.event_time is not None:
-        unit = guess.event_time.unit
-        name = yaml(guess.event_time.name)
-        yield "  event_time: " + (name if unit in {"iso", "s"} else f"{{field: {name}, unit: {unit}}}")
+        name, form = yaml(guess.event_time.name), _time_form(guess.event_time)
+        yield "  event_time: " + (name if guess.event_time.unit in {"iso", "s"} else f"{{field: {name}, {form}}}")
     if guess.key is not None:
         yield _noted(f"  key: {yaml(guess.key.name)}", "whose record it is, for a holdout by key")
+
+
+def _texts(guess: Guess) -> Iterator[str]:
+    """Yield how text is to be read, where the usual way does not fit."""
+    numerals = guess.numerals
+    words = {word: field.name for field in guess.fields for word in field.words}
+    if words:
+        places = ", ".join(f"{word} in {name}" for word, name in words.items())
+        listed = ", ".join(map(yaml, (*USUAL_MISSING, *words)))
+        yield _noted(f"  missing: [{listed}]", f"words for no value: {places}")
+    if numerals.decimal != ".":
+        yield _noted(f"  decimal: {yaml(numerals.decimal)}", "the mark of the fraction")
+    if numerals.thousands is not None:
+        yield _noted(f"  thousands: {yaml(numerals.thousands)}", "the mark between thousands")
+    if numerals.units:
+        units = ", ".join(map(yaml, numerals.units))
+        yield _noted(f"  units: [{units}]", "passed over beside numbers; nothing is converted")
+
+
+def _label(guess: Guess) -> Iterator[str]:
+    notes = [positive_note(guess.label, guess.task), classes_note(guess.label, guess.task)]
+    yield from (f"  # {guess.label.name}: {note}" for note in notes if note)
+    line = f"  label: {guess.label_settings}"
+    yield line if guess.why_label is None else _noted(line, f"guessed: {guess.why_label}; if not: init --label NAME")
 
 
 def _features(guess: Guess) -> Iterator[str]:
@@ -80,13 +107,17 @@ def _feature(field: FieldSeen) -> str:
 def _feature_form(field: FieldSeen) -> str:
     """Return the feature in YAML."""
     if field.kind == "time":
-        return f"{{timestamp: [hour, weekday], unit: {field.unit}}}"
+        return f"{{timestamp: [{', '.join(field.parts)}], {_time_form(field)}}}"
     if field.kind == "vector":
         return f"{{vector: {len(field.values[0])}}}"
     if field.kind == "text":
         return _category(field)
     name = "float" if field.kind == "number" else "boolean"
     return f"{{type: {name}, default: 0}}" if field.nulls else name
+
+
+def _time_form(field: FieldSeen) -> str:
+    return f"unit: {field.unit}" if field.date_format is None else f"date_format: {yaml(field.date_format)}"
 
 
 def _category(field: FieldSeen) -> str:
@@ -128,7 +159,9 @@ def _seen(field: FieldSeen) -> str:
     if field.kind == "vector":
         return f"{len(field.values[0])} numbers{nulls}"
     if field.kind == "time":
-        return f"such as {shown(field.values[0])}{nulls}"
+        other = other_reading(field.values, field.date_format) if field.date_format else None
+        doubt = f"; it may be {other}" if other else ""
+        return f"such as {shown(field.values[0])}{nulls}{doubt}"
     if len(distinct) <= 4:
         return ", ".join(map(shown, distinct)) + nulls
     return f"{len(distinct)} different ones, such as {shown(distinct[0])}, {shown(distinct[1])}{nulls}"

@@ -127,6 +127,9 @@ def test_fields_that_cannot_be_read_together(features: dict[str, str]) -> None:
 
 def test_the_format_of_records() -> None:
     assert samples(format="csv", delimiter=";").record_format() == RecordFormat("csv", ";")
+    used = samples(format="parquet", features={"a.b": "float", "c": "float"}, key="k").record_format().fields
+    assert used == {"a", "c", "k", "y"}
+    assert samples(format="parquet", extra_fields="reject").record_format().fields is None
 
 
 def test_shorthands_are_in_the_schema() -> None:

@@ -42,7 +42,7 @@ def test_the_share_that_would_be_rejected_and_why(tmp_path: Path) -> None:
     (doubt,) = doubts
     for part in (
         "60 of the first 240 records (25.0%)",
-        "40 missing (a: missing)",
+        "40 missing (a: missing: its cell is empty",
         "20 wrong_type (a: expected a number",
     ):
         assert part in doubt
