@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,19 @@ def test_the_encoded_matrix_is_what_the_encoder_gives(
     header, *cells = csv.reader(io.StringIO((tmp_path / "x.csv").read_text()))
     assert header == names
     np.testing.assert_array_equal(np.array(cells, np.float32), encoder(unlabelled()))
+
+
+def test_it_goes_on_while_a_pipe_does_and_ends_when_nobody_reads(whole: tuple[Path, Result], given: Path) -> None:
+    folder, _ = whole
+    encode = f"{sys.executable} -m learnd encode learnd.yaml"
+    copies = " ".join([str(given)] * 30)  # more than a pipe holds
+    script = f"cat {copies} | {encode} | wc -l; cat {copies} | {encode} | head -1; echo ${{PIPESTATUS[1]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    lines, names, code = done.stdout.splitlines()
+    assert int(lines) == 30 * COUNT + 1
+    assert json.loads(names) == ["a", "b", "c"]
+    assert code == "0"
+    assert done.stderr == ""
 
 
 def test_a_table_without_a_needed_column_is_refused_at_once(zygote: Zygote, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from processes import ROOT
 
 from learnd.daemon.compose import build_learner
 from learnd.daemon.config.file import load_settings
-from learnd.daemon.training.layers import RunningStandardization, StreamLayer, TakeColumns
+from learnd.daemon.training.layers import RunningStandardization, StreamLayer, TakeColumns, centred
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.runtime import keras, tf
@@ -176,6 +176,13 @@ def test_a_frozen_standardisation_keeps_every_digit(offset: float, unit: float) 
         layer(rows[start : start + 100], training=True)
     chain = keras.Sequential([keras.Input((1,)), *layer.frozen()])
     np.testing.assert_allclose(np.asarray(chain(rows)), np.asarray(layer(rows)), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("mean", [1.7e9 + 12_345.678, 1 / 3, -(2.0**40) - 0.25, 0.0])
+def test_a_mean_keeps_the_digits_that_one_float32_cannot_hold(mean: float) -> None:
+    rows = (mean + np.random.default_rng(0).normal(0, 1000, (500, 1))).astype(np.float32)
+    chain = keras.Sequential([keras.Input((1,)), *centred(np.array([mean]), "float32")])
+    np.testing.assert_allclose(np.asarray(chain(rows)), rows.astype(np.float64) - mean, rtol=1e-6)
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
