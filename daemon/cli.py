@@ -22,6 +22,7 @@ VERBS = (
     "init",
     "demo",
     "ctl",
+    "status",
     "schema",
     "checkpoints",
 )

@@ -118,7 +118,7 @@ class FilesSource:
         else:
             raise SourceError(
                 f"source.files.path {self._settings.path}: {why}, so there is nothing to read. "
-                "Correct the path, or set source.files.follow to wait for it."
+                "Correct the path, or wait for it with `follow: true`: --set source.files.follow=true."
             )
 
     def _restore(self, positions: Positions, notes: Sequence[Note]) -> None:

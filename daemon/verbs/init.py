@@ -23,9 +23,9 @@ def init(
     """Write a commented settings file for DATA, from what its first records show."""
     from learnd.daemon.stream.inferring.infer import infer_settings
 
+    text = infer_settings(data, folder=output.parent)
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
-    text = infer_settings(data, folder=output.parent)
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:

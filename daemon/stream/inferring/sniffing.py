@@ -41,7 +41,8 @@ def sniff(path: Path, rows: int) -> Sniffed:
                 lines = _lines(file, path, rows + 1)
             found = _sniff_lines(lines, rows, is_csv=name.endswith((".csv", ".tsv", ".txt")))
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read ({error}), so nothing was written; name a readable file") from error
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"{path}: cannot be read ({why}), so nothing was written; name a readable file") from error
     if not found.records:
         why = (
             f"none of its first records could be read as {found.format}" if found.broken else "there are no records yet"
