@@ -21,8 +21,8 @@ VERBS = (
     "validate",
     "init",
     "demo",
-    "ctl",
     "status",
+    "ctl",
     "schema",
     "checkpoints",
 )
