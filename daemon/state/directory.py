@@ -15,12 +15,25 @@ _NOT_FOREIGN = {LOCK_FILE, "commands", "lost+found"}
 
 
 def is_state_directory(root: Path) -> bool:
-    """Whether a daemon has ever started there: it has left its number, an epoch or a checkpoint."""
+    """Whether a daemon has ever started there: it has left its number, an epoch or a checkpoint. Raises OSError."""
     return (
         _is_lock(root / LOCK_FILE)
         or (root / EPOCHS_FILE).is_file()
         or any(root.glob("checkpoints/[0-9]*-[0-9]*/manifest.json"))
     )
+
+
+def check_state_directory(root: Path, consequence: str) -> None:
+    """Raise StoreError unless a daemon has ever started there."""
+    try:
+        known = is_state_directory(root)
+    except OSError as error:
+        raise StoreError(f"{root} cannot be read: {error.strerror}. {consequence}") from error
+    if not known:
+        raise StoreError(
+            f"{root}: no daemon has started there. {consequence} Name the state directory of one: `checkpoint.dir` in "
+            "its settings, or the --state that it was started with."
+        )
 
 
 def foreign_files(root: Path) -> list[str]:

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,9 @@ class StateLock:
             ) from error
 
     def announce(self, url: str) -> None:
-        """Let those who look at the directory know where this daemon answers over HTTP."""
-        self._write(f"{url}\n")
+        """Let those who look at the directory know where this daemon answers over HTTP, if there is room for it."""
+        with suppress(OSError):
+            self._write(f"{url}\n")
 
     def begin_epoch(self, first_sequence: int, seen: int = 0) -> None:
         """Start a new epoch, which publishes from `first_sequence` on. Earlier epochs end there.

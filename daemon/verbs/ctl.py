@@ -19,9 +19,9 @@ from learnd.daemon.actions import ACTIONS
 from learnd.daemon.config.document import Document, typed
 from learnd.daemon.config.problems import Outline, describe
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.errors import SettingsError, StoreError
+from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import meant_or_known
-from learnd.daemon.state.directory import is_state_directory, newest_sound_manifest
+from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
 from learnd.daemon.state.history import HISTORY_FILE
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.values import Command, Facts
@@ -69,11 +69,7 @@ def ask(root: Path, action: str, arguments: Sequence[str], why: str) -> str:
     phase comes next; StoreError if no daemon has started there.
     """
     given = _checked(action, arguments)
-    if not is_state_directory(root):
-        raise StoreError(
-            f"{root}: no daemon has started there. {_NOTHING} Name the state directory of one: `checkpoint.dir` in its "
-            "settings, or the --state that it was started with."
-        )
+    check_state_directory(root, _NOTHING)
     if action == "next_phase":
         given = {"after": _phase_to_end(root), **given}
     at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -12,9 +12,8 @@ from typing import Any
 import typer
 
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.errors import StoreError
 from learnd.daemon.operate.summary import to_json
-from learnd.daemon.state.directory import is_state_directory, newest_sound_manifest
+from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
 from learnd.daemon.state.lock import Holder, holder_of
 from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
@@ -38,11 +37,7 @@ def facts_of(root: Path) -> dict[str, Any]:
 
     Raises StoreError if `root` is no state directory, or cannot be read.
     """
-    if not is_state_directory(root):
-        raise StoreError(
-            f"{root}: no daemon has started there. Name the state directory of one: `checkpoint.dir` in its settings, "
-            "or the --state that it was started with."
-        )
+    check_state_directory(root, "There is nothing to tell.")
     holder, manifest = holder_of(root), newest_sound_manifest(root)
     live = None if holder is None else _asked(holder)
     saved = manifest or {}
