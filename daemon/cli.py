@@ -21,6 +21,7 @@ VERBS = (
     "validate",
     "init",
     "demo",
+    "status",
     "ctl",
     "schema",
     "checkpoints",

@@ -74,7 +74,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         },
         progress=progress,
         outputs=outputs,
-        describe=partial(_describe, settings, record["fingerprint"], evaluation, learner, reactions),
+        describe=partial(_describe, settings, record["fingerprint"], evaluation, learner, reactions, control),
         source=source,
         store=CheckpointStore(root, lock.may_publish),
         journal=Journal(root / "journal"),
@@ -87,7 +87,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         settings_record=record,
         trained_with={"settings": record["fingerprint"], **({"anchor samples": anchor} if anchor else {})},
     )
-    monitor.watch(_views(settings, evaluation, learner, reader, source))
+    monitor.watch(_views(settings, evaluation, learner, reader, source, control))
     return Loop(
         reader=reader,
         learner=learner,
@@ -180,7 +180,12 @@ def _outputs(settings: Settings) -> Outputs:
 
 
 def _describe(
-    settings: Settings, fingerprint: str, evaluation: Evaluation, learner: KerasLearner, reactions: Reactions
+    settings: Settings,
+    fingerprint: str,
+    evaluation: Evaluation,
+    learner: KerasLearner,
+    reactions: Reactions,
+    control: ControlState,
 ) -> Facts:
     """Return what a checkpoint's manifest says beside the state."""
     windows = settings.validation.prequential.windows
@@ -188,12 +193,20 @@ def _describe(
         "settings": fingerprint,
         "good": reactions.good,
         "phase": learner.phase,
+        "paused": control.paused,
         "scores": evaluation.scores(),
         "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
     }
 
 
-def _views(settings: Settings, evaluation: Evaluation, learner: KerasLearner, reader: Reader, source: Source) -> Views:
+def _views(
+    settings: Settings,
+    evaluation: Evaluation,
+    learner: KerasLearner,
+    reader: Reader,
+    source: Source,
+    control: ControlState,
+) -> Views:
     return Views(
         scores=evaluation.scores,
         baselines=evaluation.baselines,
@@ -209,4 +222,5 @@ def _views(settings: Settings, evaluation: Evaluation, learner: KerasLearner, re
         lag_unit=source.lag_unit,
         connected=lambda: source.connected,
         queued=lambda: reader.queued_samples,
+        paused=lambda: control.paused,
     )

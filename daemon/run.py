@@ -59,7 +59,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     monitor.state("starting")
     with (
         _locked(settings, take_over=options.take_over) as lock,
-        _served(settings.http.listen if options.http else None, metrics, health, monitor),
+        _served(settings.http.listen if options.http else None, metrics, health, monitor, lock),
         display or nullcontext(),
         _failure_told(monitor),
     ):
@@ -87,13 +87,16 @@ def _locked(settings: Settings, *, take_over: bool) -> Iterator[StateLock]:
 
 
 @contextmanager
-def _served(listen: str | None, metrics: Metrics, health: Health, monitor: Telemetry) -> Iterator[None]:
+def _served(
+    listen: str | None, metrics: Metrics, health: Health, monitor: Telemetry, lock: StateLock
+) -> Iterator[None]:
     """Answer over HTTP, if there is an address to listen on."""
     if listen is None:
         yield
         return
     server = HttpServer(listen, metrics, health, monitor.status)
     server.start()
+    lock.announce(server.url)
     try:
         yield
     finally:
@@ -166,6 +169,8 @@ def _consume(loop: Loop, stop: Callable[[], bool], records: int | None, monitor:
         if summary is not None:
             _write(summary, loop.keeper.root)
     monitor.state("stopped")
+    if loop.reader.exhausted and not loop.progress.records:
+        log.warning("no_records", consequence="nothing was trained", action="see whether `source` names what was meant")
     assert summary is not None, "a run that ends without an error leaves a checkpoint"
     log.info("stopped", samples=summary.samples, samples_trained=summary.samples_trained, digest=summary.digest)
     return summary

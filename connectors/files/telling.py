@@ -23,7 +23,7 @@ def tell_of_nothing(path: str, why: str, *, follow: bool, knows_some: bool) -> N
     else:
         raise SourceError(
             f"source.files.path {path}: {why}, so there is nothing to read. "
-            "Correct the path, or set source.files.follow to wait for it."
+            "Correct the path, or wait for it with `follow: true`: --set source.files.follow=true."
         )
 
 

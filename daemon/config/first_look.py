@@ -9,7 +9,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.state.directory import foreign_files
+from learnd.daemon.state.directory import foreign_files, has_consumed
 from learnd.daemon.stream.decoding.declared import missing_columns
 
 
@@ -25,12 +25,11 @@ def problems(settings: Settings) -> list[str]:
 def missing_in_source(settings: Settings) -> list[str]:
     """Return a problem for each declared column that the first records lack.
 
-    Once the state has checkpoints there is none: the columns were there, and records that lack one are rejected.
+    Once records were consumed there is none: the columns were there, and records that lack one are rejected.
     """
-    if has_begun(settings):
-        return []
     glance = settings.look_at_source()
-    return _missing(settings, glance.columns, glance.where)
+    missing = _missing(settings, glance.columns, glance.where)
+    return [] if missing and has_consumed(settings.checkpoint.dir) else missing
 
 
 def doubts(settings: Settings) -> Iterator[str]:
@@ -40,8 +39,7 @@ def doubts(settings: Settings) -> Iterator[str]:
         yield f"{glance.where}: {glance.away}; with follow: true a run waits for it, without it ends with 74"
     if glance.problem is not None:
         yield glance.problem
-    if has_begun(settings):
-        yield from _missing(settings, glance.columns, glance.where)
+    yield from _missing(settings, glance.columns, glance.where)  # otherwise a problem
     for key, section in _sections(settings, ""):
         if (doubt := section.doubt()) is not None:
             yield f"{key}: {doubt}"
@@ -51,10 +49,6 @@ def doubts(settings: Settings) -> Iterator[str]:
             "validate.holdout: by key, but samples.key names none: records without a key from the source are "
             "chosen by their position"
         )
-
-
-def has_begun(settings: Settings) -> bool:
-    return (settings.checkpoint.dir / "checkpoints").exists()
 
 
 def _unreadable(settings: Settings) -> Iterator[str]:

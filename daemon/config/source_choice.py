@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationIn
 from pydantic_core import CoreSchema, core_schema
 
 from learnd.connectors.source_settings import SourceSettings
-from learnd.daemon.foundation.section import Section, did_you_mean
+from learnd.daemon.foundation.section import Section, meant_or_known
 from learnd.daemon.registry import SOURCES, resolve
 
 
@@ -32,9 +32,7 @@ class SourceChoice:
             raise ValueError(f"name one source: {', '.join(SOURCES)}")
         name, given = next(iter(value.items()))
         if name not in SOURCES:
-            raise ValueError(
-                f"unknown source {name!r}{did_you_mean(str(name), SOURCES)}; there are {', '.join(SOURCES)}"
-            )
+            raise ValueError(f"unknown source {name!r}{meant_or_known(str(name), SOURCES)}")
         model = _keyed(name)
         return cls(name, getattr(model.model_validate({name: {} if given is None else given}), name))
 

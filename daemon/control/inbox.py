@@ -21,7 +21,7 @@ from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import StoreError
 from learnd.daemon.foundation.failpoints import failpoint
 from learnd.daemon.foundation.files import replace_synced
-from learnd.daemon.values import Command
+from learnd.daemon.values import Command, Facts
 
 log = structlog.get_logger()
 
@@ -63,6 +63,17 @@ class Inbox:
         """Return the waiting commands. A file that is not a command is removed, with a line in the log."""
         read = (self._read(path) for path in self._files())
         return tuple(command for command in read if command is not None)
+
+    def listed(self) -> list[Facts]:
+        """Return what waits as it is written, for those who only look."""
+        found = []
+        for path in self._files():
+            try:
+                command = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue  # it was carried out just now, or is not a command
+            found += [command] if isinstance(command, dict) else []
+        return found
 
     def remove(self, commands: Iterable[Command]) -> None:
         """Remove commands that are in the journal or were carried out before."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from learnd.daemon.foundation.section import Section, did_you_mean
+from learnd.daemon.foundation.section import Section, did_you_mean, meant_or_known
 
 SEQUENTIAL = ("adwin", "hddm_w", "page_hinkley", "kswin", "ddm")
 DISTRIBUTIONS = ("psi", "ks")
@@ -173,8 +173,7 @@ class DriftWatch(Section):
         known = sorted({*features, *(name.partition(".")[0] for name in features)})
         for index, name in enumerate(self.columns):
             if name not in known:
-                meant = did_you_mean(name, known)
-                yield f"columns.{index}: {name!r} is none of the features{meant}; there are {', '.join(known)}"
+                yield f"columns.{index}: {name!r} is none of the features{meant_or_known(name, known)}"
 
 
 def _refused(key: str, detector: str, arguments: Mapping[str, float]) -> Iterator[str]:

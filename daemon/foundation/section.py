@@ -15,6 +15,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else ""
 
 
+def meant_or_known(word: str, known: Iterable[str]) -> str:
+    """Return which of the known words may be meant, and all that there are."""
+    words = list(known)
+    meant = did_you_mean(word, words)
+    return f"{meant} There are {', '.join(words)}" if meant else f"; there are {', '.join(words)}"
+
+
 class Section(BaseModel):
     """A part of the settings file. The settings reference is made from the docstrings of its fields.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Views:
     lag_unit: Literal["records", "bytes"]
     connected: Callable[[], bool]
     queued: Callable[[], int]
+    paused: Callable[[], str | None]  # why
 
 
 @dataclass(slots=True)
@@ -55,6 +57,14 @@ class _Seen:
     traces: int = 0
     loss: float | None = None
     started_s: float = field(default_factory=time.monotonic)
+    paused: str | None = None
+    learning_rate: float | None = None
+    lag: Mapping[str, int] = field(default_factory=dict)  # of each partition, when the source was last reached
+    lag_unit: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    window_scores: Mapping[str, float] = field(default_factory=dict)
+    holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
+    drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
     unread: int | None = None  # at the start
@@ -73,6 +83,7 @@ class Telemetry:
         self._seen = _Seen()
         self._next_show_s = 0.0
         self._next_slow_s = 0.0
+        self._begun_s = time.monotonic()
         metrics.entered(health.state)
 
     def watch(self, views: Views) -> None:
@@ -151,6 +162,15 @@ class Telemetry:
                 self._seen.rollbacks += 1
                 self._seen.rejected += event.data["samples_taken_back"]
                 self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
+            elif event.kind == "drift":
+                self._count_drift(event.data["signal"], event.data["level"])
+            elif event.kind == "score" and event.data["set"] == "holdout":
+                self._seen.holdout = dict(event.data["metrics"])
+
+    def _count_drift(self, signal: str, level: str) -> None:
+        """Replace the mapping: `/status` may be reading the one before."""
+        levels = self._seen.drift.get(signal, {})
+        self._seen.drift = {**self._seen.drift, signal: {**levels, level: levels.get(level, 0) + 1}}
 
     def checkpoint_begun(self, stall_seconds: float) -> None:
         self._metrics.checkpoint_stalled(stall_seconds)
@@ -167,6 +187,8 @@ class Telemetry:
         """Return what `/status` shows. Called from the HTTP thread: it reads what the loop stored last."""
         checkpoint = self._seen.checkpoint or {}
         return {
+            "process": os.getpid(),
+            "paused": self._seen.paused,
             "samples": self._seen.earlier + self._seen.samples,
             "samples_per_second": round(self._seen.rate, 1),
             "connected": self._seen.connected,
@@ -174,11 +196,18 @@ class Telemetry:
             "rollbacks": self._seen.rollbacks,
             "phase": self._seen.phase[0],
             "trainable_parameters": self._seen.phase[1],
+            "learning_rate": self._seen.learning_rate,
             "loss": self._seen.loss,
-            "uptime_s": round(self.seconds, 1),
+            "lag": self._seen.lag,
+            "lag_unit": self._seen.lag_unit,
+            "drift": self._seen.drift,
+            "uptime_s": round(time.monotonic() - self._begun_s, 1),
             "checkpoint": {key: checkpoint.get(key) for key in _CHECKPOINT},
             "positions": checkpoint.get("positions", {}),
-            "scores": checkpoint.get("scores", {}),
+            "scores": self._seen.scores or checkpoint.get("scores", {}),
+            "window": None if self._views is None else self._views.window,
+            "window_scores": self._seen.window_scores,
+            "holdout": self._seen.holdout,
         }
 
     def _look(self, views: Views, now: float) -> None:
@@ -187,7 +216,10 @@ class Telemetry:
         if then:
             self._seen.rate = (self._seen.samples - samples) / (now - then)
         self._seen.recent = (now, self._seen.samples)
-        self._metrics.learning_rate(views.learning_rate())
+        self._seen.learning_rate = views.learning_rate()
+        self._metrics.learning_rate(self._seen.learning_rate)
+        self._seen.paused = views.paused()
+        self._seen.scores, self._seen.window_scores = views.scores(), views.window_scores(views.window)
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)
         self._metrics.queued(views.queued())
@@ -197,7 +229,8 @@ class Telemetry:
         self._health.reached(self._seen.connected)
         self._metrics.connected(self._seen.connected)
         if self._seen.connected:  # otherwise it is not known
-            self._metrics.lag(views.lag(), views.lag_unit)
+            self._seen.lag, self._seen.lag_unit = views.lag(), views.lag_unit
+            self._metrics.lag(self._seen.lag, views.lag_unit)
 
     def _standing(self, views: Views) -> Standing:
         scores, window_scores = views.scores(), views.window_scores(views.window)

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, create_model, model_validator
 from learnd.daemon.actions import ACTIONS
 from learnd.daemon.actions.contract import Action
 from learnd.daemon.actions.roll_back import RollBack
-from learnd.daemon.foundation.section import Section, did_you_mean
+from learnd.daemon.foundation.section import Section, meant_or_known
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
 _AFTER = {"score.plateau": 3, "update.non_finite": 50}
@@ -25,8 +25,7 @@ class ActionChoice(Section):
     def _from_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value not in cls.model_fields:
-                known = cls.model_fields
-                raise ValueError(f"unknown action {value!r}{did_you_mean(value, known)}; there are {', '.join(known)}")
+                raise ValueError(f"unknown action {value!r}{meant_or_known(value, cls.model_fields)}")
             value = {value: {}}
         if isinstance(value, dict):
             return {name: {} if given is None else given for name, given in value.items()}

@@ -11,6 +11,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from learnd.daemon.errors import FencedError, LockedError, StoreError
@@ -18,6 +21,33 @@ from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.values import canonical_json
 
 LOCK_FILE, EPOCHS_FILE = "lock", "epochs.json"
+
+_TRIES, _PAUSE_S = 10, 0.05  # whoever asks for the holder has the lock for a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a state directory, and where it answers over HTTP."""
+
+    process: int
+    url: str | None = None
+
+
+def holder_of(root: Path) -> Holder | None:
+    """Return who holds the state directory now; None if nobody does. Raises StoreError if that cannot be told."""
+    path = root / LOCK_FILE
+    try:
+        with path.open(encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                process, _, url = file.read().partition("\n")
+                return Holder(int(process), url.strip() or None)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}, so it is not known whether a daemon runs") from error
+    return None
 
 
 class StateLock:
@@ -37,11 +67,10 @@ class StateLock:
             if take_over:
                 self._path.unlink(missing_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, f"{os.getpid()}\n".encode())
+            _lock(self._descriptor)
+            self._write("")
         except BlockingIOError as error:
-            holder = self._path.read_text().strip() or "unknown"
+            holder = self._path.read_text().partition("\n")[0] or "unknown"
             self.release()
             raise LockedError(
                 f"{self._root}: another daemon (process {holder}) holds this state directory. Nothing was changed. "
@@ -51,6 +80,11 @@ class StateLock:
             raise StoreError(
                 f"{self._root}: the state directory cannot be written: {error.strerror}. Nothing was trained."
             ) from error
+
+    def announce(self, url: str) -> None:
+        """Let those who look at the directory know where this daemon answers over HTTP, if there is room for it."""
+        with suppress(OSError):
+            self._write(f"{url}\n")
 
     def begin_epoch(self, first_sequence: int, seen: int = 0) -> None:
         """Start a new epoch, which publishes from `first_sequence` on. Earlier epochs end there.
@@ -80,6 +114,12 @@ class StateLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _write(self, more: str) -> None:
+        assert self._descriptor is not None, "acquire comes first"
+        data = f"{os.getpid()}\n{more}".encode()
+        os.pwrite(self._descriptor, data, 0)
+        os.ftruncate(self._descriptor, len(data))
+
     def _epochs(self) -> list[tuple[int, int]]:
         """Return (epoch, first sequence) pairs, oldest first."""
         try:
@@ -91,3 +131,16 @@ class StateLock:
                 f"{self._epochs_path} is damaged. Nothing was changed. Make sure that no other daemon uses this "
                 "directory, then remove the file: every checkpoint that verifies is accepted again."
             ) from error
+
+
+def _lock(descriptor: int) -> None:
+    """Raises BlockingIOError if another process holds it for longer than a moment."""
+    for left in reversed(range(_TRIES)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return

@@ -5,36 +5,58 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from learnd.daemon.actions import ACTIONS
+from learnd.daemon.config.document import Document, typed
+from learnd.daemon.config.problems import Outline, describe
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.errors import SettingsError, StoreError
-from learnd.daemon.foundation.section import did_you_mean
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.foundation.section import meant_or_known
+from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
 from learnd.daemon.state.history import HISTORY_FILE
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.values import Command, Facts
-from learnd.daemon.verbs.checkpoints import newest_manifest
 from learnd.daemon.verbs.options import StateArgument
 
 _NOTHING = "Nothing was asked for."
 
+
+def _usages() -> Iterator[str]:
+    """Yield a line for each action: its arguments, and what it does."""
+    for name, action in ACTIONS.items():
+        taken = {} if action.between_calls else action.model_fields
+        usage = [_usage(key, field) for key, field in taken.items()]
+        told = [f"{key}: {field.description}" for key, field in taken.items()]
+        text = " ".join(" ".join([str(action.__doc__), *told]).split())
+        yield f"[bold]{name}[/bold] {escape(' '.join([*usage, '-', text]))}"
+
+
+def _usage(key: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return f"{key}=..."
+    return f"[{key}=...]" if field.default is None else f"[{key}={field.default}]"
+
+
 verb = typer.Typer()
 
 
-@verb.command()
+@verb.command(epilog="\n\n".join(["The actions:", *_usages()]))
 def ctl(
     directory: StateArgument,
     action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of {', '.join(ACTIONS)}.")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE")] = None,
-    why: Annotated[str, typer.Option("--why", help="For the history.")] = "",
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What the action takes: see below.")
+    ] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")] = "",
 ) -> None:
     """Command the daemon that keeps its state in DIR; one that is not running obeys when it starts."""
     print(ask(directory, action, arguments or [], why))
@@ -43,18 +65,13 @@ def ctl(
 def ask(root: Path, action: str, arguments: Sequence[str], why: str) -> str:
     """Leave a command in the state directory `root`; return what will become of it.
 
-    Raises StoreError if nothing was trained there, SettingsError if there is no such action, if it does not take the
-    arguments (each `name=value`), or if no phase comes next.
+    Raises SettingsError if there is no such action, if it does not take the arguments (each `name=value`), or if no
+    phase comes next; StoreError if no daemon has started there.
     """
-    record = read_settings_record(root)
-    if record is None:
-        raise StoreError(
-            f"{root}: no daemon has trained there yet. {_NOTHING} Wait until it says `consuming`, or name the "
-            "directory of another one."
-        )
     given = _checked(action, arguments)
+    check_state_directory(root, _NOTHING)
     if action == "next_phase":
-        given = {"after": _phase_to_end(root, record), **given}
+        given = {"after": _phase_to_end(root), **given}
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     path = Inbox(root).put(Command("", action, given, _user(), at, why))
     return (
@@ -73,29 +90,31 @@ def _user() -> str:
 def _checked(action: str, arguments: Sequence[str]) -> Facts:
     """Return the arguments by name, if the action takes them."""
     if action not in ACTIONS:
-        meant = did_you_mean(action, ACTIONS)
-        raise SettingsError([f"unknown action {action!r}{meant}; there are {', '.join(ACTIONS)}. {_NOTHING}"])
+        raise SettingsError([f"unknown action {action!r}{meant_or_known(action, ACTIONS)}. {_NOTHING}"])
     given: dict[str, Any] = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals:
-            raise SettingsError([f"{argument}: write an argument as name=value. {_NOTHING}"])
-        try:
-            given[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SettingsError([f"{argument}: the value is not YAML. {_NOTHING}"]) from error
-    if given and ACTIONS[action].between_calls:
+            raise SettingsError([f"{action}: {argument}: write an argument as name=value. {_NOTHING}"])
+        given[name] = typed(value)
+    model = ACTIONS[action]
+    if given and model.between_calls:
         raise SettingsError([f"{action}: it acts as its rule in the settings says; give no arguments. {_NOTHING}"])
+    if given and not model.model_fields:
+        raise SettingsError([f"{action}: it takes no arguments, and {', '.join(given)} was given. {_NOTHING}"])
     try:
-        return ACTIONS[action].model_validate(given).model_dump(mode="json", exclude_unset=True)
+        return model.model_validate(given).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise SettingsError([f"{action}: {problem}. {_NOTHING}" for problem in problems]) from error
+        problems = describe(error, Document(action, {}, given), Outline(model.model_json_schema()))
+        raise SettingsError([*problems, _NOTHING]) from error
 
 
-def _phase_to_end(root: Path, record: Facts) -> int:
-    """Return the phase that the training is in. Raises SettingsError if none comes next."""
-    phases, phase = len(record["given"].get("phases", ())), _phase(root)
+def _phase_to_end(root: Path) -> int:
+    """Return the phase that the training is in. Raises SettingsError if it is known that none comes next."""
+    phase, record = _phase(root), read_settings_record(root)
+    if record is None:
+        return phase  # the daemon is starting for the first time, and will see
+    phases = len(record["given"].get("phases", ()))
     if phase + 1 >= phases:
         where = f"the model is in phase {phase}, the last one" if phases else "the settings have no phases"
         raise SettingsError([f"{root}: {where}: nothing comes next. {_NOTHING}"])
@@ -110,4 +129,7 @@ def _phase(root: Path) -> int:
         lines = []
     whole = [line for line in lines if line.endswith(b"}\n")]  # the daemon may be writing the last one
     begun: list[int] = [json.loads(line)["number"] for line in whole if b'"event": "phase"' in line]
-    return begun[-1] if begun else int(newest_manifest(root)["phase"])
+    if begun:
+        return begun[-1]
+    manifest = newest_sound_manifest(root)
+    return 0 if manifest is None else int(manifest.get("phase", 0))

@@ -127,7 +127,7 @@ def test_after_a_mistaken_name_is_mended_every_record_trains(zygote: Zygote, tmp
         pq.write_table(pa.Table.from_pylist(stream), folder / name)
     message = refused(zygote.run(folder, "run", "learnd.yaml"), 78)
     assert "samples.label: " in message
-    assert "'yy': did you mean 'y'?; there are a, b, c, y" in message
+    assert "'yy': did you mean 'y'? There are a, b, c, y" in message
     assert (folder / "state" / "checkpoints").exists() == (form == "json")  # what a record holds is seen on the way
     given = succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "samples.label=y", "--json")).json()
     assert (given["samples_trained"], given["samples_rejected"]) == (700, {})

@@ -70,5 +70,9 @@ def test_init_on_what_is_no_data(zygote: Zygote, tmp_path: Path) -> None:
         assert result.code in {65, 74, 78}
         assert name in refused(result, result.code)
     assert not (tmp_path / "learnd.yaml").exists()
+    (tmp_path / "learnd.yaml").touch()
+    assert refused(zygote.run(tmp_path, "init", "gone.jsonl"), 74).startswith(
+        "gone.jsonl: cannot be read (No such file or directory), so nothing was written"
+    )
     (tmp_path / "own.jsonl").write_bytes(json_lines(records(50)))
     assert "nowhere" in refused(zygote.run(tmp_path, "init", "own.jsonl", "-o", "nowhere/learnd.yaml"), 74)

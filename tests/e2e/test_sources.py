@@ -40,8 +40,16 @@ def test_a_file_that_is_not_there(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run")
     (folder / "stream.jsonl").unlink()
     message = refused(zygote.run(folder, "run", "learnd.yaml"), 74)
-    for part in ("stream.jsonl", "no such file", "Correct the path", "follow"):
+    for part in ("stream.jsonl", "no such file", "Correct the path", "`follow: true`"):
         assert part in message
+
+
+def test_a_stream_without_a_record_ends_with_a_word(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "run", b"")
+    assert "no_records" in succeeded(zygote.run(folder, "run", "learnd.yaml")).stderr
+    (folder / "stream.jsonl").write_bytes(json_lines(records(20)))
+    for _ in range(2):
+        assert "no_records" not in succeeded(zygote.run(folder, "run", "learnd.yaml")).stderr
 
 
 def test_a_file_that_is_gone_after_a_kill(zygote: Zygote, digest: str, tmp_path: Path) -> None:

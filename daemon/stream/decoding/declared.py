@@ -81,6 +81,6 @@ def _names(record: Mapping[str, Any], prefix: str, depth: int) -> Iterator[str]:
 def _problem(missing: Declared, noun: str, names: Sequence[str], where: str) -> str:
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(missing.field.lower(), by_lower, n=1, cutoff=0.6)
-    meant = f": did you mean {by_lower[close[0]]!r}?" if close else ""
+    meant = f": did you mean {by_lower[close[0]]!r}? There" if close else "; there"
     there = ", ".join(islice(names, _MOST_NAMED)) + (", …" if len(names) > _MOST_NAMED else "")
-    return f"{missing.key}: {where} has no {noun} {missing.field!r}{meant}; there are {there or 'none'}"
+    return f"{missing.key}: {where} has no {noun} {missing.field!r}{meant} are {there or 'none'}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import BeforeValidator
+
+from learnd.daemon.foundation.section import did_you_mean
 from learnd.daemon.stream.decoding.categories import BooleanReader
 from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32, ColumnReader
 from learnd.daemon.stream.decoding.defects import Reason
@@ -14,12 +17,23 @@ from learnd.daemon.stream.features.contract import Default, FeatureKind, Feature
 from learnd.daemon.values import Column, ColumnKind
 
 TypeName = Literal["float", "integer", "boolean"]
+_TYPES = get_args(TypeName)
+
+
+def _with_ways_out(value: Any) -> Any:
+    """Raises ValueError for a word that is no type, nor nearly one: other tools have types for text and times."""
+    if isinstance(value, str) and value not in _TYPES and not did_you_mean(value, _TYPES):
+        raise ValueError(
+            f"must be {' or '.join(_TYPES)}, not {value!r}; for text, write {{values: [a, b]}} or {{hash: 1000}}, for "
+            "a time {timestamp: [hour, weekday]}, for a list of numbers {vector: 8}"
+        )
+    return value
 
 
 class NumberSettings(FeatureSettings):
     """The keys of a number."""
 
-    type: TypeName | None = None
+    type: Annotated[TypeName | None, BeforeValidator(_with_ways_out, json_schema_input_type=TypeName | None)] = None
     """A number (`float`), a whole number (`integer`), or true and false (`boolean`, 0 and 1 included)."""
 
 

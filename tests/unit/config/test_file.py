@@ -20,7 +20,9 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.reactions.settings import Trigger
+from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.training.settings import TrainSettings
+from learnd.daemon.values import State
 
 SMALL = """\
 source: {files: {path: clicks.jsonl}}
@@ -409,7 +411,7 @@ checkpoint:
 
 def test_mistakes_in_lists_are_found_at_their_lines_each_once(write: Any) -> None:
     told = problems(write(SMALL + MISTAKES))
-    assert [problem.partition(";")[0] for problem in told] == [
+    assert [problem.partition(";")[0].partition(" There are ")[0] for problem in told] == [
         "FILE:6: drift.0.arguments.delt: adwin takes no such argument: did you mean 'delta'?",
         "FILE:7: drift.0.arguments.clock: must be a whole number from 1 to 1,000,000,000, not 0",
         "FILE:9: drift.1.warn: must be adwin or hddm_w or page_hinkley or kswin or ddm, not 'dmd': did you mean 'ddm'?",
@@ -427,7 +429,7 @@ def test_mistakes_in_lists_are_found_at_their_lines_each_once(write: Any) -> Non
 
 def test_sections_that_do_not_fit_each_other_are_all_found_at_their_lines(write: Any) -> None:
     told = problems(write(SMALL + FURTHER))
-    assert [problem.partition(";")[0] for problem in told] == [
+    assert [problem.partition(";")[0].partition(" There are ")[0] for problem in told] == [
         "FILE:9: drift.1.columns.1: 'amuont' is none of the features: did you mean 'amount'?",
         "FILE:10: drift.2: drift.0 is the same",
         "FILE:14: reactions.1: loss.spike is of updates that guard.sigma skips, and it is null",
@@ -453,6 +455,12 @@ def test_fields_that_cannot_be_read_together_are_found_at_their_line(write: Any)
     assert caught.value.problems == [f"{path}:2: samples: the field 'country' is read both as a value and as an object"]
 
 
+def write_checkpoint(root: Path, positions: dict[str, int]) -> None:
+    store = CheckpointStore(root, lambda _epoch, _sequence: True)
+    manifest = {"sequence": 1 + len(store.paths()), "epoch": 1, "positions": positions}
+    store.write(State(), manifest, lambda: None)
+
+
 def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("temp,failed\n1,0\n")
     text = "source: {files: {path: a.csv}}\nsamples:\n  format: csv\n  features: {temp: float}\n  label: failure\n"
@@ -460,9 +468,12 @@ def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_p
     with pytest.raises(SettingsError) as caught:
         load_settings(path, (), {}, further=missing_in_source)
     assert caught.value.problems == [
-        f"{path}:5: samples.label: a.csv has no column 'failure': did you mean 'failed'?; there are temp, failed"
+        f"{path}:5: samples.label: a.csv has no column 'failure': did you mean 'failed'? There are temp, failed"
     ]
-    (tmp_path / "state" / "checkpoints").mkdir(parents=True)
+    write_checkpoint(tmp_path / "state", positions={})  # of a run over no records: all of them are still to come
+    with pytest.raises(SettingsError):
+        load_settings(path, (), {}, further=missing_in_source)
+    write_checkpoint(tmp_path / "state", positions={"file-0": 9})
     begun = load_settings(path, [f"checkpoint.dir={tmp_path / 'state'}"], {}, further=missing_in_source)
     assert [doubt.partition(":")[0] for doubt in doubts(begun)] == ["samples.label"]
     (tmp_path / "a.csv").unlink()

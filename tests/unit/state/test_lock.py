@@ -1,13 +1,16 @@
 """One writer a directory, and only the last one is believed."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from learnd.daemon.errors import FencedError, LockedError, StoreError
-from learnd.daemon.state.lock import StateLock
+from learnd.daemon.state.lock import Holder, StateLock, holder_of
 
 
 def held(root: Path) -> StateLock:
@@ -94,3 +97,26 @@ def test_an_epoch_is_never_used_twice_although_the_file_was_removed(tmp_path: Pa
     lock = held(tmp_path)
     lock.begin_epoch(1, seen=7)
     assert lock.epoch == 8
+
+
+def test_whoever_looks_learns_who_holds_it_and_where_it_answers(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) is None
+    lock = held(tmp_path)
+    assert holder_of(tmp_path) == Holder(os.getpid())
+    lock.announce("http://127.0.0.1:1234")
+    assert holder_of(tmp_path) == Holder(os.getpid(), "http://127.0.0.1:1234")
+    lock.release()
+    assert holder_of(tmp_path) is None
+    lock = held(tmp_path)
+    assert holder_of(tmp_path) == Holder(os.getpid())  # the address of the one before is gone
+    lock.release()
+
+
+def test_somebody_who_looks_does_not_keep_a_daemon_out(tmp_path: Path) -> None:
+    held(tmp_path).release()
+    with (tmp_path / "lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        held(tmp_path).release()
+        timer.join()

@@ -33,8 +33,8 @@ def test_each_declared_column_has_to_be_there(form: str, changes: dict[str, Any]
     (problem,) = missing_columns(samples(form, **changes), columns, "data.csv")
     meant = {"tmp": "temp", "Tempp": "temp", "brokn": "broken", "wheight": "weight", "machin": "machine", "tss": "ts"}
     assert problem == (
-        f"{key}: data.csv has no column {field!r}: did you mean {meant.get(field, 'failed')!r}?; "
-        "there are temp, failed, broken, weight, machine, ts"
+        f"{key}: data.csv has no column {field!r}: did you mean {meant.get(field, 'failed')!r}? "
+        "There are temp, failed, broken, weight, machine, ts"
     )
 
 
@@ -57,7 +57,7 @@ def test_fields_inside_of_objects() -> None:
     settings = samples("json", features={"user.age": "float"})
     assert missing_fields(settings, b'{"user": {"age": 1}, "failed": 1}', "the source") == []
     (problem,) = missing_fields(settings, b'{"user": {"aged": 1}, "failed": 1}', "the source")
-    assert "the source has no field 'user.age': did you mean 'user.aged'?; there are user.aged, failed" in problem
+    assert "the source has no field 'user.age': did you mean 'user.aged'? There are user.aged, failed" in problem
 
 
 @pytest.mark.parametrize("record", [b"{", b"[1]", b"\xff", b"[" * 100_000])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.settings import SamplesSettings
@@ -145,3 +147,15 @@ def test_shorthands_are_in_the_schema() -> None:
 def test_a_format_goes_by_the_names_that_people_type(name: str, form: str, delimiter: str) -> None:
     found = samples(format=name).record_format()
     assert (found.name, found.delimiter) == (form, delimiter)
+
+
+@pytest.mark.parametrize("given", ["'text'", "{type: datetime}"])
+def test_a_type_that_other_tools_have_is_answered_with_what_there_is(tmp_path: Path, given: str) -> None:
+    path = tmp_path / "learnd.yaml"
+    path.write_text(f"source: {{files: {{path: a.csv}}}}\nsamples:\n  features: {{x: {given}}}\n  label: y\n")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{path}:3: samples.features.x")
+    for way in ("float or integer or boolean", "{values: [a, b]}", "{hash: 1000}", "{timestamp: [hour, weekday]}"):
+        assert way in problem

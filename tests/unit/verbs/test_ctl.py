@@ -7,6 +7,7 @@ import pytest
 
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import SettingsError, StoreError
+from learnd.daemon.state.lock import StateLock
 from learnd.daemon.state.settings_record import write_settings_record
 from learnd.daemon.verbs.ctl import ask
 
@@ -14,6 +15,9 @@ from learnd.daemon.verbs.ctl import ask
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     phases = [{"until": "command"}, {}, {}]
+    lock = StateLock(tmp_path)
+    lock.acquire()
+    lock.release()
     write_settings_record(tmp_path, {"fingerprint": "f", "given": {"phases": phases}, "defaults": {}})
     return tmp_path
 
@@ -25,19 +29,34 @@ def test_it_is_left_with_its_arguments(trained: Path) -> None:
     assert command.id in told
 
 
-def test_a_directory_where_nothing_was_trained_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no daemon has trained there yet"):
+@pytest.mark.parametrize("action", ["pause", "next_phase"])
+def test_a_daemon_that_has_just_started_is_commanded_too(tmp_path: Path, action: str) -> None:
+    lock = StateLock(tmp_path / "state")
+    lock.acquire()
+    ask(tmp_path / "state", action, [], "")
+    (command,) = Inbox(tmp_path / "state").waiting()
+    assert command.arguments == ({"after": 0} if action == "next_phase" else {})
+    lock.release()
+
+
+def test_a_directory_where_no_daemon_has_started_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no daemon has started there"):
         ask(tmp_path, "pause", [], "")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SettingsError, match="did you mean 'pause'"):
+        ask(tmp_path, "pauze", [], "")
 
 
 @pytest.mark.parametrize(
     ("action", "arguments", "problem"),
     [
-        ("paus", [], "did you mean 'pause'"),
+        ("paus", [], "unknown action 'paus': did you mean 'pause'? There are log, checkpoint, "),
         ("learning_rate", ["times"], "name=value"),
-        ("learning_rate", ["times=["], "not YAML"),
-        ("learning_rate", ["times=-1"], "times"),
-        ("pause", ["for=5"], "for"),
+        ("learning_rate", ["times=["], "learning_rate: times: must be a number, not '['"),
+        ("learning_rate", ["times=-1"], "learning_rate: times: must be greater than 0, not -1"),
+        ("learning_rate", ["times=2", "ovr=3"], "learning_rate: unknown key ovr: did you mean 'over'?"),
+        ("learning_rate", [], "learning_rate: times: missing, and there is no default"),
+        ("pause", ["for=5"], "pause: it takes no arguments"),
         ("roll_back", ["times=0.1"], "as its rule in the settings says"),
     ],
 )
