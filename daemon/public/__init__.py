@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from learnd.daemon.config.file import load_settings
     from learnd.daemon.errors import LearndError
-    from learnd.daemon.training.layers import RunningStandardization, TakeColumns
+    from learnd.daemon.training.layers import RunningLabelScale, RunningStandardization, TakeColumns
     from learnd.daemon.values import Column, ColumnKind, SampleSpec
 
 _HOMES = {
     "Column": "learnd.daemon.values",
     "ColumnKind": "learnd.daemon.values",
     "LearndError": "learnd.daemon.errors",
+    "RunningLabelScale": "learnd.daemon.training.layers",
     "RunningStandardization": "learnd.daemon.training.layers",
     "SampleSpec": "learnd.daemon.values",
     "TakeColumns": "learnd.daemon.training.layers",
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "ColumnKind",
     "LearndError",
+    "RunningLabelScale",
     "RunningStandardization",
     "SampleSpec",
     "TakeColumns",

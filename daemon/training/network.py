@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.objects import (
+    ScaledLoss,
     create_loss,
     create_metrics,
     create_optimizer,
+    label_scale,
+    measures_differences,
     take_global_clip_norm,
     take_learning_rate,
 )
@@ -24,7 +28,7 @@ from learnd.daemon.training.phases import Phases
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Arrays, Facts, SampleSpec
+from learnd.daemon.values import Arrays, Facts, SampleSpec, TargetSpec
 
 _GUARD = "guard/"  # before the names of its variables
 
@@ -42,17 +46,15 @@ class Network:
     ) -> None:
         """Raises ModelError, or SettingsError for a name unknown to Keras."""
         self._spec = spec
-        self.model = create_model(model, spec)
+        kind = KINDS[spec.task.kind]
+        self.model = create_model(model, spec, scales_label=measures_differences(train, kind))
         self.phases = Phases(phases, self.model)
         self.optimizer, self.own_rate = take_learning_rate(create_optimizer(train, self.model))
         self.optimizer.build(self.phases.ever_trained)
         self.parts = Parts(
             model=self.model,
             optimizer=self.optimizer,
-            losses={
-                target.name: create_loss(train, self.model, target, reduction=_reduction(train))
-                for target in spec.targets
-            },
+            losses={target.name: self._loss(train, target) for target in spec.targets},
             metrics=create_metrics(train, spec.task),  # of the first target
             guard=Guard(guard) if guard.sigma is not None else None,
             clip_norm=take_global_clip_norm(self.optimizer),
@@ -60,6 +62,13 @@ class Network:
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
             kept=self.variables,
         )
+
+    def _loss(self, train: TrainSettings, target: TargetSpec) -> Any:
+        """Return the loss of a target; if it is the only one and the model scales it, in standard deviations."""
+        scale = label_scale(self.model)
+        if scale is None or len(self._spec.targets) > 1:
+            return create_loss(train, self.model, target, reduction=_reduction(train))
+        return ScaledLoss(create_loss(train, self.model, target, reduction=None), scale, _reduction(train))
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""

@@ -25,6 +25,7 @@ class TrainOnBatch:
 
         Raises ModelError if the model overrides `compile` with other arguments.
         """
+        parts.optimizer.global_clipnorm = parts.clip_norm  # Keras' own step clips by it
         try:
             parts.model.compile(
                 optimizer=parts.optimizer,
