@@ -93,6 +93,8 @@ class Loop:
         if self.reader.exhausted:
             self._publish(self.evaluation.at_end(self.learner, self.progress.samples))
         self.keeper.finish()
+        if self.reader.exhausted:
+            self.reactions.check_end()
 
     def resume(self, stop: Callable[[], bool]) -> None:
         """Restore the newest checkpoint that verifies, and repeat the journal's calls after it. Raises as `repeat`."""
@@ -149,7 +151,7 @@ class Loop:
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
         """Wait for the next call. Return None at the end of the stream, or if `stop()` is true.
 
-        Raises what the source raised, or DataError after too many rollbacks; everything before is saved first.
+        Raises what the source raised, or DataError after too many rollbacks or skips; everything before is saved first.
         """
         while True:
             with self._saved_on_error():

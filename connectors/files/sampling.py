@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from learnd.connectors.files.identity import Identity
-from learnd.connectors.files.partition import FilePartition, ReplacedError
+from learnd.connectors.files.identity import Identity, ReplacedError
+from learnd.connectors.files.partition import FilePartition
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import Defect, RecordBatch, RecordFormat, RecordSample
 

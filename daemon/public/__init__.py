@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from learnd.daemon.config.place import encoder
     from learnd.daemon.errors import LearndError
     from learnd.daemon.stream.encoding import Encoder
-    from learnd.daemon.training.layers import RunningStandardization, TakeColumns
+    from learnd.daemon.training.layers import RunningLabelScale, RunningStandardization, TakeColumns
     from learnd.daemon.values import Column, ColumnKind, SampleSpec
 
 _HOMES = {
@@ -21,6 +21,7 @@ _HOMES = {
     "ColumnKind": "learnd.daemon.values",
     "Encoder": "learnd.daemon.stream.encoding",
     "LearndError": "learnd.daemon.errors",
+    "RunningLabelScale": "learnd.daemon.training.layers",
     "RunningStandardization": "learnd.daemon.training.layers",
     "SampleSpec": "learnd.daemon.values",
     "TakeColumns": "learnd.daemon.training.layers",
@@ -33,6 +34,7 @@ __all__ = [
     "ColumnKind",
     "Encoder",
     "LearndError",
+    "RunningLabelScale",
     "RunningStandardization",
     "SampleSpec",
     "TakeColumns",

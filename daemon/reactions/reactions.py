@@ -19,6 +19,7 @@ from learnd.daemon.errors import DataError
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.rules import Rules
 from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.skip_rate import BLOCK, SkipRate, hardly_learns
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.state.saving import SaveRequest
@@ -52,6 +53,7 @@ class Reactions:
         self._saving = saving
         self._good_copy = _copy_for(self._rules.all)
         self._good = True
+        self._skip_rate = SkipRate()
         self._samples = 0  # the sample count at which actions act now
         self._due: list[tuple[int, Event]] = []  # rules that are to act, and why
         self._due_back: tuple[int, Event] | None = None
@@ -67,8 +69,8 @@ class Reactions:
 
     @property
     def good(self) -> bool:
-        """Whether the model was good at the last look."""
-        return self._good
+        """Whether the model was good at the last look, and does not skip too many updates."""
+        return self._good and not (self._skip_rate.too_high or self._progress.mostly_not_finite)
 
     @property
     def ever_at_once(self) -> bool:
@@ -80,9 +82,17 @@ class Reactions:
         return self._rules.act_at_once(self._rules.called_by(event, phase_end))
 
     def check(self) -> None:
-        """Raise DataError if the model would have to be rolled back more often than it may be."""
+        """Raise DataError if the model would have to be rolled back more often than it may be, or hardly learns."""
         if self._fatal is not None:
             raise self._fatal
+        if self._skip_rate.too_high and self._skip_rate.news and self._due_back is None:
+            raise hardly_learns(f"More than a fifth of {BLOCK:,} updates in a row")
+
+    def check_end(self) -> None:
+        """Raise DataError if most updates of a stream that has ended were skipped."""
+        if self._progress.mostly_not_finite:
+            skipped = self._progress.skipped["non_finite"]
+            raise hardly_learns(f"{skipped:,} of {self._progress.updates_seen:,} updates")
 
     def begin(self, call: Call) -> None:
         """Carry out the commands of a call, before its updates."""
@@ -96,6 +106,7 @@ class Reactions:
     def react(self, part: Part) -> None:
         """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
+        self._skip_rate.add(part.report.skipped)
         self._enter_phases(part.report.phases)
         self._events += part.found
         for event in part.found:
@@ -124,12 +135,14 @@ class Reactions:
             "due_back": [self._due_back[0], _plain(self._due_back[1])] if self._due_back else None,
             "good": self._good,
         }
-        return State.joined({"good_copy": self._good_copy.state()} if self._good_copy else {}, facts)
+        copy = {"good_copy": self._good_copy.state()} if self._good_copy else {}
+        return State.joined({"skip_rate": self._skip_rate.state(), **copy}, facts)
 
     def restore(self, state: State) -> None:
         """Continue from `state`. If the rules have changed since then, they start over."""
         facts = state.facts
         self._good = facts["good"]
+        self._skip_rate.restore(state.part("skip_rate"))
         if self._good_copy is not None and "good_copy" in facts:
             self._good_copy.restore(state.part("good_copy"))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
@@ -246,6 +259,7 @@ class Reactions:
         self._due_back = None  # what asked for a rollback is gone, if a command was ahead of it; so are its errors
         self._watching.take_mean_error()
         self._good = True
+        self._skip_rate.restart()
         self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
         while self.learner.phase < phase:  # what ended the earlier phases does not happen again
             self._next_phase("rollback")

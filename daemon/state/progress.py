@@ -74,6 +74,15 @@ class Progress:
     def updates_skipped(self) -> int:
         return sum(self.skipped.values())
 
+    @property
+    def updates_seen(self) -> int:
+        return self.updates + self.updates_skipped
+
+    @property
+    def mostly_not_finite(self) -> bool:
+        """Whether most updates were skipped since they were not finite."""
+        return 2 * self.skipped["non_finite"] > self.updates_seen
+
     def stream_facts(self) -> Facts:
         """Return the counts that depend only on the stream. They are part of the digest."""
         return {

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
 from learnd.daemon.values import ColumnKind, SampleSpec
 
-_NOT_COUNTED = ("BatchNormalization", "RunningStandardization")
+_NOT_COUNTED = ("BatchNormalization", "RunningStandardization", "RunningLabelScale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,14 @@ def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
         for index, column in enumerate(spec.columns)
         if column.kind is ColumnKind.CATEGORY
     ]
+    scales_label = model.standardize and KINDS[spec.task.kind].last_activation == "linear"
     hidden = [] if model.preset == "linear" else model.hidden
     return [
         *(standardized if model.standardize and ColumnKind.NUMBER in kinds else []),
         *embedded,
         *[LayerName(f"hidden_{number}", "Dense") for number in range(len(hidden))],
         LayerName("output", "Dense"),
+        *([LayerName("label_scale", "RunningLabelScale")] if scales_label else []),
     ]
 
 

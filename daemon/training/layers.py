@@ -1,4 +1,4 @@
-"""Keras layers for streams. Importing this module registers them, so that Keras opens a model that has them."""
+"""Keras layers for streams. Importing this module registers them, so that an exported model opens in plain Keras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.values import Float64
 
-_SURE = 10  # samples after which a value beyond ten standard deviations is taken for an outlier
+_SURE = 10  # samples after which the deviation is known; before, the mean counts towards it
 _REFIT, _REFIT_HORIZON = 2000, 125  # samples
+_ROUNDED = 2.0**-40  # a share of the mean: a smaller deviation is what rounding leaves of a constant
 
 
 class StreamLayer(keras.layers.Layer):
@@ -21,20 +22,17 @@ class StreamLayer(keras.layers.Layer):
         raise NotImplementedError
 
 
-@keras.saving.register_keras_serializable("learnd")
-class RunningStandardization(StreamLayer):
-    """Shifts and scales each feature by its running mean and variance.
+class RunningStatistics(StreamLayer):
+    """The mean and variance of each column of the values that it is given to learn.
 
-    The statistics are variables of the layer: they are saved with the model, and change only in training, by one sample
-    or by a batch at a time (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). A sample enters them before it is
-    scaled, which is fair since no label is involved. So the first sample maps to zero and the n-th to at most sqrt(n).
-    The first `horizon` samples weigh the same; after that, older ones fade with that time constant.
-    Scaled values are clipped to ±`limit`, so that an outlier does not upset the following layers. After the first few
-    samples, an outlier also enters the statistics clipped to that limit: a single one does not make the layer blind
-    to a feature, while many of them move the limit.
-    A frozen layer keeps its statistics.
+    They are variables of the layer: they are saved with the model, and change only in training, by one sample or by a
+    batch at a time (Welford 1962; Chan, Golub, LeVeque 1979 for the batch). The first `horizon` samples weigh the same;
+    after that, older ones fade with that time constant. Once a column has varied, a value beyond `limit` standard
+    deviations enters as the limit: a single one does not make the layer blind to a column, while many of them move the
+    limit. A frozen layer keeps its statistics.
 
-    Input and output: (batch, features).
+    They are float64: the values are float32, so that no offset, however large, and no unit, however small, costs digits
+    of the mean or the deviation, and no square of a value overflows or vanishes.
     """
 
     def __init__(self, horizon: int = 1_000_000, limit: float = 10.0, **kwargs: Any) -> None:
@@ -44,49 +42,31 @@ class RunningStandardization(StreamLayer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = (input_shape[-1],)
-        self.mean = self.add_weight(name="mean", shape=shape, initializer="zeros", trainable=False, dtype="float32")
-        self.variance = self.add_weight(
-            name="variance", shape=shape, initializer="zeros", trainable=False, dtype="float32"
+        self.mean = self._statistic("mean", shape, "float64")
+        self.variance = self._statistic("variance", shape, "float64")
+        self.count = self._statistic("count", (), "int32")
+        self.refit = self._statistic("refit", (), "int32")
+
+    def _statistic(self, name: str, shape: tuple[int | None, ...], dtype: str) -> Any:
+        return self.add_weight(
+            name=name, shape=shape, initializer="zeros", trainable=False, dtype=dtype, autocast=False
         )
-        self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False, dtype="int32")
-        self.refit = self.add_weight(name="refit", shape=(), initializer="zeros", trainable=False, dtype="int32")
 
     def start_refit(self) -> None:
         """Forget old samples faster for the next `_REFIT` samples: by a factor of e every `_REFIT_HORIZON`."""
         self.refit.assign(_REFIT)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        if training and self.trainable:
-            self._learn(inputs)
-        scaled = (inputs - self.mean.value) * self._scale()
-        return tf.clip_by_value(scaled, -self.limit, self.limit)
-
-    def _scale(self) -> Any:
-        """Return (features,) one by the standard deviation."""
-        return tf.math.rsqrt(tf.maximum(self.variance.value, 1e-12))
-
-    def frozen(self) -> list[Any]:
-        """Return layers that subtract the mean, scale to ±1 at the limit, clip there, and scale to ±`limit`.
-
-        `Normalization` does not divide by deviations below 1e-7, so the scale is a layer of its own.
-        """
-        scale = np.asarray(self._scale(), np.float64) / self.limit
-        return [
-            *centred(np.asarray(self.mean.value, np.float64), self.dtype_policy),
-            keras.layers.Rescaling(scale.tolist(), dtype=self.dtype_policy),
-            keras.layers.Activation("hard_tanh", dtype=self.dtype_policy),
-            keras.layers.Rescaling(float(self.limit), dtype=self.dtype_policy),
-        ]
-
-    def _learn(self, inputs: Any) -> None:
-        """Merge the batch into the statistics. The count stays below the horizon plus a batch."""
-        inputs = self._without_strays(inputs)
-        rows = tf.shape(inputs)[0]
+    def learn(self, values: Any) -> None:
+        """Merge a batch (B, columns) into the statistics, unless frozen. The count stays below the horizon plus B."""
+        if not self.trainable:
+            return
+        values = self._without_strays(tf.cast(values, tf.float64))
+        rows = tf.shape(values)[0]
         horizon = tf.where(self.refit.value > 0, _REFIT_HORIZON, self.horizon)
         count = tf.minimum(self.count.value, horizon) + rows
-        share = tf.cast(rows, tf.float32) / tf.cast(count, tf.float32)
-        batch_mean = tf.reduce_mean(inputs, axis=0)
-        batch_variance = tf.reduce_mean(tf.square(inputs - batch_mean), axis=0)
+        share = tf.cast(rows, tf.float64) / tf.cast(count, tf.float64)
+        batch_mean = tf.reduce_mean(values, axis=0)
+        batch_variance = tf.reduce_mean(tf.square(values - batch_mean), axis=0)
         delta = batch_mean - self.mean.value
         self.variance.assign(
             self.variance.value + share * (batch_variance - self.variance.value + (1 - share) * tf.square(delta))
@@ -95,17 +75,86 @@ class RunningStandardization(StreamLayer):
         self.count.assign(count)
         self.refit.assign(tf.maximum(self.refit.value - rows, 0))
 
-    def _without_strays(self, inputs: Any) -> Any:
-        """Clip values to the limit, for features that have varied so far."""
-        varied = tf.logical_and(self.count.value >= _SURE, self.variance.value > 0)
-        reach = tf.where(varied, self.limit * tf.sqrt(self.variance.value), float("inf"))
-        return tf.clip_by_value(inputs, self.mean.value - reach, self.mean.value + reach)
+    def _varied(self) -> Any:
+        """Return whether each column has varied: by more than float64 rounds, which is far less than float32 can."""
+        return self.variance.value > tf.square(self.mean.value * _ROUNDED)
+
+    def _without_strays(self, values: Any) -> Any:
+        """Clip values to the limit, for columns that have varied so far."""
+        doubt = tf.where(self.count.value < _SURE, tf.abs(self.mean.value), tf.zeros_like(self.mean.value))
+        reach = self.limit * (tf.sqrt(self.variance.value) + doubt)
+        reach = tf.where(self._varied(), reach, tf.constant(float("inf"), tf.float64))
+        return tf.clip_by_value(values, self.mean.value - reach, self.mean.value + reach)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "horizon": self.horizon, "limit": self.limit}
+
+
+@keras.saving.register_keras_serializable("learnd")
+class RunningStandardization(RunningStatistics):
+    """Shifts and scales each feature by its running mean and standard deviation.
+
+    A sample enters the statistics before it is scaled, which is fair since no label is involved. So the first sample
+    maps to zero and the n-th to at most sqrt(n). A feature that has not varied yet maps to zero. Scaled values are
+    clipped to ±`limit`, so that an outlier does not upset the following layers.
+
+    Input and output: (batch, features).
+    """
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training:
+            self.learn(inputs)
+        varied = self._varied()
+        variance = tf.where(varied, self.variance.value, tf.ones_like(self.variance.value))
+        scale = tf.where(varied, tf.math.rsqrt(variance), tf.zeros_like(variance))
+        scaled = (tf.cast(inputs, tf.float64) - self.mean.value) * scale
+        return tf.cast(tf.clip_by_value(scaled, -self.limit, self.limit), self.compute_dtype)
+
+    def frozen(self) -> list[Any]:
+        """Return layers that subtract the mean, scale to ±1 at the limit, clip there, and scale to ±`limit`.
+
+        `Normalization` does not divide by deviations below 1e-7, so the scale is a layer of its own.
+        """
+        varied = np.asarray(self._varied())
+        deviation = np.sqrt(np.where(varied, np.asarray(self.variance.value), 1.0))
+        scale = np.where(varied, 1 / deviation, 0.0) / self.limit
+        return [
+            *centred(np.asarray(self.mean.value), self.dtype_policy),
+            keras.layers.Rescaling(scale.tolist(), dtype=self.dtype_policy),
+            keras.layers.Activation("hard_tanh", dtype=self.dtype_policy),
+            keras.layers.Rescaling(float(self.limit), dtype=self.dtype_policy),
+        ]
+
+
+@keras.saving.register_keras_serializable("learnd")
+class RunningLabelScale(RunningStatistics):
+    """The last layer of a regression: turns what the layers before it give, in standard deviations of the label around
+    its mean, into the label's own unit.
+
+    Its statistics are those of the labels. The learner hands it the labels of each update, behind the prediction of
+    their samples, and takes the loss in standard deviations (`objects.ScaledLoss`). Until the label has varied, its
+    unit counts as the deviation.
+
+    Input and output: (batch, columns of the label); the output is float32.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return tf.cast(tf.cast(inputs, tf.float64) * self._deviation() + self.mean.value, tf.float32)
+
+    def frozen(self) -> list[Any]:
+        """Return one layer: the deviation times the input, plus the mean."""
+        deviation, mean = np.asarray(self._deviation()), np.asarray(self.mean.value)
+        return [keras.layers.Rescaling(deviation.tolist(), mean.tolist(), dtype="float32")]
+
+    def scaled(self, values: Any) -> Any:
+        """Return values in the label's unit, (batch, columns), as float32 in standard deviations around the mean."""
+        return tf.cast((tf.cast(values, tf.float64) - self.mean.value) / self._deviation(), tf.float32)
+
+    def _deviation(self) -> Any:
+        return tf.where(self._varied(), tf.sqrt(self.variance.value), tf.ones_like(self.variance.value))
 
 
 @keras.saving.register_keras_serializable("learnd")

@@ -25,27 +25,30 @@ from learnd.daemon.values import ColumnKind, InputSpec, SampleSpec
 log = structlog.get_logger()
 
 
-def create_model(settings: ModelSettings, spec: SampleSpec) -> Any:
-    """Return the Keras model of the settings, checked against the samples. Raises ModelError."""
+def create_model(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool = False) -> Any:
+    """Return the Keras model of the settings, checked against the samples. Raises ModelError.
+
+    With `scales_label`, a preset that standardises does so with the label, too: its loss must allow that.
+    """
     if settings.build is not None:
         model = _call_build_function(settings.build, spec)
     elif settings.load is not None:
         model = _load(settings.load)
     else:
-        model = _checked_preset(settings, spec)
+        model = _checked_preset(settings, spec, scales_label=scales_label)
     _check_shapes(model, spec)
     return model
 
 
-def _checked_preset(settings: ModelSettings, spec: SampleSpec) -> Any:
+def _checked_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
     try:
-        return _preset(settings, spec)
+        return _preset(settings, spec, scales_label=scales_label)
     except (ValueError, TypeError) as error:
         told = str(error).strip().partition("\n")[0]
         raise ModelError(f"model: Keras cannot build this preset: {told}. Nothing was trained.") from error
 
 
-def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:
+def _preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
     inputs = keras.Input((spec.width,), name="features")
     hidden = _encode(settings, spec, inputs)
     for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
@@ -53,8 +56,10 @@ def _preset(settings: ModelSettings, spec: SampleSpec) -> Any:
         if settings.dropout:
             hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
     activation = KINDS[spec.task.kind].last_activation
-    last = keras.layers.Dense(spec.task.outputs, activation=activation, name="output")
-    return keras.Model(inputs, last(hidden), name=settings.preset or "mlp")
+    outputs = keras.layers.Dense(spec.task.outputs, activation=activation, name="output")(hidden)
+    if scales_label and settings.standardize:
+        outputs = layers.RunningLabelScale(name="label_scale")(outputs)
+    return keras.Model(inputs, outputs, name=settings.preset or "mlp")
 
 
 def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:

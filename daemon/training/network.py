@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import ModelError, StateMismatchError
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
 from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.objects import (
+    ScaledLoss,
     create_loss,
     create_metrics,
     create_optimizer,
+    label_scale,
+    measures_differences,
     take_global_clip_norm,
     take_learning_rate,
 )
@@ -28,7 +32,7 @@ from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Arrays, Facts, SampleSpec
+from learnd.daemon.values import Arrays, Facts, SampleSpec, TargetSpec
 
 _GUARD = "guard/"  # before the names of its variables
 
@@ -46,7 +50,8 @@ class Network:
     ) -> None:
         """Raises ModelError, or SettingsError for a name unknown to Keras."""
         self._spec = spec
-        self.model = create_model(model, spec)
+        kind = KINDS[spec.task.kind]
+        self.model = create_model(model, spec, scales_label=measures_differences(train, kind))
         by_own_step = takes_own_step(train, self.model)
         self._of_step: list[Any] = []  # what the model's own step uses beside the variables of the parts
         self._architecture = architecture_of(self.model)  # before phases freeze layers of it
@@ -56,10 +61,7 @@ class Network:
         self.parts = Parts(
             model=self.model,
             optimizer=self.optimizer,
-            losses={
-                target.name: create_loss(train, self.model, target, reduction=_reduction(by_own_step=by_own_step))
-                for target in spec.targets
-            },
+            losses={target.name: self._loss(train, target, by_own_step=by_own_step) for target in spec.targets},
             metrics=create_metrics(train, self.model, spec.targets),  # of the first target
             guard=Guard(guard) if guard.sigma is not None else None,
             clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
@@ -84,6 +86,13 @@ class Network:
             return optimizer, rate
         go_on(optimizer, earlier)
         return optimizer, OfUpdates(rate) if callable(rate) else rate
+
+    def _loss(self, train: TrainSettings, target: TargetSpec, *, by_own_step: bool) -> Any:
+        """Return the loss of a target; if it is the only one and the model scales it, in standard deviations."""
+        scale, reduction = label_scale(self.model), _reduction(by_own_step=by_own_step)
+        if scale is None or len(self._spec.targets) > 1:
+            return create_loss(train, self.model, target, reduction=reduction)
+        return ScaledLoss(create_loss(train, self.model, target, reduction=None), scale, reduction)
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""

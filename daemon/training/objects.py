@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.tasks.contract import TaskKind
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.compiled import metrics_of, optimizer_of, tell_left_out
+from learnd.daemon.training.layers import RunningLabelScale
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from learnd.daemon.values import TargetSpec, Task
 
 DEFAULT_LEARNING_RATE = 0.1
+DEFAULT_LEARNING_RATE_OF_SCALED_LABELS = 0.03  # a squared error curves eight times as much as a log loss can
 DEFAULT_CLIP_NORM = 1.0
 _RATES = ("learning_rate", "initial_learning_rate", "end_learning_rate", "warmup_target")
+
+_OF_DIFFERENCES = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh")  # Keras' losses of output minus label
 
 
 def create_optimizer(settings: TrainSettings, model: Any) -> Any:
@@ -42,7 +47,14 @@ def _optimizer(settings: TrainSettings, model: Any) -> Any:
         return _create("train.optimizer", settings.optimizer, keras.optimizers)
     if (own := optimizer_of(model)) is not None:
         return keras.optimizers.deserialize(keras.optimizers.serialize(own))
-    return keras.optimizers.SGD(DEFAULT_LEARNING_RATE, global_clipnorm=DEFAULT_CLIP_NORM)
+    rate = DEFAULT_LEARNING_RATE if label_scale(model) is None else DEFAULT_LEARNING_RATE_OF_SCALED_LABELS
+    return keras.optimizers.SGD(rate, global_clipnorm=DEFAULT_CLIP_NORM)
+
+
+def label_scale(model: Any) -> RunningLabelScale | None:
+    """Return the layer with which a model scales its label; None if it has none."""
+    layers = model._flatten_layers(include_self=False)  # noqa: SLF001  (Keras has no other way)
+    return next((layer for layer in layers if isinstance(layer, RunningLabelScale)), None)
 
 
 def take_learning_rate(optimizer: Any) -> tuple[Any, Any]:
@@ -97,6 +109,35 @@ def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, reducti
     config = created.get_config()
     config["reduction"] = reduction
     return type(created).from_config(config)
+
+
+def measures_differences(settings: TrainSettings, kind: TaskKind[Any]) -> bool:
+    """Whether a preset's loss is of the difference between output and label alone, so that it may be taken in any unit.
+
+    Raises SettingsError.
+    """
+    loss = _create("train.loss", kind.loss if settings.loss is None else settings.loss, keras.losses)
+    name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else loss.__name__
+    return kind.last_activation == "linear" and _class_of(name, keras.losses) in _OF_DIFFERENCES
+
+
+class ScaledLoss(keras.losses.Loss):
+    """A loss in standard deviations of the label, whatever its unit.
+
+    The output is scaled as the layer scaled it; then the layer learns the labels, so that even the first ones are at
+    most sqrt(n) deviations from the mean, where n is how many came.
+    """
+
+    def __init__(self, loss: Any, label_scale: RunningLabelScale, reduction: str | None) -> None:
+        """`loss` gives one value a sample."""
+        super().__init__(name=getattr(loss, "name", None), reduction=reduction)
+        self._loss = loss
+        self._label_scale = label_scale
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        outputs = self._label_scale.scaled(y_pred)
+        self._label_scale.learn(y_true)
+        return self._loss(self._label_scale.scaled(y_true), outputs)
 
 
 def create_metrics(settings: TrainSettings, model: Any, targets: Sequence[TargetSpec]) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from learnd.daemon.errors import ModelError
 from learnd.daemon.training.layer_choice import LayerName, chosen
-from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.layers import RunningStatistics
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import LayerChoice, PhaseSettings
 
@@ -96,7 +96,7 @@ class Phases:
 
     def _only_learns(self, index: int) -> bool:
         """Whether a layer only learns statistics: then `unfreeze` for other layers does not freeze it."""
-        return isinstance(self._layers[index][1], RunningStandardization) and bool(self._built[index])
+        return isinstance(self._layers[index][1], RunningStatistics) and bool(self._built[index])
 
     def _normalizes(self, index: int) -> bool:
         return isinstance(self._layers[index][1], keras.layers.BatchNormalization)

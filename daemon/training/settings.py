@@ -60,7 +60,9 @@ class ModelSettings(Section):
     """Dimensions of the embedding of a category, but at most as many as it has values."""
 
     standardize: bool = True
-    """Standardise numbers by their running mean and variance, which are kept in the model."""
+    """Standardise numbers, and the label of a regression, by their running mean and variance, which are kept in the
+    model. The label only if the loss is of the difference between output and label alone: `mean_squared_error`,
+    `mean_absolute_error`, `huber` or `log_cosh`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -82,7 +84,8 @@ class TrainSettings(Section):
 
     optimizer: KerasObject | None = None
     """A Keras optimizer: its name, `{name: {argument: value}}`, or its Keras configuration. Default: the optimizer of a
-    compiled model, else stochastic gradient descent with a learning rate of 0.1 and gradients clipped to norm 1."""
+    compiled model, else stochastic gradient descent with a learning rate of 0.1, or of 0.03 if the model scales its
+    label, and gradients clipped to norm 1."""
 
     loss: KerasObject | None = None
     """A Keras loss, in the same forms. Default: the loss of a compiled model, else the usual one for the task."""

@@ -143,3 +143,26 @@ def test_a_validation_looks_at_the_source(zygote: Zygote, tmp_path: Path) -> Non
     message = refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
     assert "samples.features.c: data.csv has no column 'c': did you mean 'cc'?" in message
     assert message.startswith("learnd.yaml:")
+
+
+@pytest.mark.parametrize("reactions", [[], None], ids=["without rules", "with the default rules"])
+def test_a_model_that_hardly_learns_is_an_error_and_never_good(
+    reactions: list[Any] | None, zygote: Zygote, tmp_path: Path
+) -> None:
+    stream = [
+        {"rooms": 1 + number % 6, "km": number * 7 % 30, "price": 180_000 + 95_000 * (1 + number % 6)}
+        for number in range(3_000)
+    ]
+    folder = prepare(
+        tmp_path / "run",
+        json_lines(stream),
+        model={"preset": "linear", "task": "regression", "standardize": False},
+        samples={"features": {"rooms": "float", "km": "float"}, "label": "price"},
+        train={"optimizer": {"sgd": {"learning_rate": 0.01}}},
+        **({} if reactions is None else {"reactions": reactions}),
+    )
+    message = refused(zygote.run(folder, "run", "learnd.yaml"), 65)
+    for part in ("updates", "were skipped", "not finite", "hardly learns", "learning rate", "--state"):
+        assert part in message
+    listed = succeeded(zygote.run(folder, "checkpoints", "ls", "state", "--json")).json()
+    assert not any(checkpoint["good"] for checkpoint in listed if checkpoint["samples_trained"] > 500)

@@ -11,6 +11,7 @@ from learnd.daemon.values import FEATURES, LABEL, Call, Column, ColumnKind, Samp
 BINARY = Task("binary", 1, 1)
 NUMBERS = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)], BINARY)
 MIXED = SampleSpec.of_columns((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
+VALUE = SampleSpec.of_columns(MIXED.columns, Task("regression", 1, 1))
 
 _rng = np.random.default_rng(0)
 X = _rng.normal(3, 2, size=(12_000, 5)).astype(np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from calls import made_call, made_report, samples
-from learners import MIXED, call, learner
+from learners import MIXED, VALUE, call, learner
 from rig import SPEC, WATCHES, Rig, Stream, errors
 
 from learnd.daemon.actions.roll_back import RollBack
@@ -29,6 +29,7 @@ from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.outcomes import Outcomes
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.skip_rate import SkipRate
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
@@ -39,7 +40,7 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.scripted import ScriptedLearner
-from learnd.daemon.values import Command, Event, SampleSpec, Span, State, Task
+from learnd.daemon.values import Command, Event, SampleSpec, Skip, Span, State, Task
 
 N = 3000
 _rng = np.random.default_rng(4)
@@ -241,18 +242,24 @@ PHASES = [{"unfreeze": "output", "until": {"samples": 31}}, {"warm_up": 10}]
 KERAS: dict[str, dict[str, Any]] = {
     "with dropout, in phases": {"model": {"dropout": 0.2}, "optimizer": "adam", "phases": PHASES},
     "linear": {"model": {"preset": "linear"}, "metrics": ["auc"]},
+    "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
     "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
 }
 
 
 def keras_part(name: str, **more: Any) -> Part:
     def make() -> KerasLearner:
-        return learner(MIXED, batch_size=3, **{**KERAS[name], **more})
+        return learner(**{"spec": MIXED, "batch_size": 3, **KERAS[name], **more})
 
     def foreign() -> KerasLearner:
         return learner(MIXED, {"hidden": [3]}, batch_size=3)
 
     return Part(KerasLearner, make, _trained, 30, foreign, name=name)
+
+
+def _skip_rate(part: SkipRate, start: int, end: int) -> list[object]:
+    part.add(np.where(np.arange(start, end) % 1500 < 900, Skip.NON_FINITE, Skip.NONE).astype(np.uint8))
+    return [part.too_high] if end == N else []
 
 
 def _plateau() -> Plateau:
@@ -329,6 +336,7 @@ PARTS = [
         lambda part, start, end: told(part.scan(SKIPS[start:end] > 0, np.arange(start + 1, end + 1))),
         takes_any=_ANY,
     ),
+    Part(SkipRate, SkipRate, _skip_rate, takes_any=_ANY),
     Part(
         Plateau,
         _plateau,

@@ -60,6 +60,15 @@ def test_strays_do_not_blind_it(batch: int) -> None:
     assert np.asarray(fed(values, batch).variance).item() == pytest.approx(4, rel=0.25)
 
 
+@pytest.mark.parametrize("at", [2, 6, 40])
+def test_a_stray_value_among_the_first_ones_does_not_blind_it_either(at: int) -> None:
+    values = np.random.default_rng(0).normal(5, 2, size=(5000, 1)).astype(np.float32)
+    values[at] = 3e38
+    layer = fed(values, 1)
+    assert np.asarray(layer.mean).item() == pytest.approx(5, abs=0.2)
+    assert np.sqrt(np.asarray(layer.variance)).item() == pytest.approx(2, rel=0.25)
+
+
 def test_it_follows_a_scale_that_changes_for_good() -> None:
     values = np.random.default_rng(0).normal(5, 2, size=(5000, 1)).astype(np.float32)
     values[1000:] *= 1e6

@@ -116,7 +116,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     assert np.abs(single).max() > 10  # it has learned something
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("train", [{"xla": True}, {"optimizer": "adam"}, {"step": "train_on_batch"}])
 def test_an_update_that_is_not_finite_leaves_every_variable_as_it_was(bad: float, train: dict[str, Any]) -> None:
     x = X.copy()
