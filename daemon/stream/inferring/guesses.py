@@ -237,4 +237,5 @@ def classes_note(label: FieldSeen, task: str) -> str | None:
     """Offer classes for a number with few values."""
     if task != "regression" or len(label.distinct) > _MOST_OFFERED or any(value % 1 for value in label.distinct):
         return None
-    return f"it has {len(label.distinct)} values; if they are classes: learnd init --label {label.name} --task classes"
+    way = f"learnd init --label {yaml(label.name)} --task classes"
+    return f"it has {len(label.distinct)} values; if they are classes: {way}"

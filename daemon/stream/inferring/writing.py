@@ -37,7 +37,7 @@ def _model(guess: Guess) -> Iterator[str]:
     yield ""
     yield "model:"
     yield "  preset: mlp"
-    yield _noted(f"  task: {guess.task}", f"{guess.label.name}: {_seen(guess.label)}")
+    yield _noted(f"  task: {guess.task}", f"{shown(guess.label.name)}: {_seen(guess.label)}")
 
 
 def _source(guess: Guess) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _texts(guess: Guess) -> Iterator[str]:
     numerals = guess.numerals
     words = {word: field.name for field in guess.fields for word in field.words}
     if words:
-        places = ", ".join(f"{word} in {name}" for word, name in words.items())
+        places = ", ".join(f"{word} in {shown(name)}" for word, name in words.items())
         listed = ", ".join(map(yaml, (*USUAL_MISSING, *words)))
         yield _noted(f"  missing: [{listed}]", f"words for no value: {places}")
     if numerals.decimal != ".":
@@ -84,7 +84,7 @@ def _texts(guess: Guess) -> Iterator[str]:
 
 def _label(guess: Guess) -> Iterator[str]:
     notes = [positive_note(guess.label, guess.task), classes_note(guess.label, guess.task)]
-    yield from (f"  # {guess.label.name}: {note}" for note in notes if note)
+    yield from (f"  # {shown(guess.label.name)}: {note}" for note in notes if note)
     line = f"  label: {guess.label_settings}"
     yield line if guess.why_label is None else _noted(line, f"guessed: {guess.why_label}; if not: init --label NAME")
 
