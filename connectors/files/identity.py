@@ -62,15 +62,18 @@ def find(identity: Identity, path: str, position: int | None, others: list[str])
     directory was restored or copied. If none of `others` is in the file's old directory, the settings name a copy now:
     that is preferred, since otherwise the copy would be read beside the original.
     """
-    copies = [name for name in others if Path(name).name == Path(path).name]
     if all(Path(name).parent != Path(path).parent for name in others):
-        for name in copies:
+        for name in _named_like(path, others):
             if _is_copy(identity, name, position):
                 return name
     for name in _with_inode(identity.inode, path, others):
         if _is(identity, name, position or 0):
             return name
-    return next((name for name in [path, *copies] if _is_copy(identity, name, position)), None)
+    return next((name for name in [path, *_named_like(path, others)] if _is_copy(identity, name, position)), None)
+
+
+def _named_like(path: str, others: list[str]) -> list[str]:
+    return [name for name in others if Path(name).name == Path(path).name]
 
 
 def open_same(identity: Identity, path: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from learnd.connectors.files.compression import open_stream, packing_of
-from learnd.connectors.files.content import LEAST_BYTES, Prints, Survey
+from learnd.connectors.files.content import LEAST_BYTES, MOST_BYTES, Prints, Survey
 from learnd.connectors.files.endings import Ending, GrownError
 from learnd.connectors.files.identity import HEAD_BYTES, Identity, ReplacedError, find, open_same
 from learnd.connectors.files.lines import LineReader, RecordReader, UnreachableError, WrongFormatError
@@ -91,7 +91,7 @@ class FilePartition:
 
     @property
     def _facts(self) -> tuple[Any, ...]:
-        """What a note says of the file: a new one is needed if it changes."""
+        """What a note says of the file: if it changes, a new one is needed."""
         return self.identity, self._end, self._ending, self._packing, self._noted_prints
 
     def _lasting(self, prints: Prints, length: int) -> Prints:
@@ -208,8 +208,9 @@ class FilePartition:
         if final or not self.is_plain:
             self._note_end(file)
         self._ending = file.reader.ending or self._ending
-        self.prints = file.reader.prints()
-        self._noted_prints = self._lasting(self.prints, int(records.ends[-1]) - file.reader.head_end)
+        if records.start - file.reader.head_end < MOST_BYTES:  # else all that counts was seen
+            self.prints = file.reader.prints()
+            self._noted_prints = self._lasting(self.prints, int(records.ends[-1]) - file.reader.head_end)
         return self._batch(file.reader, records, self._news())
 
     def read_range(self, start: int, end: int) -> Iterator[RecordBatch]:

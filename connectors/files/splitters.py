@@ -111,7 +111,7 @@ class LineSplitter:
         lengths = _lengths(feeds)
         if b"\r" in block:
             values = [value.removesuffix(b"\r") for value in values]
-        if BOM in block:
+        if not block.isascii() and BOM in block:  # the first test is much faster
             values = [value.removeprefix(BOM) for value in values]
         defects = self._too_long(lengths, values)
         if int(lengths.min()) <= len(BOM) + 1 and not all(values):
