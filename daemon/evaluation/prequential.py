@@ -6,14 +6,11 @@ Source: Gama, Sebastião, Rodrigues, "On evaluating stream learning algorithms" 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from learnd.daemon.contracts import Stateful
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe, restore_all
+from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Float32, State, Task
 
@@ -48,9 +45,10 @@ class Prequential:
             board.add(rows, first=len(rows["label"]) == self.samples)
         return board
 
-    def guesses(self) -> dict[str, NDArray[Any]]:
-        """Return the label that each baseline except `no_change` predicts now, whatever the sample."""
-        return {name: np.array(b.guess()) for name, b in self._baselines.items() if name != "no_change"}
+    @property
+    def constants(self) -> dict[str, Baseline]:
+        """The baselines that predict the same whatever the sample: all except `no_change`."""
+        return {name: baseline for name, baseline in self._baselines.items() if name != "no_change"}
 
     def state(self) -> State:
         return State.joined({name: part.state() for name, part in self._parts().items()})

@@ -37,7 +37,7 @@ class Scoreboard:
         self._wanted = tuple(name for name in kind.metrics if metrics is None or name in metrics)
         self._model = kind.tally(task)
         self._probabilities = kind.probability_tallies()
-        self._baselines = {name: kind.tally(task) for name in baselines}
+        self._baselines = {name: kind.baseline_tally(task, name) for name in baselines}
         self._rows = Counters(scored=np.zeros(1, np.int64), unscored=np.zeros(1, np.int64))
         self._parts: dict[str, Counters] = {
             "rows": self._rows,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
+from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
@@ -17,13 +17,13 @@ CHUNK = 256  # samples per call of `predict`: one shape means one compilation, a
 
 
 def score_set(
-    task: Task, outputs: Float32, labels: Float32, guesses: Mapping[str, NDArray[Any]], metrics: Iterable[str] | None
+    task: Task, outputs: Float32, labels: Float32, constants: Mapping[str, Baseline], metrics: Iterable[str] | None
 ) -> Scoreboard:
-    """Score predictions (m, C) against labels (m, O), and the constant `guesses` of baselines, by name."""
+    """Score predictions (m, C) against labels (m, O), and what baselines predict now, by name."""
     rows = observe(task, outputs, labels)
-    for name, guess in guesses.items():
-        rows[name] = np.broadcast_to(guess, (len(labels), *guess.shape))
-    board = Scoreboard(task, guesses, metrics)
+    for name, baseline in constants.items():
+        rows[name] = baseline.stand(rows["label"])
+    board = Scoreboard(task, constants, metrics)
     board.add(rows, first=False)
     return board
 

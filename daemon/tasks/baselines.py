@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from learnd.daemon.foundation.counters import Counters, running_sum
 from learnd.daemon.values import Float32, Float64
 
+PRIORS = "priors"
+"""The name of the baseline that predicts a probability, and no label."""
+
 _LEAST_ROWS = 512
 _CELLS = 2**18  # limits the memory of the running counts: rows times the classes that may lead
 
@@ -28,6 +31,11 @@ class Baseline(Counters, ABC):
     @abstractmethod
     def guess(self) -> NDArray[Any]:
         """Return the prediction for the next sample."""
+
+    def stand(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return the prediction (m, ...) for each of samples with these labels, without learning them."""
+        guess = self.guess()
+        return np.broadcast_to(guess, (len(labels), *guess.shape))
 
 
 class NoChange(Baseline):
@@ -101,6 +109,56 @@ class MajorityLabel(Baseline):
 
     def guess(self) -> NDArray[np.bool_]:
         return np.array(2 * self.arrays["true"] > self.arrays["seen"][0])
+
+
+class LabelPriors(Baseline):
+    """Gives for each label the probability that it is true, (m,) or (m, L): its share so far.
+
+    The share is (true + 1) / (seen + 2), Laplace's rule of succession, so that no label is impossible before it comes.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(seen=np.zeros(1, np.int64), true=np.zeros(shape, np.int64))
+
+    def follow(self, labels: NDArray[np.bool_]) -> Float32:
+        seen, true = int(self.arrays["seen"][0]), self.arrays["true"]
+        before = true + np.cumsum(labels, axis=0) - labels
+        order = np.arange(seen, seen + len(labels)).reshape(-1, *[1] * true.ndim)
+        self.arrays["seen"] = self.arrays["seen"] + len(labels)
+        self.arrays["true"] = true + np.count_nonzero(labels, axis=0)
+        share: Float32 = ((before + 1) / (order + 2)).astype(np.float32)
+        return share
+
+    def guess(self) -> Float32:
+        share = (self.arrays["true"] + 1) / (self.arrays["seen"][0] + 2)
+        return np.array(share, np.float32)
+
+
+class ClassPriors(Baseline):
+    """Gives the probability of the class that came, (m,): its share so far, (count + 1) / (seen + classes)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(counts=np.zeros(classes, np.int64))
+
+    def follow(self, labels: NDArray[np.int32]) -> Float32:
+        counts = self.arrays["counts"]
+        by_class = np.argsort(labels, kind="stable")
+        first = np.searchsorted(labels[by_class], labels[by_class])
+        earlier = np.empty(len(labels), np.int64)  # of the same class within these labels
+        earlier[by_class] = np.arange(len(labels)) - first
+        seen = counts.sum() + np.arange(len(labels))
+        self.arrays["counts"] = counts + np.bincount(labels, minlength=len(counts))
+        share: Float32 = ((counts[labels] + earlier + 1) / (seen + len(counts))).astype(np.float32)
+        return share
+
+    def guess(self) -> Float32:
+        """Return the probability of the most frequent class."""
+        return self.stand(np.array([self.arrays["counts"].argmax()], np.int32)).reshape(())
+
+    def stand(self, labels: NDArray[np.int32]) -> Float32:
+        counts = self.arrays["counts"]
+        share: Float32 = ((counts[labels] + 1) / (counts.sum() + len(counts))).astype(np.float32)
+        return share
 
 
 class RunningMean(Baseline):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from learnd.daemon.tasks.baselines import Baseline, MajorityLabel, NoChange
+from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.label import Against, Boolean, Form, LabelSettings, OneOf, Scalar
 from learnd.daemon.tasks.probabilities import Auc, LogLoss, observe_yes_or_no
@@ -68,7 +68,8 @@ class Binary(TaskKind[BinaryLabel]):
         return {"log_loss": LogLoss(of_truth=False), "auc": Auc()}
 
     def baselines(self, task: Task) -> dict[str, Baseline]:  # noqa: ARG002
-        return {"no_change": NoChange(np.zeros((), np.bool_)), "majority": MajorityLabel(())}
+        constants = {"majority": MajorityLabel(()), PRIORS: LabelPriors(())}
+        return {"no_change": NoChange(np.zeros((), np.bool_)), **constants}
 
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
         error: Float64 = ((outputs[:, 0] > 0.5) != (labels[:, 0] > 0.5)).astype(np.float64)

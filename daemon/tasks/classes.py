@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from learnd.daemon.tasks.baselines import Baseline, MajorityClass, NoChange
+from learnd.daemon.tasks.baselines import PRIORS, Baseline, ClassPriors, MajorityClass, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.label import Form, LabelSettings, OneOf, Scalar
 from learnd.daemon.tasks.probabilities import LogLoss
@@ -68,7 +68,8 @@ class Classes(TaskKind[ClassesLabel]):
         return {"log_loss": LogLoss(of_truth=True)}
 
     def baselines(self, task: Task) -> dict[str, Baseline]:
-        return {"no_change": NoChange(np.zeros((), np.int32)), "majority": MajorityClass(task.outputs)}
+        constants = {"majority": MajorityClass(task.outputs), PRIORS: ClassPriors(task.outputs)}
+        return {"no_change": NoChange(np.zeros((), np.int32)), **constants}
 
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
         error: Float64 = (outputs.argmax(axis=1) != labels[:, 0]).astype(np.float64)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
-from learnd.daemon.tasks.baselines import Baseline
+from learnd.daemon.tasks.baselines import PRIORS, Baseline
 from learnd.daemon.tasks.label import Form, LabelSettings
 from learnd.daemon.tasks.tallies import Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -96,7 +96,14 @@ class TaskKind(ABC, Generic[Label]):
 
     @abstractmethod
     def baselines(self, task: Task) -> dict[str, Baseline]:
-        """Return the baselines by name. `no_change` predicts the label before, the others predict a constant."""
+        """Return the baselines by name. `no_change` predicts the label before, the others predict a constant.
+
+        `priors` predicts a probability, in the form of the column `probability`.
+        """
+
+    def baseline_tally(self, task: Task, baseline: str) -> Tally:
+        """Return what counts the predictions of a baseline and the column `label`."""
+        return self.probability_tallies()["log_loss"] if baseline == PRIORS else self.tally(task)
 
     @abstractmethod
     def errors(self, outputs: Float32, labels: Float32) -> Float64:

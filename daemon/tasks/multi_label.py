@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from learnd.daemon.tasks.baselines import Baseline, MajorityLabel, NoChange
+from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.label import Boolean, Form, LabelSettings, SomeOf
 from learnd.daemon.tasks.probabilities import LogLoss, observe_yes_or_no
@@ -67,7 +67,8 @@ class MultiLabel(TaskKind[SeveralLabels]):
 
     def baselines(self, task: Task) -> dict[str, Baseline]:
         shape = (task.outputs,)
-        return {"no_change": NoChange(np.zeros(shape, np.bool_)), "majority": MajorityLabel(shape)}
+        constants = {"majority": MajorityLabel(shape), PRIORS: LabelPriors(shape)}
+        return {"no_change": NoChange(np.zeros(shape, np.bool_)), **constants}
 
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
         error: Float64 = ((outputs > 0.5) != (labels > 0.5)).mean(axis=1, dtype=np.float64)

@@ -117,7 +117,7 @@ def measures_differences(settings: TrainSettings, kind: TaskKind[Any]) -> bool:
     Raises SettingsError.
     """
     loss = _create("train.loss", kind.loss if settings.loss is None else settings.loss, keras.losses)
-    name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else loss.__name__
+    name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else getattr(loss, "__name__", "")
     return kind.last_activation == "linear" and _class_of(name, keras.losses) in _OF_DIFFERENCES
 
 

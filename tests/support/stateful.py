@@ -34,7 +34,7 @@ from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.baselines import MajorityClass, MajorityLabel, NoChange, RunningMean
+from learnd.daemon.tasks.baselines import ClassPriors, LabelPriors, MajorityClass, MajorityLabel, NoChange, RunningMean
 from learnd.daemon.tasks.probabilities import Auc, LogLoss
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
@@ -281,6 +281,8 @@ PARTS = [
     baseline(NoChange, lambda: NoChange(np.zeros((), np.int32)), CLASSES[0], lambda: RunningMean(1)),
     baseline(MajorityClass, lambda: MajorityClass(3), CLASSES[0], lambda: MajorityClass(4)),
     baseline(MajorityLabel, lambda: MajorityLabel((3,)), LABELS[0], lambda: MajorityLabel((2,))),
+    baseline(ClassPriors, lambda: ClassPriors(3), CLASSES[0], lambda: ClassPriors(4)),
+    baseline(LabelPriors, lambda: LabelPriors((3,)), LABELS[0], lambda: LabelPriors((2,))),
     baseline(RunningMean, lambda: RunningMean(2), VALUES[0], lambda: RunningMean(1)),
     Part(Ring, lambda: Ring(70), _ring, takes_any="it takes over the latest rows of a ring of any size"),
     Part(

@@ -64,7 +64,11 @@ def test_scores_are_those_of_the_predictions_before_each_update() -> None:
     assert scores["auc"] == pytest.approx(reference.roc_auc_score(labels, outputs), abs=1e-3)
     assert scores["kappa_temporal"] == pytest.approx((accuracy - before) / (1 - before))
     assert found.baselines()["no_change"]["accuracy"] == pytest.approx(before)
-    assert list(found.baselines()) == ["no_change", "majority"]
+    assert list(found.baselines()) == ["no_change", "majority", "priors"]
+    ones = np.cumsum(labels) - labels
+    share = (ones + 1) / (np.arange(700) + 2)
+    log_loss = reference.log_loss(labels[1:], share[1:])
+    assert found.baselines()["priors"] == {"log_loss": pytest.approx(log_loss)}
 
 
 def test_classes_and_their_probabilities() -> None:
@@ -155,6 +159,7 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
     assert found.holdout_scores()["accuracy"] == 2 / 3
     assert events[0].data["baselines"] == {
         "majority": {"accuracy": 1 / 3, "recall": 0.0, "f1": 0.0, "kappa": 0.0},
+        "priors": {"log_loss": pytest.approx(-(np.log(1 / 4) * 2 + np.log(3 / 4)) / 3)},  # two zeros came
     }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from learnd.daemon.evaluation.sets import CHUNK, predict_all, score_set
+from learnd.daemon.tasks.baselines import MajorityLabel
 from learnd.daemon.values import Arrays, Task
 
 
@@ -26,8 +27,9 @@ def test_the_model_sees_one_shape_and_each_sample_once(count: int) -> None:
 def test_a_set_is_scored_beside_the_constants_learned_so_far() -> None:
     outputs = np.array([[0.9], [0.2], [0.8], [np.nan]], np.float32)
     labels = np.array([[1], [0], [0], [1]], np.float32)
-    guesses = {"majority": np.array(True)}
-    board = score_set(Task("binary", 1, 1), outputs, labels, guesses, ("accuracy", "kappa_temporal"))
+    majority = MajorityLabel(())
+    majority.follow(np.array([True]))
+    board = score_set(Task("binary", 1, 1), outputs, labels, {"majority": majority}, ("accuracy", "kappa_temporal"))
     assert board.summary() == {
         "scored": 3,
         "unscored": 1,

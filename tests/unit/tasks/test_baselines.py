@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learnd.daemon.tasks import baselines
-from learnd.daemon.tasks.baselines import Baseline, MajorityClass, MajorityLabel, NoChange, RunningMean
+from learnd.daemon.tasks.baselines import (
+    Baseline,
+    ClassPriors,
+    LabelPriors,
+    MajorityClass,
+    MajorityLabel,
+    NoChange,
+    RunningMean,
+)
 
 
 def most_frequent_before(labels: list[int], classes: int) -> list[int]:
@@ -76,3 +84,19 @@ def test_no_baseline_keeps_a_view_of_what_it_was_given() -> None:
         before = baseline.guess().copy()
         labels += 100
         assert (baseline.guess() == before).all()
+
+
+@pytest.mark.parametrize("cuts", [[], [1, 2, 9], [150]])
+def test_priors_give_a_class_the_share_that_it_had(cuts: list[int]) -> None:
+    labels = np.random.default_rng(3).choice(4, 200, p=[0.6, 0.3, 0.1, 0]).astype(np.int32)
+    of_classes, of_labels = ClassPriors(4), LabelPriors(())
+    for part in np.split(labels, cuts):
+        came = of_classes.follow(part)
+        true = of_labels.follow(part == 0)
+    start = cuts[-1] if cuts else 0
+    for index in range(start, 200):
+        before = labels[:index]
+        assert came[index - start] == np.float32(((before == labels[index]).sum() + 1) / (index + 4))
+        assert true[index - start] == np.float32(((before == 0).sum() + 1) / (index + 2))
+    assert of_classes.stand(np.array([3, 0])).tolist() == pytest.approx([1 / 204, ((labels == 0).sum() + 1) / 204])
+    assert of_labels.guess() == pytest.approx(((labels == 0).sum() + 1) / 202)
