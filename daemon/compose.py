@@ -57,7 +57,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     evaluation = Evaluation(settings.validation, spec, anchor_samples(settings))
     anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
-    watching = Watching([*settings.reactions, *ends], Drift(settings.drift, spec), spec, anchor)
+    drift = Drift(settings.drift, spec)
+    log.info("drift_watched", signals=[watch.watch for watch in settings.drift], columns_without=drift.clocks)
+    watching = Watching([*settings.reactions, *ends], drift, spec, anchor)
     progress, control, saving = Progress(), ControlState(), SaveRequest()
     reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving)
     reader = _reader(settings, spec, source, learner.max_updates, [*evaluation.periods, *reactions.periods])

@@ -49,6 +49,12 @@ class Hands(Protocol):
         Raises NothingToDoError if there is no copy.
         """
 
+    def refit_standardization(self, cause: Cause) -> str:
+        """Refit the statistics of the inputs. Return the outcome in a word.
+
+        Raises NothingToDoError if a rule asks for it and a trial on the latest samples shows that it would not help.
+        """
+
     def save(self) -> None:
         """Save a checkpoint after this call, and keep it forever."""
 

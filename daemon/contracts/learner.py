@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, State
+from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, Samples, State
 
 
 class Stateful(Protocol):
@@ -64,6 +64,13 @@ class Adaptable(Learner, Protocol):
 
     def refit_standardization(self) -> None:
         """Let the running statistics of the inputs adapt quickly again, as at the start."""
+
+    @property
+    def trial_samples(self) -> int:
+        """How many samples `refit_helps` needs."""
+
+    def refit_helps(self, recent: Samples) -> bool:
+        """Whether a refit would clearly have helped with the `trial_samples` latest samples. Changes nothing."""
 
     @property
     def phase(self) -> int:

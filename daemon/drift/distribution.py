@@ -19,7 +19,10 @@ _LEAST_ROWS = 0.5  # count for an empty bin, so that the logarithm is defined
 
 
 class DistributionWatch:
-    """Compares each full window with the reference, column by column. Reports a column when its level rises."""
+    """Compares each full window with the reference, column by column. Reports a column when its level rises.
+
+    A feature that nobody named and that changes within the reference already, such as a counter, is not compared.
+    """
 
     def __init__(self, settings: DriftWatch, names: Sequence[str]) -> None:
         self._settings = settings
@@ -28,6 +31,7 @@ class DistributionWatch:
         self._held = 0
         self._reference: Float32 | None = None
         self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: the level of each column as last reported
+        self._steady = np.ones(len(names), np.bool_)  # whether a column is compared with the reference
 
     def scan(self, rows: Float32, counts: Any) -> list[tuple[int, Level, Facts]]:
         """Take in rows (m, columns); `counts` are the sample counts at each. Return sample, level and data of drifts.
@@ -38,7 +42,7 @@ class DistributionWatch:
             known = finite.all(axis=1)
             rows, counts = rows[known], counts[known]
         found: list[tuple[int, Level, Facts]] = []
-        start = 0
+        start = 0 if self._names else len(rows)
         while start < len(rows):
             taken = min(len(rows) - start, self._wanted - self._held)
             self._rows.append(rows[start : start + taken].copy())
@@ -49,7 +53,7 @@ class DistributionWatch:
         return found
 
     def state(self) -> State:
-        arrays: Arrays = {"rows": self._gathered(), "levels": self._levels.copy()}
+        arrays: Arrays = {"rows": self._gathered(), "levels": self._levels.copy(), "steady": self._steady.copy()}
         if self._reference is not None:
             arrays["reference"] = self._reference.copy()
         return State(arrays)
@@ -64,7 +68,7 @@ class DistributionWatch:
             )
         self._rows, self._held = [arrays["rows"]], len(arrays["rows"])
         self._reference = arrays.get("reference")
-        self._levels = np.array(arrays["levels"])
+        self._levels, self._steady = np.array(arrays["levels"]), np.array(arrays["steady"])
 
     @property
     def _wanted(self) -> int:
@@ -75,12 +79,24 @@ class DistributionWatch:
         self._rows, self._held = [], 0
         if self._reference is None:
             self._reference = binned(rows) if self._settings.detector == "psi" else np.sort(rows, axis=0)
+            return self._unsteady(self._reference, rows)
+        return self._reports(np.where(self._steady, self._distances(self._reference, rows), 0))
+
+    def _distances(self, reference: Float32, rows: Float32) -> Float64:
+        measure = stability_index if self._settings.detector == "psi" else kolmogorov_smirnov
+        return measure(reference, rows)
+
+    def _unsteady(self, reference: Float32, rows: Float32) -> list[tuple[Level, Facts]]:
+        """Find the columns of which a window within the reference differs from the whole as a later one may not."""
+        if self._settings.watch != "features" or self._settings.columns:
             return []
-        if self._settings.detector == "psi":
-            distances = stability_index(self._reference, rows)
-        else:
-            distances = kolmogorov_smirnov(self._reference, rows)
-        return self._reports(distances)
+        window = self._settings.window
+        starts = range(0, len(rows) - window + 1, window)
+        largest = np.max([self._distances(reference, rows[start : start + window]) for start in starts], axis=0)
+        self._steady = largest < self._thresholds()[0]
+        named = {name: round(float(by), 4) for name, by in zip(self._names, largest, strict=True)}
+        unsteady = {name: by for name, by in named.items() if not self._steady[self._names.index(name)]}
+        return [("unsteady", {"columns": unsteady})] if unsteady else []
 
     def _reports(self, distances: Float64) -> list[tuple[Level, Facts]]:
         levels = np.searchsorted(self._thresholds(), distances, side="right")

@@ -14,7 +14,7 @@ from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.foundation.counters import running_sum
 from learnd.daemon.values import Facts, Float64, State
 
-Level: TypeAlias = Literal["warning", "confirmed"]
+Level: TypeAlias = Literal["warning", "confirmed", "unsteady"]
 
 _MANY = 64  # values from which it pays to scan them all at once
 _RECENT = 100  # values whose mean tells whether a change is a rise

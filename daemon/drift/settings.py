@@ -110,7 +110,8 @@ class DriftWatch(Section):
     """The distance from which a drift is confirmed. Default: 0.25 for `psi`, 0.2 for `ks`."""
 
     columns: tuple[str, ...] = ()
-    """The names of the features to watch. Default: all; if there are more than 256 columns, evenly spaced ones."""
+    """The names of the features to watch. Default: all but those that tell the time, and those that change within the
+    reference already, such as counters; if there are more than 256 columns, evenly spaced ones."""
 
     @property
     def thresholds(self) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Call, Float32, Float64, Report, SampleSpec, Task
+from learnd.daemon.values import Call, Column, Float32, Float64, Report, SampleSpec, Task
 
 _MOST_COLUMNS = 256
 
@@ -54,13 +54,13 @@ def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
     return wrong if finite.all() else np.where(finite.all(axis=1), wrong, np.nan)
 
 
-def feature_names(spec: SampleSpec) -> tuple[str, ...]:
-    """Return a name for each column of the features."""
-    return tuple(column.name for column in spec.columns)
+def chosen_columns(columns: Sequence[Column], wanted: tuple[str, ...]) -> list[int]:
+    """Return the indices of the columns to watch: those of the wanted features, or all that do not tell the time.
 
-
-def chosen_columns(names: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
-    """Return the indices of the columns to watch: those of the wanted features, or all; if many, evenly spaced ones."""
+    If these are many, evenly spaced ones.
+    """
     if wanted:
+        names = (column.name for column in columns)
         return [index for index, name in enumerate(names) if name in wanted or name.partition(".")[0] in wanted]
-    return list(range(0, len(names), -(-len(names) // _MOST_COLUMNS) or 1))
+    able = [index for index, column in enumerate(columns) if not column.clock]
+    return able[:: -(-len(able) // _MOST_COLUMNS) or 1]

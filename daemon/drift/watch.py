@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from learnd.daemon.drift.distribution import DistributionWatch
 from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
-from learnd.daemon.drift.signals import Signals, chosen_columns, feature_names
+from learnd.daemon.drift.signals import Signals, chosen_columns
 from learnd.daemon.foundation.counters import Counters, running_sum
 from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
@@ -26,12 +26,20 @@ class Drift:
 
     def __init__(self, settings: Sequence[DriftWatch], spec: SampleSpec) -> None:
         self._settings = tuple(settings)
-        self._names = feature_names(spec)
-        self._columns = [chosen_columns(self._names, watch.columns) for watch in settings]
+        self._names = tuple(column.name for column in spec.columns)
+        self._tells_time = tuple(column.clock for column in spec.columns)
+        self._columns = [chosen_columns(spec.columns, watch.columns) for watch in settings]
         self._outputs = tuple(f"output {index}" for index in range(sum(t.task.outputs for t in spec.targets)))
         self._labels = tuple(f"label {index}" for index in range(sum(t.task.label_columns for t in spec.targets)))
         self._watches = [self._make(index) for index in range(len(self._settings))]
         self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
+
+    @property
+    def clocks(self) -> list[str]:
+        """The columns that tell the time, and that are not watched unless somebody names them."""
+        watches = zip(self._settings, self._columns, strict=True)
+        watched = {column for watch, columns in watches if watch.watch == "features" for column in columns}
+        return [name for index, name in enumerate(self._names) if self._tells_time[index] and index not in watched]
 
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call; `samples` went through updates before them. Return the drifts in them."""
@@ -51,7 +59,7 @@ class Drift:
                 found = looking.scan(signals.loss[updates], counts[rows_an_update - 1 :: rows_an_update])
             for count, level, data in found:
                 described = {"signal": watch.watch, "level": level, "detector": watch.detector, **data}
-                events.append(Event("drift", count, described))
+                events.append(Event("drift.unwatched" if level == "unsteady" else "drift", count, described))
         return sorted(events, key=lambda event: event.samples)
 
     def state(self) -> State:

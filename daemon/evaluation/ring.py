@@ -15,7 +15,7 @@ class Ring:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._columns: Arrays = {}
         self._next = 0
         self._length = 0
@@ -26,13 +26,13 @@ class Ring:
     def add(self, rows: Arrays) -> None:
         """Append rows, dropping the oldest. Raises StateMismatchError if their shape differs from earlier rows."""
         count = len(next(iter(rows.values())))
-        keep = min(count, self._size)
+        keep = min(count, self.size)
         if not keep:
             return
         if not self._columns:
-            self._columns = {name: np.zeros((self._size, *rows[name].shape[1:]), rows[name].dtype) for name in rows}
-        start = (self._next + count - keep) % self._size
-        head = min(keep, self._size - start)
+            self._columns = {name: np.zeros((self.size, *rows[name].shape[1:]), rows[name].dtype) for name in rows}
+        start = (self._next + count - keep) % self.size
+        head = min(keep, self.size - start)
         for name, values in rows.items():
             column = self._columns[name]
             if column.shape[1:] != values.shape[1:]:
@@ -40,14 +40,14 @@ class Ring:
             column[start : start + head] = values[count - keep : count - keep + head]
             if head < keep:
                 column[: keep - head] = values[count - keep + head :]
-        self._next = (self._next + count) % self._size
-        self._length = min(self._length + count, self._size)
+        self._next = (self._next + count) % self.size
+        self._length = min(self._length + count, self.size)
 
     def latest(self, count: int) -> Arrays:
         """Return copies of the latest `count` rows, or of all if there are fewer, oldest first."""
         count = min(count, self._length)
-        start = (self._next - count) % self._size if count else 0
-        head = min(count, self._size - start)
+        start = (self._next - count) % self.size if count else 0
+        head = min(count, self.size - start)
         columns = self._columns.items()
         return {name: np.concatenate((rows[start : start + head], rows[: count - head])) for name, rows in columns}
 

@@ -35,7 +35,7 @@ class GoodCopy:
     def look(self, learner: Adaptable, error: float | None, progress: Facts) -> bool:
         """Return whether the model is good, given the mean error since the last look. Copy it if it is."""
         now = learner.state()
-        good = finite(now.arrays) and self._passes(error)
+        good = finite(now.arrays) and self.is_usual(error)
         if good:
             self._learner, self.progress, self._since_copy = now, progress, 0
         if error is not None:
@@ -48,6 +48,13 @@ class GoodCopy:
         self._since_copy += 1
         learner.restore(self._learner)
         learner.slow_down(self.action.times**self._since_copy)
+
+    def is_usual(self, error: float | None) -> bool:
+        """Whether an error is in the range of the earlier ones. During a burst of wrong labels it is not."""
+        if error is None:
+            return not self._errors
+        usual = median(self._errors) if self._errors else error
+        return error <= max(2 * usual, usual + 0.02)
 
     def state(self) -> State:
         facts = {
@@ -62,10 +69,3 @@ class GoodCopy:
         facts = state.facts
         self._learner, self.progress, self._errors = state.part("learner"), facts["progress"], list(facts["errors"])
         self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]
-
-    def _passes(self, error: float | None) -> bool:
-        """Whether an error is in the range of the earlier ones. During a burst of wrong labels it is not."""
-        if error is None:
-            return not self._errors
-        usual = median(self._errors) if self._errors else error
-        return error <= max(2 * usual, usual + 0.02)

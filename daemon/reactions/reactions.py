@@ -16,6 +16,7 @@ from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
+from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.rules import Rules
 from learnd.daemon.reactions.settings import Reaction
@@ -24,11 +25,12 @@ from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.training.trainer import Part
-from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun, Rejection, State
+from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun, Rejection, Samples, State
 
 log = structlog.get_logger()
 
 _COMMAND = "command"  # the cause of an operator's action
+_NOTHING = "nothing"  # the outcome of an action that had nothing to do
 
 
 class Reactions:
@@ -52,6 +54,7 @@ class Reactions:
         self._progress = progress
         self._saving = saving
         self._good_copy = _copy_for(self._rules.all)
+        self._recent = Ring(learner.trial_samples if self._rules.name("refit_standardization") else 0)
         self._good = True
         self._skip_rate = SkipRate()
         self._samples = 0  # the sample count at which actions act now
@@ -107,9 +110,12 @@ class Reactions:
         """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
         self._skip_rate.add(part.report.skipped)
+        self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
         self._events += part.found
         for event in part.found:
+            if event.kind == "drift.unwatched":
+                log.info("drift_unwatched", at_samples=event.samples, **event.data)
             self._take_up(event, part.phase_end(event))
         self._act()
 
@@ -135,8 +141,8 @@ class Reactions:
             "due_back": [self._due_back[0], _plain(self._due_back[1])] if self._due_back else None,
             "good": self._good,
         }
-        copy = {"good_copy": self._good_copy.state()} if self._good_copy else {}
-        return State.joined({"skip_rate": self._skip_rate.state(), **copy}, facts)
+        parts = {"good_copy": self._good_copy.state()} if self._good_copy else {}
+        return State.joined({**parts, "recent": self._recent.state(), "skip_rate": self._skip_rate.state()}, facts)
 
     def restore(self, state: State) -> None:
         """Continue from `state`. If the rules have changed since then, they start over."""
@@ -145,6 +151,7 @@ class Reactions:
         self._skip_rate.restore(state.part("skip_rate"))
         if self._good_copy is not None and "good_copy" in facts:
             self._good_copy.restore(state.part("good_copy"))
+        self._recent.restore(state.part("recent"))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
         if facts["rules"] == self._rules.dumped():
             self._rules.called_at = list(facts["called_at"])
@@ -174,10 +181,10 @@ class Reactions:
         for index, event in due:
             self._follow(index, event)
 
-    def _follow(self, index: int, event: Event) -> None:
-        """Carry out a rule, write it to the history, and follow its outcome."""
+    def _follow(self, index: int, event: Event, *, idle: bool = False) -> None:
+        """Carry out a rule, unless it is to stay `idle`, write it to the history, and follow its outcome."""
         rule, cause = self._rules[index], Cause.of(event)
-        outcomes = {choice.name: self._outcome(choice.action, cause) for choice in rule.do}
+        outcomes = {choice.name: _NOTHING if idle else self._outcome(choice.action, cause) for choice in rule.do}
         before = self._watching.outcomes.reacted(index, rule.on, self._samples)
         on = {"rule": index, "on": rule.on, "cause": {"samples": event.samples, **event.data}}
         self._events.append(Event("reaction", self._samples, {**on, "actions": outcomes, "error_before": before}))
@@ -186,7 +193,7 @@ class Reactions:
         try:
             return action.do(self, cause)
         except NothingToDoError:
-            return "nothing"
+            return _NOTHING
 
     def _obey(self, command: Command) -> None:
         """Carry out a command, and write its outcome to the history."""
@@ -207,6 +214,16 @@ class Reactions:
             return False
         self._began_phase = self._next_phase(cause)
         return self._began_phase
+
+    def refit_standardization(self, cause: Cause) -> str:
+        if cause.word != _COMMAND and not self._refit_helps():
+            raise NothingToDoError("the latest samples would be predicted no better")
+        self.learner.refit_standardization()
+        return DONE
+
+    def _refit_helps(self) -> bool:
+        recent = self._recent.latest(self._recent.size)
+        return len(self._recent) == self._recent.size and self.learner.refit_helps(Samples.of_named(recent))
 
     def save(self) -> None:
         self._saving.ask(pin=True)
@@ -235,11 +252,13 @@ class Reactions:
     def _look(self, copy: GoodCopy) -> None:
         """Roll the model back if that is due; otherwise copy it if it is good."""
         error = self._watching.take_mean_error()
-        if self._due_back is None:
-            self._good = copy.look(self.learner, error, self._progress.state().facts)
-        else:
-            due, self._due_back = self._due_back, None
-            self._follow(*due)
+        due, self._due_back = self._due_back, None
+        if due is not None:
+            idle = self._rules[due[0]].if_error_rose and copy.is_usual(error)
+            self._follow(*due, idle=idle)
+            if not idle:
+                return
+        self._good = copy.look(self.learner, error, self._progress.state().facts)
 
     def roll_back(self, cause: Cause) -> str:
         copy = self._good_copy

@@ -23,6 +23,10 @@ class Rules:
     def __getitem__(self, index: int) -> Reaction:
         return self.all[index]
 
+    def name(self, action: str) -> bool:
+        """Whether any rule names an action."""
+        return any(action in rule.actions for rule in self.all)
+
     def dumped(self) -> list[Any]:
         """Return the rules as JSON values, to compare them with other rules."""
         return [rule.model_dump(mode="json", exclude_unset=True) for rule in self.all]

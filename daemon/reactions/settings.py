@@ -79,6 +79,10 @@ class Reaction(Section):
     """For `score.plateau`: the share by which the error must fall below the best to count as progress. Default: 0.01.
     For `score.drop`: how far the score must fall below the best since the last drop. Default: 0.1."""
 
+    if_error_rose: bool = False
+    """For `roll_back`: roll back only if the predictions became worse, too. At the time of the rollback, the mean error
+    since the last look must be out of the range in which a model is good. Otherwise nothing is done."""
+
     do: Annotated[tuple[NamedAction, ...], Field(min_length=1)]
     """The actions, in this order."""
 
@@ -115,6 +119,8 @@ class Reaction(Section):
             "window": ("score.plateau",),
             "margin": ("score.plateau", "score.drop"),
         }
+        if self.if_error_rose and "roll_back" not in self.actions:
+            raise ValueError("if_error_rose has no meaning without roll_back")
         for name, triggers in uses.items():
             if getattr(self, name) is not None and self.on not in triggers:
                 raise ValueError(f"{name} has no meaning for {self.on}; it is for {', '.join(triggers)}")
@@ -134,14 +140,14 @@ class Reaction(Section):
 OF_THE_MODEL = frozenset(name for name, action in ACTIONS.items() if action.changes_model)
 """The actions that change the model between two updates."""
 
-_FASTER = NamedAction.model_validate({"learning_rate": {"times": 5, "over": 500}})
+_FASTER = NamedAction.model_validate({"learning_rate": {"times": 2, "over": 500}})
 
 DEFAULT_REACTIONS = (
     Reaction(on="drift.warning", signal="error", do=(_FASTER,), cooldown=1_000),
     Reaction(on="drift.confirmed", signal="error", do=(_FASTER,), cooldown=1_000),
     Reaction(on="drift.confirmed", signal="features", do=(NamedAction.model_validate("refit_standardization"),)),
     Reaction(on="update.non_finite", do=(NamedAction.model_validate("roll_back"),)),
-    Reaction(on="score.drop", margin=0.3, do=(NamedAction.model_validate("roll_back"),)),
+    Reaction(on="score.drop", margin=0.3, if_error_rose=True, do=(NamedAction.model_validate("roll_back"),)),
 )
 
 

@@ -20,9 +20,13 @@ from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, keras, memory_error, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
 from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size
-from learnd.daemon.values import Arrays, Call, Facts, PhaseBegun, Report, SampleSpec, State
+from learnd.daemon.values import Arrays, Call, Facts, Float64, PhaseBegun, Report, Samples, SampleSpec, State
 
 log = structlog.get_logger()
+
+_TRIAL_SAMPLES, _TRIAL_UPDATES = 500, 8  # of a refit on trial: so many samples, and at least so many updates
+_TRIAL_PASSES = 4  # over these samples: as long as a refit lasts
+_CLEARLY, _SURE = 0.1, 2  # by what share of the loss, and by how many standard errors, it must be lower
 
 _CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
@@ -215,6 +219,32 @@ class KerasLearner:
         """Let the running statistics of the inputs adapt quickly to new samples."""
         self._network.refit_standardization()
 
+    @property
+    def trial_samples(self) -> int:
+        """How many samples `refit_helps` needs: whole updates, enough for new statistics and for a comparison."""
+        return self._train.batch_size * max(_TRIAL_UPDATES, _TRIAL_SAMPLES // self._train.batch_size)
+
+    def refit_helps(self, recent: Samples) -> bool:
+        """Whether a refit would clearly have helped with the `trial_samples` latest samples. Changes nothing.
+
+        They are trained again on trial, for as long as a refit lasts, without one and with one, and both times taken
+        back. What counts are the losses of the second half, each before its update: by then, the statistics of the
+        refit are those of these samples.
+        """
+        rows, again = self._train.batch_size, Samples.joined([recent] * _TRIAL_PASSES)
+        batches = again.in_batches(len(again) // rows, rows)
+        call = Call((), batches, recent[:0], partial=False, records=0)
+        plain = self._tried(call)
+        with self._network.refitting():
+            refitted = self._tried(call)
+        return _clearly_lower(refitted[len(refitted) // 2 :], plain[len(plain) // 2 :])
+
+    def _tried(self, call: Call) -> Float64:
+        """Return the loss of each update of a call (K,), and undo them."""
+        losses = self.update(call).loss.astype(np.float64)
+        self.undo()
+        return losses
+
     # Phases.
 
     @property
@@ -342,6 +372,16 @@ class KerasLearner:
         self._set_learning_rate()
         if self.learning_rate != before:
             log.info("learning_rate_changed", before=before, now=self.learning_rate)
+
+
+def _clearly_lower(new: Float64, old: Float64) -> bool:
+    """Whether the mean of new losses (m,) is far below that of the old ones, and not by chance."""
+    known = np.isfinite(old)
+    if not np.isfinite(new).all() or known.sum() < 2:
+        return False
+    gain = (old - new)[known]
+    chance = _SURE * gain.std(ddof=1) / np.sqrt(len(gain))
+    return bool(gain.mean() > max(chance, _CLEARLY * abs(old[known].mean())))
 
 
 def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:

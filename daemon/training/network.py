@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -159,9 +160,23 @@ class Network:
 
     def refit_standardization(self) -> None:
         """Let each RunningStandardization replace its statistics within its next 2,000 samples."""
-        for layer in self.model._flatten_layers(include_self=False):  # noqa: SLF001  (Keras has no other way)
-            if isinstance(layer, RunningStandardization):
-                layer.start_refit()
+        for layer in self._standardizations():
+            layer.start_refit()
+
+    def _standardizations(self) -> list[RunningStandardization]:
+        layers = self.model._flatten_layers(include_self=False)  # noqa: SLF001  (Keras has no other way)
+        return [layer for layer in layers if isinstance(layer, RunningStandardization)]
+
+    @contextmanager
+    def refitting(self) -> Iterator[None]:
+        """Refit within the block. What the block changes is for the caller to take back."""
+        left = [(layer.refit, layer.refit.numpy()) for layer in self._standardizations()]
+        self.refit_standardization()
+        try:
+            yield
+        finally:
+            for variable, samples in left:
+                variable.assign(samples)
 
     def _check_phases(self, phases: Sequence[PhaseSettings]) -> None:
         """Raise ModelError if there are phases and another optimizer, which was built for what trains at first."""

@@ -73,6 +73,11 @@ class ScriptedLearner:
     def refit_standardization(self) -> None:
         self._do("refit_standardization")
 
+    trial_samples = 1
+
+    def refit_helps(self, recent: Samples) -> bool:  # noqa: ARG002
+        return True
+
     @property
     def phase_ends_on(self) -> str | None:
         if self.phase == len(self._ends):

@@ -108,6 +108,7 @@ class Column:
     kind: ColumnKind
     size: int = 0  # of a category: the number of indices
     values: tuple[str, ...] = ()  # of a category whose values are listed: the values, in the order of their indices
+    clock: bool = False  # tells the time: on a slow stream it is never as it was, and that says nothing
 
 
 @dataclass(frozen=True, slots=True)

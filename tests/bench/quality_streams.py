@@ -30,6 +30,14 @@ def stationary(seed: int, samples: int = 100_000, noise: float = 0.1) -> Stream:
     return _stream(x, label ^ (rng.random(samples) < noise))
 
 
+def hyperplane(seed: int, samples: int = 60_000, turns: float = 3.0) -> Stream:
+    """Return a plane through the origin of eight columns that turns slowly, with 5 % of the labels wrong."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, 8))
+    angle = np.arange(samples)[:, None] / samples * 2 * np.pi * turns + np.arange(8) * np.pi / 8
+    return _stream(x, ((x * np.cos(angle)).sum(axis=1) > 0) ^ (rng.random(samples) < 0.05))
+
+
 def rescaled(seed: int, samples: int = 60_000) -> Stream:
     """Return a linear concept that stays, in features that are measured in other units from half-way on."""
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from report import Row, write_document

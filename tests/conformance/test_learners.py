@@ -15,7 +15,7 @@ from stateful import KERAS, STREAM, keras_part
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.training.runtime import configure
 from learnd.daemon.training.scripted import ScriptedLearner
-from learnd.daemon.values import Call
+from learnd.daemon.values import Call, Samples
 
 configure(threads=1, seed=7, loops_as_kernels=True)  # the first operation of the process fixes the threads
 
@@ -63,6 +63,14 @@ def test_it_says_what_it_is(case: Case) -> None:
     assert one.info["model"]
     before = one.state()
     one.compile()
+    assert one.state() == before
+
+
+def test_a_refit_on_trial_changes_nothing(case: Case) -> None:
+    one = case.make()
+    one.update(case.call(0, 3))
+    before, recent = one.state(), Samples.joined([case.call(0, 4).batches.in_a_row()] * one.trial_samples)
+    one.refit_helps(recent[: one.trial_samples])
     assert one.state() == before
 
 

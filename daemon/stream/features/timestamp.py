@@ -50,7 +50,8 @@ class TimestampFeature(FeatureKind[TimestampSettings]):
 
     def columns(self, name: str, feature: TimestampSettings) -> Iterator[Column]:
         for part in feature.timestamp or ():
-            yield from (Column(f"{name}.{part}.{function}", ColumnKind.NUMBER) for function in ("sin", "cos"))
+            for function in ("sin", "cos"):
+                yield Column(f"{name}.{part}.{function}", ColumnKind.NUMBER, clock=True)
 
     def reader(self, feature: TimestampSettings, texts: Texts) -> ColumnReader:
         return CyclicReader(feature.unit, feature.timestamp or (), texts, feature.date_format)

@@ -102,3 +102,48 @@ def test_the_distance_is_that_of_scipy() -> None:
     old, new = rows(700), rows(300, seed=5, shift=0.3)
     ours = kolmogorov_smirnov(np.sort(old, axis=0), new)
     assert ours == pytest.approx([ks_2samp(old[:, i], new[:, i]).statistic for i in range(3)])
+
+
+def _moving(count: int) -> dict[str, Any]:
+    """Return columns that change by their nature: each says something about when, and nothing about how."""
+    order = np.arange(count)
+    rng = np.random.default_rng(4)
+    walk = np.cumsum(rng.normal(size=count))
+    return {
+        "a number that counts": order,
+        "seconds since 1970": 1.7e9 + 60.0 * order,
+        "a slow clock": np.sin(2 * np.pi * order / 86_400),
+        "a rising number with noise": order / 1000 + rng.normal(size=count),
+        "a random walk": walk,
+        "a season": 3 * np.sin(order / 300) + rng.normal(size=count),
+    }
+
+
+@pytest.mark.parametrize("detector", ["psi", "ks"])
+@pytest.mark.parametrize("name", _moving(1))
+def test_a_column_that_changes_by_its_nature_is_reported_once_as_not_compared(detector: str, name: str) -> None:
+    table = rows(20_000)
+    table[:, 1] = _moving(20_000)[name]
+    ((count, level, data),) = scanned(watch(detector), table)
+    assert (count, level, list(data["columns"])) == (2000, "unsteady", ["b"])
+
+
+def test_a_column_that_is_named_is_compared_whatever_it_is() -> None:
+    table = rows(6000)
+    table[:, 1] = np.arange(6000)
+    found = scanned(watch("psi", columns=NAMES), table)
+    assert [(level, list(data["columns"])) for _, level, data in found] == [("confirmed", ["b"])] * 2
+
+
+def test_each_reference_judges_anew_which_columns_are_steady() -> None:
+    """Here `b` counts in the first reference, then both change, and `b` is steady in the next one until it drifts."""
+    first, second, third = rows(3000), rows(4500, seed=2), rows(1000, seed=3, shift=3.0)
+    first[:, 1] = np.arange(3000)
+    second[:, 0] += 3
+    third[:, 0] += 3
+    found = scanned(watch("psi"), np.concatenate((first, second, third)))
+    assert [(level, list(data["columns"])) for _, level, data in found] == [
+        ("unsteady", ["b"]),
+        ("confirmed", ["a"]),
+        ("confirmed", ["b"]),
+    ]

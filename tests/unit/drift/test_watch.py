@@ -1,6 +1,7 @@
 """All watches together, on what calls and reports hold."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from learnd.daemon.drift.signals import Signals, chosen_columns, errors
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Event, SampleSpec, State, Task
+from learnd.daemon.values import Column, ColumnKind, Event, SampleSpec, State, Task
 
 REGRESSION = SamplesSettings.model_validate({"features": {"a": "float", "v": {"vector": 2}}, "label": "y"}).spec(
     "regression"
@@ -89,9 +90,39 @@ def test_a_state_of_other_columns_is_refused() -> None:
 
 
 def test_of_very_many_columns_every_so_many_is_watched() -> None:
-    names = tuple(f"x{index}" for index in range(1000))
-    assert len(chosen_columns(names, ())) == 250
-    assert chosen_columns(names, ("x7",)) == [7]
+    columns = [Column(f"x{index}", ColumnKind.NUMBER) for index in range(1000)]
+    assert len(chosen_columns(columns, ())) == 250
+    assert chosen_columns(columns, ("x7",)) == [7]
+
+
+def test_columns_that_tell_the_time_are_watched_only_if_they_are_named() -> None:
+    features = {"at": {"timestamp": ["hour", "weekday"]}, "x": "float"}
+    columns = SamplesSettings.model_validate({"features": features, "label": "y"}).spec("binary").columns
+    assert [columns[index].name for index in chosen_columns(columns, ())] == ["x"]
+    named = [columns[index].name for index in chosen_columns(columns, ("at.hour.sin", "x"))]
+    assert named == ["at.hour.sin", "x"]
+    assert len(chosen_columns(columns, ("at",))) == 4
+
+
+def test_with_nothing_but_the_time_no_feature_is_watched() -> None:
+    spec = SamplesSettings.model_validate({"features": {"at": {"timestamp": ["hour"]}}, "label": "y"}).spec(
+        "regression"
+    )
+    signals = stream()
+    narrow = replace(signals, features=signals.features[:, :2])
+    drift = Drift([DriftWatch(watch="features", detector="psi", reference=1000)], spec)
+    assert scanned(drift, narrow, [900, 2000]) == []
+    assert drift.clocks == ["at.hour.sin", "at.hour.cos"]
+
+
+def test_a_counter_is_named_with_each_reference_as_a_column_that_is_not_watched() -> None:
+    watch = DriftWatch(watch="features", detector="psi", reference=1000, window=200)
+    found = scanned(Drift([watch], REGRESSION), stream(), [2000])
+    assert [(event.kind, event.samples, list(event.data["columns"])) for event in found] == [
+        ("drift.unwatched", 1000, ["a"]),
+        ("drift", 2200, ["v.1"]),
+        ("drift.unwatched", 3200, ["a"]),
+    ]
 
 
 @pytest.mark.parametrize(

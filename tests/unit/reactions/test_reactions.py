@@ -12,7 +12,7 @@ from rig import SPEC, Rig, Stream, errors
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import DataError
-from learnd.daemon.reactions.settings import Reaction
+from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.tasks.registry import KINDS
@@ -255,3 +255,29 @@ def test_what_is_not_finite_is_no_progress_and_a_score_that_is_not_is_a_drop() -
         Event("score", n, {"set": "anchor", "metrics": {"rmse": rmse}}) for n, rmse in enumerate((np.nan, 1, np.nan))
     ]
     assert [event.samples for event in drop.scan(scores)] == [2]
+
+
+@pytest.mark.parametrize(("rate", "back"), [(0.1, False), (0.7, True)])
+def test_a_held_out_score_that_falls_alone_is_reported_and_nothing_is_rolled_back(rate: float, back: bool) -> None:
+    back_to = {"roll_back": {"every": 1000, "most": 9}}
+    rule = {"on": "score.drop", "margin": 0.3, "if_error_rose": True, "do": [back_to], "cooldown": 0}
+    scores = [score(1000, 0.9, "holdout"), score(3500, 0.4, "holdout")]
+    stream = Stream(errors((3000, 0.1), (2000, rate)))
+    run = Rig([rule], []).feed(stream, range(0, 5001, 500), scores=scores)
+    assert [event.samples for event in run.of_kind("score.drop")] == [3500]
+    assert [event.samples for event in run.of_kind("rollback")] == ([4000] if back else [])
+    (reaction,) = run.of_kind("reaction")
+    assert reaction.data["actions"] == {"roll_back": "done" if back else "nothing"}
+
+
+def test_the_usual_rules_roll_back_for_a_held_out_score_only_if_the_error_rose_too() -> None:
+    rules = [rule for rule in DEFAULT_REACTIONS if rule.on == "score.drop" and "roll_back" in rule.actions]
+    assert [rule.if_error_rose for rule in rules] == [True]
+
+
+def test_of_columns_that_are_not_watched_there_is_a_line_and_no_rule_acts() -> None:
+    stream = Stream(np.zeros(4000))
+    stream.x[:, 1] = np.arange(4000) / 1e6  # a counter
+    run = Rig([{"on": "drift.confirmed", "do": ["log"]}]).feed(stream, [0, 4000])
+    assert [list(event.data["columns"]) for event in run.of_kind("drift.unwatched")] == [["skip"]]
+    assert run.of_kind("reaction") == []

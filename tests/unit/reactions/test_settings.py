@@ -49,6 +49,11 @@ def test_a_rule_without_its_part_is_refused(tmp_path: Path, rule: dict[str, Any]
     assert words in problems(tmp_path, reactions=[rule])
 
 
+def test_an_error_that_rose_is_asked_for_rollbacks_alone(tmp_path: Path) -> None:
+    rule = {"on": "score.drop", "do": ["log"], "if_error_rose": True}
+    assert "if_error_rose has no meaning without roll_back" in problems(tmp_path, reactions=[rule])
+
+
 def test_there_is_nothing_to_refit_without_standardisation(tmp_path: Path) -> None:
     rule = {"on": "drift.confirmed", "do": ["refit_standardization"]}
     assert "nothing to refit" in problems(tmp_path, reactions=[rule], model={"standardize": False})
