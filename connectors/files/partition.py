@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from learnd.connectors.files.lines import LineReader, RecordReader, UnreachableE
 from learnd.connectors.files.parquet import ParquetReader
 from learnd.connectors.files.splitters import Records
 from learnd.daemon.errors import SourceError
-from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
+from learnd.daemon.values import Note, RecordBatch, RecordFormat
 
 _WAY_OUT = "put the file back, or start afresh in another state directory"
 
@@ -35,17 +35,6 @@ class _Open:
 
 def partition_name(ordinal: int) -> str:
     return f"file-{ordinal}"
-
-
-def noted_partitions(
-    notes: Sequence[Note], positions: Positions, fmt: RecordFormat, max_record_bytes: int
-) -> list[FilePartition]:
-    """Return the partitions that notes name, in order, each to be read from its position; a file's last note counts."""
-    by_ordinal = {note["ordinal"]: note for note in notes}
-    return [
-        FilePartition.from_note(note, positions.get(partition_name(ordinal)), fmt, max_record_bytes)
-        for ordinal, note in sorted(by_ordinal.items())
-    ]
 
 
 class FilePartition:

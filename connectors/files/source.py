@@ -15,7 +15,8 @@ from learnd.connectors.files.copies import Copies, Match
 from learnd.connectors.files.discovery import Listing, matching, nothing_there
 from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity, ReplacedError, files_in
-from learnd.connectors.files.partition import FilePartition, noted_partitions
+from learnd.connectors.files.noted import noted_partitions
+from learnd.connectors.files.partition import FilePartition
 from learnd.connectors.files.queue import Queue, lag_of
 from learnd.connectors.files.settings import FilesSettings
 from learnd.connectors.files.telling import lost_rest, tell_of_copy, tell_of_nothing, tell_of_rest, tell_what_is_other

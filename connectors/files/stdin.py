@@ -17,7 +17,8 @@ import structlog
 
 from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity, ReplacedError
-from learnd.connectors.files.partition import FilePartition, noted_partitions
+from learnd.connectors.files.noted import noted_partitions
+from learnd.connectors.files.partition import FilePartition
 from learnd.connectors.files.queue import lag_of
 from learnd.connectors.files.settings import StdinSettings
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
