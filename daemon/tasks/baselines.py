@@ -125,7 +125,7 @@ class LabelPriors(Baseline):
         before = true + np.cumsum(labels, axis=0) - labels
         order = np.arange(seen, seen + len(labels)).reshape(-1, *[1] * true.ndim)
         self.arrays["seen"] = self.arrays["seen"] + len(labels)
-        self.arrays["true"] = true + np.count_nonzero(labels, axis=0)
+        self.arrays["true"] = np.asarray(true + np.count_nonzero(labels, axis=0))  # NumPy makes () a scalar
         share: Float32 = ((before + 1) / (order + 2)).astype(np.float32)
         return share
 

@@ -100,7 +100,9 @@ def counters(name: str) -> dict[str, Any]:
 
 
 def state_of(parts: Mapping[str, Counters]) -> State:
-    return State.joined({name: part.state() for name, part in parts.items()})
+    state = State.joined({name: part.state() for name, part in parts.items()})
+    assert all(isinstance(array, np.ndarray) for array in state.arrays.values()), "checkpoints take no scalars"
+    return state
 
 
 def follow(parts: Mapping[str, Any], table: Arrays, name: str, cuts: Sequence[int]) -> dict[str, list[Any]]:
