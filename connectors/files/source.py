@@ -114,8 +114,6 @@ class FilesSource:
         if self._listing is not None:
             self._listing.close()
 
-    # Restarting
-
     def _restore(self, positions: Positions, notes: Sequence[Note]) -> None:
         """Find the files again that the notes name."""
         for noted in noted_partitions(notes, positions, self._format, self._settings.max_record_bytes):

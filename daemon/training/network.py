@@ -14,6 +14,7 @@ from learnd.daemon.errors import ModelError, StateMismatchError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
 from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
+from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.models import create_model
@@ -74,6 +75,7 @@ class Network:
         if by_own_step:
             self._of_step = make_ready(self.parts, train)
             self._check_phases(phases)
+        tell_doubts(self.parts, train)
 
     def _optimizer(self, train: TrainSettings) -> tuple[Any, Any]:
         """Return the built optimizer and its own rate. That of a compiled model goes on where its training ended."""

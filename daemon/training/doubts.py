@@ -1,0 +1,48 @@
+"""What Keras takes without a word although it hardly can be meant: said at the start, and by `validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.phases import walk
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import TrainSettings
+from learnd.daemon.training.step.parts import Parts
+
+log = structlog.get_logger()
+
+
+def tell_doubts(parts: Parts, train: TrainSettings) -> None:
+    """Log a line for each layer that does not go with the loss or with the size of a batch."""
+    for layer, consequence, way_out in (*_constant(parts, train), *_logits(parts)):
+        log.warning("model_doubtful", layer=layer.name, consequence=consequence, way_out=way_out)
+
+
+def _constant(parts: Parts, train: TrainSettings) -> Iterator[tuple[Any, str, str]]:
+    if train.batch_size > 1:
+        return
+    for _, layer in walk(parts.model):
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable and layer.input_spec.ndim == 2:
+            yield (
+                layer,
+                "in a batch of one each value is its own mean, so this layer gives the same for every sample",
+                "train.batch_size: 32, or learnd.RunningStandardization in its place",
+            )
+
+
+def _logits(parts: Parts) -> Iterator[tuple[Any, str, str]]:
+    (target, *others), layers = parts.spec.targets, getattr(parts.model, "layers", ())
+    takes = getattr(parts.losses[target.name], "_fn_kwargs", {})
+    activation = KINDS[target.task.kind].last_activation
+    if others or not layers or activation == "linear" or takes.get("from_logits") is not False:
+        return
+    if getattr(layers[-1], "activation", None) is keras.activations.linear:
+        yield (
+            layers[-1],
+            "it gives logits, but the loss and the scores take them for probabilities",
+            f"activation='{activation}' in this layer, or from_logits: true in train.loss",
+        )
