@@ -88,14 +88,14 @@ class DistributionWatch:
 
     def _unsteady(self, reference: Float32, rows: Float32) -> list[tuple[Level, Facts]]:
         """Find the columns of which a window within the reference differs from the whole as a later one may not."""
-        if self._settings.watch != "features" or self._settings.columns:
-            return []
         window = self._settings.window
+        if self._settings.watch != "features" or self._settings.columns or len(rows) < 2 * window:
+            return []
         starts = range(0, len(rows) - window + 1, window)
         largest = np.max([self._distances(reference, rows[start : start + window]) for start in starts], axis=0)
         self._steady = largest < self._thresholds()[0]
         named = {name: round(float(by), 4) for name, by in zip(self._names, largest, strict=True)}
-        unsteady = {name: by for name, by in named.items() if not self._steady[self._names.index(name)]}
+        unsteady = {name: by for (name, by), steady in zip(named.items(), self._steady, strict=True) if not steady}
         return [("unsteady", {"columns": unsteady})] if unsteady else []
 
     def _reports(self, distances: Float64) -> list[tuple[Level, Facts]]:

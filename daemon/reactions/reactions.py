@@ -54,7 +54,7 @@ class Reactions:
         self._progress = progress
         self._saving = saving
         self._good_copy = _copy_for(self._rules.all)
-        self._recent = Ring(learner.trial_samples if self._rules.name("refit_standardization") else 0)
+        self._recent = Ring(learner.trial_samples if self._rules.ever_do("refit_standardization") else 0)
         self._good = True
         self._skip_rate = SkipRate()
         self._samples = 0  # the sample count at which actions act now

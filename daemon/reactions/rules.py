@@ -23,8 +23,8 @@ class Rules:
     def __getitem__(self, index: int) -> Reaction:
         return self.all[index]
 
-    def name(self, action: str) -> bool:
-        """Whether any rule names an action."""
+    def ever_do(self, action: str) -> bool:
+        """Whether any rule has an action."""
         return any(action in rule.actions for rule in self.all)
 
     def dumped(self) -> list[Any]:

@@ -147,3 +147,11 @@ def test_each_reference_judges_anew_which_columns_are_steady() -> None:
         ("confirmed", ["a"]),
         ("confirmed", ["b"]),
     ]
+
+
+@pytest.mark.parametrize("detector", ["psi", "ks"])
+def test_a_reference_shorter_than_two_windows_cannot_tell_what_is_steady(detector: str) -> None:
+    table = rows(2000)
+    table[:, 1] = np.arange(2000)
+    found = scanned(watch(detector, reference=300, renew=False), table)
+    assert [(level, list(data["columns"])) for _, level, data in found] == [("confirmed", ["b"])]
