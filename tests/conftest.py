@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from processes import Zygote, shared_zygote
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from kafka_broker import Broker, LocalBroker
 
 TESTS = Path(__file__).parent
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one may take long over a single example
+hypothesis.settings.load_profile("any machine")
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the daemons that the tests start
 
 _LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "conformance", "unit/training")
 _APART = ("docs", "e2e", "unit/training")  # nothing that their tests share takes long to make

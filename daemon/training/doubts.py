@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -16,17 +16,18 @@ from learnd.daemon.training.step.parts import Parts
 log = structlog.get_logger()
 
 
-def tell_doubts(parts: Parts, train: TrainSettings) -> None:
-    """Log a line for each layer that does not go with the loss or with the size of a batch."""
-    for layer, consequence, way_out in (*_constant(parts, train), *_logits(parts)):
+def tell_doubts(parts: Parts, train: TrainSettings, trained: Sequence[Any]) -> None:
+    """Log a line for each layer that does not go with the loss, or, if it is trained, with the size of a batch."""
+    alone = train.batch_size == 1
+    for layer, consequence, way_out in (*(_constant(parts, trained) if alone else ()), *_logits(parts)):
         log.warning("model_doubtful", layer=layer.name, consequence=consequence, way_out=way_out)
 
 
-def _constant(parts: Parts, train: TrainSettings) -> Iterator[tuple[Any, str, str]]:
-    if train.batch_size > 1:
-        return
+def _constant(parts: Parts, trained: Sequence[Any]) -> Iterator[tuple[Any, str, str]]:
+    known = {id(variable) for variable in trained}
     for _, layer in walk(parts.model):
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable and layer.input_spec.ndim == 2:
+        of_rows = isinstance(layer, keras.layers.BatchNormalization) and layer.input_spec.ndim == 2
+        if of_rows and any(id(variable) in known for variable in layer.trainable_variables):
             yield (
                 layer,
                 "in a batch of one each value is its own mean, so this layer gives the same for every sample",

@@ -80,11 +80,12 @@ class RunningStatistics(StreamLayer):
         return self.variance.value > tf.square(self.mean.value * _ROUNDED)
 
     def _without_strays(self, values: Any) -> Any:
-        """Clip values to the limit, for columns that have varied so far."""
+        """Clip values to the limit, for columns that have varied so far. What is not finite stays: it is no update."""
         doubt = tf.where(self.count.value < _SURE, tf.abs(self.mean.value), tf.zeros_like(self.mean.value))
         reach = self.limit * (tf.sqrt(self.variance.value) + doubt)
         reach = tf.where(self._varied(), reach, tf.constant(float("inf"), tf.float64))
-        return tf.clip_by_value(values, self.mean.value - reach, self.mean.value + reach)
+        clipped = tf.clip_by_value(values, self.mean.value - reach, self.mean.value + reach)
+        return tf.where(tf.math.is_finite(values), clipped, values)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -73,9 +73,10 @@ class Network:
             kept=self.variables,
         )
         if by_own_step:
+            self.phases.begin(0)  # what does not train is not traced
             self._of_step = make_ready(self.parts, train)
             self._check_phases(phases)
-        tell_doubts(self.parts, train)
+        tell_doubts(self.parts, train, self.phases.ever_trained)
 
     def _optimizer(self, train: TrainSettings) -> tuple[Any, Any]:
         """Return the built optimizer and its own rate. That of a compiled model goes on where its training ended."""

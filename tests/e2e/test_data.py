@@ -1,5 +1,6 @@
 """Bad records among good ones: the good ones train, the bad ones are dead letters, and too many are an error."""
 
+import codecs
 import importlib.util
 import sys
 from pathlib import Path
@@ -70,8 +71,10 @@ def test_one_bad_record_at_the_end_of_a_stream_that_trained_stops_nothing(zygote
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_every_kind_of_bad_record_among_good_ones(zygote: Zygote, tmp_path: Path, form: str) -> None:
     samples, header, good, cases = corpus().FORMATS[form]
-    # A line feed would make two records, an empty line is none, and a quote that stays open takes in the next line.
-    bad = [bad for _, bad, _ in cases if bad and b"\n" not in bad and (form == "json" or bad.count(b'"') % 2 == 0)]
+    # A line feed would make two records, an empty line is none, a quote that stays open takes in the next line, and a
+    # file may have a byte order mark before any record.
+    in_a_line = (bad for _, bad, _ in cases if bad and b"\n" not in bad and not bad.startswith(codecs.BOM_UTF8))
+    bad = [bad for bad in in_a_line if form == "json" or bad.count(b'"') % 2 == 0]
     lines = [good]
     for record in bad:
         lines += [record, good, good]

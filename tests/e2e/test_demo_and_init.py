@@ -72,7 +72,7 @@ def test_init_on_what_is_no_data(zygote: Zygote, tmp_path: Path) -> None:
     assert not (tmp_path / "learnd.yaml").exists()
     (tmp_path / "learnd.yaml").touch()
     assert refused(zygote.run(tmp_path, "init", "gone.jsonl"), 74).startswith(
-        "gone.jsonl: cannot be read (No such file or directory), so nothing was written"
+        "gone.jsonl cannot be read (No such file or directory); name a readable file. Nothing was written."
     )
     (tmp_path / "own.jsonl").write_bytes(json_lines(records(50)))
     assert "nowhere" in refused(zygote.run(tmp_path, "init", "own.jsonl", "-o", "nowhere/learnd.yaml"), 74)

@@ -187,7 +187,7 @@ def test_each_record_trains_once_and_the_source_is_told_what_is_safe(root: Path)
     run = Run(root, source)()
     assert run.learner.seen == [i for i in range(45) if i not in {7, 8}]
     assert run.keeper.progress.positions == {"p": 45}
-    assert (run.keeper.progress.updates, run.keeper.progress.rejected) == (11, {"wrong_type": 2})
+    assert (run.keeper.progress.updates, run.keeper.progress.rejected) == (11, {"unknown_label": 2})
     assert [json.loads(line)["start"] for line in (root / "dead-letters.jsonl").read_text().splitlines()] == [7, 8]
     assert source.closed
     saved, needed = source.commits[-1]
@@ -335,7 +335,7 @@ def test_a_stream_that_is_unfit_is_left_behind(root: Path) -> None:
         Run(root, ScriptedSource(steps), max_rate=0.2)()
     resumed = Run(root, ScriptedSource(steps), max_rate=0.2)()
     assert resumed.learner.seen == [*range(6), *range(40, 50)]
-    assert resumed.keeper.progress.rejected == {"wrong_type": 34}
+    assert resumed.keeper.progress.rejected == {"unknown_label": 34}
 
 
 def test_records_none_of_which_trains_are_moved_past(root: Path) -> None:

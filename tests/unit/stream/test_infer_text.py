@@ -19,7 +19,7 @@ from learnd.connectors.files.settings import FilesSettings
 from learnd.connectors.files.source import FilesSource
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import DataError
+from learnd.daemon.errors import DataError, SourceError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.inferring.guesses import Known
 from learnd.daemon.stream.inferring.infer import infer_settings
@@ -219,7 +219,7 @@ def test_a_line_end_within_quotes_is_part_of_the_cell(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_said_with_its_reason(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises((DataError, SourceError), match=words):
         inferred(tmp_path / name)
 
 

@@ -37,8 +37,8 @@ def test_columns_come_in_the_order_of_the_features() -> None:
         Column("s", CATEGORY, 2, ("x", "y")),
         Column("v.0", NUMBER),
         Column("v.1", NUMBER),
-        Column("t.hour.sin", NUMBER),
-        Column("t.hour.cos", NUMBER),
+        Column("t.hour.sin", NUMBER, clock=True),
+        Column("t.hour.cos", NUMBER, clock=True),
         Column("a", NUMBER),
     )
 
