@@ -34,6 +34,7 @@ BENCHMARKS = {
     "start": "start_bench",
     "drift": "drift_bench",
     "accuracy": "accuracy_bench",
+    "files": "files_bench",
     "guard": "guard_bench",
     "phases": "phases_bench",
     "kafka": "kafka_bench",
