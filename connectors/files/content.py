@@ -112,13 +112,13 @@ class Survey:
     def __init__(self, begin: Callable[[], tuple[ContentStream, int]]) -> None:
         """`begin` returns the stream of the file from its start, and where its first record begins."""
         self._restart = begin
-        self._stream, self._begin = begin()
+        self._stream, self.begin = begin()
 
     def digest(self, length: int) -> str | None:
         """Return the digest of so many bytes of records; None if there are not so many."""
         if self._content.length > length and length not in self._content.prints():
-            self._stream, self._begin = self._restart()
-        self._stream.seek(self._begin + length)
+            self._stream, self.begin = self._restart()
+        self._stream.seek(self.begin + length)
         return self._content.prints().get(length)
 
     @property
@@ -128,8 +128,20 @@ class Survey:
 
     def all_of_it(self) -> tuple[int, str]:
         """Return how many bytes of records there are, as far as they count, and their digest."""
-        self._stream.seek(self._begin + MOST_BYTES)
+        self._stream.seek(self.begin + MOST_BYTES)
         return max(self._content.prints().items(), default=(0, ""))
+
+    def before(self, position: int, size: int) -> bytes:
+        """Return the `size` bytes before a position; fewer if the file begins or ends there."""
+        start = max(position - size, 0)
+        data = b""
+        if self._stream.seek(start) == start:
+            try:
+                while len(data) < position - start and (piece := self._stream.read(position - start - len(data))):
+                    data += piece
+            except BrokenStreamError:
+                pass
+        return data
 
     def around(self, position: int) -> bytes:
         """Return the byte before a position, and the one behind it."""

@@ -1,10 +1,10 @@
 """Recognises a file that is a copy of one that was read before, compressed or not, by how its records begin.
 
-Rotation leaves such copies: `copytruncate`, and `gzip` of a file that was renamed. Up to 16 MiB of records are
-compared: all of what was read of the original if this run has read it, else what its notes say, which is at least half
-of it. Of a copy that is shorter than what was read, all is compared if the original is still there, else at least half.
-Less than a kilobyte of records, or a shorter copy of a file that is gone, counts only under the name of the original
-with something behind it, as in `app.jsonl.1`.
+Rotation leaves such copies: `copytruncate`, and `gzip` of a file that was renamed. Up to 16 MiB of records count,
+and the last 64 KiB before the point that was read to: all of it if the original is still there, or if this run read it,
+else what its notes say, which is at least half of it. Of a copy that is shorter than what was read, all is compared if
+the original is still there, else at least half. Less than a kilobyte of records, or a shorter copy of a file that is
+gone, counts only under the name of the original with something behind it, as in `app.jsonl.1`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from learnd.connectors.files.content import LEAST_BYTES, Survey
+from learnd.connectors.files.content import LEAST_BYTES, MOST_BYTES, Survey
 from learnd.connectors.files.identity import ReplacedError
 from learnd.connectors.files.partition import FilePartition
 from learnd.daemon.errors import SourceError
+
+_END_BYTES = 1 << 16  # of the records before the point that was read to
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,29 @@ def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Matc
         return _shorter(original, survey, named_after) if compared >= LEAST_BYTES else None
     if around[:1] != b"\n" and not original.ended_in_a_line:
         return None
+    if not _same_further(file, original, compared):
+        return None
     same_file = file.identity.key == original.identity.key
     reach = original.read_to if same_file else original.reach()
     return Match(original, whole=True, more=len(survey.around(reach)) > 1, certain=True)
+
+
+def _same_further(file: FilePartition, original: FilePartition, compared: int) -> bool:
+    """Whether a file is as the original up to where that was read, as far as the original can still tell.
+
+    After a restart its notes hold digests of a part of it alone, and of more than 16 MiB none are taken.
+    """
+    try:
+        with file.survey() as mine, original.survey() as other:
+            read = original.read_to - other.begin
+            length = min(read, MOST_BYTES)
+            if read == compared or other.digest(compared) != original.prints[compared]:
+                return True  # nothing is left to compare, or the original was cut since
+            ours, theirs = mine.digest(length), other.digest(length)
+            ends = (mine.before(original.read_to, _END_BYTES), other.before(original.read_to, _END_BYTES))
+    except (FileNotFoundError, ReplacedError, SourceError):
+        return True
+    return theirs is None or (ours == theirs and ends[0] == ends[1])
 
 
 def _shorter(original: FilePartition, survey: Survey, named_after: bool) -> Match | None:

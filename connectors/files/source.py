@@ -273,7 +273,7 @@ class FilesSource:
             self._queue.put(original)
             return True
         if match.more or file.identity.key not in self._told:
-            tell_of_copy(file, match)
+            tell_of_copy(file, match, follow=self._settings.follow)
         self._told.add(file.identity.key)
         if match.more:
             return self._is_read_behind(file, original)

@@ -73,10 +73,10 @@ def tell_what_is_other(
         )
 
 
-def tell_of_copy(file: FilePartition, match: Match) -> None:
-    """Say that a file is a copy, and what is read of it."""
-    original = match.original
-    log.info(
+def tell_of_copy(file: FilePartition, match: Match, *, follow: bool) -> None:
+    """Say that a file is a copy, and what is read of it: louder of files that nobody rotates."""
+    original, tell = match.original, log.info if follow else log.warning
+    tell(
         "files.copy",
         file=file.path,
         of=f"{original.first_path} ({original.name})",

@@ -110,7 +110,8 @@ class Reactions:
         """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
         self._skip_rate.add(part.report.skipped)
-        self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
+        if self._recent.size:
+            self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
         self._events += part.found
         for event in part.found:

@@ -31,9 +31,10 @@ class SkipRate:
             taken = skipped[start : start + BLOCK - self._seen]
             start += len(taken)
             self._seen += len(taken)
-            self._skipped += int(np.count_nonzero(taken == Skip.NON_FINITE))
+            not_finite = int(np.count_nonzero(taken == Skip.NON_FINITE))
+            self._skipped += not_finite
             over = self._skipped > _LIMIT * BLOCK
-            self.news = self.news or over
+            self.news = self.news or (over and not_finite > 0)
             if over or self._seen == BLOCK:
                 self.too_high = over
             if self._seen == BLOCK:

@@ -227,11 +227,15 @@ class KerasLearner:
     def refit_helps(self, recent: Samples) -> bool:
         """Whether a refit would clearly have helped with the `trial_samples` latest samples. Changes nothing.
 
+        False as well if a trial would take too long: with a model's own step, or shortly before a phase ends.
+
         They are trained again on trial, for as long as a refit lasts, without one and with one, and both times taken
         back. What counts are the losses of the second half, each before its update: by then, the statistics of the
         refit are those of these samples.
         """
         rows, again = self._train.batch_size, Samples.joined([recent] * _TRIAL_PASSES)
+        if self._network.parts.by_own_step or self._updates_left(rows) <= len(again) // rows:
+            return False  # the model's own step would take minutes; the end of a phase would compile the next one
         batches = again.in_batches(len(again) // rows, rows)
         call = Call((), batches, recent[:0], partial=False, records=0)
         plain = self._tried(call)

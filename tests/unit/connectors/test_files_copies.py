@@ -254,6 +254,34 @@ def test_files_that_begin_alike_are_no_copies(
     assert daemon.read() == []
 
 
+def test_a_restart_compares_all_that_was_read_with_an_original_that_is_there(
+    tmp_path: Path, reader: Callable[..., Reader]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(lines(0, 85))  # about 2 KB: the notes hold the digest of the first one
+    run = reader(folder)
+    assert len(run.read()) == 85
+    run.source.close()
+    (folder / "b.jsonl").write_bytes(lines(0, 70) + lines(70, 85).replace(b'"x": ', b'"x":  '))
+    run.restart()
+    (folder / "c.jsonl").write_bytes(lines(0, 85))
+    assert len(run.read()) == 85  # those of b, which differ from the 70th on
+    assert set(run.positions) == {"file-0", "file-1"}
+
+
+def test_a_big_file_that_differs_behind_what_is_digested_is_no_copy(
+    tmp_path: Path, reader: Callable[..., Reader]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    same = b"".join(b'{"id": %d, "pad": "%s"}\n' % (i, b"z" * 9_980) for i in range(1_700))
+    for name, last in (("a.jsonl", 1), ("b.jsonl", 2)):
+        (folder / name).write_bytes(same + b'{"id": 0, "x": %d}\n' % last)
+    run = reader(folder, follow=False)
+    assert len(run.read()) == 2 * 1_701
+
+
 def test_the_same_rows_under_another_header_are_no_copy(tmp_path: Path, reader: Callable[..., Reader]) -> None:
     rows = b"".join(b"%d,%d\n" % (i, i * 31 % 997) for i in range(300))
     append(tmp_path / "a.csv", b"p,q\n" + rows)

@@ -7,6 +7,7 @@ import pytest
 from rig import WATCHES, Rig, Stream, errors
 
 from learnd.daemon.errors import DataError
+from learnd.daemon.reactions.skip_rate import SkipRate
 from learnd.daemon.values import Skip
 
 ROLL_BACK = [{"on": "update.non_finite", "after": 50, "do": ["roll_back"]}]
@@ -76,3 +77,13 @@ def test_a_stream_that_ends_early_is_judged_as_a_whole() -> None:
         rig.reactions.check_end()
     fed([], (4, Skip.NONE), (4, Skip.NON_FINITE)).reactions.check_end()
     Rig([], WATCHES).reactions.check_end()
+
+
+def test_a_good_update_after_a_restart_is_no_news() -> None:
+    before, again = SkipRate(), SkipRate()
+    before.add(skips((201, Skip.NON_FINITE), (49, Skip.NONE)))
+    again.restore(before.state())
+    again.add(skips((1, Skip.NONE)))
+    assert (again.too_high, again.news) == (True, False)
+    again.add(skips((1, Skip.NON_FINITE)))
+    assert again.news
