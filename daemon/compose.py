@@ -24,6 +24,7 @@ from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import phase_rules
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
+from learnd.daemon.state.directory import DEAD_LETTERS_FILE
 from learnd.daemon.state.history import HISTORY_FILE, History
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.keeper import Keeper
@@ -143,7 +144,7 @@ def output_paths(settings: Settings) -> list[Path]:
 
 
 def _dead_letter_path(settings: Settings) -> Path:
-    return settings.dead_letters.file or settings.checkpoint.dir / "dead-letters.jsonl"
+    return settings.dead_letters.file or settings.checkpoint.dir / DEAD_LETTERS_FILE
 
 
 def _history_path(settings: Settings) -> Path:

@@ -50,8 +50,6 @@ def problems_with_outputs(
     for name, file in {"dead_letters": dead_letters.file, "predictions": predictions.file}.items():
         if file is not None and source.reads_file(file):
             yield f"{name}.file: the source reads {file}, and would train on what is written to it"
-    if predictions.file is not None and predictions.file == dead_letters.file:
-        yield f"predictions.file: dead letters are written to {predictions.file} already"
     yield from _problems_with_topics({"dead_letters": dead_letters.kafka, "predictions": predictions.kafka}, source)
 
 

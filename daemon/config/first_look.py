@@ -9,8 +9,10 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.state.directory import foreign_files, has_consumed
+from learnd.daemon.state.directory import DEAD_LETTERS_FILE, OWN_NAMES, foreign_files, has_consumed
 from learnd.daemon.stream.decoding.declared import missing_columns
+
+_OWN_PLACES = {(), *((name,) for name in OWN_NAMES)}  # the first part of a path within the state directory
 
 
 def problems(settings: Settings) -> list[str]:
@@ -19,7 +21,8 @@ def problems(settings: Settings) -> list[str]:
 
     If there are none, return those of fields that cannot be read together.
     """
-    return [*_unreadable(settings), *_foreign(settings), *missing_in_source(settings)] or _undecodable(settings)
+    found = [*_unreadable(settings), *_foreign(settings), *_overwritten(settings), *missing_in_source(settings)]
+    return found or _undecodable(settings)
 
 
 def missing_in_source(settings: Settings) -> list[str]:
@@ -75,6 +78,18 @@ def _foreign(settings: Settings) -> Iterator[str]:
             f"checkpoint.dir: {root} holds other things ({shown}) and is no state directory. Nothing was written "
             "there. Give one that is new, empty, or was learnd's before: --state DIR"
         )
+
+
+def _overwritten(settings: Settings) -> Iterator[str]:
+    """Yield a problem for each file of lines that is one of the daemon's own."""
+    root, letters = settings.checkpoint.dir.resolve(), settings.dead_letters.file
+    files = {"dead_letters.file": letters, "predictions.file": settings.predictions.file}
+    for key, file in files.items():
+        path = file.resolve() if file is not None else None
+        if path is not None and path.is_relative_to(root) and path.relative_to(root).parts[:1] in _OWN_PLACES:
+            yield f"{key}: {file} is what learnd itself writes there; nothing was written. Give another name"
+        if key == "predictions.file" and path == (letters or root / DEAD_LETTERS_FILE).resolve():
+            yield f"{key}: dead letters are written to {file} already"
 
 
 def _undecodable(settings: Settings) -> list[str]:

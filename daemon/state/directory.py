@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from learnd.daemon.errors import StoreError
+from learnd.daemon.state.history import HISTORY_FILE
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import EPOCHS_FILE, LOCK_FILE, StateLock
+from learnd.daemon.state.settings_record import SETTINGS_RECORD
 from learnd.daemon.state.store import BrokenCheckpointError, CheckpointStore
 from learnd.daemon.values import Facts
+
+DEAD_LETTERS_FILE = "dead-letters.jsonl"  # unless the settings name another one
+OWN_NAMES = frozenset(
+    ("checkpoints", "journal", "commands", LOCK_FILE, EPOCHS_FILE, HISTORY_FILE, SETTINGS_RECORD, "summary.json")
+)
+"""What a daemon writes into its state directory: nothing else may be written under these names."""
 
 # A kill may leave an empty lock, commands may wait for the first start, and some file systems begin with the last.
 _NOT_FOREIGN = {LOCK_FILE, "commands", "lost+found"}

@@ -62,6 +62,7 @@ class Keeper:
     settings_record: Facts  # kept in `root` for the daemon that repeats the journal
     trained_with: Facts  # digests of what the model depends on beside the stream, by plural names
     newest: Facts | None = field(default=None, init=False)  # the manifest of the newest checkpoint
+    _new_output: bool = field(default=False, init=False)  # whether the restored checkpoint has no mark of one
     _sequence: int = field(default=0, init=False)
     _failed: Exception | None = field(default=None, init=False)  # why the last commit did not reach the disk
     _saved_calls: int = field(default=0, init=False)  # at the last commit
@@ -82,7 +83,9 @@ class Keeper:
         marks = checkpoint.state.facts["marks"] if checkpoint else {}
         for name, output in self.outputs.by_name.items():
             place, mark = marks.get(name, (None, None))
-            output.open(mark if place == self._place(output) else None)
+            known = place == self._place(output)
+            self._new_output = self._new_output or not known
+            output.open(mark if known else None)
         if checkpoint is not None:
             self._announce_checkpoint(checkpoint.manifest)  # its line follows its marks, so it was just cut off
         entries = self.journal.read(self.progress.calls)
@@ -100,8 +103,8 @@ class Keeper:
                 f"the state directory cannot be written: {error}. Nothing new was trained. Make room or repair the "
                 "disk."
             ) from error
-        if self.newest is None:
-            self._commit()  # even the first checkpoint of training needs one to fall back to
+        if self.newest is None or self._new_output:
+            self._commit()  # to fall back to; and an output without a mark would be written again by each repetition
             self._take_results(self.writer.results(wait=True))
             if self.newest is None:
                 raise self._not_written("the first checkpoint could not be written. Nothing new was trained.")

@@ -220,7 +220,7 @@ def _outputs_of_call(model: Any, spec: SampleSpec) -> Any:
     except Exception as error:
         raise ModelError(
             f"model: it cannot be called with {' and '.join(_described(part) for part in spec.inputs)}: "
-            f"{str(error).strip()}\n  Nothing was trained. Mend the model or change samples.features."
+            f"{str(error).strip()}\n  Nothing was trained. Correct the model or change samples.features."
         ) from error
     return tf.nest.map_structure(lambda output: keras.KerasTensor((None, *output.shape[1:])), outputs)
 

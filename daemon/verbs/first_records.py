@@ -89,7 +89,12 @@ class FirstRecords:
         model, labels = self._settings.model, self._labels
         if model.task == "binary" and len(labels) >= _ENOUGH:
             positive = float(labels.mean())
-            if min(positive, 1 - positive) < _RARE:
+            if positive == 0:
+                yield (
+                    f"samples.label: none of the first {len(labels):,} is positive; if that is a misspelt value, a run "
+                    "would learn that nothing ever is: see samples.label.positive and values"
+                )
+            elif min(positive, 1 - positive) < _RARE:
                 yield (
                     f"samples.label: {positive:.1%} of the first {len(labels):,} are positive; accuracy says little of "
                     "so rare a class: look at auc and recall, and let samples.weight give the rare records more weight"

@@ -320,6 +320,19 @@ def test_what_stopped_the_run_is_told_although_its_last_checkpoint_fails_too(
     assert "last_checkpoint_failed" in capsys.readouterr().out
 
 
+def test_a_new_output_is_in_a_checkpoint_before_new_records_train(root: Path) -> None:
+    steps = [batch(0, 30), batch(30, 45)]
+    with pytest.raises(Died):
+        Run(root, ScriptedSource(steps), dies_at=20, every=1000)()
+    more = Run(root, ScriptedSource(steps), dies_at=40, every=1000)
+    more.keeper.outputs.by_name["more"] = DeadLetterFile(root / "more.jsonl")
+    with pytest.raises(Died):
+        more()
+    checkpoint = CheckpointStore(root, lambda *_: True).newest()
+    assert checkpoint is not None
+    assert "more" in checkpoint.state.facts["marks"]
+
+
 def test_an_output_that_is_away_is_waited_for_and_no_disk_is_blamed(root: Path) -> None:
     steps = [batch(first, first + 10) for first in range(0, 50, 10)]
     away = with_output(root, steps, Refusing(StoreError("its brokers do not answer."), 2))

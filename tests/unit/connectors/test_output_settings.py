@@ -23,10 +23,6 @@ WHOLE: dict[str, Any] = {
     [
         ({"predictions": {"file": "clicks/p.jsonl"}}, "predictions.file: the source reads clicks/p.jsonl"),
         ({"dead_letters": {"file": "clicks/d.jsonl"}}, "dead_letters.file: the source reads clicks/d.jsonl"),
-        (
-            {"predictions": {"file": "out.jsonl"}, "dead_letters": {"file": "out.jsonl"}},
-            "predictions.file: dead letters are written to out.jsonl already",
-        ),
     ],
 )
 def test_a_file_has_one_use(changes: dict[str, Any], told: str) -> None:

@@ -101,3 +101,30 @@ def test_a_label_far_from_one_is_said_of_a_model_of_ones_own(tmp_path: Path, sca
     model = {"build": "models:build", "task": "regression"}
     assert [("its usual size is" in doubt) for doubt in looked_at(tmp_path, text, model=model)[1]] == [True] * said
     assert looked_at(tmp_path, text, model={"task": "regression"})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [
+        ("state/scores.jsonl", "is what learnd itself writes there"),
+        ("state/journal/x.log", "is what learnd itself writes there"),
+        ("state", "is what learnd itself writes there"),
+        ("state/dead-letters.jsonl", "dead letters are written to"),
+        ("other/../state/dead-letters.jsonl", "dead letters are written to"),
+        ("state/predicted.jsonl", None),
+    ],
+)
+def test_predictions_do_not_go_where_the_daemon_writes(tmp_path: Path, file: str, word: str | None) -> None:
+    (tmp_path / "data.csv").write_text(rows("1", "2"))
+    places = {"checkpoint": {"dir": str(tmp_path / "state")}, "predictions": {"file": str(tmp_path / file)}}
+    (tmp_path / "learnd.yaml").write_text(json.dumps({**BASE, **places}))
+    found = problems(load_settings(tmp_path / "learnd.yaml"))
+    assert len(found) == (word is not None)
+    assert all(problem.startswith("predictions.file: ") and word in problem for problem in found if word)
+
+
+def test_a_positive_value_that_never_comes_is_told(tmp_path: Path) -> None:
+    label = {"field": "y", "positive": "yse"}
+    samples = {**BASE["samples"], "label": label}
+    (doubt,) = looked_at(tmp_path, rows(*["1.5"] * 300, label="yes"), samples=samples)[1]
+    assert "none of the first 300 is positive" in doubt
