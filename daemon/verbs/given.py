@@ -44,7 +44,8 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write. Default: standard output.")
 ]
 Format = Annotated[
-    RowFormat | None, typer.Option("--format", help="JSON lines or CSV. Default: CSV for a FILE.csv, else JSON lines.")
+    RowFormat | None,
+    typer.Option("--format", help="JSON lines or CSV. Default: CSV if --output ends in .csv, else JSON lines."),
 ]
 
 Row = tuple[Any, Sequence[Any]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learnd.daemon.errors import DataError
+from learnd.daemon.foundation.section import meant_or_known
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
 from learnd.daemon.stream.inferring.numerals import Numerals
 from learnd.daemon.stream.inferring.seen import FieldSeen
@@ -101,10 +101,8 @@ def label_of(fields: Sequence[FieldSeen], name: str | None) -> tuple[FieldSeen |
 def _named(fields: Sequence[FieldSeen], name: str) -> FieldSeen:
     found = next((field for field in fields if field.name == name), None)
     if found is None:
-        names = [field.name for field in fields]
-        close = difflib.get_close_matches(name, names, n=1)
-        meant = f": did you mean {close[0]!r}?" if close else ""
-        raise DataError(f"no record has a field {name!r}{meant}; there are {', '.join(names)}. Nothing was written.")
+        known = meant_or_known(name, [field.name for field in fields])
+        raise DataError(f"no record has a field {name!r}{known}. Nothing was written.")
     return found
 
 
