@@ -13,7 +13,7 @@ import structlog
 from learnd.daemon.contracts import Adaptable, Monitor
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.errors import LearndError, LostError, StateMismatchError, StoppedError
+from learnd.daemon.errors import LearndError, LostError, StoppedError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.foundation.failpoints import failpoint
 from learnd.daemon.reactions.reactions import Reactions
@@ -100,22 +100,12 @@ class Loop:
         """Restore the newest checkpoint that verifies, and repeat the journal's calls after it. Raises as `repeat`."""
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore(self.learner.compile)
-        self._check_model_of(entries)
+        self.trainer.check_model_of(entries)
         self.reader.open(self.progress.positions, notes)
         repeated = self.repeat(entries, stop)
         self.keeper.go_live()
         self.monitor.happened(self.evaluation.latest(self.progress.samples))
         log.info("consuming", samples=self.progress.samples, repeated_calls=repeated)
-
-    def _check_model_of(self, entries: Sequence[JournalEntry]) -> None:
-        """Raise StateMismatchError if the journal has calls that ran on a model which was built in another way."""
-        if entries and self.learner.changes:
-            raise StateMismatchError(
-                f"the journal has {len(entries)} calls to repeat, which would train differently now: the model is "
-                "built in another way than when they ran:\n  "
-                + "\n  ".join(self.learner.changes)
-                + "\nNothing was changed. Start once with the model as it was, stop, and change it then."
-            )
 
     def repeat(self, entries: Sequence[JournalEntry], stop: Callable[[], bool]) -> int:
         """Train the journal's calls again, up to the first with lost records; return how many. Raises StoppedError."""
@@ -133,10 +123,7 @@ class Loop:
         return len(entries)
 
     def give_up(self, entries: Sequence[JournalEntry], error: LostError) -> None:
-        """Continue without the journal's last calls, and cut their remaining records into calls again.
-
-        The journal segment that begins when the daemon goes live overrides their entries.
-        """
+        """Continue without the journal's last calls: a new segment overrides them, and what is left is cut anew."""
         log.error(
             "journal_given_up",
             calls=len(entries),

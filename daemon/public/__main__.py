@@ -1,5 +1,5 @@
 """`python -m learnd` is the command `learnd`."""
 
-from learnd.daemon.command import main
+from learnd.command import main
 
 main()

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from learnd.daemon.contracts import Adaptable
-from learnd.daemon.values import Call, Event, PhaseBegun, Report
+from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.values import Call, Event, JournalEntry, PhaseBegun, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,16 @@ class Trainer:
         self._learner = learner
         self._watch = watch
         self._acts_at_once = acts_at_once
+
+    def check_model_of(self, entries: Sequence[JournalEntry]) -> None:
+        """Raise StateMismatchError if the journal has calls that ran on a model which was built in another way."""
+        if entries and self._learner.changes:
+            raise StateMismatchError(
+                f"the journal has {len(entries)} calls to repeat, which would train differently now: the model is "
+                "built in another way than when they ran:\n  "
+                + "\n  ".join(self._learner.changes)
+                + "\nNothing was changed. Start once with the model as it was, stop, and change it then."
+            )
 
     def parts(self, call: Call) -> Iterator[Part]:
         """Train a call, and yield its parts: a single one, unless a rule acts within the call."""

@@ -28,9 +28,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from learnd.command import main
 from learnd.daemon import cli  # noqa: F401  (imported before any fork, like the run and the learner)
 from learnd.daemon import run as app  # noqa: F401
-from learnd.daemon.command import main
 from learnd.daemon.foundation import failpoints
 from learnd.daemon.training import learner, runtime  # noqa: F401
 
