@@ -51,6 +51,12 @@ class FilesSettings(SourceSettings):
 
         return glance(self.path, fmt, self.max_record_bytes)
 
+    def first_file(self) -> Path:
+        """Return the first file under the path that holds anything; the path itself if there is none."""
+        from learnd.connectors.files.discovery import matching
+
+        return next((file for file in map(Path, matching(self.path)) if file.stat().st_size), Path(self.path))
+
     def sample(self, fmt: RecordFormat) -> RecordSample:
         """Return records of the file. Raises SourceError."""
         from learnd.connectors.files.sampling import sample

@@ -34,13 +34,15 @@ def init(
 ) -> None:
     """Write a commented settings file for DATA, from what its records show."""
     from learnd.daemon.stream.inferring.guesses import Known
-    from learnd.daemon.stream.inferring.infer import first_file, infer_settings
+    from learnd.daemon.stream.inferring.infer import infer_settings
 
     for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
         if given is not None and given not in choices:
             raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
-    take = resolve(SOURCES["files"].settings)(path=str(first_file(data))).sample
-    text = infer_settings(data, take, Known(label, task, form), folder=output.parent)
+    files = resolve(SOURCES["files"].settings)
+    first = files(path=str(data)).first_file()
+    take = files(path=str(first)).sample
+    text = infer_settings(data, first, take, Known(label, task, form), folder=output.parent)
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 
 import structlog
@@ -17,14 +16,14 @@ from learnd.daemon.stream.inferring.writing import written
 log = structlog.get_logger()
 
 
-def infer_settings(path: Path, take: Take, known: Known, folder: Path) -> str:
-    """Return a commented settings file for the records of `path`, of whose `first_file` `take` returns a sample.
+def infer_settings(path: Path, first: Path, take: Take, known: Known, folder: Path) -> str:
+    """Return a commented settings file for the records of `path`, of whose `first` file `take` returns a sample.
 
     `path` is a file, a directory or a glob. `folder` is where the settings file will be: its paths are relative to that
     folder. Raises SourceError if the data file cannot be read, and DataError if it has no records or none of its fields
     can be a label.
     """
-    sniffed = sniff(first_file(path), take, known.format)
+    sniffed = sniff(first, take, known.format)
     if sniffed.broken:
         log.warning(
             "records.unreadable",
@@ -44,13 +43,3 @@ def infer_settings(path: Path, take: Take, known: Known, folder: Path) -> str:
         )
     task, label_settings = task_of(label, known.task)
     return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))
-
-
-def first_file(path: Path) -> Path:
-    """Return the first file of a directory or a glob that holds anything; the path itself if there is none."""
-    if path.is_dir():
-        names = [str(name) for name in path.iterdir() if name.name[0] not in "._"]
-    else:
-        names = [] if path.exists() else glob.glob(str(path), recursive=True)  # noqa: PTH207 (`**`, cwd)
-    files = [Path(name) for name in sorted(names) if Path(name).is_file()]
-    return next((file for file in files if file.stat().st_size), path)

@@ -20,7 +20,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, SourceError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.inferring.guesses import Known
-from learnd.daemon.stream.inferring.infer import first_file, infer_settings
+from learnd.daemon.stream.inferring.infer import infer_settings
 from learnd.daemon.values import RecordBatch
 
 
@@ -54,7 +54,8 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
 
 
 def infer(data: Path, folder: Path = Path(), **known: str) -> str:
-    return infer_settings(data, FilesSettings(path=str(first_file(data))).sample, Known(**known), folder)
+    first = FilesSettings(path=str(data)).first_file()
+    return infer_settings(data, first, FilesSettings(path=str(first)).sample, Known(**known), folder)
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:

@@ -27,7 +27,7 @@ from learnd.daemon.values import Block
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:
-    text = infer_settings(data, FilesSettings(path=str(data)).sample, Known(**known), data.parent)
+    text = infer_settings(data, data, FilesSettings(path=str(data)).sample, Known(**known), data.parent)
     (data.parent / "learnd.yaml").write_text(text, encoding="utf-8")
     return text, load_settings(data.parent / "learnd.yaml")
 
