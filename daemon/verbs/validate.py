@@ -22,23 +22,36 @@ verb = typer.Typer()
 @verb.command()
 def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption = None) -> None:
     """Check a settings file: print every problem with its line. The exit code is 78 if there is one."""
-    settings = load(file, overrides, state, _problems)
+    look = _Look()
+    settings = load(file, overrides, state, look.problems)
     spec = settings.samples.spec(settings.model.task)
-    for doubt in (*doubts(settings), *FirstRecords(settings).doubts(), *_kept_defaults(settings)):
+    for doubt in (*doubts(settings), *look.doubts(), *_kept_defaults(settings)):
         print(f"learnd: warning: {doubt}", file=sys.stderr)
     print(f"{file}: ok ({spec.width} columns, {spec.task.kind} task)")
 
 
-def _problems(settings: Settings) -> Sequence[str]:
-    """Return what is wrong with the files, with the data, or with the model: the first of these that has problems."""
-    return problems(settings) or problems_with_data(settings) or problems_with_model(settings)
+class _Look:
+    """A look at everything that sound settings name. The first records are read once, for problems and for doubts."""
+
+    def __init__(self) -> None:
+        self._first: FirstRecords | None = None
+
+    def problems(self, settings: Settings) -> Sequence[str]:
+        """Return what is wrong with the files, with the data, or with the model: the first that has problems."""
+        if found := problems(settings):
+            return found
+        self._first = FirstRecords(settings)
+        return problems_with_data(settings, self._first) or problems_with_model(settings)
+
+    def doubts(self) -> Iterator[str]:
+        return iter(()) if self._first is None else self._first.doubts()
 
 
-def problems_with_data(settings: Settings) -> list[str]:
+def problems_with_data(settings: Settings, first: FirstRecords) -> list[str]:
     """Return what shows only when the stream and the anchor file are read. Imports no TensorFlow."""
     from learnd.daemon.compose import anchor_samples
 
-    found = [*_long_references(settings), *FirstRecords(settings).problems()]
+    found = [*_long_references(settings), *first.problems()]
     try:
         anchor_samples(settings)
     except SettingsError as error:
