@@ -28,7 +28,7 @@ from learnd.daemon.training.objects import (
     take_global_clip_norm,
     take_learning_rate,
 )
-from learnd.daemon.training.phases import Phases
+from learnd.daemon.training.phases import Phases, walk
 from learnd.daemon.training.rate import OfUpdates
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
@@ -167,8 +167,7 @@ class Network:
             layer.start_refit()
 
     def _standardizations(self) -> list[RunningStandardization]:
-        layers = self.model._flatten_layers(include_self=False)  # noqa: SLF001  (Keras has no other way)
-        return [layer for layer in layers if isinstance(layer, RunningStandardization)]
+        return [layer for _, layer in walk(self.model) if isinstance(layer, RunningStandardization)]
 
     @contextmanager
     def refitting(self) -> Iterator[None]:

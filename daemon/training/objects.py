@@ -15,6 +15,7 @@ from learnd.daemon.tasks.contract import TaskKind
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.compiled import metrics_of, optimizer_of, tell_left_out
 from learnd.daemon.training.layers import RunningLabelScale
+from learnd.daemon.training.phases import walk
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from learnd.daemon.values import TargetSpec, Task
@@ -53,8 +54,7 @@ def _optimizer(settings: TrainSettings, model: Any) -> Any:
 
 def label_scale(model: Any) -> RunningLabelScale | None:
     """Return the layer with which a model scales its label; None if it has none."""
-    layers = model._flatten_layers(include_self=False)  # noqa: SLF001  (Keras has no other way)
-    return next((layer for layer in layers if isinstance(layer, RunningLabelScale)), None)
+    return next((layer for _, layer in walk(model) if isinstance(layer, RunningLabelScale)), None)
 
 
 def take_learning_rate(optimizer: Any) -> tuple[Any, Any]:
