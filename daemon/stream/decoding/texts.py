@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from learnd.daemon.stream.decoding.columns import Values
 from learnd.daemon.values import Float64
+
+T = TypeVar("T")
 
 FromNumber = Callable[[str], float | str | None]
 
@@ -81,23 +84,22 @@ class Texts:
 
 
 def _json_numbers(texts: Sequence[str]) -> Float64 | None:
-    try:
-        numbers = _JSON_NUMBERS.decode(f"[{','.join(texts)}]")
-    except ValueError:
-        return None
-    if len(numbers) != len(texts):  # a quoted cell held a comma
-        return None
-    return np.fromiter(numbers, np.float64, len(numbers)) + _NO_SIGN
+    numbers = _decoded(_JSON_NUMBERS, texts)
+    return None if numbers is None else np.fromiter(numbers, np.float64, len(numbers)) + _NO_SIGN
 
 
 def _json_numbers_and_nulls(texts: Sequence[str]) -> list[float | None] | None:
+    numbers = _decoded(_JSON_NUMBERS_AND_NULLS, texts)
+    return None if numbers is None else [None if number is None else number + _NO_SIGN for number in numbers]
+
+
+def _decoded(decoder: msgspec.json.Decoder[list[T]], texts: Sequence[str]) -> list[T] | None:
+    """Return what the texts are as the items of one JSON list; None if they are no such items."""
     try:
-        numbers = _JSON_NUMBERS_AND_NULLS.decode(f"[{','.join(texts)}]")
+        found = decoder.decode(f"[{','.join(texts)}]")
     except ValueError:
         return None
-    if len(numbers) != len(texts):
-        return None
-    return [None if number is None else number + _NO_SIGN for number in numbers]
+    return found if len(found) == len(texts) else None  # a quoted cell may hold a comma
 
 
 def _as_people_do(decimal: str, thousands: str | None) -> FromNumber:
