@@ -233,10 +233,11 @@ class KerasLearner:
         back. What counts are the losses of the second half, each before its update: by then, the statistics of the
         refit are those of these samples.
         """
-        rows, again = self._train.batch_size, Samples.joined([recent] * _TRIAL_PASSES)
-        if self._network.parts.by_own_step or self._updates_left(rows) <= len(again) // rows:
+        rows = self._train.batch_size
+        updates = _TRIAL_PASSES * len(recent) // rows
+        if self._network.parts.by_own_step or self._updates_left(rows) <= updates:
             return False  # the model's own step would take minutes; the end of a phase would compile the next one
-        batches = again.in_batches(len(again) // rows, rows)
+        batches = Samples.joined([recent] * _TRIAL_PASSES).in_batches(updates, rows)
         call = Call((), batches, recent[:0], partial=False, records=0)
         plain = self._tried(call)
         with self._network.refitting():
