@@ -50,16 +50,31 @@ def _checked_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: 
 
 def _preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
     inputs = keras.Input((spec.width,), name="features")
-    hidden = _encode(settings, spec, inputs)
+    encoded = _encode(settings, spec, inputs)
+    hidden = encoded
     for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
         hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
         if settings.dropout:
             hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
-    activation = KINDS[spec.task.kind].last_activation
-    outputs = keras.layers.Dense(spec.task.outputs, activation=activation, name="output")(hidden)
+    outputs = _output(spec, encoded, hidden)
     if scales_label and settings.standardize:
         outputs = layers.RunningLabelScale(name="label_scale")(outputs)
     return keras.Model(inputs, outputs, name=settings.preset or "mlp")
+
+
+def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
+    """Add the last layer, which sees the inputs beside the hidden units: what is linear is learnt first.
+
+    Its weights for the inputs start from zero, so that they do not add to the noise of the first predictions.
+    """
+    output = keras.layers.Dense(spec.task.outputs, KINDS[spec.task.kind].last_activation, name="output")
+    if hidden is encoded:
+        return output(encoded)
+    outputs = output(keras.layers.Concatenate(name="hidden_and_encoded")([hidden, encoded]))
+    weights = output.kernel.numpy()
+    weights[hidden.shape[-1] :] = 0
+    output.kernel.assign(weights)
+    return outputs
 
 
 def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:

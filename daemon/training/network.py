@@ -30,6 +30,7 @@ from learnd.daemon.training.objects import (
 )
 from learnd.daemon.training.phases import Phases, walk
 from learnd.daemon.training.rate import OfUpdates
+from learnd.daemon.training.regenerative import origins_of
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
@@ -155,11 +156,15 @@ class Network:
             variable.assign(arrays[name])
 
     def reset_moments(self) -> None:
-        """Reset the optimizer, including its count of iterations, which corrects the bias of young moments."""
+        """Reset the optimizer, including its count of iterations, which corrects the bias of young moments. Where the
+        weights started stays.
+        """
         fresh = type(self.optimizer).from_config(self.optimizer.get_config())
         fresh.build(self.phases.ever_trained)
+        kept = {id(origin) for origin in origins_of(self.optimizer)}
         for variable, initial in zip(self.optimizer.variables, fresh.variables, strict=True):
-            variable.assign(initial.value)
+            if id(variable) not in kept:
+                variable.assign(initial.value)
 
     def refit_standardization(self) -> None:
         """Let each RunningStandardization replace its statistics within its next 2,000 samples."""
@@ -221,14 +226,16 @@ def _without_guard(named: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if not name.startswith(_GUARD)}
 
 
-def _differences(variables: dict[str, Any], arrays: Arrays, most: int = 6) -> list[str]:
-    problems = [f"only in the checkpoint: {name}" for name in arrays if name not in variables]
-    problems += [f"only in the model: {name}" for name in variables if name not in arrays]
-    for name in variables.keys() & arrays.keys():
-        have, want = arrays[name], variables[name]
-        if have.shape != tuple(want.shape) or have.dtype.name != want.dtype:
-            problems.append(f"{name}: {have.shape} {have.dtype} in the checkpoint, {tuple(want.shape)} {want.dtype}")
-    return sorted(problems)[:most]
+def _differences(variables: dict[str, Any], arrays: Arrays, most: int = 3) -> list[str]:
+    """Return the first few variables of each kind of difference."""
+    gone = [f"only in the checkpoint: {name}" for name in arrays if name not in variables]
+    new = [f"only in the model: {name}" for name in variables if name not in arrays]
+    other = [
+        f"{name}: {have.shape} {have.dtype} in the checkpoint, {tuple(want.shape)} {want.dtype}"
+        for name in variables.keys() & arrays.keys()
+        if ((have := arrays[name]).shape, have.dtype.name) != (tuple((want := variables[name]).shape), want.dtype)
+    ]
+    return [problem for problems in (gone, new, other) for problem in sorted(problems)[:most]]
 
 
 def values_of(variables: dict[str, Any]) -> Arrays:

@@ -16,13 +16,11 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.compiled import metrics_of, optimizer_of, tell_left_out
 from learnd.daemon.training.layers import RunningLabelScale
 from learnd.daemon.training.phases import walk
+from learnd.daemon.training.regenerative import RegenerativeRMSprop
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import KerasObject, PhaseSettings, TrainSettings
 from learnd.daemon.values import TargetSpec, Task
 
-DEFAULT_LEARNING_RATE = 0.1
-DEFAULT_LEARNING_RATE_OF_SCALED_LABELS = 0.03  # a squared error curves eight times as much as a log loss can
-DEFAULT_CLIP_NORM = 1.0
 _RATES = ("learning_rate", "initial_learning_rate", "end_learning_rate", "warmup_target")
 
 _OF_DIFFERENCES = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh")  # Keras' losses of output minus label
@@ -48,8 +46,7 @@ def _optimizer(settings: TrainSettings, model: Any) -> Any:
         return _create("train.optimizer", settings.optimizer, keras.optimizers)
     if (own := optimizer_of(model)) is not None:
         return keras.optimizers.deserialize(keras.optimizers.serialize(own))
-    rate = DEFAULT_LEARNING_RATE if label_scale(model) is None else DEFAULT_LEARNING_RATE_OF_SCALED_LABELS
-    return keras.optimizers.SGD(rate, global_clipnorm=DEFAULT_CLIP_NORM)
+    return RegenerativeRMSprop()
 
 
 def label_scale(model: Any) -> RunningLabelScale | None:
@@ -215,6 +212,8 @@ def _instance(found: Any) -> Any:
 def _class_of(name: str, module: Any) -> str | None:
     """Return the Keras class called `name`, ignoring case and underscores: adam, binary_crossentropy."""
     wanted = name.replace("_", "").lower()
+    if module is keras.optimizers and wanted == RegenerativeRMSprop.__name__.lower():
+        return keras.saving.get_registered_name(RegenerativeRMSprop)
     return next((item for item in dir(module) if item[0].isupper() and item.lower() == wanted), None)
 
 

@@ -84,8 +84,10 @@ class TrainSettings(Section):
 
     optimizer: KerasObject | None = None
     """A Keras optimizer: its name, `{name: {argument: value}}`, or its Keras configuration. Default: the optimizer of a
-    compiled model, else stochastic gradient descent with a learning rate of 0.1, or of 0.03 if the model scales its
-    label, and gradients clipped to norm 1."""
+    compiled model, else `regenerative_rmsprop`: RMSprop with bias correction (Adam with `beta_1` 0), a learning rate of
+    0.003 and up to three times that in the first few hundred updates, and a pull of the weights to where they started,
+    without which a network gets slower to learn with each task that it has learnt. Its arguments: `learning_rate`,
+    `beta_2`, `pull`, `early_updates`, `epsilon`, and those of every Keras optimizer."""
 
     loss: KerasObject | None = None
     """A Keras loss, in the same forms. Default: the loss of a compiled model, else the usual one for the task."""

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from learnd.daemon.training.phases import may_train
+from learnd.daemon.training.regenerative import origins_of
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
@@ -162,10 +163,11 @@ class Updates:
 
     def _changing(self) -> list[Any]:
         """Return what an update changes, and leaves as it was if it is skipped."""
+        fixed = {id(variable) for variable in [self._optimizer.learning_rate, *origins_of(self._optimizer)]}
         return [
             *self._model.trainable_variables,
             *self._statistics,
-            *[variable for variable in self._optimizer.variables if variable is not self._optimizer.learning_rate],
+            *[variable for variable in self._optimizer.variables if id(variable) not in fixed],
             *[variable for metric in self._metrics for variable in metric.variables],
         ]
 
