@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,18 @@ def _is_in(places: Sequence[str], path: Path) -> bool:
 def _first_of(places: Sequence[str], path: Path, *, otherwise: int) -> int:
     """Return the number of the first place, a folder or a file below `tests`, that a file is in."""
     return next((number for number, place in enumerate(places) if path.is_relative_to(TESTS / place)), otherwise)
+
+
+@pytest.fixture(autouse=True)
+def _short_collections() -> Iterator[None]:
+    """Keep what lives on after a test out of all later collections of garbage.
+
+    Keras asks for one with each new model. Nearly all of it would go over TensorFlow's modules and over functions that
+    were traced before, which never go: a quarter of a second, and more with each test.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
