@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,33 +21,63 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one
 hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the daemons that the tests start
 
-_LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "conformance", "unit/training")
-_APART = ("docs", "e2e", "unit/training")  # nothing that their tests share takes long to make
+_LONGEST_FIRST = ("kafka", "crash", "golden", "e2e", "docs", "conformance", "unit/training")
+_APART = ("docs/test_documents.py", "e2e", "unit/training")  # nothing that their tests share takes long to make
+_ON_A_BROKER = ("kafka", "conformance/test_sources.py", "conformance/test_outputs.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left with it at the end."""
-    ranks = {folder: rank for rank, folder in enumerate(_LONGEST_FIRST)}
-    items.sort(key=lambda item: ranks.get(_folder(item.path), len(ranks)))
+    items.sort(key=lambda item: _first_of(_LONGEST_FIRST, item.path, otherwise=len(_LONGEST_FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give the tests that share servers, or a run to compare with, to one process."""
+    """Give the tests that share servers, or a run to compare with, to one process.
+
+    Tests with brokers wait more than they compute. One process begins with them, and the others begin with the rest.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            folder = _folder(config.rootpath / file)
-            scenario = test.partition("[")[2].rstrip("]").partition("-")[0] if folder == "crash" else ""
-            return nodeid if folder in _APART else f"{file} {scenario}"
+            path = config.rootpath / file
+            if _is_in(_APART, path):
+                return nodeid
+            scenario = test.partition("[")[2].rstrip("]").partition("-")[0] if _is_in(("crash",), path) else ""
+            return f"{file} {scenario}"
+
+        def _assign_work_unit(self, node: Any) -> None:
+            for scope in self.workqueue:
+                waits = _is_in(_ON_A_BROKER, config.rootpath / scope.partition("::")[0].partition(" ")[0])
+                if waits == (node is self.nodes[0]):
+                    self.workqueue.move_to_end(scope, last=False)
+                    break
+            super()._assign_work_unit(node)
 
     return Scheduling(config, log)
 
 
-def _folder(path: Path) -> str:
-    return path.parent.relative_to(TESTS).as_posix()
+def _is_in(places: Sequence[str], path: Path) -> bool:
+    return _first_of(places, path, otherwise=-1) >= 0
+
+
+def _first_of(places: Sequence[str], path: Path, *, otherwise: int) -> int:
+    """Return the number of the first place, a folder or a file below `tests`, that a file is in."""
+    return next((number for number, place in enumerate(places) if path.is_relative_to(TESTS / place)), otherwise)
+
+
+@pytest.fixture(autouse=True)
+def _short_collections() -> Iterator[None]:
+    """Keep what lives on after a test out of all later collections of garbage.
+
+    Keras asks for one with each new model. Nearly all of it would go over TensorFlow's modules and over functions that
+    were traced before, which never go: a quarter of a second, and more with each test.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +94,18 @@ def broker() -> Broker:
     return found
 
 
-@pytest.fixture(scope="module")
-def mortal_broker() -> Iterator[LocalBroker]:
-    """A broker for the tests of a module to kill, suspend and start again."""
+@pytest.fixture(scope="session")
+def _mortal_broker() -> Iterator[LocalBroker]:
     from kafka_broker import own_broker, required
 
     broker: LocalBroker = required(own_broker)
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def mortal_broker(_mortal_broker: LocalBroker) -> LocalBroker:
+    """A broker to kill, suspend and start again; it runs when a test begins."""
+    if not _mortal_broker.running:  # a test has failed in between
+        _mortal_broker.start()
+    return _mortal_broker

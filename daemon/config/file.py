@@ -27,6 +27,7 @@ class _PathText(str):
     __slots__ = ()
 
 
+_OUTLINE = Outline(Settings)
 _DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz", ".zst")
 
 
@@ -45,9 +46,8 @@ def load_settings(
     document = _document(path, overrides, environ)
     if document.data is None and not document.problems:
         raise SettingsError([f"{path}: the file is empty; `learnd init` writes one to start from"])
-    outline = Outline(Settings.model_json_schema(by_alias=True))
-    read_secrets(document.data, (), document, outline)
-    settings = _validate(document, outline)
+    read_secrets(document.data, (), document, _OUTLINE)
+    settings = _validate(document)
     settings = _anchored(settings, (), document, path.parent)
     if further is not None and (problems := further(settings)):
         raise SettingsError(_located(problems, document))
@@ -93,14 +93,14 @@ def _text(path: Path) -> str:
         raise SettingsError([f"{path}:{line}: this is not UTF-8 text; save the file as UTF-8"]) from None
 
 
-def _validate(document: Document, outline: Outline) -> Settings:
+def _validate(document: Document) -> Settings:
     """Return the settings. Raises SettingsError with the problems of reading and those of the values."""
     problems = list(document.problems)
     try:
         if isinstance(document.data, dict) or not problems:
             settings = Settings.model_validate(document.data)
     except ValidationError as error:
-        problems += describe(error, document, outline)
+        problems += describe(error, document, _OUTLINE)
     if problems:
         raise SettingsError(_in_order(problems, document))
     return settings
@@ -123,10 +123,9 @@ def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outli
             read_secrets(item, (*path, index), document, outline)
     if not isinstance(value, dict):
         return
-    known = outline.keys(path)
     for key in list(value):
         secret = key.removesuffix("_file")
-        if key in known or secret == key or not outline.is_secret((*path, secret)):
+        if secret == key or key in outline.keys(path) or not outline.is_secret((*path, secret)):
             read_secrets(value[key], (*path, key), document, outline)
             continue
         place = document.places[*path, secret] = document.place((*path, key))

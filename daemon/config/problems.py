@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from learnd.daemon.config.document import Document, Path, at
@@ -47,9 +47,13 @@ _OUT_OF_RANGE = {
 
 @dataclass(frozen=True)
 class Outline:
-    """The keys that the settings have, from their JSON Schema."""
+    """The keys that the settings have, from their JSON Schema.
 
-    schema: Mapping[str, Any]
+    It is made when it is first asked for. That takes half a second, most of it for settings of connectors that nobody
+    chose, and only a problem or a secret in a file needs it.
+    """
+
+    settings: type[BaseModel]
 
     def keys(self, path: Path) -> dict[str, Mapping[str, Any]]:
         """Return the keys that the section at `path` may have, each with its schema."""
@@ -68,6 +72,10 @@ class Outline:
         return next(iter(found)) if len(found) == 1 else None
 
     @cached_property
+    def _schema(self) -> Mapping[str, Any]:
+        return self.settings.model_json_schema(by_alias=True)
+
+    @cached_property
     def _homes(self) -> dict[str, set[str]]:
         homes: dict[str, set[str]] = {}
         for section, schema in self.keys(()).items():
@@ -77,14 +85,14 @@ class Outline:
         return homes
 
     def _at(self, path: Path) -> list[Mapping[str, Any]]:
-        found = list(self._branches(self.schema))
+        found = list(self._branches(self._schema))
         for part in path:
             found = [deeper for branch in found for step in _step(branch, part) for deeper in self._branches(step)]
         return found
 
     def _branches(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         if "$ref" in schema:
-            yield from self._branches(self.schema["$defs"][schema["$ref"].rpartition("/")[2]])
+            yield from self._branches(self._schema["$defs"][schema["$ref"].rpartition("/")[2]])
         for alternatives in ("anyOf", "oneOf", "allOf"):
             for alternative in schema.get(alternatives, ()):
                 yield from self._branches(alternative)

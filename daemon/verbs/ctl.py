@@ -105,7 +105,7 @@ def _checked(action: str, arguments: Sequence[str]) -> Facts:
     try:
         return model.model_validate(given).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        problems = describe(error, Document(action, {}, given), Outline(model.model_json_schema()))
+        problems = describe(error, Document(action, {}, given), Outline(model))
         raise SettingsError([*problems, _NOTHING]) from error
 
 

@@ -26,7 +26,7 @@ ROUNDS: list[tuple[str, list[tuple[str, dict[str, Any]]]]] = [  # where to die, 
 
 def made(folder: Path) -> Path:
     """Write stream and settings, with rules that keep a good copy, and a phase that a command ends."""
-    prepare(folder, "fragile", 1, xla=False)
+    prepare(folder, "fragile", 1, xla=True)
     with (folder / "learnd.yaml").open("a") as settings:
         settings.write('phases: [{unfreeze: 1, until: command}, {unfreeze: "*"}]\n')
     return folder

@@ -18,7 +18,8 @@ from processes import Daemon, Zygote, dead_letters, killed, refused, succeeded, 
 SETTINGS = """
 source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: null}}}}
 samples: {{features: {{a: float}}, label: y}}
-train: {{max_wait_ms: 10}}
+model: {{hidden: [8]}}
+train: {{max_wait_ms: 10, max_updates_per_call: 16, xla: false}}
 dead_letters: {{max_rate: 1.0}}
 checkpoint: {{dir: state, every: {{seconds: 0.2}}}}
 http: {{listen: "127.0.0.1:{port}"}}

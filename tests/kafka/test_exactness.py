@@ -29,7 +29,7 @@ source: {{kafka: {{bootstrap_servers: "{servers}", topic: {topic}, group: {topic
 samples:
   features: {{id: float, a: float, b: float, c: {{hash: 50}}}}
   label: y
-train: {{batch_size: 3, max_updates_per_call: 16, max_wait_ms: 20}}
+train: {{batch_size: 3, max_updates_per_call: 16, max_wait_ms: 20, xla: false}}
 validate: {{prequential: {{windows: [200], every: 500}}}}
 checkpoint: {{dir: state, every: {{samples: 400, seconds: 1}}, keep: 1000}}
 http: {{listen: null}}

@@ -65,11 +65,13 @@ class Daemon:
     def wait_for(self, happened: Callable[[], bool], what: str) -> None:
         """Wait for something that must happen while the daemon runs."""
         deadline = time.monotonic() + _PATIENCE_S
+        looked = time.monotonic()
         while not happened():
             ended = self.state() == "Z"
             assert not ended or happened(), f"it ended and was expected {what}:\n{self.stderr}"
             assert time.monotonic() < deadline, f"it was expected {what}:\n{self.stderr}"
-            time.sleep(0.01)
+            time.sleep(max(0.01, 5 * (time.monotonic() - looked)))  # to look takes a sixth of the time at most
+            looked = time.monotonic()
 
     def wait(self) -> Result:
         """Wait for its end. The test fails if it hangs."""
@@ -85,15 +87,17 @@ class Daemon:
 class Zygote:
     """A process that starts `learnd` commands without importing TensorFlow again each time."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is added to this process's environment, for the zygote and its commands."""
+    def __init__(self, environment: Mapping[str, str] | None = None, code: Path = ROOT) -> None:
+        """`environment` is added to this process's environment, for the zygote and its commands; they find `code`
+        first of all that Python imports."""
         self._started: list[Daemon] = []  # kept even if the test drops them: they run until waited for
         self._environment = environment or {}
+        self._code = str(code)
         self._process = subprocess.Popen(
             [sys.executable, "-P", SUPPORT / "zygote.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **self._environment, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
+            env={**os.environ, **self._environment, "PYTHONPATH": self._code, "PYTHONHASHSEED": "random"},
             start_new_session=True,  # Ctrl-C is for the test process; this one ends with it
             text=True,
         )
@@ -128,7 +132,7 @@ class Zygote:
         environment = {
             **os.environ,
             **self._environment,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
+            "PYTHONPATH": os.pathsep.join([self._code, str(SUPPORT)]),
             "LEARND_FAILPOINTS": failpoints,
         }
         with stdin.open("rb") as given, outputs[0].open("ab") as stdout, outputs[1].open("ab") as stderr:

@@ -14,7 +14,7 @@ source: {{files: {{path: stream.jsonl}}}}
 samples:
   features: {{id: float, a: float, b: float}}
   label: y
-train: {{batch_size: {batch}, max_updates_per_call: 64, xla: {xla}, optimizer: {{adam: {{learning_rate: 0.02}}}}}}
+train: {{batch_size: {batch}, max_updates_per_call: 32, xla: {xla}, optimizer: {{adam: {{learning_rate: 0.02}}}}}}
 validate:
   prequential: {{windows: [200], every: 500}}
   holdout: {{share: 0.05, size: 50, every: 700}}

@@ -1,4 +1,4 @@
-"""Starts `learnd` commands quickly: imports TensorFlow once, then forks a process for each command.
+"""Starts `learnd` commands quickly: imports TensorFlow and the connectors once, then forks a process for each command.
 
 It listens on a UNIX socket, whose path is the only line on standard output. Each connection is one command:
 
@@ -32,6 +32,7 @@ from learnd.command import main
 from learnd.daemon import cli  # noqa: F401  (imported before any fork, like the run and the learner)
 from learnd.daemon import run as app  # noqa: F401
 from learnd.daemon.foundation import failpoints
+from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
 from learnd.daemon.training import learner, runtime  # noqa: F401
 
 _LONGEST_MESSAGE = 1 << 20
@@ -144,6 +145,8 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    for connector in (*(source.factory for source in SOURCES.values()), *OUTPUTS.values()):
+        resolve(connector)  # imported when the settings name it: a third of a second with its libraries
     gc.freeze()  # no fork should collect what was imported
     with (
         tempfile.TemporaryDirectory(prefix="learnd-") as folder,

@@ -292,7 +292,7 @@ class Holder(Section):
 def secrets_of(text: str, folder: Path) -> tuple[Document, Outline]:
     document = Document(str(folder / "settings.yaml"), {})
     document.read(text)
-    outline = Outline(Holder.model_json_schema())
+    outline = Outline(Holder)
     read_secrets(document.data, (), document, outline)
     return document, outline
 

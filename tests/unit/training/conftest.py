@@ -4,10 +4,7 @@ Whoever runs the first operation, or compiles the first program with XLA, fixes 
 not be a test that happens to be first.
 """
 
-import gc
-
 from learnd.daemon.training.runtime import configure, tf
 
 configure(threads=1, seed=7, loops_as_kernels=True)
 tf.function(lambda: tf.constant(1) + 1, jit_compile=True)()
-gc.freeze()  # Keras collects garbage for each new model: a quarter of a second, most of it over TensorFlow's modules
