@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_ENOUGH_TO_WARN = 1_000  # samples, for the log to say that a baseline is ahead
+
 
 def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     """Build the parts. Imports TensorFlow. Raises LearndError."""
@@ -215,6 +217,7 @@ def _views(
         baselines=evaluation.baselines,
         window_scores=evaluation.window_scores,
         window_baselines=evaluation.window_baselines,
+        behind=lambda: evaluation.behind(least=_ENOUGH_TO_WARN),
         window=min(settings.validation.prequential.windows, default=1000),
         metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,

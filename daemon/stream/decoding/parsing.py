@@ -192,9 +192,12 @@ class CsvRows:
 class CsvParser:
     """Parses one row of cells per record, under the header of its file."""
 
-    def __init__(self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool) -> None:
+    def __init__(
+        self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool, quoted: bool = True
+    ) -> None:
         self._known = {path[0] for path in fields}
         self._delimiter = delimiter
+        self._quoted = quoted
         self._forbid_extra = forbid_extra
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
@@ -210,15 +213,16 @@ class CsvParser:
         return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
 
     def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
-        """Split rows without quotes all at once, into a list per column; None if some row needs a closer look.
+        """Split rows in which no quote means anything all at once, into a list per column.
 
-        The end of each row, except the last, becomes a cell of its own. These cells must be where rows should end.
+        Return None if some row needs a closer look. The end of each row, except the last, becomes a cell of its own.
+        These cells must be where rows should end.
         """
         try:
             text = b"\n".join(values).decode()
         except UnicodeDecodeError:
             return None
-        if '"' in text or "\r" in text or text.count("\n") != len(values) - 1:
+        if self._has_quotes(text) or "\r" in text or text.count("\n") != len(values) - 1:
             return None
         cells = text.replace("\n", f"{self._delimiter}\n{self._delimiter}").split(self._delimiter)
         stride = width + 1
@@ -240,12 +244,15 @@ class CsvParser:
             return found
         text = value.decode().rstrip("\r\n")
         try:
-            row = _quoted_row(text, self._delimiter) if '"' in text else text.split(self._delimiter)
+            row = _quoted_row(text, self._delimiter) if self._has_quotes(text) else text.split(self._delimiter)
         except csv.Error as error:
             return defect(Reason.BAD_CSV, str(error))
         if len(row) != width:
             return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row has {len(row)}")
         return row
+
+    def _has_quotes(self, text: str) -> bool:
+        return self._quoted and '"' in text
 
 
 def _quoted_row(text: str, delimiter: str) -> list[str]:

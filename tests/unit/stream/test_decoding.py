@@ -333,6 +333,14 @@ def test_csv_numbers(cell: str) -> None:
     assert csv("float", cell) == [1.5]
 
 
+def test_csv_without_quotes_takes_them_as_text() -> None:
+    given: dict[str, Any] = {"format": "csv", "quote": "none", "batch": {"columns": ("a", "y", "c")}}
+    records = [b'1,1,"x', b'2,0,5" pipe', b'3,1,"a,b"']
+    block = decode(records, {"a": "float", "c": {"values": ['"x', '5" pipe']}}, **given)
+    assert features_of(block).tolist() == [[1, 1], [2, 2]]
+    assert [rejection.defect.reason for rejection in block.rejections] == ["wrong_column_count"]
+
+
 def test_csv_without_a_needed_column() -> None:
     block = decode(
         [b"1,2"], {"a": "float", "b": {"type": "float", "default": 3}}, format="csv", batch={"columns": ("a", "x")}
