@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,38 @@ import structlog
 _TICK_MS = 10
 _LISTING_S = 1.0  # new files are seen this late if the file system reports no changes
 
+_ROTATED = re.compile(
+    r"(?P<name>.+?)(?:\.(?P<number>[0-9]{1,4})|[.-](?P<date>[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})*))(\.gz|\.zst)?"
+)
+"""`app.log.2.gz`, `app.log-20260131`: what rotation makes of `app.log`."""
+
 log = structlog.get_logger()
 
 
 def matching(path: str) -> list[str]:
-    """Return the files that a file name, a glob or a directory stands for, in name order."""
+    """Return the files that a file name, a glob or a directory stands for: in name order, rotated ones by their age."""
     if Path(path).is_dir():
-        return _visible(path)
+        return in_order(_visible(path))
     if Path(path).exists():
         return [path]
-    return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+    return in_order(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names in their order, but what was rotated before the file that it was rotated from, oldest first.
+
+    Names alone decide, never the time of a change: it would not be the same after a copy. A number counts as one of
+    rotation only where the file without it is there: `part.1` comes before `part.2`.
+    """
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> tuple[str, bool, int, str, str]:
+    """Return what to sort by: the file that was rotated, then its rotated ones by number or date, then itself."""
+    found = _ROTATED.fullmatch(name)
+    if found is None or not Path(found["name"]).is_file():
+        return name, True, 0, "", name
+    return found["name"], False, -int(found["number"] or 0), found["date"] or "", name
 
 
 def nothing_there(path: str) -> str:
@@ -33,7 +56,7 @@ def nothing_there(path: str) -> str:
 
 def _visible(directory: str) -> list[str]:
     with os.scandir(directory) as entries:
-        return sorted(entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file())
+        return [entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file()]
 
 
 class Listing:

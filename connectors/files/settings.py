@@ -26,7 +26,8 @@ class FilesSettings(SourceSettings):
 
     path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
-    other; in a directory, those whose name starts with `.` or `_` are left out."""
+    other, but rotated ones from the oldest on (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`). In a directory,
+    those whose name starts with `.` or `_` are left out."""
 
     follow: bool = False
     """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
