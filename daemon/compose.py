@@ -159,7 +159,7 @@ def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: i
     origins = settings.predictions.wanted
     return Reader(
         source,
-        SampleDecoder(settings.samples, spec, rule),
+        SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy)),
         partial(Batcher, train.batch_size, spec, origins=origins),
         batch_size=train.batch_size,
         max_updates=max_updates,

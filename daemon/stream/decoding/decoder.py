@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from typing import Any
@@ -20,6 +20,7 @@ from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.decoding.rounding import RoundingCheck
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
@@ -61,13 +62,23 @@ class SampleDecoder:
     no label is read.
     """
 
-    def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
-        """Raises SettingsError if the fields cannot be read together."""
+    def __init__(
+        self,
+        settings: SamplesSettings,
+        spec: SampleSpec,
+        holdout: HoldoutRule | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """`tell` is told of columns whose numbers lose much as 32-bit floats, after a look at the first rows.
+
+        Raises SettingsError if the fields cannot be read together.
+        """
         self._settings = settings
         self._spec = spec
         self._holdout = holdout
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
+        self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
         self._weighted = settings.weight is not None
         self._timed = settings.event_time is not None
         self._in_lines = settings.format == "csv" and settings.columns is None  # not in messages
@@ -90,6 +101,8 @@ class SampleDecoder:
             usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
+        if self._rounding is not None and not self._rounding.add(table):
+            self._rounding = None
         return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:

@@ -76,6 +76,8 @@ class JsonParser:
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
         values: Sequence[Any] = batch.values
+        if values[0][:1] == _FRAME:
+            values = list(map(without_frame, values))
         if not defects:
             try:
                 structs = list(map(self._decode_usual, values))
@@ -95,7 +97,7 @@ class JsonParser:
         return dict(zip(self._together, table.T, strict=True))
 
     def _one_by_one(self, values: Sequence[bytes], defects: Defects) -> Iterator[msgspec.Struct]:
-        for index, value in enumerate(values):
+        for index, value in enumerate(map(without_frame, values)):
             if index not in defects:
                 try:
                     yield self._decode_lenient(value)
@@ -120,6 +122,20 @@ class JsonParser:
             return _json_defect(value, error)
 
 
+_FRAME = b"\0"
+_FRAME_BYTES = 5  # that zero, and the number of the schema in the registry
+
+
+def without_frame(value: bytes) -> bytes:
+    """Return an object without what Confluent's serializer for JSON Schema puts before it.
+
+    See https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/ (wire format). JSON
+    itself never begins with a zero byte.
+    """
+    framed = value[:1] == _FRAME and value[_FRAME_BYTES : _FRAME_BYTES + 1] == b"{"
+    return value[_FRAME_BYTES:] if framed else value
+
+
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b')
 
 
@@ -133,6 +149,7 @@ def _or_text(field: Field) -> Field:
 
 def json_object(value: bytes) -> Mapping[str, Any] | Defect:
     """Return all fields of a record, whatever their types."""
+    value = without_frame(value)
     try:
         return _JSON_OBJECT.decode(_nulls_for_nans(value) if b"NaN" in value else value)
     except (ValueError, RecursionError) as error:

@@ -432,3 +432,28 @@ def test_a_list_of_allowed_values_that_is_cut_off_shows_it() -> None:
     many = decode([{"a": 1, "y": 99}], task="classes", label={"field": "y", "classes": 12})
     assert few.rejections[0].defect.detail == "y: 'z' is not one of p, q"
     assert many.rejections[0].defect.detail == "y: 99 is not one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …"
+
+
+def framed(number: int, record: dict[str, Any]) -> bytes:
+    return b"\0" + number.to_bytes(4, "big") + json.dumps(record).encode()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_json_behind_the_number_of_its_schema_is_read(first: bool) -> None:
+    records = [
+        framed(10, {"a": 1, "y": 1}),
+        json.dumps({"a": 2, "y": 0}).encode(),
+        framed(123, {"a": math.nan, "y": 0}),
+    ]
+    block = decode(records if first else records[::-1], {"a": {"type": "float", "default": 7}})
+    assert features_of(block)[:, 0].tolist() == ([1, 2, 7] if first else [7, 2, 1])
+    (letter,) = decode([framed(1, {"a": "much", "y": 1})]).rejections
+    assert (letter.defect.reason, letter.value[:5]) == ("wrong_type", b"\0\0\0\0\1")
+
+
+def test_other_bytes_after_a_zero_are_no_json() -> None:
+    utf_16 = '{"{": 1}'.encode("utf-16-be")
+    reasons = [
+        rejection.defect.reason for rejection in decode([b"\0", b"\0\0\0\0\1", b"\0\0\0\0\1[1]", utf_16]).rejections
+    ]
+    assert reasons == ["bad_encoding"] * 4
