@@ -51,7 +51,14 @@ def _place(name: str) -> tuple[str, bool, int, str, str]:
 
 def nothing_there(path: str) -> str:
     """Return why a path stands for no file."""
-    return "no files in it yet" if Path(path).is_dir() else "no such file"
+    if Path(path).is_dir():
+        return "no files in it yet"
+    return "no file matches it" if glob.has_magic(path) else "no such file"
+
+
+def names_many(path: str) -> bool:
+    """Return whether a path is a directory or a glob."""
+    return glob.has_magic(path) or Path(path).is_dir()
 
 
 def _visible(directory: str) -> list[str]:
@@ -69,12 +76,12 @@ class Listing:
         self._watching = False
 
     def due(self) -> bool:
-        return time.monotonic() >= self._due_at or not self._names_many
+        return time.monotonic() >= self._due_at or not names_many(self._path)
 
     def files(self) -> list[str]:
         """Return the files that exist now. Raises OSError."""
         self._due_at = time.monotonic() + _LISTING_S
-        if self._changes is None and self._names_many:
+        if self._changes is None and names_many(self._path):
             self._changes = self._watch()
         return matching(self._path)
 
@@ -89,10 +96,6 @@ class Listing:
         if self._changes is not None:
             self._changes.close()
         self._changes = None
-
-    @property
-    def _names_many(self) -> bool:
-        return glob.has_magic(self._path) or Path(self._path).is_dir()
 
     def _changed(self, watched: Generator[set[Any], None, None]) -> bool:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32
 from learnd.daemon.values import Float64
 
 _ENOUGH = 200  # rows
@@ -17,8 +18,10 @@ def lossy_step(values: Float64) -> float | None:
 
     That is so if the root mean square of what is lost is over 1 % of their standard deviation. Else return None.
     """
+    if np.abs(values).max() > LARGEST_FLOAT32:
+        return None  # such a record is rejected
     lost = values - values.astype(np.float32)
-    if not np.sqrt(np.mean(lost**2)) > _MOST_LOST * np.std(values):
+    if np.sqrt(np.mean(lost**2)) <= _MOST_LOST * np.std(values):
         return None
     return float(np.spacing(np.abs(values).max().astype(np.float32)))
 
