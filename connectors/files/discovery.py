@@ -16,7 +16,7 @@ _TICK_MS = 10
 _LISTING_S = 1.0  # new files are seen this late if the file system reports no changes
 
 _ROTATED = re.compile(
-    r"(?P<name>.+?)(?:\.(?P<number>[0-9]{1,4})|[.-](?P<date>[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})*))(\.gz|\.zst)?"
+    r"(?P<name>.+?)(?:\.(?P<number>[0-9]{1,3})|[.-](?P<date>[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})*))(\.gz|\.zst)?"
 )
 """`app.log.2.gz`, `app.log-20260131`: what rotation makes of `app.log`."""
 

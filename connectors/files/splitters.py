@@ -183,7 +183,7 @@ class CsvSplitter(LineSplitter):
         )
         field = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b]*+)' % mark
         times = b"*+" if width is None else b"{%d}+" % (width - 1)
-        self._row = re.compile(rb"(?:%b%b)%b%b" % (field, mark, times, field))
+        self._row = re.compile(rb"(?:%b%b)%b%b\r?" % (field, mark, times, field))
 
     def finish(self, defect: Defect | None = None) -> list[Records]:
         found: list[Records] = []
@@ -238,16 +238,17 @@ class CsvSplitter(LineSplitter):
 
     def _fitting(self, data: bytes, feeds: Int64) -> int:
         """Return how many records come before the first one of several lines that is too long, or is no row."""
-        for index in _of_several_lines(feeds, super()._boundaries(data)):
-            start = int(feeds[index - 1]) + 1 if index else 0
-            record = data[start : int(feeds[index])]
-            if len(record) > self._max or not self._row.fullmatch(record.removesuffix(b"\r")):
+        several = _of_several_lines(feeds, super()._boundaries(data))
+        ends = feeds.tolist() if several else []
+        for index in several:
+            start, end = ends[index - 1] + 1 if index else 0, ends[index]
+            if end - start > self._max or not self._row.fullmatch(data, start, end):
                 return index
         return len(feeds)
 
     def _opens_stray(self, rest: bytes) -> bool:
         """Whether the end of the file begins with a line whose quote is stray."""
-        several = b"\n" in rest and not self._row.fullmatch(rest.removesuffix(b"\r"))
+        several = b"\n" in rest and not self._row.fullmatch(rest)
         return several or self._ends_open.fullmatch(rest) is not None
 
     def _drop_first_line(self, data: bytes, found: list[Records]) -> bytes:

@@ -18,8 +18,8 @@ def lossy_step(values: Float64) -> float | None:
 
     That is so if the root mean square of what is lost is over 1 % of their standard deviation. Else return None.
     """
-    if np.abs(values).max() > LARGEST_FLOAT32:
-        return None  # such a record is rejected
+    if np.abs(values).max() > LARGEST_FLOAT32 or np.ptp(values) == 0:
+        return None  # it is rejected, or there is nothing to tell apart
     lost = values - values.astype(np.float32)
     if np.sqrt(np.mean(lost**2)) <= _MOST_LOST * np.std(values):
         return None

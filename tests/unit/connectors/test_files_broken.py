@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -227,6 +228,12 @@ def test_a_stray_quote_swallows_no_line_and_its_dead_letter_says_where_it_opened
     assert "a quoted field opens in this line at byte 5" in detail
     assert "this line alone is rejected" in detail
     assert "samples.quote: none" in detail
+    source = opened(path, CSV, {}, notes(batches))
+    ends = [int(end) for batch in batches for end in batch.ends]
+    again = [found for start, end in pairwise(ends) for found in source.read_range("file-0", start, end)]
+    source.close()
+    assert records(again) == found[1:]
+    assert defects(again) == defects(batches)
 
 
 def test_without_quotes_each_line_is_a_row(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def read(path: Path, positions: Positions, notes: list[Note], *, follow: bool, m
         ["app.jsonl-20251231.gz", "app.jsonl-20260101", "app.jsonl"],
         ["app.jsonl.2026-01-01", "app.jsonl.2026-01-02", "app.jsonl"],
         ["part.1", "part.10", "part.2"],
+        ["sales", "sales.2025", "sales.2026"],
     ],
 )
 def test_rotated_files_train_from_the_oldest_on(tmp_path: Path, names: list[str], *, follow: bool) -> None:
