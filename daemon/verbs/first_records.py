@@ -36,6 +36,7 @@ class FirstRecords:
         self._read = False  # whether there is a source that can be read at all
         self._live = False
         self._ends_run = False  # whether a run would end because of them
+        self._goes_on = has_consumed(settings.checkpoint.dir)  # so that a run reads other records
         self._lossy: list[str] = []
         limits = settings.dead_letters
         self._rate = RejectRate(limits.max_rate, limits.window)
@@ -47,15 +48,12 @@ class FirstRecords:
 
     def problems(self) -> Iterator[str]:
         """Yield a problem if a run would end because all of the records lack the same field."""
-        if self._ends_run and self._rate.lacking is not None:
+        if self._ends_run and self._rate.lacking is not None and not self._goes_on:
             yield f"samples: none of the first {self._count:,} records can be used: {self._reasons()}"
 
     def check(self) -> None:
-        """Raise what a run would end with that begins with these records. Raises SourceError and DataError.
-
-        A run that goes on from a checkpoint reads others.
-        """
-        if has_consumed(self._settings.checkpoint.dir):
+        """Raise what a run would end with that begins with these records. Raises SourceError and DataError."""
+        if self._goes_on:
             return
         if self._source_error is not None:
             raise self._source_error
@@ -120,10 +118,9 @@ class FirstRecords:
                 yield batch
 
     def _some_rejected(self) -> str:
-        share, limit = len(self._rejections) / self._count, self._settings.dead_letters.max_rate
-        stop = (
-            f"; a run ends with 65, since more than {limit:.0%} are (dead_letters.max_rate)" if self._ends_run else ""
-        )
+        share, limits = len(self._rejections) / self._count, self._settings.dead_letters
+        rule = f"at most {limits.max_rate:.0%} of {limits.window:,} in a row (dead_letters.max_rate)"
+        stop = f"; a run ends with 65 there, since it takes {rule}" if self._ends_run else ""
         return (
             f"samples: {len(self._rejections):,} of the first {self._count:,} records ({share:.1%}) would be rejected: "
             f"{self._reasons()}{stop}"

@@ -12,6 +12,8 @@ import pytest
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.first_look import problems
 from learnd.daemon.errors import LearndError
+from learnd.daemon.state.store import CheckpointStore
+from learnd.daemon.values import State
 from learnd.daemon.verbs.first_records import FirstRecords
 
 BASE: dict[str, Any] = {
@@ -54,7 +56,7 @@ def test_the_share_that_would_be_rejected_and_why(tmp_path: Path) -> None:
         "20 wrong_type (a: expected a number",
     ):
         assert part in doubt
-    assert "a run ends with 65, since more than 20% are" in doubt
+    assert "a run ends with 65 there, since it takes at most 20% of 1,000 in a row" in doubt
     assert str(ended(tmp_path)).startswith(doubt)
     assert ended(tmp_path).exit_code == 65
     (doubt,) = looked_at(tmp_path, rows(*["1"] * 9, "x"))[1]
@@ -111,6 +113,14 @@ def test_a_source_that_is_not_there_ends_a_run_unless_it_waits_for_it(tmp_path: 
     (doubt,) = looked_at(tmp_path, None, source={"files": {"path": "data.csv", "follow": True}})[1]
     assert "data.csv: no such file; a run waits for it" in doubt
     FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
+
+
+def test_what_was_begun_is_not_judged_by_the_first_records(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "state", lambda _epoch, _sequence: True)
+    store.write(State(), {"sequence": 1, "epoch": 1, "positions": {"file-0": 9}}, lambda: None)
+    (doubt,) = looked_at(tmp_path, rows(*["x"] * 300), checkpoint={"dir": str(tmp_path / "state")})[1]
+    FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
+    assert "300 of the first 300 records (100.0%) would be rejected" in doubt
 
 
 def test_a_file_that_is_no_such_format_ends_a_run(tmp_path: Path) -> None:
