@@ -143,7 +143,7 @@ class FirstRecords:
             known = len(self._inputs) >= max(_ENOUGH, _TIMES_EACH * values)
             if column.name in hashed and known and column.size > _WIDE * values:
                 yield (
-                    f"samples.features.{column.name}: {column.size:,} indices for {values} different values in the "
+                    f"samples.features.{column.name}: {column.size:,} indices, {values} of them in use in the "
                     f"first {self._count:,} records; each index has weights of its own: list them with `values`, or "
                     f"give a hash of about {2 ** math.ceil(math.log2(10 * values))}"
                 )
