@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_ENOUGH_TO_WARN = 1_000  # samples, for the log to say that a baseline is ahead
+
 
 def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     """Build the parts. Imports TensorFlow. Raises LearndError."""
@@ -157,7 +159,7 @@ def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: i
     origins = settings.predictions.wanted
     return Reader(
         source,
-        SampleDecoder(settings.samples, spec, rule),
+        SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy)),
         partial(Batcher, train.batch_size, spec, origins=origins),
         batch_size=train.batch_size,
         max_updates=max_updates,
@@ -215,6 +217,7 @@ def _views(
         baselines=evaluation.baselines,
         window_scores=evaluation.window_scores,
         window_baselines=evaluation.window_baselines,
+        behind=lambda: evaluation.behind(least=_ENOUGH_TO_WARN),
         window=min(settings.validation.prequential.windows, default=1000),
         metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 # would wait that long for it after each call.
 _SWITCH_INTERVAL_S = 0.0005
 
+_ENOUGH_TO_JUDGE = 100  # samples, for the summary to say that a baseline is ahead
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -192,6 +194,8 @@ def _summary(loop: Loop, monitor: Telemetry) -> Summary | None:
         scores=loop.evaluation.scores() | loop.learner.metric_results(),
         baselines=loop.evaluation.baselines(),
         holdout_scores=loop.evaluation.holdout_scores(),
+        holdout_unscored=loop.evaluation.holdout_unscored,
+        behind_baselines=loop.evaluation.behind(least=_ENOUGH_TO_JUDGE),
         seconds=seconds,
         samples=monitor.samples,
         samples_per_second=monitor.samples / seconds,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,55 @@ import structlog
 _TICK_MS = 10
 _LISTING_S = 1.0  # new files are seen this late if the file system reports no changes
 
+_ROTATED = re.compile(
+    r"(?P<name>.+?)(?:\.(?P<number>[0-9]{1,3})|[.-](?P<date>[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})*))(\.gz|\.zst)?"
+)
+"""`app.log.2.gz`, `app.log-20260131`: what rotation makes of `app.log`."""
+
 log = structlog.get_logger()
 
 
 def matching(path: str) -> list[str]:
-    """Return the files that a file name, a glob or a directory stands for, in name order."""
+    """Return the files that a file name, a glob or a directory stands for: in name order, rotated ones by their age."""
     if Path(path).is_dir():
-        return _visible(path)
+        return in_order(_visible(path))
     if Path(path).exists():
         return [path]
-    return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+    return in_order(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names in their order, but what was rotated before the file that it was rotated from, oldest first.
+
+    Names alone decide, never the time of a change: it would not be the same after a copy. A number counts as one of
+    rotation only where the file without it is there: `part.1` comes before `part.2`.
+    """
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> tuple[str, bool, int, str, str]:
+    """Return what to sort by: the file that was rotated, then its rotated ones by number or date, then itself."""
+    found = _ROTATED.fullmatch(name)
+    if found is None or not Path(found["name"]).is_file():
+        return name, True, 0, "", name
+    return found["name"], False, -int(found["number"] or 0), found["date"] or "", name
 
 
 def nothing_there(path: str) -> str:
     """Return why a path stands for no file."""
-    return "no files in it yet" if Path(path).is_dir() else "no such file"
+    if Path(path).is_dir():
+        return "no files in it yet"
+    return "no file matches it" if glob.has_magic(path) else "no such file"
+
+
+def names_many(path: str) -> bool:
+    """Return whether a path is a directory or a glob."""
+    return glob.has_magic(path) or Path(path).is_dir()
 
 
 def _visible(directory: str) -> list[str]:
     with os.scandir(directory) as entries:
-        return sorted(entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file())
+        return [entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file()]
 
 
 class Listing:
@@ -46,12 +76,12 @@ class Listing:
         self._watching = False
 
     def due(self) -> bool:
-        return time.monotonic() >= self._due_at or not self._names_many
+        return time.monotonic() >= self._due_at or not names_many(self._path)
 
     def files(self) -> list[str]:
         """Return the files that exist now. Raises OSError."""
         self._due_at = time.monotonic() + _LISTING_S
-        if self._changes is None and self._names_many:
+        if self._changes is None and names_many(self._path):
             self._changes = self._watch()
         return matching(self._path)
 
@@ -66,10 +96,6 @@ class Listing:
         if self._changes is not None:
             self._changes.close()
         self._changes = None
-
-    @property
-    def _names_many(self) -> bool:
-        return glob.has_magic(self._path) or Path(self._path).is_dir()
 
     def _changed(self, watched: Generator[set[Any], None, None]) -> bool:
         try:

@@ -190,7 +190,7 @@ class LineReader:
         self.head_end = head_end
         self._stream.begin(head_end)
         self._offset = self._go_to(max(self.position, head_end))
-        return self._new_splitter(self.position, self._offset)
+        return self._new_splitter(self.position, self._offset, len(self.columns or ()) or None)
 
     def _refuse_array(self, head_end: int) -> None:
         self._stream.seek(head_end)
@@ -228,7 +228,7 @@ class LineReader:
     def _read_header(self, start: int, final: bool) -> int | None:
         """Read the names of the columns from the first CSV record; return its end, None if it is not there yet."""
         self._stream.seek(start)
-        splitter = self._new_splitter(start, start)
+        splitter = self._new_splitter(start, start, None)
         found: list[Records] = []
         while not found and (data := self._read_unbroken(_CHUNK_BYTES)):
             found = splitter.feed(data)
@@ -239,12 +239,12 @@ class LineReader:
         if found[0].defects and 0 in found[0].defects:
             self.columns = ()
             return start
-        self.columns = _fields(found[0].values[0], self._format.delimiter)
+        self.columns = _fields(found[0].values[0], self._format)
         return int(found[0].ends[0])
 
-    def _new_splitter(self, position: int, offset: int) -> LineSplitter:
-        if self._format.name == "csv":
-            return CsvSplitter(position, offset, self._max, self._format.delimiter)
+    def _new_splitter(self, position: int, offset: int, width: int | None) -> LineSplitter:
+        if self._format.name == "csv" and self._format.quoted:
+            return CsvSplitter(position, offset, self._max, self._format.delimiter, width)
         return LineSplitter(position, offset, self._max)
 
     def _break(self, splitter: LineSplitter, broken: BrokenStreamError, limit: int | None) -> None:
@@ -264,8 +264,10 @@ class LineReader:
             self._pending.extend(records.slices(BATCH_RECORDS))
 
 
-def _fields(header: Any, delimiter: str) -> tuple[str, ...]:
+def _fields(header: Any, fmt: RecordFormat) -> tuple[str, ...]:
     if why := not_utf8(header):
         raise WrongFormatError(f"the header is {why}")
     text = header.decode()
-    return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
+    if not fmt.quoted:
+        return tuple(text.split(fmt.delimiter))
+    return tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=fmt.delimiter)))

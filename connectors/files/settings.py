@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from learnd.connectors.source_settings import MIB, Glance, RecordLimit, SourceSettings
+from learnd.daemon.errors import SourceError
 from learnd.daemon.values import RecordFormat, RecordSample
 
 
@@ -26,7 +27,8 @@ class FilesSettings(SourceSettings):
 
     path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
-    other; in a directory, those whose name starts with `.` or `_` are left out."""
+    other, but rotated ones from the oldest on (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`). In a directory,
+    those whose name starts with `.` or `_` are left out."""
 
     follow: bool = False
     """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
@@ -52,10 +54,19 @@ class FilesSettings(SourceSettings):
         return glance(self.path, fmt, self.max_record_bytes)
 
     def first_file(self) -> Path:
-        """Return the first file under the path that holds anything; the path itself if there is none."""
-        from learnd.connectors.files.discovery import matching
+        """Return the first file under the path that holds anything, else the first.
 
-        return next((file for file in map(Path, matching(self.path)) if file.stat().st_size), Path(self.path))
+        Raises SourceError if there is none under a directory or a glob.
+        """
+        from learnd.connectors.files.discovery import matching, names_many, nothing_there
+
+        files = list(map(Path, matching(self.path)))
+        if not files and names_many(self.path):
+            raise SourceError(
+                f"{self.path}: {nothing_there(self.path)}. Nothing was written. Name a file with records, or a "
+                "directory or a glob of such files; a glob in quotes, so that the shell leaves it as it is."
+            )
+        return next((file for file in files if file.stat().st_size), files[0] if files else Path(self.path))
 
     def sample(self, fmt: RecordFormat) -> RecordSample:
         """Return records of the file. Raises SourceError."""

@@ -164,23 +164,30 @@ class LineSplitter:
 class CsvSplitter(LineSplitter):
     """Cuts bytes into CSV records, in which a quoted field may hold line feeds.
 
-    If a quote is not closed within `max_record_bytes`, or not at all, only the first line of the record is rejected:
-    the next record starts after that line, so that one stray quote does not swallow the rest.
+    A quote that opens a field must close it: before a delimiter or the end of a line, within `max_record_bytes`, and in
+    a row of as many cells as the header has. If a record of several lines is not like that, the quote is a stray one:
+    only the first line is rejected, and the next record starts after that line, so that a stray quote swallows nothing.
     """
 
-    def __init__(self, position: int, offset: int, max_record_bytes: int, delimiter: str) -> None:
+    def __init__(
+        self, position: int, offset: int, max_record_bytes: int, delimiter: str, width: int | None = None
+    ) -> None:
+        """`width` is how many cells a row has; None if that is not known yet."""
         super().__init__(position, offset, max_record_bytes)
         self._delimiter = delimiter.encode()
         mark = re.escape(self._delimiter)
         # A line that ends inside a quoted field: whole fields, then a quote that is not closed. The possessive
         # quantifiers keep it linear in the length of the line.
         self._ends_open = re.compile(
-            rb'(?:(?:"(?:[^"]|"")*+"[^%b]*+|(?!")[^%b]*+)%b)*+"(?:[^"]|"")*+' % (mark, mark, mark)
+            rb'((?:(?:"(?:[^"]|"")*+"[^%b]*+|(?!")[^%b]*+)%b)*+)"(?:[^"]|"")*+' % (mark, mark, mark)
         )
+        field = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b]*+)' % mark
+        times = b"*+" if width is None else b"{%d}+" % (width - 1)
+        self._row = re.compile(rb"(?:%b%b)%b%b\r?" % (field, mark, times, field))
 
     def finish(self, defect: Defect | None = None) -> list[Records]:
         found: list[Records] = []
-        while defect is None and not self._skipped and self._ends_open.fullmatch(self._tail):
+        while defect is None and not self._skipped and self._opens_stray(self._tail):
             rest = self._drop_first_line(self._tail, found)
             self._tail = b""
             self._cut(rest, found)
@@ -219,8 +226,7 @@ class CsvSplitter(LineSplitter):
     def _cut(self, data: bytes, found: list[Records]) -> None:
         while data:
             feeds = self._boundaries(data)
-            lengths = _lengths(feeds)
-            fitting = self._fitting(data, feeds, lengths)
+            fitting = self._fitting(data, feeds)
             if fitting:
                 self._split(data, feeds[:fitting], found)
                 data = data[int(feeds[fitting - 1]) + 1 :]
@@ -230,13 +236,20 @@ class CsvSplitter(LineSplitter):
             data = self._drop_first_line(data, found)
         self._hold(data)
 
-    def _fitting(self, data: bytes, feeds: Int64, lengths: Int64) -> int:
-        """Return how many records come before the first one of several lines that is too long."""
-        for index in np.flatnonzero(lengths > self._max).tolist():
-            start = int(feeds[index - 1]) + 1 if index else 0
-            if data.find(b"\n", start) < int(feeds[index]):
-                return int(index)
+    def _fitting(self, data: bytes, feeds: Int64) -> int:
+        """Return how many records come before the first one of several lines that is too long, or is no row."""
+        several = _of_several_lines(feeds, super()._boundaries(data))
+        ends = feeds.tolist() if several else []
+        for index in several:
+            start, end = ends[index - 1] + 1 if index else 0, ends[index]
+            if end - start > self._max or not self._row.fullmatch(data, start, end):
+                return index
         return len(feeds)
+
+    def _opens_stray(self, rest: bytes) -> bool:
+        """Whether the end of the file begins with a line whose quote is stray."""
+        several = b"\n" in rest and not self._row.fullmatch(rest)
+        return several or self._ends_open.fullmatch(rest) is not None
 
     def _drop_first_line(self, data: bytes, found: list[Records]) -> bytes:
         """Reject the first line of `data`, which opens a quote that is not closed; return what comes after it."""
@@ -246,10 +259,30 @@ class CsvSplitter(LineSplitter):
         if length > self._max:
             self._emit(data[: self._kept], end, found, self._oversized(length))
         else:
-            defect = Defect("corrupt", "a quoted field starts in this line and does not end")
-            self._emit(data[:length].removesuffix(b"\r"), end, found, defect)
+            line = data[:length].removesuffix(b"\r")
+            self._emit(line, end, found, self._stray(line))
         self._offset = end
         return data[length + 1 :]
+
+    def _stray(self, line: bytes) -> Defect:
+        """Say what is wrong with a line by that line alone: when it is read again, there may be no more."""
+        opened = self._ends_open.fullmatch(line)
+        where = f" at byte {opened.end(1) + 1}" if opened is not None else ""
+        return Defect(
+            "corrupt",
+            f"a quoted field opens in this line{where} and is not closed as one, so the quote is stray: this "
+            "line alone is rejected, and the next one is a record of its own; if quotes are plain text in this data: "
+            "samples.quote: none",
+        )
+
+
+def _of_several_lines(feeds: Int64, all_feeds: Int64) -> list[int]:
+    """Return which of the records that end at `feeds` hold other line feeds."""
+    if len(feeds) == len(all_feeds):
+        return []
+    lines = np.diff(np.searchsorted(all_feeds, feeds), prepend=-1)
+    several: list[int] = np.flatnonzero(lines > 1).tolist()
+    return several
 
 
 def _split_at(block: bytes, feeds: Int64) -> list[bytes]:

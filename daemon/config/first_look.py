@@ -38,10 +38,6 @@ def missing_in_source(settings: Settings) -> list[str]:
 def doubts(settings: Settings) -> Iterator[str]:
     """Yield what may be a mistake, or may change before the daemon runs."""
     glance = settings.look_at_source()
-    if glance.away is not None:
-        yield f"{glance.where}: {glance.away}; with follow: true a run waits for it, without it ends with 74"
-    if glance.problem is not None:
-        yield glance.problem
     yield from _missing(settings, glance.columns, glance.where)  # otherwise a problem
     for key, section in _sections(settings, ""):
         if (doubt := section.doubt()) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from learnd.daemon.contracts import Learner
 from learnd.daemon.errors import SettingsError, StateMismatchError
@@ -12,10 +13,11 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores
-from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec, State
+from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec, State, Task
 
 
 class Evaluation:
@@ -74,14 +76,13 @@ class Evaluation:
 
     def at_end(self, learner: Learner, samples: int) -> list[Event]:
         """Return the scores at the end of the stream, which need not be a multiple of a period."""
-        if self._published_at == samples:
-            return []
-        events = list(self._prequential_scores(samples))
-        if len(self._held):
+        due = self._published_at != samples
+        events = list(self._prequential_scores(samples)) if due else []
+        if len(self._held) and (due or not self.holdout_scores()):
             events += self._score_holdout(learner.predict, samples)
-        if self._anchor:
+        if self._anchor and due:
             events += self._score_anchor(learner.predict, samples)
-        return [*events, *_kept_by(learner, samples)]
+        return [*events, *_kept_by(learner, samples)] if events else []
 
     def scores(self) -> Scores:
         """Return the prequential scores of the whole run, without undefined ones."""
@@ -103,6 +104,24 @@ class Evaluation:
         """Return the last published scores of the held-out samples; empty before the first."""
         keys = {name: self._key("holdout", name) for name in self._prequential}
         return _as_one({name: self._latest[key]["metrics"] for name, key in keys.items() if key in self._latest})
+
+    @property
+    def holdout_unscored(self) -> str | None:
+        """Why there are no scores of held-out samples although some are asked for."""
+        if self._settings.holdout is None or self.holdout_scores():
+            return None
+        if not len(self._held):
+            return "no sample was held out"
+        return f"the first score comes after {self._settings.holdout.every:,} samples, or when the stream ends"
+
+    def behind(self, least: int) -> list[Behind]:
+        """Return where a baseline beats the model over the whole run, once `least` samples are scored."""
+        return [
+            replace(found, metric=found.metric if len(self._prequential) == 1 else f"{name}.{found.metric}")
+            for name, part in self._prequential.items()
+            if part.overall.scored >= least
+            for found in behind(_main_metrics(part.task), part.overall.scores(), part.overall.baselines())
+        ]
 
     def latest(self, samples: int) -> list[Event]:
         """Return the current scores: prequential ones up to now, and those of each set as last published."""
@@ -214,6 +233,11 @@ class Evaluation:
         inputs = {part.name: list(part.shape) for part in self._spec.inputs}
         tasks = {part.name: [part.task.kind, part.task.outputs] for part in self._spec.targets}
         return {"inputs": inputs, "targets": tasks}
+
+
+def _main_metrics(task: Task) -> dict[str, Better]:
+    kind = KINDS[task.kind]
+    return {name: kind.metrics[name] for name in kind.main_metrics}
 
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:

@@ -16,7 +16,13 @@ _SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
 def stop_at_once() -> None:
     """Let a signal end the process with exit code 0, as long as there is nothing to finish: before a `StopSignal`."""
     for number in _heeded():
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, _end)
+
+
+def _end(*_: object) -> None:
+    with suppress(OSError):  # the terminal was closed
+        os.write(2, b"learnd: stopped; there was nothing to finish\n")
+    os._exit(0)
 
 
 def _heeded() -> Iterator[int]:

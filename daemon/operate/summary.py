@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from learnd.daemon.foundation.files import replace_synced
+from learnd.daemon.tasks.behind import Behind
 
 SUMMARY_FILE = "summary.json"
 
@@ -34,6 +35,8 @@ class Summary:
     scores: _Scores
     baselines: Mapping[str, _Scores]
     holdout_scores: _Scores
+    holdout_unscored: str | None  # why there are none although a holdout is asked for
+    behind_baselines: Sequence[Behind]  # where what looks at no feature does better
     seconds: float
     samples: int
     samples_per_second: float
@@ -64,7 +67,8 @@ class Summary:
         lines = [f"{name:<12}{value}" for name, value in rows.items()]
         held = [f"{metric} {_cell(score)}" for metric, score in self.holdout_scores.items()]
         lines += [f"{'holdout':<12}{', '.join(held)}"] if held else []
-        return "\n".join([*lines, "", *self._score_lines()]) + "\n"
+        lines += [f"{'holdout':<12}not scored: {self.holdout_unscored}"] if self.holdout_unscored else []
+        return "\n".join([*lines, "", *self._score_lines(), *self._behind_lines()]) + "\n"
 
     def _score_lines(self) -> list[str]:
         """Return a line for each metric, a column for the model and for each baseline."""
@@ -76,6 +80,13 @@ class Summary:
             cells = (score, *(self.baselines[name].get(metric) for name in names))
             lines.append(f"{metric:<16}" + "".join(f"{_cell(value):>{width}}" for value in cells))
         return lines
+
+    def _behind_lines(self) -> list[str]:
+        """Say where a baseline is ahead: a table of many numbers does not."""
+        if not self.behind_baselines:
+            return []
+        found = "; ".join(behind.text for behind in self.behind_baselines)
+        return ["", f"the model is behind what looks at no feature: {found}"]
 
 
 def _cell(value: float | None) -> str:

@@ -14,6 +14,7 @@ import structlog
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.tasks.behind import Behind
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ class Views:
     baselines: Callable[[], Mapping[str, Mapping[str, float]]]
     window_scores: Callable[[int], Mapping[str, float]]
     window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
+    behind: Callable[[], Sequence[Behind]]
     window: int
     metric: str  # the one that the display shows
     learning_rate: Callable[[], float]
@@ -67,6 +69,7 @@ class _Seen:
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
+    behind: tuple[str, ...] = ()  # the metrics that were told to be behind a baseline
     unread: int | None = None  # at the start
     checkpoint: Facts | None = None
 
@@ -108,6 +111,8 @@ class Telemetry:
         elif word == "consuming":
             self._seen.earlier += self._seen.samples
             self._seen.started_s, self._seen.samples = time.monotonic(), 0
+        elif word == "finishing" and self._views is not None:
+            self._tell_of_baselines(self._views.behind())
         self._health.entered(word)
         self._metrics.entered(word)
 
@@ -220,6 +225,7 @@ class Telemetry:
         self._metrics.learning_rate(self._seen.learning_rate)
         self._seen.paused = views.paused()
         self._seen.scores, self._seen.window_scores = views.scores(), views.window_scores(views.window)
+        self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)
         self._metrics.queued(views.queued())
@@ -231,6 +237,19 @@ class Telemetry:
         if self._seen.connected:  # otherwise it is not known
             self._seen.lag, self._seen.lag_unit = views.lag(), views.lag_unit
             self._metrics.lag(self._seen.lag, views.lag_unit)
+
+    def _tell_of_baselines(self, behind: Sequence[Behind]) -> None:
+        """Warn if what looks at no feature is ahead of the model, and again only if it is in other metrics."""
+        metrics = tuple(found.metric for found in behind)
+        if behind and metrics != self._seen.behind:
+            log.warning(
+                "behind_baseline",
+                samples=self._seen.earlier + self._seen.samples,
+                behind=[found.text for found in behind],
+                consequence="what looks at no feature predicts better so far",
+                action="wait for more samples, or give another model, features or learning rate",
+            )
+        self._seen.behind = metrics
 
     def _standing(self, views: Views) -> Standing:
         scores, window_scores = views.scores(), views.window_scores(views.window)
@@ -266,7 +285,7 @@ def _mean(values: Any) -> float:
 
 
 def _one(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
-    return {name: scores.get(metric) for name, scores in baselines.items()}
+    return {name: scores[metric] for name, scores in baselines.items() if metric in scores}
 
 
 def _reason(error: Exception) -> str:

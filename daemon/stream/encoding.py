@@ -45,8 +45,8 @@ class Encoder:
 
     def __init__(self, samples: SamplesSettings, task: str) -> None:
         """Raises SettingsError if the fields cannot be read together."""
-        self._samples = samples
-        self._decoder = input_decoder(samples, task)
+        self._samples = samples.model_copy(update={"quote": '"'})  # rows of CSV are written here
+        self._decoder = input_decoder(self._samples, task)
         self.columns: tuple[str, ...] = tuple(column.name for column in samples.spec(task).columns)
         """The names of the columns of the input."""
 

@@ -31,14 +31,18 @@ class RejectRateSettings(Section):
 
 
 class RejectRate:
-    """Counts rejected records among the last `window`. A rate of 1 never stops."""
+    """Counts rejected records among the last `window`, and in CSV lines. A rate of 1 never stops.
+
+    Lines, because a stray quote makes one record of many: each line is as much of the stream as any other.
+    """
 
     def __init__(self, max_rate: float, window: int) -> None:
         self._max_rate = max_rate
         self._window = window
-        self._recent: deque[bool] = deque(maxlen=window)
+        self._recent: deque[str | None] = deque(maxlen=window)  # why each was rejected; None if it was not
         self._rejected = 0
-        self._reasons: Counter[str] = Counter()
+        self._seen = 0
+        self._in_lines = False  # whether a record had more than one
         self._last: Rejection | None = None
         self._alike = max_rate < 1  # whether every record so far lacks the same field
 
@@ -50,18 +54,25 @@ class RejectRate:
     def add(self, block: Block) -> None:
         """Take in a block. Raises DataError if the rate goes over its limit anywhere in it."""
         self._alike = self._alike and self._lacks_the_same(block)
+        lines = block.lines or [1] * len(block)
+        self._in_lines = self._in_lines or block.lines is not None
+        self._seen += sum(lines)
         if block.rejections:
             self._last = block.rejections[-1]
-            self._reasons.update(rejection.defect.reason for rejection in block.rejections)
         elif not self._rejected:
-            self._recent.extend([False] * min(len(block), self._window))
+            self._recent.extend([None] * min(sum(lines), self._window))
             return
-        for rejected in (block.fates == Fate.REJECT).tolist():
+        reasons = (rejection.defect.reason for rejection in block.rejections)
+        for fate, count in zip(block.fates.tolist(), lines, strict=True):
+            self._take(next(reasons) if fate == Fate.REJECT else None, count)
+
+    def _take(self, reason: str | None, lines: int) -> None:
+        for _ in range(lines):
             if len(self._recent) == self._window:
-                self._rejected -= self._recent[0]
-            self._recent.append(rejected)
-            self._rejected += rejected
-            if rejected and self._rejected > self._max_rate * self._window:
+                self._rejected -= self._recent[0] is not None
+            self._recent.append(reason)
+            self._rejected += reason is not None
+            if reason is not None and self._rejected > self._max_rate * self._window:
                 self._stop()
 
     def _lacks_the_same(self, block: Block) -> bool:
@@ -82,13 +93,16 @@ class RejectRate:
 
     def _stop(self) -> None:
         assert self._last is not None
-        seen = ", ".join(f"{reason} {count:,}" for reason, count in self._reasons.most_common(4))
+        counts = Counter(reason for reason in self._recent if reason is not None)
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common(4))
+        what = "lines" if self._in_lines else "records"
+        since = ", which are all since this start," if self._seen == len(self._recent) else ""
         last = self._last
         raise DataError(
-            f"{self._rejected:,} of the last {len(self._recent):,} records were rejected, over the limit of "
-            f"{self._max_rate:.0%} (dead_letters.max_rate). Rejected since the start: {seen}. The last one, "
-            f"{last.partition} at {last.start}: {last.defect.detail}. What trained before is kept in the state "
-            "directory; the rejected records did not train, and are in the dead letters. Correct the producer or "
-            "`samples`, then start again: training continues after the rejected records. To train them as well, start "
-            "from the beginning with a new --state directory."
+            f"{self._rejected:,} of the last {len(self._recent):,} {what}{since} were rejected, over the limit of "
+            f"{self._max_rate:.0%} (dead_letters.max_rate): {reasons}. The last one, {last.partition} at {last.start}: "
+            f"{last.defect.detail}. What trained before is kept in the state directory; the rejected records did "
+            "not train, and are in the dead letters. Correct the producer or `samples`, then start again: training "
+            "continues after the rejected records. To train them as well, start from the beginning with a new --state "
+            "directory."
         )

@@ -75,6 +75,10 @@ class SamplesSettings(Section):
     delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] = ","
     """What separates the cells of CSV: one character."""
 
+    quote: Literal['"', "none"] = '"'
+    """What holds a cell of CSV together that has delimiters or line ends in it. `none`: nothing does; each line is a
+    row, and quotes are text."""
+
     missing: tuple[str, ...] = ("NA", "null", "None", "#N/A", "-", "NaN", "nan")
     """Words that stand for no value, as empty text does: where a number, a yes or no, or a time is expected; in CSV
     also for a category, if it has a default and does not list the word."""
@@ -154,7 +158,14 @@ class SamplesSettings(Section):
         fields = None
         if self.format == "parquet" and self.extra_fields == "ignore":
             fields = frozenset(field_path(self.format, field)[0] for _, field, _ in self.named_fields())
-        return RecordFormat(self.format, self.delimiter, columns, schema=self.schema_file is not None, fields=fields)
+        return RecordFormat(
+            self.format,
+            self.delimiter,
+            quoted=self.quote != "none",
+            columns=columns,
+            schema=self.schema_file is not None,
+            fields=fields,
+        )
 
     def named_fields(self) -> Iterator[tuple[str, str, bool]]:
         """Yield each field that is read, with the key that names it, and whether it is needed: it has no default."""

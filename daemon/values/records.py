@@ -94,6 +94,7 @@ class Block:
     rejections: tuple[Rejection, ...] = ()
     note: Note | None = None
     keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
+    lines: Sequence[int] | None = None  # n of them: how many lines of CSV each record takes; None: one each
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -124,6 +125,7 @@ class RecordFormat:
 
     name: str  # json, csv, parquet, avro or tf_example
     delimiter: str = ","  # of CSV
+    quoted: bool = True  # whether quotes hold the cells of CSV together
     columns: tuple[str, ...] | None = None  # of CSV without a header
     schema: bool = False  # whether the settings name a schema for it
     fields: frozenset[str] | None = None  # the columns of a columnar file that are used; None: all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,43 +10,75 @@ from contextlib import closing
 import numpy as np
 
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import SourceError
+from learnd.daemon.contracts import Source
+from learnd.daemon.errors import DataError, SourceError
+from learnd.daemon.state.directory import has_consumed
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
-from learnd.daemon.values import LABEL, Block, Float64
+from learnd.daemon.stream.reject_rate import RejectRate
+from learnd.daemon.values import FEATURES, LABEL, Block, Float32, Float64, RecordBatch
 
 _ENOUGH = 200  # records; the batch with the last of them is judged to its end
+_MOST = 10_000  # records, to judge the share of rejects in a window
 _MOST_REASONS = 4
 _RARE = 0.02
+_TIMES_EACH = 10  # how often a category must have come for its values to be known
+_WIDE = 50  # times as many indices as values waste most of an embedding
 _FAR = 30.0  # a label whose usual size is over this, or under its inverse, is slow to learn
 
 
 class FirstRecords:
-    """The first records of files or of a recording, decoded. Other sources are not read."""
+    """The first records of files or of a recording, decoded and judged as by a run. Other sources are not read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._read = False  # whether the source could be read at all
+        self._source_error: SourceError | None = None
+        self._read = False  # whether there is a source that can be read at all
         self._live = False
+        self._ends_run = False  # whether a run would end because of them
+        self._goes_on = has_consumed(settings.checkpoint.dir)  # so that a run reads other records
+        self._lossy: list[str] = []
+        limits = settings.dead_letters
+        self._rate = RejectRate(limits.max_rate, limits.window)
         blocks = self._blocks()
         self._rejections = [rejection for block in blocks for rejection in block.rejections]
         self._count = sum(map(len, blocks))
-        labels = [block.samples.targets[LABEL] for block in blocks]
-        self._labels: Float64 = np.concatenate(labels).astype(np.float64) if labels else np.empty((0, 1))
+        self._labels = _joined([block.samples.targets[LABEL] for block in blocks])
+        self._inputs = _joined([block.samples.inputs[FEATURES] for block in blocks])
 
     def problems(self) -> Iterator[str]:
-        """Yield a problem if none of the records can be used."""
-        if self._count and len(self._rejections) == self._count:
+        """Yield a problem if a run would end because all of the records lack the same field."""
+        if self._ends_run and self._rate.lacking is not None and not self._goes_on:
             yield f"samples: none of the first {self._count:,} records can be used: {self._reasons()}"
+
+    def check(self) -> None:
+        """Raise what a run would end with that begins with these records. Raises SourceError and DataError."""
+        if self._goes_on:
+            return
+        if self._source_error is not None:
+            raise self._source_error
+        if self._ends_run:
+            raise DataError(f"{self._some_rejected()}. Correct `samples`, or the producer, or raise that limit.")
 
     def doubts(self) -> Iterator[str]:
         """Yield what a run would do with these records that may not be meant."""
-        if not self._count and self._read and not self._live:
-            yield "source: it holds no record, so that a run ends at once and has trained nothing"
-        if 0 < len(self._rejections) < self._count:
+        if self._source_error is not None:
+            yield str(self._source_error)
+        if not self._count and self._read:
+            yield from self._no_records()
+        if self._rejections:
             yield self._some_rejected()
+        yield from (f"samples.features: {lossy}" for lossy in self._lossy)
         if len(self._labels):
+            yield from self._doubts_of_hashes()
             yield from self._doubts_of_labels()
+
+    def _no_records(self) -> Iterator[str]:
+        glance = self._settings.look_at_source()
+        if not self._live:
+            yield "source: it holds no record, so that a run ends at once and has trained nothing"
+        elif glance.away is not None:
+            yield f"{glance.where}: {glance.away}; a run waits for it"
 
     def _blocks(self) -> list[Block]:
         from learnd.daemon.compose import open_source
@@ -55,24 +88,39 @@ class FirstRecords:
             return []
         holdout = settings.validation.holdout
         rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
-        decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task), rule)
+        spec = settings.samples.spec(settings.model.task)
+        decoder = SampleDecoder(settings.samples, spec, rule, self._lossy.append)
         blocks: list[Block] = []
         try:
             with closing(open_source(settings)) as source:
                 source.open({}, [])
                 self._read, self._live = True, source.live
-                while sum(map(len, blocks)) < _ENOUGH and not source.exhausted:
-                    if (batch := source.read(0.0 if source.live else 1.0)) is not None:
-                        blocks.append(decoder.decode(batch))
-                    elif source.live:
-                        break
-        except SourceError:
-            self._read = False  # said by the look at the source, which comes before
+                for batch in self._batches(source):
+                    blocks.append(decoder.decode(batch))
+                    self._rate.add(blocks[-1])
+                if source.exhausted:
+                    self._rate.check_end(fresh=True)
+        except SourceError as error:
+            self._source_error = error
+        except DataError:
+            self._ends_run = True
         return blocks
 
+    def _batches(self, source: Source) -> Iterator[RecordBatch]:
+        """Yield as many records as it takes to judge their share of rejects, or those that are there now."""
+        wanted, records = max(_ENOUGH, min(self._settings.dead_letters.window, _MOST)), 0
+        while records < wanted and not source.exhausted:
+            batch = source.read(0.0 if source.live else 1.0)
+            if batch is None and source.live:
+                return
+            if batch is not None:
+                records += len(batch)
+                yield batch
+
     def _some_rejected(self) -> str:
-        share, limit = len(self._rejections) / self._count, self._settings.dead_letters.max_rate
-        stop = f"; a run stops with 65 if more than {limit:.0%} are (dead_letters.max_rate)" if share > limit else ""
+        share, limits = len(self._rejections) / self._count, self._settings.dead_letters
+        rule = f"at most {limits.max_rate:.0%} of {limits.window:,} in a row (dead_letters.max_rate)"
+        stop = f"; a run ends with 65 there, since it takes {rule}" if self._ends_run else ""
         return (
             f"samples: {len(self._rejections):,} of the first {self._count:,} records ({share:.1%}) would be rejected: "
             f"{self._reasons()}{stop}"
@@ -84,6 +132,21 @@ class FirstRecords:
         examples = {rejection.defect.reason: rejection.defect.detail for rejection in reversed(self._rejections)}
         named = [f"{count:,} {reason} ({examples[reason]})" for reason, count in counts.most_common(_MOST_REASONS)]
         return ", ".join(named) + (", …" if len(counts) > _MOST_REASONS else "")
+
+    def _doubts_of_hashes(self) -> Iterator[str]:
+        """Yield hashed categories that are far wider than their values, once these are known."""
+        columns = self._settings.samples.spec(self._settings.model.task).columns
+        features = self._settings.samples.features.items()
+        hashed = [name for name, feature in features if feature.kind.key == "hash"]
+        for index, column in enumerate(columns):
+            values = len(np.unique(self._inputs[:, index]))
+            known = len(self._inputs) >= max(_ENOUGH, _TIMES_EACH * values)
+            if column.name in hashed and known and column.size > _WIDE * values:
+                yield (
+                    f"samples.features.{column.name}: {column.size:,} indices, {values} of them in use in the "
+                    f"first {self._count:,} records; each index has weights of its own: list them with `values`, or "
+                    f"give a hash of about {2 ** math.ceil(math.log2(10 * values))}"
+                )
 
     def _doubts_of_labels(self) -> Iterator[str]:
         model, labels = self._settings.model, self._labels
@@ -106,3 +169,8 @@ class FirstRecords:
                     f"samples.label: its usual size is {size:.3g}, far from 1; unless the model scales it itself, "
                     "updates are too large or too small: scale it in the model's last layer"
                 )
+
+
+def _joined(parts: list[Float32]) -> Float64:
+    """Return the rows of all parts as one array (m, ...)."""
+    return np.concatenate(parts).astype(np.float64) if parts else np.empty((0, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 import typer
@@ -21,13 +21,23 @@ verb = typer.Typer()
 
 @verb.command()
 def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption = None) -> None:
-    """Check a settings file: print every problem with its line. The exit code is 78 if there is one."""
+    """Check a settings file: print every problem with its line. The exit code is 78 if there is one.
+
+    If a run would end soon because of the source or its first records, the exit code is that of the run: 74 or 65.
+    """
     look = _Look()
     settings = load(file, overrides, state, look.problems)
     spec = settings.samples.spec(settings.model.task)
-    for doubt in (*doubts(settings), *look.doubts(), *_kept_defaults(settings)):
-        print(f"learnd: warning: {doubt}", file=sys.stderr)
+    _warn(doubts(settings))
+    _warn(_kept_defaults(settings))
+    look.check()
+    _warn(look.doubts())
     print(f"{file}: ok ({spec.width} columns, {spec.task.kind} task)")
+
+
+def _warn(doubts: Iterable[str]) -> None:
+    for doubt in doubts:
+        print(f"learnd: warning: {doubt}", file=sys.stderr)
 
 
 class _Look:
@@ -42,6 +52,11 @@ class _Look:
             return found
         self._first = FirstRecords(settings)
         return problems_with_data(settings, self._first) or problems_with_model(settings)
+
+    def check(self) -> None:
+        """Raise what a run would end with before long. Raises SourceError and DataError."""
+        if self._first is not None:
+            self._first.check()
 
     def doubts(self) -> Iterator[str]:
         return iter(()) if self._first is None else self._first.doubts()

@@ -41,6 +41,8 @@ def test_a_stream_that_has_gone_bad_stops_the_daemon_and_the_next_start_goes_on_
     limits = {"max_rate": 0.2, "window": 200}
     folder = prepare(tmp_path / "run", json_lines(stream), dead_letters=limits)
     message = refused(zygote.run(folder, "run", "learnd.yaml"), 65)
+    folder_of_bad = prepare(tmp_path / "bad", json_lines(stream[500:]), dead_letters=limits)
+    assert "wrong_type" in refused(zygote.run(folder_of_bad, "validate", "learnd.yaml"), 65)
     for part in ("of the last", "over the limit of 20%", "wrong_type", "b", "dead letters", "start again"):
         assert part in message
     state = succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).json()
@@ -139,9 +141,11 @@ def test_after_a_mistaken_name_is_mended_every_record_trains(zygote: Zygote, tmp
 def test_a_validation_looks_at_the_source(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", source={"files": {"path": "data.csv"}})
     (folder / "learnd.yaml").write_text((folder / "learnd.yaml").read_text().replace("label:", "format: csv\n  label:"))
-    away = succeeded(zygote.run(folder, "validate", "learnd.yaml"))
-    assert "warning: " in away.stderr
-    assert "data.csv: no such file" in away.stderr
+    for verb in ("validate", "run"):
+        assert "data.csv: no such file" in refused(zygote.run(folder, verb, "learnd.yaml"), 74)
+    away = succeeded(zygote.run(folder, "validate", "learnd.yaml", "--set", "source.files.follow=true"))
+    assert "learnd: warning: " in away.stderr
+    assert "data.csv: no such file; a run waits for it" in away.stderr
     (folder / "data.csv").write_text("a,b,cc,y\n1,2,3,1\n")
     message = refused(zygote.run(folder, "validate", "learnd.yaml"), 78)
     assert "samples.features.c: data.csv has no column 'c': did you mean 'cc'?" in message

@@ -1,6 +1,7 @@
 """A run from the first record to the last, what scripts read of it, and what the other verbs make of its state."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,8 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
         "scores",
         "baselines",
         "holdout_scores",
+        "holdout_unscored",
+        "behind_baselines",
         "seconds",
         "samples",
         "samples_per_second",
@@ -191,3 +194,14 @@ def test_a_finished_stream_is_not_trained_again(zygote: Zygote, digest: str, tmp
     again = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--state", "elsewhere")).json()
     assert (again["digest"], again["samples_trained"]) == (digest, RECORDS)
     assert not (folder / "state").exists()
+
+
+def test_a_model_behind_its_baseline_is_told_once_in_the_log_and_in_the_summary(zygote: Zygote, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    stream = [record | {"y": int(rng.random() < 0.03)} for record in records()]
+    folder = prepare(tmp_path / "run", json_lines(stream), validate={"holdout": {"share": 1e-9}})
+    result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "train.optimizer.sgd.learning_rate=0.3"))
+    assert "the model is behind what looks at no feature: " in result.stdout
+    assert "not scored: no sample was held out" in result.stdout
+    (warning,) = [line for line in result.stderr.splitlines() if '"behind_baseline"' in line]
+    assert "priors" in warning

@@ -103,6 +103,7 @@ def test_a_signal_while_python_still_imports() -> None:
         rest = process.stderr.read()
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
+    assert rest.endswith("learnd: stopped; there was nothing to finish\n")
 
 
 def test_a_closed_terminal_leaves_a_checkpoint(zygote: Zygote, digest: str, tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ def rows(position: int, offset: int) -> LineSplitter:
     return CsvSplitter(position, offset, LIMIT, ",")
 
 
+def pairs(position: int, offset: int) -> LineSplitter:
+    return CsvSplitter(position, offset, LIMIT, ",", 2)
+
+
 def oracle(data: bytes) -> list[Row]:
     """The same records, a line at a time."""
     found, offset, start = [], 0, 0
@@ -75,12 +79,13 @@ def test_lines_are_those_of_a_plain_loop_however_they_arrive(data: bytes, cuts: 
 @example(b'a"b,"c"\n"d\ne"\n', [5])
 @example(b'"' + b"\na" * 30 + b'\n"x"\n', [7, 20, 43])
 def test_csv_records_do_not_depend_on_the_pieces(data: bytes, cuts: list[int]) -> None:
-    assert split(data, cuts, rows) == split(data, [], rows)
+    for make in (rows, pairs):
+        assert split(data, cuts, make) == split(data, [], make)
 
 
 @given(CSV_LIKE, CUTS, st.data())
 def test_reading_on_from_any_position_gives_the_rest(data: bytes, cuts: list[int], draw: st.DataObject) -> None:
-    for make in (lines, rows):
+    for make in (lines, rows, pairs):
         whole = split(data, cuts, make)
         for index in range(len(whole)) if len(whole) < 6 else [draw.draw(st.integers(0, len(whole) - 1))]:
             assert split(data, cuts, make, whole[index][1]) == whole[index + 1 :]
@@ -88,7 +93,7 @@ def test_reading_on_from_any_position_gives_the_rest(data: bytes, cuts: list[int
 
 @given(CSV_LIKE, st.data())
 def test_a_range_cut_out_of_the_stream_holds_the_same_records(data: bytes, draw: st.DataObject) -> None:
-    for make in (lines, rows):
+    for make in (lines, rows, pairs):
         whole = split(data, [], make)
         if whole:
             first = draw.draw(st.integers(0, len(whole) - 1))
@@ -99,7 +104,7 @@ def test_a_range_cut_out_of_the_stream_holds_the_same_records(data: bytes, draw:
 
 @given(CSV_LIKE, CUTS)
 def test_every_byte_is_in_one_span_and_spans_touch(data: bytes, cuts: list[int]) -> None:
-    for make in (lines, rows):
+    for make in (lines, rows, pairs):
         spans = [(start, end) for start, end, _, _ in split(data, cuts, make)]
         assert all(start < end for start, end in spans)
         assert [start for start, _ in spans[1:]] == [end for _, end in spans[:-1]]

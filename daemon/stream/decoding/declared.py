@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from learnd.daemon.stream.decoding.fields import Path, field_path
+from learnd.daemon.stream.decoding.parsing import without_frame
 from learnd.daemon.stream.settings import SamplesSettings
 
 _MOST_NAMED = 20
@@ -46,7 +47,7 @@ def absent(samples: SamplesSettings, columns: Sequence[str]) -> list[Declared]:
 def missing_fields(samples: SamplesSettings, record: bytes, where: str) -> list[str]:
     """Return a problem for each needed field that a JSON object lacks; none if the record is not an object."""
     try:
-        found = msgspec.json.decode(record)
+        found = msgspec.json.decode(without_frame(record))
     except (ValueError, RecursionError):
         return []
     if samples.format != "json" or not isinstance(found, Mapping):

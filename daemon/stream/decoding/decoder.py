@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 from typing import Any
@@ -20,6 +20,7 @@ from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.decoding.rounding import RoundingCheck
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
@@ -61,15 +62,26 @@ class SampleDecoder:
     no label is read.
     """
 
-    def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
-        """Raises SettingsError if the fields cannot be read together."""
+    def __init__(
+        self,
+        settings: SamplesSettings,
+        spec: SampleSpec,
+        holdout: HoldoutRule | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """`tell` is told of columns whose numbers lose much as 32-bit floats, after a look at the first rows.
+
+        Raises SettingsError if the fields cannot be read together.
+        """
         self._settings = settings
         self._spec = spec
         self._holdout = holdout
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
+        self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
         self._weighted = settings.weight is not None
         self._timed = settings.event_time is not None
+        self._in_lines = settings.format == "csv" and settings.columns is None  # not in messages
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
@@ -89,6 +101,8 @@ class SampleDecoder:
             usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
+        if self._rounding is not None and not self._rounding.add(table):
+            self._rounding = None
         return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
@@ -162,6 +176,7 @@ class SampleDecoder:
     ) -> Block:
         width, labels = self._spec.width, sum(target.task.label_columns for target in self._spec.targets)
         weight = table[:, width + labels] if self._weighted else np.ones(len(table))
+        lines = _lines(batch) if self._in_lines else None
         event_time_s: Float64 | None
         if self._timed:
             event_time_s = table[:, -1].copy()
@@ -178,9 +193,13 @@ class SampleDecoder:
                 weight.astype(np.float32),
             ),
             event_time_s=event_time_s,
-            rejections=tuple(_rejection(batch, index, found) for index, found in sorted(defects.items())),
+            rejections=tuple(
+                _rejection(batch, index, found if lines is None else _with_lines(found, lines[index]))
+                for index, found in sorted(defects.items())
+            ),
             note=batch.note,
             keys=batch.keys,
+            lines=lines,
         )
 
 
@@ -206,6 +225,20 @@ def _without(count: int, defects: Mapping[int, Defect]) -> Int64:
 def _starts(batch: RecordBatch) -> Int64:
     """Return (n,) the position of each record."""
     return np.concatenate((np.array([batch.start], np.int64), batch.ends[:-1]))
+
+
+def _lines(batch: RecordBatch) -> Sequence[int] | None:
+    """Return how many lines each record takes; None if it is one each."""
+    values: Sequence[Any] = batch.values
+    return [value.count(b"\n") + 1 for value in values] if any(b"\n" in value for value in values) else None
+
+
+def _with_lines(found: Defect, lines: int) -> Defect:
+    """Say of how many lines a bad record is: a stray quote at its start may have taken in those behind it."""
+    if lines == 1:
+        return found
+    way = f"the record goes over {lines:,} lines, from a quote in its first on; if that is a stray one: "
+    return Defect(found.reason, f"{found.detail}; {way}samples.quote: none")
 
 
 def _rejection(batch: RecordBatch, index: int, found: Defect) -> Rejection:
@@ -240,7 +273,8 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
     if settings.format == "json":
         return JsonParser(fields, forbid_extra=forbid_extra)
     if settings.format == "csv":
-        return CsvParser(fields, settings.delimiter, forbid_extra=forbid_extra)
+        quoted = settings.record_format().quoted
+        return CsvParser(fields, settings.delimiter, forbid_extra=forbid_extra, quoted=quoted)
     mappings = MappingParser(fields, forbid_extra=forbid_extra)
     if settings.format == "avro":
         return MessageParser(AvroDecoder(settings.schema_file), mappings)

@@ -76,6 +76,8 @@ class JsonParser:
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
         values: Sequence[Any] = batch.values
+        if values[0][:1] == _FRAME:
+            values = list(map(without_frame, values))
         if not defects:
             try:
                 structs = list(map(self._decode_usual, values))
@@ -95,7 +97,7 @@ class JsonParser:
         return dict(zip(self._together, table.T, strict=True))
 
     def _one_by_one(self, values: Sequence[bytes], defects: Defects) -> Iterator[msgspec.Struct]:
-        for index, value in enumerate(values):
+        for index, value in enumerate(map(without_frame, values)):
             if index not in defects:
                 try:
                     yield self._decode_lenient(value)
@@ -120,6 +122,20 @@ class JsonParser:
             return _json_defect(value, error)
 
 
+_FRAME = b"\0"
+_FRAME_BYTES = 5  # that zero, and the number of the schema in the registry
+
+
+def without_frame(value: bytes) -> bytes:
+    """Return an object without what Confluent's serializer for JSON Schema puts before it.
+
+    See https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/ (wire format). JSON
+    itself never begins with a zero byte.
+    """
+    framed = value[:1] == _FRAME and value[_FRAME_BYTES : _FRAME_BYTES + 1] == b"{"
+    return value[_FRAME_BYTES:] if framed else value
+
+
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b')
 
 
@@ -133,6 +149,7 @@ def _or_text(field: Field) -> Field:
 
 def json_object(value: bytes) -> Mapping[str, Any] | Defect:
     """Return all fields of a record, whatever their types."""
+    value = without_frame(value)
     try:
         return _JSON_OBJECT.decode(_nulls_for_nans(value) if b"NaN" in value else value)
     except (ValueError, RecursionError) as error:
@@ -192,9 +209,12 @@ class CsvRows:
 class CsvParser:
     """Parses one row of cells per record, under the header of its file."""
 
-    def __init__(self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool) -> None:
+    def __init__(
+        self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool, quoted: bool = True
+    ) -> None:
         self._known = {path[0] for path in fields}
         self._delimiter = delimiter
+        self._quoted = quoted
         self._forbid_extra = forbid_extra
 
     def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
@@ -210,15 +230,16 @@ class CsvParser:
         return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
 
     def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
-        """Split rows without quotes all at once, into a list per column; None if some row needs a closer look.
+        """Split rows in which no quote means anything all at once, into a list per column.
 
-        The end of each row, except the last, becomes a cell of its own. These cells must be where rows should end.
+        Return None if some row needs a closer look. The end of each row, except the last, becomes a cell of its own.
+        These cells must be where rows should end.
         """
         try:
             text = b"\n".join(values).decode()
         except UnicodeDecodeError:
             return None
-        if '"' in text or "\r" in text or text.count("\n") != len(values) - 1:
+        if self._has_quotes(text) or "\r" in text or text.count("\n") != len(values) - 1:
             return None
         cells = text.replace("\n", f"{self._delimiter}\n{self._delimiter}").split(self._delimiter)
         stride = width + 1
@@ -240,12 +261,15 @@ class CsvParser:
             return found
         text = value.decode().rstrip("\r\n")
         try:
-            row = _quoted_row(text, self._delimiter) if '"' in text else text.split(self._delimiter)
+            row = _quoted_row(text, self._delimiter) if self._has_quotes(text) else text.split(self._delimiter)
         except csv.Error as error:
             return defect(Reason.BAD_CSV, str(error))
         if len(row) != width:
             return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row has {len(row)}")
         return row
+
+    def _has_quotes(self, text: str) -> bool:
+        return self._quoted and '"' in text
 
 
 def _quoted_row(text: str, delimiter: str) -> list[str]:

@@ -17,9 +17,11 @@ from learnd.daemon.stream.inferring.sniffing import Sniffed
 
 _ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, an identifier or a counter
 _COUNTED_ROWS = 200
+_TIMES_EACH = 20  # how often each value of a category comes that is not whose record it is
 
 _DEEPEST = 3
 
+_OWNER_PATTERN = re.compile(r"(.*[_. ])?(user|customer|account|device|session|client|card)")
 _KEY_PATTERN = re.compile(
     r"(.*[_. ])?(user|customer|account|device|session|client|card)([_ ]?(id|ID|Id))?"
     r"|(.*[_. ])?[uU]{0,2}(id|ID|Id)|\w+(Id|ID)|key|index|(row|Row)([_ ]?(number|no|nr|names?))?"
@@ -69,7 +71,14 @@ class FieldSeen:
     def key(self) -> bool:
         """Whether it says whose record it is."""
         whole = self.kind == "text" or self._whole
-        return self.named_like_a_key and whole and 1 < len(self.distinct) < len(self.values)
+        some = 1 < len(self.distinct) < len(self.values)
+        return self.named_like_a_key and whole and some and not self._few_that_come_often
+
+    @cached_property
+    def _few_that_come_often(self) -> bool:
+        """Whether it is a category that is named like whoever has a record: `device` may be a phone or a tablet."""
+        often = len(self.values) >= _TIMES_EACH * len(self.distinct)
+        return _OWNER_PATTERN.fullmatch(self.name) is not None and self.kind == "text" and often
 
     @property
     def _whole(self) -> bool:

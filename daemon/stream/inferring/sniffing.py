@@ -53,7 +53,8 @@ def sniff(path: Path, take: Take, form: str | None = None) -> Sniffed:
         why = "there are no records yet"
         if found.broken:
             why = f"none of its first records could be read as {found.format}: {reasons(found.broken)}"
-        raise DataError(f"{path}: {why}, so nothing was written; name a file with records")
+        way = "name a file with records" if form is None else "leave --format out to have it guessed, or give another"
+        raise DataError(f"{path}: {why}, so nothing was written; {way}")
     return found
 
 

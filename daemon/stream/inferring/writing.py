@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import numpy as np
+
 from learnd.daemon.errors import DataError
+from learnd.daemon.stream.decoding.rounding import WAY_OUT, lossy_step
 from learnd.daemon.stream.inferring.dates import other_reading
 from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
@@ -151,11 +154,13 @@ def _seen(field: FieldSeen) -> str:
     """Say in a few words what a field holds."""
     distinct = field.distinct
     nulls = f"; {field.nulls} missing" if field.nulls else ""
+    if field.nulls and field.kind in {"number", "boolean"}:
+        nulls += ", for which 0 stands in"
     if field.constant:
         return f"always {shown(field.values[0])} so far{nulls}"
     if field.kind == "number":
         few = ", ".join(map(shown, distinct)) if len(distinct) <= 4 else None
-        return (few or f"{shown(min(field.values))} to {shown(max(field.values))}") + nulls
+        return (few or f"{shown(min(field.values))} to {shown(max(field.values))}") + nulls + _steps(field)
     if field.kind == "vector":
         return f"{len(field.values[0])} numbers{nulls}"
     if field.kind == "time":
@@ -165,3 +170,9 @@ def _seen(field: FieldSeen) -> str:
     if len(distinct) <= 4:
         return ", ".join(map(shown, distinct)) + nulls
     return f"{len(distinct)} different ones, such as {shown(distinct[0])}, {shown(distinct[1])}{nulls}"
+
+
+def _steps(field: FieldSeen) -> str:
+    """Say if 32-bit floats cannot tell the values of a number apart."""
+    step = lossy_step(np.array(field.values))
+    return "" if step is None else f"; the model gets it in steps of {step:g}: {WAY_OUT}"

@@ -476,8 +476,6 @@ def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_p
     write_checkpoint(tmp_path / "state", positions={"file-0": 9})
     begun = load_settings(path, [f"checkpoint.dir={tmp_path / 'state'}"], {}, further=missing_in_source)
     assert [doubt.partition(":")[0] for doubt in doubts(begun)] == ["samples.label"]
-    (tmp_path / "a.csv").unlink()
-    assert ["no such file" in doubt for doubt in doubts(begun)] == [True]
 
 
 def test_columns_that_are_declared_for_messages_are_to_hold_the_fields(write: Any) -> None:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -193,6 +194,14 @@ def test_odd_little_files(tmp_path: Path, content: bytes) -> None:
         (b'"a\nx";b\r\n1;2\r\n', ("a\nx", "b"), [(b"1;2", None)]),
         (b'\n\na;b\n1;"\n', ("a", "b"), [(b'1;"', "corrupt")]),
         (b'a;b\n"1;2\n3;4\n', ("a", "b"), [(b'"1;2', "corrupt"), (b"3;4", None)]),
+        (b'a;b\n1;"2\n3;4\n"5";6\n', ("a", "b"), [(b'1;"2', "corrupt"), (b"3;4", None), (b'"5";6', None)]),
+        (
+            b'a;b\n"1;2\n3;4\n5";6;7\n8;9',
+            ("a", "b"),
+            [(b'"1;2', "corrupt"), (b"3;4", None), (b'5";6;7', None), (b"8;9", None)],
+        ),
+        (b'a;b\n1;"2\n3;4\n5;"6"', ("a", "b"), [(b'1;"2', "corrupt"), (b"3;4", None), (b'5;"6"', None)]),
+        (b'a;b\n1;"x\r\ny"\r\n3;4\r\n', ("a", "b"), [(b'1;"x\r\ny"', None), (b"3;4", None)]),
         (b'a;b\n5" pipe;2\n"x""y\nz";4\n', ("a", "b"), [(b'5" pipe;2', None), (b'"x""y\nz";4', None)]),
     ],
 )
@@ -205,6 +214,36 @@ def test_csv_headers_and_quotes(
     assert records(batches) == [(value.replace(b",", b";"), reason) for value, reason in rows]
     assert {batch.columns for batch in batches} <= {columns}
     resumed_anywhere_gives_the_rest(path, RecordFormat("csv", ";"))
+
+
+def test_a_stray_quote_swallows_no_line_and_its_dead_letter_says_where_it_opened(tmp_path: Path) -> None:
+    rows = [f'{n},"{n}' if n % 17 == 0 else f'{n},"a, b"' if n % 5 == 0 else f"{n},c" for n in range(1, 1000)]
+    path = tmp_path / "a.csv"
+    path.write_text("n,t\n" + "\n".join(rows) + "\n")
+    batches = drain(opened(path, CSV))
+    found = records(batches)
+    assert [value for value, _ in found] == [row.encode() for row in rows]
+    assert {value for value, reason in found if reason} == {row.encode() for row in rows if row.count('"') == 1}
+    detail = defects(batches)[-1].detail
+    assert "a quoted field opens in this line at byte 5" in detail
+    assert "this line alone is rejected" in detail
+    assert "samples.quote: none" in detail
+    source = opened(path, CSV, {}, notes(batches))
+    ends = [int(end) for batch in batches for end in batch.ends]
+    again = [found for start, end in pairwise(ends) for found in source.read_range("file-0", start, end)]
+    source.close()
+    assert records(again) == found[1:]
+    assert defects(again) == defects(batches)
+
+
+def test_without_quotes_each_line_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"n,t\n1,"x\n"2,y\n3,z"\n')
+    fmt = RecordFormat("csv", quoted=False)
+    batches = drain(opened(path, fmt))
+    assert records(batches) == [(b'1,"x', None), (b'"2,y', None), (b'3,z"', None)]
+    assert batches[0].columns == ('"n', "t")
+    resumed_anywhere_gives_the_rest(path, fmt)
 
 
 def test_each_csv_file_has_its_own_header(tmp_path: Path) -> None:

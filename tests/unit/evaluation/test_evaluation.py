@@ -195,6 +195,37 @@ def test_a_stream_that_ends_between_two_periods_has_its_scores_at_its_end_once()
     assert again.at_end(LEARNER, 8) == []
 
 
+def test_a_stream_that_ends_where_only_the_prequential_scores_were_due_scores_its_holdout() -> None:
+    found = evaluation(prequential={"windows": [2], "every": 4}, holdout={"every": 100})
+    found.update(*call([0.9] * 4, [1] * 4, [(0.9, 1)]), LEARNER)
+    assert found.holdout_unscored == "the first score comes after 100 samples, or when the stream ends"
+    assert [event.data["set"] for event in found.at_end(LEARNER, 4)] == ["holdout"]
+    assert (found.holdout_unscored, found.at_end(LEARNER, 4)) == (None, [])
+
+
+def test_a_holdout_without_samples_says_so_and_none_says_nothing() -> None:
+    assert evaluation(holdout={"every": 100}).holdout_unscored == "no sample was held out"
+    assert evaluation().holdout_unscored is None
+
+
+def test_a_model_behind_a_baseline_is_told_by_which_metric_and_how_much() -> None:
+    found = evaluation()
+    labels = [0, 1, 0, 0, 0, 1, 0, 0] * 20
+    found.update(*call([0.01 if label else 0.4 for label in labels], labels), LEARNER)
+    assert found.behind(least=161) == []
+    (loss,) = found.behind(least=160)
+    log_loss = reference.log_loss(labels, [0.01 if label else 0.4 for label in labels])
+    assert (loss.metric, loss.baseline, loss.score) == ("log_loss", "priors", pytest.approx(log_loss, abs=1e-5))
+    assert loss.baseline_score == found.baselines()["priors"]["log_loss"] < loss.score
+
+
+def test_a_model_that_is_as_good_as_a_baseline_is_not_behind_it() -> None:
+    found = evaluation(CLASSES, width=3)
+    labels = ([0] * 9 + [1]) * 10
+    found.update(*call([[0.9, 0.1, 0.0]] * 100, labels), LEARNER)
+    assert [(behind.metric, behind.baseline) for behind in found.behind(least=100)] == []
+
+
 def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
     settings = {"prequential": {"every": 30}, "holdout": {"every": 20}}
     assert evaluation(**settings).periods == (20, 30)

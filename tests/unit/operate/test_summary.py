@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from learnd.daemon.operate.summary import Summary, to_json
+from learnd.daemon.tasks.behind import Behind
 
 SUMMARY = Summary(
     digest="ab" * 32,
@@ -19,6 +20,8 @@ SUMMARY = Summary(
     scores={"accuracy": 0.9, "auc": None},
     baselines={"no_change": {"accuracy": 0.85}, "majority": {"accuracy": 0.6}},
     holdout_scores={"accuracy": 0.88},
+    holdout_unscored=None,
+    behind_baselines=[],
     seconds=2.0,
     samples=400,
     samples_per_second=500.0,
@@ -40,6 +43,8 @@ def test_the_keys_are_those_that_scripts_rely_on(tmp_path: Path) -> None:
         "scores",
         "baselines",
         "holdout_scores",
+        "holdout_unscored",
+        "behind_baselines",
         "seconds",
         "samples",
         "samples_per_second",
@@ -62,6 +67,21 @@ def test_people_see_the_scores_beside_the_baselines() -> None:
     assert rows["holdout"] == ["accuracy", "0.8800"]
     assert rows["accuracy"] == ["0.9000", "0.8500", "0.6000"]
     assert rows["auc"] == ["-", "-", "-"]
+
+
+def test_people_are_told_that_a_holdout_has_no_score_and_that_a_baseline_is_ahead() -> None:
+    summary = dataclasses.replace(
+        SUMMARY,
+        holdout_scores={},
+        holdout_unscored="no sample was held out",
+        behind_baselines=[Behind("log_loss", 0.41, "priors", 0.38)],
+    )
+    lines = summary.text().splitlines()
+    assert "holdout     not scored: no sample was held out" in lines
+    assert lines[-1] == "the model is behind what looks at no feature: log_loss 0.4100, priors 0.3800"
+    assert json.loads(summary.json())["behind_baselines"] == [
+        {"metric": "log_loss", "score": 0.41, "baseline": "priors", "baseline_score": 0.38}
+    ]
 
 
 def test_json_has_no_nan() -> None:

@@ -333,6 +333,14 @@ def test_csv_numbers(cell: str) -> None:
     assert csv("float", cell) == [1.5]
 
 
+def test_csv_without_quotes_takes_them_as_text() -> None:
+    given: dict[str, Any] = {"format": "csv", "quote": "none", "batch": {"columns": ("a", "y", "c")}}
+    records = [b'1,1,"x', b'2,0,5" pipe', b'3,1,"a,b"']
+    block = decode(records, {"a": "float", "c": {"values": ['"x', '5" pipe']}}, **given)
+    assert features_of(block).tolist() == [[1, 1], [2, 2]]
+    assert [rejection.defect.reason for rejection in block.rejections] == ["wrong_column_count"]
+
+
 def test_csv_without_a_needed_column() -> None:
     block = decode(
         [b"1,2"], {"a": "float", "b": {"type": "float", "default": 3}}, format="csv", batch={"columns": ("a", "x")}
@@ -424,3 +432,28 @@ def test_a_list_of_allowed_values_that_is_cut_off_shows_it() -> None:
     many = decode([{"a": 1, "y": 99}], task="classes", label={"field": "y", "classes": 12})
     assert few.rejections[0].defect.detail == "y: 'z' is not one of p, q"
     assert many.rejections[0].defect.detail == "y: 99 is not one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …"
+
+
+def framed(number: int, record: dict[str, Any]) -> bytes:
+    return b"\0" + number.to_bytes(4, "big") + json.dumps(record).encode()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_json_behind_the_number_of_its_schema_is_read(first: bool) -> None:
+    records = [
+        framed(10, {"a": 1, "y": 1}),
+        json.dumps({"a": 2, "y": 0}).encode(),
+        framed(123, {"a": math.nan, "y": 0}),
+    ]
+    block = decode(records if first else records[::-1], {"a": {"type": "float", "default": 7}})
+    assert features_of(block)[:, 0].tolist() == ([1, 2, 7] if first else [7, 2, 1])
+    (letter,) = decode([framed(1, {"a": "much", "y": 1})]).rejections
+    assert (letter.defect.reason, letter.value[:5]) == ("wrong_type", b"\0\0\0\0\1")
+
+
+def test_other_bytes_after_a_zero_are_no_json() -> None:
+    utf_16 = '{"{": 1}'.encode("utf-16-be")
+    reasons = [
+        rejection.defect.reason for rejection in decode([b"\0", b"\0\0\0\0\1", b"\0\0\0\0\1[1]", utf_16]).rejections
+    ]
+    assert reasons == ["bad_encoding"] * 4

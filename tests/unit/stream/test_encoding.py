@@ -73,6 +73,8 @@ def test_it_reads_what_training_reads(form: str) -> None:
     assert encoded.dtype == np.float32
     np.testing.assert_array_equal(encoded, trained(form))
     np.testing.assert_array_equal(encoder(with_age(form)[1]), encoded[1:2])
+    if form == "csv":
+        np.testing.assert_array_equal(Encoder(samples(form, quote="none"), "binary")(with_age(form)), encoded)
     assert encoder.columns == (
         "amount", "count", "member", "country", "device", "time.hour.sin", "time.hour.cos", "age",
     )  # fmt: skip

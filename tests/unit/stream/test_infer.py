@@ -206,6 +206,41 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         infer(tmp_path / "none.jsonl")
 
 
+@pytest.mark.parametrize(("name", "words"), [("*.csv", "no file matches it"), ("", "no files in it yet")])
+def test_a_glob_or_a_directory_without_a_file(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(SourceError, match=f"{words}. Nothing was written. Name a file"):
+        infer(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_a_format_that_is_wrong_is_to_be_left_out(tmp_path: Path, form: str) -> None:
+    (tmp_path / "a.csv").write_text("a,y\n1,0\n2,1\n")
+    with pytest.raises(DataError, match=f"could be read as {form}.*leave --format out to have it guessed"):
+        infer(tmp_path / "a.csv", format=form)
+
+
+def test_a_category_that_is_named_like_an_owner_is_a_feature(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    stream = [
+        {"device": rng.choice(["phone", "tablet", "desktop"]), "user": f"u{rng.randrange(40)}", "y": rng.randrange(2)}
+        for _ in range(200)
+    ]
+    text, settings = inferred(write_lines(tmp_path / "a.jsonl", stream))
+    assert list(settings.samples.features) == ["device"]
+    assert settings.samples.key == "user"
+    assert "# user is left out: it says whose record it is" in text
+
+
+def test_what_stands_in_and_what_floats_lose_is_said(tmp_path: Path) -> None:
+    stream = [
+        {"amount": None if n < 3 else n * 1.5, "serial": 1_700_000_000 + n * 7 % 100, "y": n % 2} for n in range(100)
+    ]
+    text, _ = inferred(write_lines(tmp_path / "a.jsonl", stream))
+    assert "# 4.5 to 148.5; 3 missing, for which 0 stands in" in text
+    assert "serial: float" in text
+    assert "the model gets it in steps of 128: give it as a time" in text
+
+
 def test_records_that_cannot_be_read_are_mentioned(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 1, "b": "x"}\n{"a": 2,\n{"b": "\xff"}\n')

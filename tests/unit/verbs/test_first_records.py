@@ -11,6 +11,9 @@ import pytest
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.first_look import problems
+from learnd.daemon.errors import LearndError
+from learnd.daemon.state.store import CheckpointStore
+from learnd.daemon.values import State
 from learnd.daemon.verbs.first_records import FirstRecords
 
 BASE: dict[str, Any] = {
@@ -26,6 +29,13 @@ def looked_at(folder: Path, data: str | None, **changes: Any) -> tuple[list[str]
     (folder / "learnd.yaml").write_text(json.dumps({**BASE, **changes}))
     first = FirstRecords(load_settings(folder / "learnd.yaml"))
     return list(first.problems()), list(first.doubts())
+
+
+def ended(folder: Path) -> LearndError:
+    """Return what a run would end with over the records that were looked at last."""
+    with pytest.raises(LearndError) as caught:
+        FirstRecords(load_settings(folder / "learnd.yaml")).check()
+    return caught.value
 
 
 def rows(*cells: str, label: str = "1") -> str:
@@ -46,15 +56,33 @@ def test_the_share_that_would_be_rejected_and_why(tmp_path: Path) -> None:
         "20 wrong_type (a: expected a number",
     ):
         assert part in doubt
-    assert "a run stops with 65 if more than 20% are" in doubt
+    assert "a run ends with 65 there, since it takes at most 20% of 1,000 in a row" in doubt
+    assert str(ended(tmp_path)).startswith(doubt)
+    assert ended(tmp_path).exit_code == 65
     (doubt,) = looked_at(tmp_path, rows(*["1"] * 9, "x"))[1]
     assert "1 of the first 10 records (10.0%)" in doubt
     assert "65" not in doubt
+    FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
 
 
-def test_records_of_which_none_can_be_used_are_a_problem(tmp_path: Path) -> None:
-    (problem,) = looked_at(tmp_path, rows(*["1,5"] * 10))[0]
-    assert "none of the first 10 records can be used: 10 wrong_column_count" in problem
+def test_rejects_that_come_late_in_the_first_window_are_seen(tmp_path: Path) -> None:
+    looked_at(tmp_path, rows(*["1"] * 780, *["x"] * 600))
+    assert "244 wrong_type" in str(ended(tmp_path))
+    looked_at(tmp_path, rows(*["1"] * 780, *["x"] * 600), dead_letters={"max_rate": 1})
+    FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
+
+
+def test_records_of_which_none_can_be_used_end_a_run(tmp_path: Path) -> None:
+    assert looked_at(tmp_path, rows(*["1,5"] * 10))[0] == []
+    assert ended(tmp_path).exit_code == 65
+    assert "10 of the first 10 records (100.0%) would be rejected: 10 wrong_column_count" in str(ended(tmp_path))
+
+
+def test_a_field_that_all_records_lack_is_a_problem_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"b": 1, "y": 1}\n' * 10)
+    samples, source = {"features": {"a": "float"}, "label": "y"}, {"files": {"path": "data.jsonl"}}
+    (problem,) = looked_at(tmp_path, None, source=source, samples=samples)[0]
+    assert "none of the first 10 records can be used: 10 missing" in problem
 
 
 def test_json_and_recordings_are_looked_at_too(tmp_path: Path) -> None:
@@ -78,8 +106,47 @@ def test_a_file_without_a_record_is_said(tmp_path: Path, data: str) -> None:
     assert looked_at(tmp_path, data, source={"files": {"path": "data.csv", "follow": True}}) == ([], [])
 
 
-def test_a_source_that_is_not_there_is_for_others_to_say(tmp_path: Path) -> None:
-    assert looked_at(tmp_path, None) == ([], [])
+def test_a_source_that_is_not_there_ends_a_run_unless_it_waits_for_it(tmp_path: Path) -> None:
+    looked_at(tmp_path, None)
+    assert ended(tmp_path).exit_code == 74
+    assert "data.csv: no such file, so there is nothing to read" in str(ended(tmp_path))
+    (doubt,) = looked_at(tmp_path, None, source={"files": {"path": "data.csv", "follow": True}})[1]
+    assert "data.csv: no such file; a run waits for it" in doubt
+    FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
+
+
+def test_what_was_begun_is_not_judged_by_the_first_records(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "state", lambda _epoch, _sequence: True)
+    store.write(State(), {"sequence": 1, "epoch": 1, "positions": {"file-0": 9}}, lambda: None)
+    (doubt,) = looked_at(tmp_path, rows(*["x"] * 300), checkpoint={"dir": str(tmp_path / "state")})[1]
+    FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
+    assert "300 of the first 300 records (100.0%) would be rejected" in doubt
+
+
+def test_a_file_that_is_no_such_format_ends_a_run(tmp_path: Path) -> None:
+    samples = {"features": {"a": "float"}, "label": "y"}
+    looked_at(tmp_path, '[{"a": 1, "y": 1}]\n', samples=samples)
+    assert ended(tmp_path).exit_code == 74
+    assert "one JSON array, not an object in each line; convert the file: jq -c" in str(ended(tmp_path))
+
+
+@pytest.mark.parametrize(("size", "said"), [(1024, True), (32, False)])
+def test_a_hash_far_wider_than_its_values_is_said(tmp_path: Path, size: int, said: bool) -> None:
+    samples = {**BASE["samples"], "features": {"a": {"hash": size}}}
+    doubts = looked_at(tmp_path, rows(*["x", "y", "z"] * 100), samples=samples)[1]
+    assert [doubt.partition(";")[0] for doubt in doubts] == [
+        "samples.features.a: 1,024 indices, 3 of them in use in the first 300 records"
+    ] * said
+    assert looked_at(tmp_path, rows(*map(str, range(300))), samples=samples)[1] == []
+
+
+@pytest.mark.parametrize(("every", "said"), [(1, True), (3600, False)])
+def test_a_number_that_32_bit_floats_hold_in_steps_is_said(tmp_path: Path, every: int, said: bool) -> None:
+    doubts = looked_at(tmp_path, rows(*(str(1_700_000_000 + every * n) for n in range(300))))[1]
+    assert ["samples.features: a: its values, such as 1700000000, differ by" in doubt for doubt in doubts] == [
+        True
+    ] * said
+    assert all("in steps of 128" in doubt and "timestamp" in doubt for doubt in doubts)
 
 
 def test_a_header_without_records_is_checked(tmp_path: Path) -> None:
