@@ -122,6 +122,11 @@ class Settings(Section):
         except SettingsError as error:
             yield from error.problems
             return
+        if self.validation.anchor is not None and spec.task.learnt:
+            yield (
+                "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
+                "the stream: list the classes, or leave the anchor out"
+            )
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
 from learnd.daemon.tasks.baselines import PRIORS, Baseline
+from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.label import Form, LabelSettings
 from learnd.daemon.tasks.tallies import Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -85,6 +86,10 @@ class TaskKind(ABC, Generic[Label]):
         These are `label`, `predicted` and, if the outputs are probabilities, `probability`: what the model gave to the
         label.
         """
+
+    def known(self, task: Task) -> Known | None:  # noqa: ARG002
+        """Return what tells which classes came before a sample; None if all are known from the start."""
+        return None
 
     @abstractmethod
     def tally(self, task: Task) -> Tally:

@@ -58,6 +58,13 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """A value of which not all are known: each becomes a class when it first comes, up to `most` of them."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Against:
     """This value, or any other: 1 or 0."""
 
@@ -71,4 +78,4 @@ class SomeOf:
     names: Sequence[str]
 
 
-Form: TypeAlias = Boolean | Number | Vector | OneOf | Against | SomeOf
+Form: TypeAlias = Boolean | Number | Vector | OneOf | Learnt | Against | SomeOf

@@ -94,6 +94,7 @@ class Block:
     rejections: tuple[Rejection, ...] = ()
     note: Note | None = None
     keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
+    new_classes: tuple[tuple[int, str], ...] = ()  # that came with a sample: the number of its record in the block
 
     def __len__(self) -> int:
         return len(self.ends)

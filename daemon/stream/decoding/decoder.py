@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, compress
 from typing import Any
 
@@ -17,6 +17,7 @@ from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonica
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
+from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
@@ -25,7 +26,7 @@ from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.label import Against, Boolean, Form, Number, OneOf, SomeOf, Vector
+from learnd.daemon.tasks.label import Against, Boolean, Form, Learnt, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     FEATURES,
@@ -57,8 +58,8 @@ class Use:
 class SampleDecoder:
     """Decodes and checks records, one batch at a time. A `contracts.Decoder`.
 
-    What happens to a record depends on that record alone, never on the records around it. With a spec without targets
-    no label is read.
+    What happens to a record depends on that record alone, never on the records around it, unless its classes are
+    learnt: see `decoding.learnt`. With a spec without targets no label is read.
     """
 
     def __init__(self, settings: SamplesSettings, spec: SampleSpec, holdout: HoldoutRule | None = None) -> None:
@@ -68,28 +69,36 @@ class SampleDecoder:
         self._holdout = holdout
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
+        self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
         self._weighted = settings.weight is not None
         self._timed = settings.event_time is not None
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
 
+    def begin(self, classes: Sequence[str]) -> None:
+        """Go on behind records of which these classes were learnt, in this order; not at all if none are learnt."""
+        if self._learnt is not None:
+            _learnt_reader(self._learnt).begin(classes)
+
     def decode(self, batch: RecordBatch) -> Block:
         """Return the samples of a batch, and a rejection for each other record. Never raises on a record."""
         defects: Defects = dict(batch.defects or {})
         rows = self._parser.parse(batch, defects)
-        parsed = _without(len(batch), defects)
+        parsed = read = _without(len(batch), defects)
         table = self._table(rows, len(parsed))
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
         keyed = self._keyed(keys)
+        new_classes = self._learn_classes(rows, table, finite, keyed)
         if not (finite.all() and keyed.all()):
             found = dict(chain(self._without_key(rows, keyed), self._unusable(rows, finite)))
             defects |= {int(parsed[row]): what for row, what in found.items()}
             usable = np.logical_and.reduce(finite, axis=1) & keyed
             table, parsed = table[usable], parsed[usable]
             keys = None if keys is None else list(compress(keys, usable))
-        return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
+        block = self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
+        return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a settings problem for each needed column that a header lacks; log the others, which have defaults."""
@@ -108,6 +117,26 @@ class SampleDecoder:
         for use in self._uses:
             table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
         return table
+
+    def _learn_classes(
+        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], keyed: NDArray[np.bool_]
+    ) -> list[tuple[int, str]]:
+        """Give each row with a new class its index, in `table` and `finite`. Return the rows and the names that came.
+
+        A row that cannot be a sample for another reason makes no class.
+        """
+        if self._learnt is None or not len(table):
+            return []
+        column, reader = self._learnt.columns.start, _learnt_reader(self._learnt)
+        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & keyed)
+        values = _as_list(rows.column(self._learnt.path, reader.from_text)) if len(new) else ()
+        learnt = []
+        for row in new.tolist():
+            table[row, column], name = reader.learn(values[row])
+            if name is not None:
+                learnt.append((row, name))
+        finite[new, column] = ~np.isnan(table[new, column])
+        return learnt
 
     def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row that cannot be a sample, with the defect of its first bad field."""
@@ -182,6 +211,11 @@ class SampleDecoder:
             note=batch.note,
             keys=batch.keys,
         )
+
+
+def _learnt_reader(use: Use) -> LearntReader:
+    assert isinstance(use.reader, LearntReader), "so it was chosen"
+    return use.reader
 
 
 def _as_list(values: Values) -> Sequence[Any]:
@@ -274,16 +308,20 @@ def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str,
 
 
 def _label_reader(form: Form, texts: Texts) -> ColumnReader:
+    reader: ColumnReader
     match form:
         case Boolean():
-            return BooleanReader(Reason.UNKNOWN_LABEL, texts)
+            reader = BooleanReader(Reason.UNKNOWN_LABEL, texts)
+        case Learnt(most):
+            reader = LearntReader(most, texts)
         case OneOf(values):
-            return ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
+            reader = ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
         case Against(value):
-            return AgainstReader(value, texts)
+            reader = AgainstReader(value, texts)
         case SomeOf(names):
-            return LabelsReader(names)
+            reader = LabelsReader(names)
         case Vector(size):
-            return VectorReader(size, texts)
+            reader = VectorReader(size, texts)
         case Number():
-            return NumberReader(texts)
+            reader = NumberReader(texts)
+    return reader
