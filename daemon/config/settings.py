@@ -21,6 +21,7 @@ from learnd.daemon.state.settings import CheckpointSettings, problems_with_best
 from learnd.daemon.stream.reject_rate import RejectRateSettings
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import ALL_METRICS
+from learnd.daemon.training.class_weights import problems_with_class_weight
 from learnd.daemon.training.layer_choice import problems_with_phases
 from learnd.daemon.training.settings import (
     GuardSettings,
@@ -127,6 +128,7 @@ class Settings(Section):
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
                 "the stream: list the classes, or leave the anchor out"
             )
+        yield from problems_with_class_weight(self.train.class_weight, spec.task)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.foundation.counters import Counters, earlier_alike, running_sum
 from learnd.daemon.tasks.known import Known
 from learnd.daemon.values import Float32, Float64, Int64
 
@@ -147,13 +147,9 @@ class ClassPriors(Baseline):
 
     def follow(self, labels: NDArray[np.int32]) -> Float32:
         counts, known = self.arrays["counts"], self._known().follow(labels)
-        by_class = np.argsort(labels, kind="stable")
-        first = np.searchsorted(labels[by_class], labels[by_class])
-        earlier = np.empty(len(labels), np.int64)  # of the same class within these labels
-        earlier[by_class] = np.arange(len(labels)) - first
         seen = counts.sum() + np.arange(len(labels))
         self.arrays["counts"] = counts + np.bincount(labels, minlength=len(counts))
-        return self._share(counts[labels] + earlier, seen, labels, known)
+        return self._share(counts[labels] + earlier_alike(labels), seen, labels, known)
 
     def guess(self) -> Float32:
         """Return the probability of the most frequent class."""

@@ -71,7 +71,7 @@ def test_room_to_spare_does_not_show_in_the_scores(learnt: tuple[Path, Result], 
     roomy = summary(run(zygote, tmp_path / "spare", {"max": 40}, stream())[0] / "state")
     assert roomy["samples_trained"] == known["samples_trained"] == len(stream())
     for name in ("accuracy", "log_loss", "macro_f1", "kappa"):
-        assert roomy["scores"][name] == pytest.approx(known["scores"][name], abs=0.05)
+        assert roomy["scores"][name] == pytest.approx(known["scores"][name], abs=0.15)
     assert roomy["baselines"]["priors"]["log_loss"] == pytest.approx(known["baselines"]["priors"]["log_loss"], abs=0.02)
 
 

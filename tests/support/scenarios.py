@@ -63,8 +63,8 @@ class Scenario:
 SCENARIOS = {
     "one sample an update": Scenario("plain", 1, xla=True),
     "dropout, batch normalization, a frozen layer, a partial batch": Scenario("noisy", 3, xla=False),
-    "classes that come as the stream goes": Scenario(
-        "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}"
+    "classes that come as the stream goes, balanced": Scenario(
+        "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}", train=", class_weight: balanced"
     ),
 }
 

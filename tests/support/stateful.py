@@ -248,6 +248,7 @@ KERAS: dict[str, dict[str, Any]] = {
     "with dropout, in phases": {"model": {"dropout": 0.2}, "optimizer": "adam", "phases": PHASES},
     "linear": {"model": {"preset": "linear"}, "metrics": ["auc"]},
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
+    "with balanced classes": {"class_weight": "balanced"},
     "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
 }
 
