@@ -19,11 +19,12 @@ from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
-from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
+from learnd.daemon.stream.decoding.numbers import NumberReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
+from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.label import Against, Boolean, Form, Learnt, Number, OneOf, SomeOf, Vector
@@ -70,7 +71,10 @@ class SampleDecoder:
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
-        self._weighted = settings.weight is not None
+        self._weights = settings.weights()
+        self._labels = sum(target.task.label_columns for target in spec.targets)
+        first = spec.width + self._labels
+        self._weight_columns = slice(first, first + self._weights.columns)
         self._timed = settings.event_time is not None
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
@@ -90,14 +94,17 @@ class SampleDecoder:
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
         keyed = self._keyed(keys)
-        new_classes = self._learn_classes(rows, table, finite, keyed)
-        if not (finite.all() and keyed.all()):
-            found = dict(chain(self._without_key(rows, keyed), self._unusable(rows, finite)))
+        weight = self._weights.of(table[:, self._weight_columns])
+        weighed = usable(weight)
+        new_classes = self._learn_classes(rows, table, finite, keyed & weighed)
+        if not (finite.all() and keyed.all() and weighed.all()):
+            unweighed, unusable = self._unweighed(weight), self._unusable(rows, finite)
+            found = dict(chain(unweighed, self._without_key(rows, keyed), unusable))
             defects |= {int(parsed[row]): what for row, what in found.items()}
-            usable = np.logical_and.reduce(finite, axis=1) & keyed
-            table, parsed = table[usable], parsed[usable]
-            keys = None if keys is None else list(compress(keys, usable))
-        block = self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
+            sound = np.logical_and.reduce(finite, axis=1) & keyed & weighed
+            table, parsed, weight = table[sound], parsed[sound], weight[sound]
+            keys = None if keys is None else list(compress(keys, sound))
+        block = self._block(batch, table, weight, parsed, self._fates(batch, parsed, keys, defects), defects)
         return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
@@ -112,23 +119,24 @@ class SampleDecoder:
         return missing_fields(self._settings, record, "the source")
 
     def _table(self, rows: Rows, count: int) -> Float64:
-        """Return (count, columns): features, label, then weight and event time if they are declared."""
+        """Return (count, columns): features, label, what the weight needs, and the event time if it is declared."""
         table = np.empty((count, self._uses[-1].columns.stop))
         for use in self._uses:
             table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
         return table
 
     def _learn_classes(
-        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], keyed: NDArray[np.bool_]
+        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], apart: NDArray[np.bool_]
     ) -> list[tuple[int, str]]:
         """Give each row with a new class its index, in `table` and `finite`. Return the rows and the names that came.
 
-        A row that cannot be a sample for another reason makes no class.
+        A row that cannot be a sample for another reason makes no class: one with a number that is not `finite`, or that
+        does not have `apart` what is no column.
         """
         if self._learnt is None or not len(table):
             return []
         column, reader = self._learnt.columns.start, _learnt_reader(self._learnt)
-        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & keyed)
+        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & apart)
         values = _as_list(rows.column(self._learnt.path, reader.from_text)) if len(new) else ()
         learnt = []
         for row in new.tolist():
@@ -176,6 +184,12 @@ class SampleDecoder:
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
+    def _unweighed(self, weight: Float64) -> Iterator[tuple[int, Defect]]:
+        """Yield each parsed row whose weight is none, with the defect."""
+        for row in np.flatnonzero(~usable(weight)).tolist():
+            if (found := self._weights.defect(float(weight[row]))) is not None:
+                yield row, found
+
     def _fates(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
     ) -> NDArray[np.uint8]:
@@ -187,10 +201,15 @@ class SampleDecoder:
         return fates
 
     def _block(
-        self, batch: RecordBatch, table: Float64, samples: Int64, fates: NDArray[np.uint8], defects: Defects
+        self,
+        batch: RecordBatch,
+        table: Float64,
+        weight: Float64,
+        samples: Int64,
+        fates: NDArray[np.uint8],
+        defects: Defects,
     ) -> Block:
-        width, labels = self._spec.width, sum(target.task.label_columns for target in self._spec.targets)
-        weight = table[:, width + labels] if self._weighted else np.ones(len(table))
+        width, labels = self._spec.width, self._labels
         event_time_s: Float64 | None
         if self._timed:
             event_time_s = table[:, -1].copy()
@@ -300,8 +319,7 @@ def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str,
     for target in spec.targets:
         form = KINDS[target.task.kind].form(settings.label)
         yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
-    if settings.weight is not None:
-        yield settings.weight, WeightReader(texts)
+    yield from settings.weights().readers(texts)
     if settings.event_time is not None:
         time = settings.event_time
         yield time.field, TimeReader(time.unit, texts, time.date_format)
