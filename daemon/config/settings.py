@@ -106,6 +106,8 @@ class Settings(Section):
     def _problems_with_source(self) -> Iterator[str]:
         if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
             yield problem
+        if self.samples.label.is_key and not self.source.settings.keyed:
+            yield f"samples.label.from: records of source.{self.source.name} have no key; name the field of the label"
         yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
 
     def _problems_between_sections(self) -> Iterator[str]:

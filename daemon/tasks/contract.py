@@ -68,7 +68,7 @@ class TaskKind(ABC, Generic[Label]):
 
     def label_problems(self, label: Label) -> Iterator[str]:
         """Yield what is missing in the label's settings, as problems of the settings file."""
-        if label.field is None:
+        if label.field is None and not label.is_key:
             yield f"samples.label.field is missing: name the field that holds the label of the task {self.name}"
 
     @abstractmethod

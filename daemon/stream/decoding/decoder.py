@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, compress
 from typing import Any
 
@@ -17,6 +18,7 @@ from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonica
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
+from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_without_key, with_keys
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.numbers import NumberReader
@@ -71,6 +73,7 @@ class SampleDecoder:
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
+        self._label_is_key = any(use.path == RECORD_KEY for use in self._uses)
         self._weights = settings.weights()
         self._labels = sum(target.task.label_columns for target in spec.targets)
         first = spec.width + self._labels
@@ -88,8 +91,11 @@ class SampleDecoder:
     def decode(self, batch: RecordBatch) -> Block:
         """Return the samples of a batch, and a rejection for each other record. Never raises on a record."""
         defects: Defects = dict(batch.defects or {})
+        if self._label_is_key:
+            refuse_without_key(batch, defects)
         rows = self._parser.parse(batch, defects)
         parsed = read = _without(len(batch), defects)
+        rows = with_keys(rows, batch, parsed.tolist()) if self._label_is_key else rows
         table = self._table(rows, len(parsed))
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
@@ -285,7 +291,11 @@ def _payload(value: bytes | Mapping[str, Any]) -> bytes:
 
 
 def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *, key_needed: bool) -> Parser:
-    needed = [Field(use.name, use.path, use.reader.json_type, use.reader.default is not None) for use in uses]
+    needed = [
+        Field(use.name, use.path, use.reader.json_type, use.reader.default is not None)
+        for use in uses
+        if use.path != RECORD_KEY
+    ]
     if key is not None:
         needed.append(Field(settings.key or "", key, Any, optional=not key_needed))
     fields = merged(needed)
@@ -306,23 +316,29 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
     """Return the fields to read, in the order of the table: features, label, weight, event time."""
     uses = []
     start = 0
-    for name, reader in _readers(settings, spec):
-        uses.append(Use(name, field_path(settings.format, name), reader, slice(start, start + reader.width)))
+    for name, path, reader in _readers(settings, spec):
+        uses.append(Use(name, path, reader, slice(start, start + reader.width)))
         start += reader.width
     return tuple(uses)
 
 
-def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
-    texts = settings.texts()
+def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, ColumnReader]]:
+    """Yield the name of each field, its path and its reader."""
+    texts, path = settings.texts(), partial(field_path, settings.format)
     for name, feature in settings.features.items():
-        yield feature.field or name, feature.kind.reader(feature, texts)
+        field = feature.field or name
+        yield field, path(field), feature.kind.reader(feature, texts)
     for target in spec.targets:
         form = KINDS[target.task.kind].form(settings.label)
-        yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
-    yield from settings.weights().readers(texts)
+        if settings.label.is_key:
+            yield NAME_OF_KEY, RECORD_KEY, _label_reader(form, texts)
+        for field in settings.label.fields():
+            yield field, path(field), _label_reader(form, texts)
+    for field, reader in settings.weights().readers(texts):
+        yield field, path(field), reader
     if settings.event_time is not None:
         time = settings.event_time
-        yield time.field, TimeReader(time.unit, texts, time.date_format)
+        yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format)
 
 
 def _label_reader(form: Form, texts: Texts) -> ColumnReader:
