@@ -54,7 +54,7 @@ class Scenario:
     def prepare(self, folder: Path) -> Path:
         """Write stream and settings into a new folder, where the state will be, too."""
         folder.mkdir()
-        write_stream(folder)
+        write_stream(folder, kinds=self.task == "classes")
         text = _SETTINGS.format(**{**vars(self), "xla": str(self.xla).lower()})
         (folder / "learnd.yaml").write_text(text)
         return folder
@@ -63,20 +63,27 @@ class Scenario:
 SCENARIOS = {
     "one sample an update": Scenario("plain", 1, xla=True),
     "dropout, batch normalization, a frozen layer, a partial batch": Scenario("noisy", 3, xla=False),
+}
+
+OF_CLASSES = {
     "classes that come as the stream goes, balanced": Scenario(
         "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}", train=", class_weight: balanced"
     ),
 }
 
 
-def write_stream(folder: Path) -> None:
-    """Write records whose ids count up. Every 50th is broken in one of three ways. Now and then, a new kind comes."""
+def write_stream(folder: Path, *, kinds: bool = False) -> None:
+    """Write records whose ids count up. Every 50th is broken in one of three ways.
+
+    With `kinds`, each is of a kind, and a new kind comes now and then.
+    """
     rng = random.Random(11)
     lines = []
     for number in range(RECORDS):
         a, b = rng.gauss(0, 1), rng.gauss(5, 3)
         record: dict[str, Any] = {"id": number, "a": a, "b": b, "c": rng.randrange(80), "y": int(a * b > 0)}
-        record["kind"] = f"kind {number % (1 + number // 700)}"
+        if kinds:
+            record["kind"] = f"kind {number % (1 + number // 700)}"
         if number % 50 == 7:
             record["a"] = rng.choice([None, "text", 1e300])
         lines.append(json.dumps(record))

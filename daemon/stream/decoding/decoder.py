@@ -111,6 +111,8 @@ class SampleDecoder:
             table, parsed, weight = table[sound], parsed[sound], weight[sound]
             keys = None if keys is None else list(compress(keys, sound))
         block = self._block(batch, table, weight, parsed, self._fates(batch, parsed, keys, defects), defects)
+        if not new_classes:
+            return block
         return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
@@ -132,17 +134,17 @@ class SampleDecoder:
         return table
 
     def _learn_classes(
-        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], apart: NDArray[np.bool_]
+        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], fit: NDArray[np.bool_]
     ) -> list[tuple[int, str]]:
         """Give each row with a new class its index, in `table` and `finite`. Return the rows and the names that came.
 
-        A row that cannot be a sample for another reason makes no class: one with a number that is not `finite`, or that
-        does not have `apart` what is no column.
+        A row that cannot be a sample for another reason makes no class: one with a number that is not `finite`, or one
+        that does not `fit` for what is no column, its key and its weight.
         """
         if self._learnt is None or not len(table):
             return []
         column, reader = self._learnt.columns.start, _learnt_reader(self._learnt)
-        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & apart)
+        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & fit)
         values = _as_list(rows.column(self._learnt.path, reader.from_text)) if len(new) else ()
         learnt = []
         for row in new.tolist():
