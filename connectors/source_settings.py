@@ -31,6 +31,9 @@ class SourceSettings(Section):
     formats: ClassVar[tuple[str, ...]] = ()
     """What `samples.format` may be."""
 
+    keyed: ClassVar[bool] = False
+    """Whether its records have keys of their own."""
+
     @property
     def gives_up_lost(self) -> bool:
         """Whether to go on from the checkpoint if records that the journal needs are gone."""
@@ -57,6 +60,7 @@ class MessageSettings(SourceSettings):
     """The settings of a source of messages, which have no header."""
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "avro", "tf_example")
+    keyed: ClassVar[bool] = True
 
     def glance(self, fmt: RecordFormat) -> Glance:
         return Glance("samples.columns", fmt.columns)

@@ -79,7 +79,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         },
         progress=progress,
         outputs=outputs,
-        describe=partial(_describe, settings, record["fingerprint"], evaluation, learner, reactions, control),
+        describe=partial(_describe, settings, record["fingerprint"], evaluation, learner, reactions, control, progress),
         source=source,
         store=CheckpointStore(root, lock.may_publish),
         journal=Journal(root / "journal"),
@@ -191,11 +191,13 @@ def _describe(
     learner: KerasLearner,
     reactions: Reactions,
     control: ControlState,
+    progress: Progress,
 ) -> Facts:
     """Return what a checkpoint's manifest says beside the state."""
     windows = settings.validation.prequential.windows
     return {
         "settings": fingerprint,
+        "classes": list(progress.classes),
         "good": reactions.good,
         "phase": learner.phase,
         "paused": control.paused,

@@ -101,7 +101,7 @@ class Loop:
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore(self.learner.compile)
         self.trainer.check_model_of(entries)
-        self.reader.open(self.progress.positions, notes)
+        self.reader.open(self.progress.positions, notes, self.progress.classes)
         repeated = self.repeat(entries, stop)
         self.keeper.go_live()
         self.monitor.happened(self.evaluation.latest(self.progress.samples))
@@ -131,7 +131,7 @@ class Loop:
             reason=str(error),
             consequence="they are not in the model; the records that are left train as new ones, after the gap",
         )
-        self.reader.open(self.progress.positions, self.progress.notes)
+        self.reader.open(self.progress.positions, self.progress.notes, self.progress.classes)
         self.inbox.put_back(command for entry in entries for command in entry.commands)
         self.keeper.saving.ask()
 
@@ -168,6 +168,7 @@ class Loop:
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, watch its updates, react, and score its predictions."""
         started = time.perf_counter()
+        call = self.progress.with_classes(call)
         self.reactions.begin(call)
         reports = []
         for part in self.trainer.parts(call):
@@ -177,6 +178,7 @@ class Loop:
         failpoint("loop.updated")
         self.outputs.predicted(call, report, self.progress.updates)
         self.progress.add(call, report)
+        _tell_new_classes(call)
         self.outputs.set_aside(call.rejections)
         scores = self.evaluation.update(call, report, self.learner)
         events, taken_back = self.reactions.finish(call, scores)
@@ -197,3 +199,8 @@ class Loop:
     def _publish(self, events: Sequence[Event]) -> None:
         self.outputs.tell(events)
         self.monitor.happened(events)
+
+
+def _tell_new_classes(call: Call) -> None:
+    for name in call.new_classes:
+        log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")

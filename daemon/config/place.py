@@ -9,6 +9,7 @@ from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.record import restored
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import StoreError
+from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.stream.encoding import Encoder
 
@@ -20,7 +21,14 @@ def encoder(place: str | os.PathLike[str]) -> Encoder:
     state.
     """
     settings = settings_at(Path(place))
-    return Encoder(settings.samples, settings.model.task)
+    task = settings.samples.spec(settings.model.task).task
+    return Encoder(settings.samples, task.kind, _learnt(settings, Path(place)) if task.learnt else task.names)
+
+
+def _learnt(settings: Settings, place: Path) -> tuple[str, ...]:
+    """Return the classes that the newest checkpoint knows; none if there is no checkpoint yet."""
+    root = place if place.is_dir() else settings.checkpoint.dir
+    return tuple(checkpoint_of(root).manifest["classes"]) if (root / "checkpoints").is_dir() else ()
 
 
 def settings_at(place: Path) -> Settings:

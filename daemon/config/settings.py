@@ -21,6 +21,7 @@ from learnd.daemon.state.settings import CheckpointSettings, problems_with_best
 from learnd.daemon.stream.reject_rate import RejectRateSettings
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import ALL_METRICS
+from learnd.daemon.training.class_weights import problems_with_class_weight
 from learnd.daemon.training.layer_choice import problems_with_phases
 from learnd.daemon.training.settings import (
     GuardSettings,
@@ -105,6 +106,8 @@ class Settings(Section):
     def _problems_with_source(self) -> Iterator[str]:
         if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
             yield problem
+        if self.samples.label.is_key and not self.source.settings.keyed:
+            yield f"samples.label.from: records of source.{self.source.name} have no key; name the field of the label"
         yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
 
     def _problems_between_sections(self) -> Iterator[str]:
@@ -122,6 +125,12 @@ class Settings(Section):
         except SettingsError as error:
             yield from error.problems
             return
+        if self.validation.anchor is not None and spec.task.learnt:
+            yield (
+                "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
+                "the stream: list the classes, or leave the anchor out"
+            )
+        yield from problems_with_class_weight(self.train.class_weight, spec.task)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):

@@ -14,6 +14,9 @@ from learnd.daemon.values import (
 class Decoder(Protocol):
     """Turns records into samples. Must never raise on a record, nor let a non-finite value through."""
 
+    def begin(self, classes: Sequence[str]) -> None:
+        """Go on behind records of which these classes were learnt, in this order. Forget all others."""
+
     def decode(self, batch: RecordBatch) -> Block: ...
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:

@@ -202,7 +202,8 @@ class Evaluation:
         """Yield the scores of some samples, for each target. `more` adds facts to each event."""
         outputs = predict_all(predict, of.inputs)
         for name, part in self._prequential.items():
-            board = score_set(part.task, outputs[name], of.targets[name], part.constants, self._settings.metrics)
+            labels, metrics = of.targets[name], self._settings.metrics
+            board = score_set(part.task, outputs[name], labels, part.constants, metrics, part.known)
             event = self._event(set_, "all", name, board, samples)
             self._latest[self._key(set_, name)] = dict(event.data)
             extra = more(name, event.data["metrics"]) if more is not None else {}

@@ -22,6 +22,8 @@ class Prequential:
         self.task = task
         self._metrics = metrics
         self._baselines = KINDS[task.kind].baselines(task)
+        self.known = KINDS[task.kind].known(task)
+        """Which classes have trained; None if all are known from the start."""
         self._ring = Ring(max(windows, default=0))
         self.overall = self._scoreboard()
 
@@ -31,7 +33,8 @@ class Prequential:
 
     def add(self, outputs: Float32, labels: Float32) -> None:
         """Score predictions (m, C) against labels (m, O), in the order of the stream."""
-        rows = observe(self.task, outputs, labels)
+        known = None if self.known is None else self.known.follow(labels[:, 0])
+        rows = observe(self.task, outputs, labels, known)
         for name, baseline in self._baselines.items():
             rows[name] = baseline.follow(rows["label"])
         self.overall.add(rows, first=self.samples == 0)
@@ -58,7 +61,8 @@ class Prequential:
         restore_all(self._parts(), state)
 
     def _parts(self) -> dict[str, Stateful]:
-        return {"overall": self.overall, "window": self._ring, **self._baselines}
+        known = {} if self.known is None else {"known": self.known}
+        return {"overall": self.overall, "window": self._ring, **known, **self._baselines}
 
     def _scoreboard(self) -> Scoreboard:
         return Scoreboard(self.task, self._baselines, self._metrics)

@@ -10,23 +10,29 @@ from numpy.typing import NDArray
 from learnd.daemon.contracts import Stateful
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.tasks.known import among_known
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores, ratio
-from learnd.daemon.values import Arrays, Facts, Float32, State, Task
+from learnd.daemon.values import Arrays, Facts, Float32, Int64, State, Task
 
 
-def observe(task: Task, outputs: Float32, labels: Float32) -> Arrays:
+def observe(task: Task, outputs: Float32, labels: Float32, known: Int64 | None = None) -> Arrays:
     """Return what a scoreboard needs from predictions (m, C) and labels (m, O), as columns of m rows.
 
     These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. The other columns treat
-    predictions that are not finite as zeros.
+    predictions that are not finite as zeros. If classes are learnt, `known` (m,) is how many of them had trained: the
+    others count for nothing, a label that is one of them has no probability, and without any there is no prediction.
     """
     scored: NDArray[np.bool_] = np.ones(len(outputs), np.bool_)
     finite = np.isfinite(outputs)
     if not finite.all():
         scored = np.logical_and.reduce(finite, axis=1)
         outputs = np.where(scored[:, None], outputs, np.float32(0))
-    return {**KINDS[task.kind].observe(outputs, labels), "scored": scored}
+    if known is None:
+        return {**KINDS[task.kind].observe(outputs, labels), "scored": scored}
+    rows = KINDS[task.kind].observe(among_known(outputs, known), labels)
+    rows["probability"] = np.where(rows["label"] < known, rows["probability"], np.float32(np.nan))
+    return {**rows, "scored": scored & (known > 0)}
 
 
 class Scoreboard:

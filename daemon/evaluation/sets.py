@@ -9,6 +9,7 @@ import numpy as np
 
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.tasks.baselines import Baseline
+from learnd.daemon.tasks.known import Known
 from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
@@ -17,10 +18,18 @@ CHUNK = 256  # samples per call of `predict`: one shape means one compilation, a
 
 
 def score_set(
-    task: Task, outputs: Float32, labels: Float32, constants: Mapping[str, Baseline], metrics: Iterable[str] | None
+    task: Task,
+    outputs: Float32,
+    labels: Float32,
+    constants: Mapping[str, Baseline],
+    metrics: Iterable[str] | None,
+    known: Known | None = None,
 ) -> Scoreboard:
-    """Score predictions (m, C) against labels (m, O), and what baselines predict now, by name."""
-    rows = observe(task, outputs, labels)
+    """Score predictions (m, C) against labels (m, O), and what baselines predict now, by name.
+
+    `known` are the classes that have trained; None if all are known from the start.
+    """
+    rows = observe(task, outputs, labels, None if known is None else known.stand(labels))
     for name, baseline in constants.items():
         rows[name] = baseline.stand(rows["label"])
     board = Scoreboard(task, constants, metrics)

@@ -46,3 +46,12 @@ def running_sum(carry: Float64, values: NDArray[Any]) -> Float64:
     NumPy's `sum` adds in pairs; `cumsum` cannot.
     """
     return np.cumsum(np.concatenate((carry[None], values), dtype=np.float64), axis=0)
+
+
+def earlier_alike(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return for each of the labels (m,) how many equal ones come before it."""
+    by_class = np.argsort(labels, kind="stable")
+    first = np.searchsorted(labels[by_class], labels[by_class])
+    earlier = np.empty(len(labels), np.int64)
+    earlier[by_class] = np.arange(len(labels)) - first
+    return earlier

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from learnd.daemon.values import Call, Facts, Note, Positions, Report, State
+from learnd.daemon.values import Call, ClassNames, Facts, Note, Positions, Report, State
 
 
 @dataclass(slots=True)
@@ -27,7 +27,15 @@ class Progress:
     positions: Positions = field(default_factory=dict)
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)  # that were learnt, in the order in which they came
+    classes_trained: int = 0
     set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions that were rolled back
+
+    def with_classes(self, call: Call) -> Call:
+        """Return a call that is about to run with the names of the learnt classes, if there are any."""
+        if not self.classes and not call.new_classes:
+            return call
+        return replace(call, classes=ClassNames([*self.classes, *call.new_classes], self.classes_trained))
 
     def add(self, call: Call, report: Report) -> None:
         """Count a call that has run."""
@@ -35,6 +43,10 @@ class Progress:
         self.records += call.records
         self.samples_held_out += len(call.held)
         self.rejected.update(rejection.defect.reason for rejection in call.rejections)
+        self.classes += call.new_classes
+        if self.classes and call.samples:
+            (labels,) = call.batches.targets.values()
+            self.classes_trained = max(self.classes_trained, int(labels.max()) + 1)
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
@@ -92,6 +104,7 @@ class Progress:
             "samples_rejected": dict(sorted(self.rejected.items())),
             "updates": self.updates,
             "updates_skipped": self.updates_skipped,
+            **({"classes": list(self.classes)} if self.classes else {}),
         }
 
     def ranges(self) -> dict[str, list[list[int]]]:
@@ -110,6 +123,7 @@ class Progress:
             "calls": self.calls,
             "records": self.records,
             "samples": self.samples,
+            "classes_trained": self.classes_trained,
             "skipped": dict(sorted(self.skipped.items())),
             "starts": dict(self.starts),
             "notes": [dict(note) for note in self.notes],
@@ -121,6 +135,7 @@ class Progress:
         facts = deepcopy(state.facts)
         for name in ("calls", "records", "samples", "samples_trained", "samples_held_out", "updates", "positions"):
             setattr(self, name, facts[name])
+        self.classes, self.classes_trained = facts.get("classes", []), facts["classes_trained"]
         self.skipped, self.rejected = Counter(facts["skipped"]), Counter(facts["samples_rejected"])
         self.starts, self.notes, self.set_aside = facts["starts"], facts["notes"], facts["set_aside"]
 

@@ -56,6 +56,7 @@ class _Parts:
     rejections: list[Rejection] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    new_classes: list[str] = field(default_factory=list)
     records: int = 0
     event_time_s: float | None = None
 
@@ -139,6 +140,7 @@ class Batcher:
             pending.note_taken = True
         self._consume_samples(pending, until, parts)
         self._consume_rejections(pending, until, parts)
+        parts.new_classes += [name for record, name in block.new_classes if first <= record < until]
         parts.records += until - first
         self.records -= until - first
         pending.record = until
@@ -183,6 +185,7 @@ class Batcher:
             event_time_s=parts.event_time_s,
             notes=tuple(parts.notes),
             origins=tuple(parts.origins) if self._origins else None,
+            new_classes=tuple(parts.new_classes),
         )
 
 

@@ -43,12 +43,15 @@ class Encoder:
     row of a table, or a decoded message. The values of a CSV row may be text or numbers.
     """
 
-    def __init__(self, samples: SamplesSettings, task: str) -> None:
+    def __init__(self, samples: SamplesSettings, task: str, classes: tuple[str, ...] = ()) -> None:
         """Raises SettingsError if the fields cannot be read together."""
         self._samples = samples.model_copy(update={"quote": '"'})  # rows of CSV are written here
         self._decoder = input_decoder(self._samples, task)
         self.columns: tuple[str, ...] = tuple(column.name for column in samples.spec(task).columns)
         """The names of the columns of the input."""
+        self.classes = classes
+        """The names of the classes or labels, in the order of the model's outputs. Of classes that are learnt: those
+        that the newest checkpoint knew when the encoder was made."""
 
     def __call__(self, records: Record | Sequence[Record]) -> Float32:
         """Return the input for a record, (1, columns), or for several, (n, columns), as float32.

@@ -79,8 +79,9 @@ class Reader:
         self._lag_due_s = 0.0
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
-    def open(self, positions: Positions, notes: Sequence[Note]) -> None:
-        """Open the source at the position of a checkpoint. Raises SourceError."""
+    def open(self, positions: Positions, notes: Sequence[Note], classes: Sequence[str] = ()) -> None:
+        """Open the source at the position of a checkpoint, by when these classes had come. Raises SourceError."""
+        self._decoder.begin(classes)
         self._first_life = self._fresh = not positions
         self._source.open(positions, notes)
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.stream.decoding.expressions import Expression
 from learnd.daemon.stream.decoding.fields import field_path
 from learnd.daemon.stream.decoding.texts import Texts
+from learnd.daemon.stream.decoding.weights import Weights
 from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
 from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
@@ -27,6 +29,11 @@ def _as_type(value: Any) -> Any:
 
 def _as_field(value: Any) -> Any:
     return {"field": value} if isinstance(value, str) else value
+
+
+def _check_expression(text: str) -> str:
+    Expression(text)
+    return text
 
 
 class EventTimeSettings(Section):
@@ -46,6 +53,14 @@ class EventTimeSettings(Section):
         if self.date_format is not None and self.unit != "auto":
             raise ValueError("date_format: give either it or unit")
         return self
+
+
+class WeightSettings(Section):
+    """A weight that is computed."""
+
+    expression: Annotated[str, AfterValidator(_check_expression)]
+    """An expression over fields: numbers, names of fields (`field("a name")` for any name), `+ - * / **`, comparisons,
+    `and`, `or`, `not`, `min`, `max`, `abs`, `log`, and `where(country == "DE", 2, 1)`."""
 
 
 Feature = Annotated[AnyFeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | AnyFeatureSettings)]
@@ -104,8 +119,9 @@ class SamplesSettings(Section):
     key: FieldName | None = None
     """The field that says whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
 
-    weight: FieldName | None = None
-    """The field with the sample's weight in the loss, a number of 0 or more. Default: every weight is 1."""
+    weight: FieldName | WeightSettings | None = None
+    """The sample's weight in the loss, a number of 0 or more: the name of a field, or a mapping. Default: every weight
+    is 1."""
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
     """What happens with a record that has fields not named here."""
@@ -173,12 +189,21 @@ class SamplesSettings(Section):
             yield f"samples.features.{name}", feature.field or name, feature.default is None
         for field, key in self.label.fields().items():
             yield f"samples.{key}", field, True
-        if self.weight is not None:
+        if isinstance(self.weight, str):
             yield "samples.weight", self.weight, True
+        elif self.weight is not None:
+            for field in dict.fromkeys(operand.field for operand in Expression(self.weight.expression).operands):
+                yield "samples.weight.expression", field, True
         if self.key is not None:
             yield "samples.key", self.key, True
         if self.event_time is not None:
             yield "samples.event_time", self.event_time.field, True
+
+    def weights(self) -> Weights:
+        """Return what computes the weight of a sample."""
+        return Weights(
+            self.weight if not isinstance(self.weight, WeightSettings) else Expression(self.weight.expression)
+        )
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""

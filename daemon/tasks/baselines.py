@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.foundation.counters import Counters, running_sum
-from learnd.daemon.values import Float32, Float64
+from learnd.daemon.foundation.counters import Counters, earlier_alike, running_sum
+from learnd.daemon.tasks.known import Known
+from learnd.daemon.values import Float32, Float64, Int64
 
 PRIORS = "priors"
 """The name of the baseline that predicts a probability, and no label."""
@@ -135,21 +136,20 @@ class LabelPriors(Baseline):
 
 
 class ClassPriors(Baseline):
-    """Gives the probability of the class that came, (m,): its share so far, (count + 1) / (seen + classes)."""
+    """Gives the probability of the class that came, (m,): its share so far, (count + 1) / (seen + classes).
 
-    def __init__(self, classes: int) -> None:
+    If classes are learnt, only those that came before count, and one that is new has no probability: NaN.
+    """
+
+    def __init__(self, classes: int, *, learnt: bool = False) -> None:
         super().__init__(counts=np.zeros(classes, np.int64))
+        self._learnt = learnt
 
     def follow(self, labels: NDArray[np.int32]) -> Float32:
-        counts = self.arrays["counts"]
-        by_class = np.argsort(labels, kind="stable")
-        first = np.searchsorted(labels[by_class], labels[by_class])
-        earlier = np.empty(len(labels), np.int64)  # of the same class within these labels
-        earlier[by_class] = np.arange(len(labels)) - first
+        counts, known = self.arrays["counts"], self._known().follow(labels)
         seen = counts.sum() + np.arange(len(labels))
         self.arrays["counts"] = counts + np.bincount(labels, minlength=len(counts))
-        share: Float32 = ((counts[labels] + earlier + 1) / (seen + len(counts))).astype(np.float32)
-        return share
+        return self._share(counts[labels] + earlier_alike(labels), seen, labels, known)
 
     def guess(self) -> Float32:
         """Return the probability of the most frequent class."""
@@ -157,8 +157,18 @@ class ClassPriors(Baseline):
 
     def stand(self, labels: NDArray[np.int32]) -> Float32:
         counts = self.arrays["counts"]
-        share: Float32 = ((counts[labels] + 1) / (counts.sum() + len(counts))).astype(np.float32)
-        return share
+        return self._share(counts[labels], counts.sum(), labels, self._known().stand(labels))
+
+    def _known(self) -> Known:
+        known, counts = Known(), self.arrays["counts"]
+        known.follow(np.flatnonzero(counts) if self._learnt else np.array([len(counts) - 1]))
+        return known
+
+    @staticmethod
+    def _share(count: Int64, seen: Int64, labels: NDArray[np.int32], known: Int64) -> Float32:
+        share = np.full(len(labels), np.nan)
+        np.divide(count + 1, seen + known, out=share, where=labels < known)
+        return share.astype(np.float32)
 
 
 class RunningMean(Baseline):

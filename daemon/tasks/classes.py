@@ -8,22 +8,37 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, ClassPriors, MajorityClass, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
-from learnd.daemon.tasks.label import Form, LabelSettings, OneOf, Scalar
+from learnd.daemon.tasks.known import Known
+from learnd.daemon.tasks.label import Form, LabelSettings, Learnt, OneOf, Scalar
 from learnd.daemon.tasks.probabilities import LogLoss
 from learnd.daemon.tasks.tallies import ClassCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
+
+Count = Annotated[int, Field(ge=2, le=65_536)]
+
+
+class LearntClasses(Section):
+    """Classes that are not known beforehand."""
+
+    max: Count
+    """How many classes the model has room for. Each value becomes the next class when it first comes; one more than
+    there is room for is rejected."""
 
 
 class ClassesLabel(LabelSettings):
     """The keys of a label that is one of several classes."""
 
-    classes: Annotated[int, Field(ge=2, le=65_536)] | Annotated[list[Scalar], Field(min_length=2)] | None = None
-    """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1."""
+    classes: Count | Annotated[list[Scalar], Field(min_length=2)] | LearntClasses | None = None
+    """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1; or `{max: N}`,
+    for classes that are not known yet: they are numbered in the order in which they come."""
 
     def values_of_classes(self) -> Sequence[Scalar]:
-        """Return the value of each class, in the order of the indices."""
+        """Return the value of each class, in the order of the indices; none if they are learnt."""
+        if isinstance(self.classes, LearntClasses):
+            return ()
         return range(self.classes) if isinstance(self.classes, int) else self.classes or ()
 
 
@@ -46,20 +61,30 @@ class Classes(TaskKind[ClassesLabel]):
 
     def label_problems(self, label: ClassesLabel) -> Iterator[str]:
         if label.classes is None:
-            yield "samples.label.classes is missing: model.task is classes, so list the classes or give their count"
+            yield (
+                "samples.label.classes is missing: model.task is classes, so list the classes, give their count, or "
+                "room for as many as may come: {max: 20}"
+            )
         yield from super().label_problems(label)
 
     def task(self, label: ClassesLabel) -> Task:
+        if isinstance(label.classes, LearntClasses):
+            return Task(self.name, label.classes.max, 1, learnt=True)
         names = tuple(map(str, label.values_of_classes()))
         return Task(self.name, len(names), 1, names)
 
     def form(self, label: ClassesLabel) -> Form:
+        if isinstance(label.classes, LearntClasses):
+            return Learnt(label.classes.max)
         return OneOf(label.values_of_classes())
 
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
         label = labels[:, 0].astype(np.int32)
         predicted = outputs.argmax(axis=1).astype(np.int32)
         return {"label": label, "predicted": predicted, "probability": outputs[np.arange(len(label)), label]}
+
+    def known(self, task: Task) -> Known | None:
+        return Known() if task.learnt else None
 
     def tally(self, task: Task) -> Tally:
         return ClassCounts(task.outputs)
@@ -68,7 +93,7 @@ class Classes(TaskKind[ClassesLabel]):
         return {"log_loss": LogLoss(of_truth=True)}
 
     def baselines(self, task: Task) -> dict[str, Baseline]:
-        constants = {"majority": MajorityClass(task.outputs), PRIORS: ClassPriors(task.outputs)}
+        constants = {"majority": MajorityClass(task.outputs), PRIORS: ClassPriors(task.outputs, learnt=task.learnt)}
         return {"no_change": NoChange(np.zeros((), np.int32)), **constants}
 
     def errors(self, outputs: Float32, labels: Float32) -> Float64:

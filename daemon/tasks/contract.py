@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
 from learnd.daemon.tasks.baselines import PRIORS, Baseline
+from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.label import Form, LabelSettings
 from learnd.daemon.tasks.tallies import Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -67,7 +68,7 @@ class TaskKind(ABC, Generic[Label]):
 
     def label_problems(self, label: Label) -> Iterator[str]:
         """Yield what is missing in the label's settings, as problems of the settings file."""
-        if label.field is None:
+        if label.field is None and not label.is_key:
             yield f"samples.label.field is missing: name the field that holds the label of the task {self.name}"
 
     @abstractmethod
@@ -85,6 +86,10 @@ class TaskKind(ABC, Generic[Label]):
         These are `label`, `predicted` and, if the outputs are probabilities, `probability`: what the model gave to the
         label.
         """
+
+    def known(self, task: Task) -> Known | None:  # noqa: ARG002
+        """Return what tells which classes came before a sample; None if all are known from the start."""
+        return None
 
     @abstractmethod
     def tally(self, task: Task) -> Tally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from learnd.daemon.foundation.section import Section
 
@@ -20,9 +20,23 @@ class LabelSettings(Section):
     field: FieldName | None = None
     """Where the label is."""
 
+    from_: Literal["value", "key"] = Field(default="value", alias="from")
+    """Whether the label is in a field of the record, or is the record's key (of a message of Kafka): a text, read as a
+    cell of CSV is. `key` goes without `field`."""
+
     def fields(self) -> dict[str, str]:
         """Return the fields that hold the label, each with the key under `samples` that names it."""
         return {} if self.field is None else {self.field: "label"}
+
+    @property
+    def is_key(self) -> bool:
+        return self.from_ == "key"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.is_key and self.field is not None:
+            raise ValueError("from: the whole key is the label; leave field out, or from")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -58,6 +72,13 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """A value of which not all are known: each becomes a class when it first comes, up to `most` of them."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Against:
     """This value, or any other: 1 or 0."""
 
@@ -71,4 +92,4 @@ class SomeOf:
     names: Sequence[str]
 
 
-Form: TypeAlias = Boolean | Number | Vector | OneOf | Against | SomeOf
+Form: TypeAlias = Boolean | Number | Vector | OneOf | Learnt | Against | SomeOf

@@ -46,6 +46,8 @@ class MultiLabel(TaskKind[SeveralLabels]):
     error_range = ErrorRange.UP_TO_ONE
 
     def label_problems(self, label: SeveralLabels) -> Iterator[str]:
+        if label.is_key:
+            yield "samples.label.from: a key holds no list of labels; name a field, or leave it out"
         if label.labels is None:
             yield "samples.label.labels is missing: model.task is multi_label, so list the labels' names"
 

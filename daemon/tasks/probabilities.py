@@ -23,7 +23,8 @@ class LogLoss(Tally):
     """The mean of -log(probability given to the actual label), in nats, at most 16.1 for a prediction.
 
     `add` takes the probability of a label and whether it came, both of the same shape. With `of_truth`, it takes the
-    probability of the class that came. The sum is an integer in units of 2^-32, so the order does not matter.
+    probability of the class that came; NaN, for a class that is new, does not count. The sum is an integer in units of
+    2^-32, so the order does not matter.
     """
 
     def __init__(self, *, of_truth: bool) -> None:
@@ -32,6 +33,8 @@ class LogLoss(Tally):
 
     def add(self, predicted: Float32, actual: NDArray[Any]) -> None:
         given = predicted.astype(np.float64)
+        if self._of_truth:
+            given = given[~np.isnan(given)]
         if not self._of_truth:
             given = np.where(actual, given, 1 - given)
         given = np.minimum(np.maximum(given, _LEAST_PROBABILITY), 1)

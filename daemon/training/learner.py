@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.class_weights import ClassWeights
 from learnd.daemon.training.guard import reasons_of
 from learnd.daemon.training.network import Network, refused, values_of
 from learnd.daemon.training.objects import create_learning_rate
@@ -20,13 +22,13 @@ from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, keras, memory_error, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
 from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size
+from learnd.daemon.training.trial import clearly_lower
 from learnd.daemon.values import Arrays, Call, Facts, Float64, PhaseBegun, Report, Samples, SampleSpec, State
 
 log = structlog.get_logger()
 
 _TRIAL_SAMPLES, _TRIAL_UPDATES = 500, 8  # of a refit on trial: so many samples, and at least so many updates
 _TRIAL_PASSES = 4  # over these samples: as long as a refit lasts
-_CLEARLY, _SURE = 0.1, 2  # by what share of the loss, and by how many standard errors, it must be lower
 
 _CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
@@ -38,6 +40,7 @@ class _Before:
     phase: int
     mode: Mode
     rate: Facts
+    class_counts: NDArray[np.int64]
     values: list[tuple[Any, Any]]
 
 
@@ -59,6 +62,7 @@ class KerasLearner:
         self._spec = spec
         self.max_updates = _longest_call(train, spec)
         self._network = Network(model, train, spec, guard or GuardSettings(), phases)
+        self._class_weights = ClassWeights(train.class_weight, spec.task)
         self._phases = self._network.phases
         self._phase = 0
         own_rate = self._network.own_rate
@@ -110,7 +114,7 @@ class KerasLearner:
 
         If a phase ends within the call, the next one begins there.
         """
-        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), [])
+        self._before = _Before(self._phase, self._steps.mode, self._rate.facts(), self._class_weights.counts, [])
         if not call.updates:
             return self._nothing(call.rows)
         phases = self._begin_due_phases(call.first)  # changed settings may end this phase earlier
@@ -127,7 +131,9 @@ class KerasLearner:
 
     def _run(self, step: Step, call: Call, start: int, end: int, size: int) -> Report:
         updates = end - start
-        results = step(call.batches[start:end].padded(size), self._rate.of(updates, call.rows, size), updates)
+        batches = call.batches[start:end]
+        factors = self._class_weights.factors(batches, size)
+        results = step(batches.padded(size), self._rate.of(updates, call.rows, size), updates, factors)
         self._rate.advance(updates, call.rows)
         assert self._before is not None, "an update notes what it starts from"
         self._before.values.extend(results.before)
@@ -148,6 +154,7 @@ class KerasLearner:
         for variable, value in reversed(before.values):
             variable.assign(value)
         self._rate.restore(before.rate)
+        self._class_weights.counts = before.class_counts
 
     @memory_error()
     def predict(self, inputs: Arrays) -> Arrays:
@@ -242,7 +249,7 @@ class KerasLearner:
         plain = self._tried(call)
         with self._network.refitting():
             refitted = self._tried(call)
-        return _clearly_lower(refitted[len(refitted) // 2 :], plain[len(plain) // 2 :])
+        return clearly_lower(refitted[len(refitted) // 2 :], plain[len(plain) // 2 :])
 
     def _tried(self, call: Call) -> Float64:
         """Return the loss of each update of a call (K,), and undo them."""
@@ -335,6 +342,7 @@ class KerasLearner:
         facts = {
             **self._network.facts(),
             "rate": self._rate.facts(),
+            "class_counts": self._class_weights.counts.tolist(),
             "phase": self._phase,
             "mode": self._steps.mode,
             "by_one": self._train.updates_by_one,
@@ -360,6 +368,7 @@ class KerasLearner:
         self._return_to(facts["phase"], self._mode_after(facts))
         self._network.assign(state.arrays)
         self._restore_rate(facts["rate"])
+        self._class_weights.restore(facts["class_counts"])
         self._changes = self._network.changes(facts)
         if self._changes:
             log.warning("model_changed", changes=self._changes, consequence="it goes on as it is built now")
@@ -377,16 +386,6 @@ class KerasLearner:
         self._set_learning_rate()
         if self.learning_rate != before:
             log.info("learning_rate_changed", before=before, now=self.learning_rate)
-
-
-def _clearly_lower(new: Float64, old: Float64) -> bool:
-    """Whether the mean of new losses (m,) is far below that of the old ones, and not by chance."""
-    known = np.isfinite(old)
-    if not np.isfinite(new).all() or known.sum() < 2:
-        return False
-    gain = (old - new)[known]
-    chance = _SURE * gain.std(ddof=1) / np.sqrt(len(gain))
-    return bool(gain.mean() > max(chance, _CLEARLY * abs(old[known].mean())))
 
 
 def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:

@@ -70,6 +70,7 @@ class Network:
             clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
         )

@@ -213,7 +213,7 @@ def _class_of(name: str, module: Any) -> str | None:
     """Return the Keras class called `name`, ignoring case and underscores: adam, binary_crossentropy."""
     wanted = name.replace("_", "").lower()
     if module is keras.optimizers and wanted == RegenerativeRMSprop.__name__.lower():
-        return keras.saving.get_registered_name(RegenerativeRMSprop)
+        return str(keras.saving.get_registered_name(RegenerativeRMSprop))
     return next((item for item in dir(module) if item[0].isupper() and item.lower() == wanted), None)
 
 

@@ -23,6 +23,14 @@ from learnd.daemon.tasks.settings import TaskName
 KerasObject = str | dict[str, Any]
 
 
+def _by_name(value: Any) -> Any:
+    """Return weights by the text of the class: for YAML, 0 and true are no text."""
+    return {str(name): weight for name, weight in value.items()} if isinstance(value, dict) else value
+
+
+ClassWeight = Literal["balanced"] | Annotated[dict[str, PositiveFloat], BeforeValidator(_by_name)]
+
+
 def _check_function(value: Path) -> Path:
     """Raise ValueError if it is not the name of a function in a module."""
     if not re.fullmatch(r"[\w.]+:\w+", value.name):
@@ -91,6 +99,11 @@ class TrainSettings(Section):
 
     loss: KerasObject | None = None
     """A Keras loss, in the same forms. Default: the loss of a compiled model, else the usual one for the task."""
+
+    class_weight: ClassWeight | None = None
+    """Of a binary task or of classes: how much a sample weighs in the loss by its class, `{"yes": 5, "no": 1}`, as a
+    factor of its own weight; 1 for a class that is not named. `balanced`: so that each class has the same part in the
+    loss, by counts of the stream before the sample. Scores and metrics do not change."""
 
     metrics: list[KerasObject] = []
     """Keras metrics, in the same forms, in addition to learnd's own scores. They see the predictions made before each

@@ -17,6 +17,14 @@ from learnd.daemon.values.samples import Samples
 
 
 @dataclass(frozen=True, slots=True)
+class ClassNames:
+    """Classes that are learnt from the stream, in the order in which they came, and how many of them have trained."""
+
+    names: Sequence[str]
+    trained: int
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """K updates of B samples, in order, and everything that was consumed with them.
 
@@ -40,6 +48,8 @@ class Call:
     notes: tuple[Note, ...] = ()
     origins: tuple[Origin, ...] | None = None  # of all trained samples; None if nothing needs them
     commands: tuple[Command, ...] = ()  # that act before the call
+    new_classes: tuple[str, ...] = ()  # that came with its samples, held-out ones included
+    classes: ClassNames | None = None  # those at its end, and how many trained before it; None unless they are learnt
 
     @property
     def updates(self) -> int:

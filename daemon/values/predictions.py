@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from learnd.daemon.values.calls import Call, Report
+from learnd.daemon.values.calls import Call, ClassNames, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Prediction:
     end: int
     key: bytes | None
     sequence: int  # how many updates the model had had before
-    value: Any  # a number, a list of them, or these by the name of the target if there are several
+    value: Any  # a number, a list of them (by name of learnt classes), or these by name of several targets
 
 
 def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Prediction]:
@@ -31,12 +31,24 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
     changed = report.skipped == 0
     had = updates + np.cumsum(changed) - changed
     sequences = np.repeat(had, call.rows).tolist()
-    outputs = {name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()}
-    samples = zip(sequences, *outputs.values(), strict=True)
+    outputs: dict[str, list[Any]] = {
+        name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()
+    }
+    values_of = list(outputs.values())
+    if call.classes is not None:
+        values_of = [_by_class(rows, call, call.classes) for rows in values_of]
+    samples = zip(sequences, *values_of, strict=True)
     for origin in call.origins:
         keys = origin.keys or [None] * len(origin.ends)
         for start, end, key in zip(origin.starts.tolist(), origin.ends.tolist(), keys, strict=True):
             sequence, *rows = next(samples)
-            values = [row[0] if len(row) == 1 else row for row in rows]
+            values = [row[0] if len(row) == 1 and isinstance(row, list) else row for row in rows]
             value = values[0] if len(values) == 1 else dict(zip(outputs, values, strict=True))
             yield Prediction(origin.partition, start, end, key, sequence, value)
+
+
+def _by_class(rows: Sequence[Sequence[float]], call: Call, classes: ClassNames) -> list[dict[str, float]]:
+    """Return the probability of each class that had trained before a sample, by its name."""
+    (labels,) = call.batches.targets.values()
+    known = np.maximum.accumulate(np.append(classes.trained, labels.ravel().astype(np.int64) + 1))[:-1].tolist()
+    return [dict(zip(classes.names[:count], row, strict=False)) for count, row in zip(known, rows, strict=True)]

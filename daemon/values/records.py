@@ -95,6 +95,7 @@ class Block:
     note: Note | None = None
     keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
     lines: Sequence[int] | None = None  # n of them: how many lines of CSV each record takes; None: one each
+    new_classes: tuple[tuple[int, str], ...] = ()  # that came with a sample: the number of its record in the block
 
     def __len__(self) -> int:
         return len(self.ends)

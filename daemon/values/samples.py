@@ -93,6 +93,7 @@ class Task:
     outputs: int
     label_columns: int
     names: tuple[str, ...] = ()  # of the classes, or of the labels
+    learnt: bool = False  # whether the stream tells the names of the classes, one after the other
 
 
 class ColumnKind(IntEnum):

@@ -12,15 +12,15 @@ import typer
 
 from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
-from learnd.daemon.state.lock import StateLock
-from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, CheckpointStore, is_pinned, pin
+from learnd.daemon.state.look import checkpoint_of, path_of, store_of
+from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin
 from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
     from learnd.daemon.training.learner import KerasLearner
 
-_SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent")
+_SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent", "classes")
 _MOST_NAMED = 8
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
 
@@ -74,7 +74,7 @@ def export_model(
 
 def listing(root: Path) -> list[dict[str, Any]]:
     """Return a row for each checkpoint, newest first; a broken one has its `error`."""
-    store = _store(root)
+    store = store_of(root)
     rows: list[dict[str, Any]] = []
     for path in store.paths():
         try:
@@ -104,7 +104,7 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
 
 def newest_manifest(root: Path) -> Facts:
     """Return the description of the newest checkpoint that verifies. Changes nothing. Raises StoreError."""
-    manifest = _newest(root).manifest
+    manifest = checkpoint_of(root).manifest
     beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
     beside["phase"] = manifest.get("phase", 0)
     return {**{key: manifest[key] for key in _SHOWN}, **beside}
@@ -120,6 +120,8 @@ def manifest_text(manifest: Facts) -> str:
         f"digest       {manifest['digest']}",
     ]
     lines += [f"score        {name} {value:.4f}" for name, value in manifest["scores"].items()]
+    if manifest["classes"]:
+        lines.append(f"classes      {', '.join(manifest['classes'])}")
     for partition, ranges in manifest["ranges"].items():
         lines += [f"records      {partition} {start:,} to {end:,}" for start, end in ranges]
     return "\n".join(lines)
@@ -127,7 +129,7 @@ def manifest_text(manifest: Facts) -> str:
 
 def verify(root: Path) -> str:
     """Read every byte of every checkpoint. Raises StoreError if one is broken, or if there is none."""
-    store = _store(root)
+    store = store_of(root)
     problems, good = [], 0
     for path in store.paths():
         try:
@@ -143,7 +145,7 @@ def verify(root: Path) -> str:
 
 def pin_sequence(root: Path, sequence: int) -> Path:
     """Keep the checkpoint of that number for good. Raises StoreError if there is none."""
-    path = _path_of(_store(root), root, sequence)
+    path = path_of(store_of(root), root, sequence)
     try:
         pin(path)
     except OSError as error:
@@ -154,13 +156,16 @@ def pin_sequence(root: Path, sequence: int) -> Path:
 def export(root: Path, output: Path, sequence: int | None) -> list[str]:
     """Write the model of a checkpoint as a `.keras` file, and return each layer that needs more than Keras to open.
 
-    Raises StoreError, ModelError.
+    The names of learnt classes go beside it, as a list in `NAME.classes.json`. Raises StoreError, ModelError.
     """
     if output.suffix != ".keras":
         raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
-    learner = learner_of(root, sequence)
+    checkpoint = checkpoint_of(root, sequence)
+    learner = restored_learner(root, checkpoint)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        if classes := checkpoint.manifest["classes"]:
+            output.with_suffix(".classes.json").write_text(json.dumps(classes, ensure_ascii=False) + "\n")
         return learner.export(output)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
@@ -177,45 +182,14 @@ def _told(output: Path, foreign: list[str]) -> str:
 
 def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
     """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
+    return restored_learner(root, checkpoint_of(root, sequence))
+
+
+def restored_learner(root: Path, checkpoint: Checkpoint) -> KerasLearner:
+    """Build the model of a checkpoint of a state directory. Raises StoreError, ModelError."""
     settings = settings_of_state(root)
-    if sequence is None:
-        checkpoint = _newest(root)
-    else:
-        store = _store(root)
-        checkpoint = _load(store, _path_of(store, root, sequence))
     from learnd.daemon.compose import build_learner
 
     learner = build_learner(settings)
     learner.restore(checkpoint.state.part("learner"))
     return learner
-
-
-def _store(root: Path) -> CheckpointStore:
-    if not root.is_dir():
-        raise StoreError(f"{root}: there is no such state directory")
-    return CheckpointStore(root, StateLock(root).may_publish)
-
-
-def _newest(root: Path) -> Checkpoint:
-    """Return the newest that verifies, and leave the others where they are: a daemon may be running."""
-    store = _store(root)
-    for path in store.paths():
-        try:
-            return store.load(path)
-        except BrokenCheckpointError:
-            continue
-    raise StoreError(f"{root}: there is no checkpoint that verifies")
-
-
-def _load(store: CheckpointStore, path: Path) -> Checkpoint:
-    try:
-        return store.load(path)
-    except BrokenCheckpointError as error:
-        raise StoreError(f"{path}: broken: {error}") from error
-
-
-def _path_of(store: CheckpointStore, root: Path, sequence: int) -> Path:
-    for path in store.paths():
-        if int(path.name.partition("-")[0]) == sequence:
-            return path
-    raise StoreError(f"{root}: there is no checkpoint {sequence}; see `learnd checkpoints ls {root}`")

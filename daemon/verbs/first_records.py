@@ -160,7 +160,7 @@ class FirstRecords:
             elif min(positive, 1 - positive) < _RARE:
                 yield (
                     f"samples.label: {positive:.1%} of the first {len(labels):,} are positive; accuracy says little of "
-                    "so rare a class: look at auc and recall, and let samples.weight give the rare records more weight"
+                    "so rare a class: look at auc and recall, and let train.class_weight: balanced give it more weight"
                 )
         if model.task == "regression" and (model.build or model.load):
             size = float(np.sqrt(np.mean(labels**2)))

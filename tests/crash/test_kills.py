@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 from processes import Zygote, dead_letters, kill_after, killed, succeeded, summary
-from scenarios import FAILPOINTS, RECORDS, SCENARIOS, Scenario, assert_same, passing, predictions, seen
+from scenarios import FAILPOINTS, OF_CLASSES, RECORDS, SCENARIOS, Scenario, assert_same, passing, predictions, seen
 from witness_models import MOST_IDS
 
+ALL = SCENARIOS | OF_CLASSES
 
-@pytest.fixture(scope="module", params=SCENARIOS)
+
+@pytest.fixture(scope="module", params=ALL)
 def whole(
     request: pytest.FixtureRequest, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Scenario, Path]:
     """A scenario, and the state directory of its uninterrupted run."""
-    scenario = SCENARIOS[request.param]
+    scenario = ALL[request.param]
     folder = scenario.prepare(tmp_path_factory.mktemp("whole") / "run")
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
     return request.param, scenario, folder / "state"
@@ -40,7 +42,7 @@ def test_killed_at_every_failpoint(whole: tuple[str, Scenario, Path], zygote: Zy
     name, scenario, expected = whole
     folder = scenario.prepare(tmp_path / "run")
     rng = random.Random(3)
-    for failpoint in FAILPOINTS[list(SCENARIOS).index(name) :: len(SCENARIOS)]:
+    for failpoint in FAILPOINTS[list(ALL).index(name) :: len(ALL)]:
         killed(zygote.run(folder, "run", "learnd.yaml", failpoints=f"{failpoint}=kill@{passing(rng, failpoint)}"))
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
     assert_same(folder / "state", expected)

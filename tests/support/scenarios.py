@@ -14,12 +14,12 @@ from safetensors.numpy import load_file
 RECORDS = 4000
 
 _SETTINGS = """
-model: {{build: "witness_models:{model}"}}
+model: {{build: "witness_models:{model}", task: {task}}}
 source: {{files: {{path: stream.jsonl}}}}
 samples:
   features: {{id: float, a: float, b: float, c: {{hash: 50}}}}
-  label: y
-train: {{batch_size: {batch}, max_updates_per_call: 16, xla: {xla}}}
+  label: {label}
+train: {{batch_size: {batch}, max_updates_per_call: 16, xla: {xla}{train}}}
 validate:
   prequential: {{windows: [200], every: 500}}
   holdout: {{share: 0.05, size: 50, every: 700}}
@@ -47,12 +47,15 @@ class Scenario:
     model: str
     batch: int
     xla: bool
+    task: str = "binary"
+    label: str = "y"
+    train: str = ""  # further settings
 
     def prepare(self, folder: Path) -> Path:
         """Write stream and settings into a new folder, where the state will be, too."""
         folder.mkdir()
-        write_stream(folder)
-        text = _SETTINGS.format(model=self.model, batch=self.batch, xla=str(self.xla).lower())
+        write_stream(folder, kinds=self.task == "classes")
+        text = _SETTINGS.format(**{**vars(self), "xla": str(self.xla).lower()})
         (folder / "learnd.yaml").write_text(text)
         return folder
 
@@ -62,14 +65,25 @@ SCENARIOS = {
     "dropout, batch normalization, a frozen layer, a partial batch": Scenario("noisy", 3, xla=False),
 }
 
+OF_CLASSES = {
+    "classes that come as the stream goes, balanced": Scenario(
+        "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}", train=", class_weight: balanced"
+    ),
+}
 
-def write_stream(folder: Path) -> None:
-    """Write records whose ids count up. Every 50th is broken in one of three ways."""
+
+def write_stream(folder: Path, *, kinds: bool = False) -> None:
+    """Write records whose ids count up. Every 50th is broken in one of three ways.
+
+    With `kinds`, each is of a kind, and a new kind comes now and then.
+    """
     rng = random.Random(11)
     lines = []
     for number in range(RECORDS):
         a, b = rng.gauss(0, 1), rng.gauss(5, 3)
         record: dict[str, Any] = {"id": number, "a": a, "b": b, "c": rng.randrange(80), "y": int(a * b > 0)}
+        if kinds:
+            record["kind"] = f"kind {number % (1 + number // 700)}"
         if number % 50 == 7:
             record["a"] = rng.choice([None, "text", 1e300])
         lines.append(json.dumps(record))

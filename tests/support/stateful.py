@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -35,6 +35,7 @@ from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.baselines import ClassPriors, LabelPriors, MajorityClass, MajorityLabel, NoChange, RunningMean
+from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.probabilities import Auc, LogLoss
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
@@ -50,11 +51,13 @@ SKIPS[2000:2010] = 1
 OUTPUTS = _rng.random((N, 1)).astype(np.float32)
 TRUTH = (_rng.random(N) < 0.4)[:, None]
 CLASSES = _rng.integers(0, 3, (2, N)).astype(np.int32)
+COMING = np.minimum(CLASSES[0], np.arange(N) // 1000)  # classes that come one after the other
 LABELS = _rng.random((2, N, 3)) < 0.3
 VALUES = _rng.normal(5, 2, (2, N, 2)).astype(np.float32)
 TABLE = _rng.normal(size=(N, 2)).astype(np.float32)
+SHARES = _rng.dirichlet(np.ones(5), N).astype(np.float32)
 TABLE[1800:] += 2
-BINARY, REGRESSION = Task("binary", 1, 1), Task("regression", 2, 2)
+BINARY, REGRESSION, LEARNT = Task("binary", 1, 1), Task("regression", 2, 2), Task("classes", 5, 1, learnt=True)
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ def _scoreboard(part: Scoreboard, start: int, end: int) -> list[object]:
     return [part.summary()] if end == N else []
 
 
-def _prequential(part: Prequential, start: int, end: int) -> list[object]:
-    part.add(OUTPUTS[start:end], TRUTH[start:end].astype(np.float32))
+def _prequential(part: Prequential, start: int, end: int, outputs: Any = OUTPUTS, labels: Any = TRUTH) -> list[object]:
+    part.add(outputs[start:end], labels[start:end].astype(np.float32))
     return [part.window(7).summary()] if end == N else []
 
 
@@ -221,8 +224,10 @@ def _control(part: ControlState, start: int, end: int) -> list[object]:
 
 def _progress(part: Progress, start: int, end: int) -> list[object]:
     count = np.zeros((end - start, 1, 1))
-    consumed = made_call(count, count, first=start, spans=(Span("p", start, end),))
-    part.add(consumed, made_report(count, SKIPS[start:end]))
+    labels = COMING[start:end, None, None]
+    new = [f"class {label}" for label in range(3) if start <= np.argmax(label == COMING) < end]
+    consumed = made_call(count, labels, first=start, spans=(Span("p", start, end),))
+    part.add(replace(consumed, new_classes=tuple(new)), made_report(count, SKIPS[start:end]))
     return [part.ranges()] if end == N else []
 
 
@@ -243,6 +248,7 @@ KERAS: dict[str, dict[str, Any]] = {
     "with dropout, in phases": {"model": {"dropout": 0.2}, "optimizer": "adam", "phases": PHASES},
     "linear": {"model": {"preset": "linear"}, "metrics": ["auc"]},
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
+    "with balanced classes": {"class_weight": "balanced"},
     "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
 }
 
@@ -282,6 +288,8 @@ PARTS = [
     baseline(MajorityClass, lambda: MajorityClass(3), CLASSES[0], lambda: MajorityClass(4)),
     baseline(MajorityLabel, lambda: MajorityLabel((3,)), LABELS[0], lambda: MajorityLabel((2,))),
     baseline(ClassPriors, lambda: ClassPriors(3), CLASSES[0], lambda: ClassPriors(4)),
+    baseline(ClassPriors, lambda: ClassPriors(5, learnt=True), COMING, lambda: ClassPriors(4)),
+    baseline(Known, Known, COMING, lambda: RunningMean(1)),
     baseline(LabelPriors, lambda: LabelPriors((3,)), LABELS[0], lambda: LabelPriors((2,))),
     baseline(RunningMean, lambda: RunningMean(2), VALUES[0], lambda: RunningMean(1)),
     Part(Ring, lambda: Ring(70), _ring, takes_any="it takes over the latest rows of a ring of any size"),
@@ -296,6 +304,13 @@ PARTS = [
         lambda: Prequential(BINARY, [40], None),
         _prequential,
         foreign=lambda: Prequential(REGRESSION, [40], None),
+    ),
+    Part(
+        Prequential,
+        lambda: Prequential(LEARNT, [40], None),
+        lambda part, start, end: _prequential(part, start, end, SHARES, COMING[:, None]),
+        foreign=lambda: Prequential(Task("classes", 5, 1), [40], None),
+        name="of classes that are learnt",
     ),
     Part(Evaluation, evaluation, _evaluation, foreign=lambda: evaluation(WIDE)),
     Part(Rise, lambda: Rise("adwin", {}), _rise, foreign=lambda: Rise("ddm", {})),

@@ -35,7 +35,8 @@ def plain(spec: SampleSpec) -> Any:
     inputs = keras.Input((spec.width,))
     hidden = RunningStandardization()(Witness()(inputs))
     hidden = keras.layers.Dense(8, activation="relu")(hidden)
-    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+    units = spec.task.outputs
+    return keras.Model(inputs, keras.layers.Dense(units, activation="sigmoid" if units == 1 else "softmax")(hidden))
 
 
 def noisy(spec: SampleSpec) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, compress
 from typing import Any
 
@@ -17,16 +18,19 @@ from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonica
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
+from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_without_key, with_keys
+from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
-from learnd.daemon.stream.decoding.numbers import NumberReader, WeightReader
+from learnd.daemon.stream.decoding.numbers import NumberReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
+from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.label import Against, Boolean, Form, Number, OneOf, SomeOf, Vector
+from learnd.daemon.tasks.label import Against, Boolean, Form, Learnt, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     FEATURES,
@@ -58,8 +62,8 @@ class Use:
 class SampleDecoder:
     """Decodes and checks records, one batch at a time. A `contracts.Decoder`.
 
-    What happens to a record depends on that record alone, never on the records around it. With a spec without targets
-    no label is read.
+    What happens to a record depends on that record alone, never on the records around it, unless its classes are
+    learnt: see `decoding.learnt`. With a spec without targets no label is read.
     """
 
     def __init__(
@@ -79,31 +83,51 @@ class SampleDecoder:
         self._uses = _uses(settings, spec)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
-        self._weighted = settings.weight is not None
+        self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
+        self._label_is_key = any(use.path == RECORD_KEY for use in self._uses)
+        self._weights = settings.weights()
+        self._labels = sum(target.task.label_columns for target in spec.targets)
+        first = spec.width + self._labels
+        self._weight_columns = slice(first, first + self._weights.columns)
         self._timed = settings.event_time is not None
         self._in_lines = settings.format == "csv" and settings.columns is None  # not in messages
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
 
+    def begin(self, classes: Sequence[str]) -> None:
+        """Go on behind records of which these classes were learnt, in this order; not at all if none are learnt."""
+        if self._learnt is not None:
+            _learnt_reader(self._learnt).begin(classes)
+
     def decode(self, batch: RecordBatch) -> Block:
         """Return the samples of a batch, and a rejection for each other record. Never raises on a record."""
         defects: Defects = dict(batch.defects or {})
+        if self._label_is_key:
+            refuse_without_key(batch, defects)
         rows = self._parser.parse(batch, defects)
-        parsed = _without(len(batch), defects)
+        parsed = read = _without(len(batch), defects)
+        rows = with_keys(rows, batch, parsed.tolist()) if self._label_is_key else rows
         table = self._table(rows, len(parsed))
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
         keyed = self._keyed(keys)
-        if not (finite.all() and keyed.all()):
-            found = dict(chain(self._without_key(rows, keyed), self._unusable(rows, finite)))
+        weight = self._weights.of(table[:, self._weight_columns])
+        weighed = usable(weight)
+        new_classes = self._learn_classes(rows, table, finite, keyed & weighed)
+        if not (finite.all() and keyed.all() and weighed.all()):
+            unweighed, unusable = self._unweighed(weight), self._unusable(rows, finite)
+            found = dict(chain(unweighed, self._without_key(rows, keyed), unusable))
             defects |= {int(parsed[row]): what for row, what in found.items()}
-            usable = np.logical_and.reduce(finite, axis=1) & keyed
-            table, parsed = table[usable], parsed[usable]
-            keys = None if keys is None else list(compress(keys, usable))
+            sound = np.logical_and.reduce(finite, axis=1) & keyed & weighed
+            table, parsed, weight = table[sound], parsed[sound], weight[sound]
+            keys = None if keys is None else list(compress(keys, sound))
         if self._rounding is not None and not self._rounding.add(table):
             self._rounding = None
-        return self._block(batch, table, parsed, self._fates(batch, parsed, keys, defects), defects)
+        block = self._block(batch, table, weight, parsed, self._fates(batch, parsed, keys, defects), defects)
+        if not new_classes:
+            return block
+        return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a settings problem for each needed column that a header lacks; log the others, which have defaults."""
@@ -117,11 +141,32 @@ class SampleDecoder:
         return missing_fields(self._settings, record, "the source")
 
     def _table(self, rows: Rows, count: int) -> Float64:
-        """Return (count, columns): features, label, then weight and event time if they are declared."""
+        """Return (count, columns): features, label, what the weight needs, and the event time if it is declared."""
         table = np.empty((count, self._uses[-1].columns.stop))
         for use in self._uses:
             table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
         return table
+
+    def _learn_classes(
+        self, rows: Rows, table: Float64, finite: NDArray[np.bool_], fit: NDArray[np.bool_]
+    ) -> list[tuple[int, str]]:
+        """Give each row with a new class its index, in `table` and `finite`. Return the rows and the names that came.
+
+        A row that cannot be a sample for another reason makes no class: one with a number that is not `finite`, or one
+        that does not `fit` for what is no column, its key and its weight.
+        """
+        if self._learnt is None or not len(table):
+            return []
+        column, reader = self._learnt.columns.start, _learnt_reader(self._learnt)
+        new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & fit)
+        values = _as_list(rows.column(self._learnt.path, reader.from_text)) if len(new) else ()
+        learnt = []
+        for row in new.tolist():
+            table[row, column], name = reader.learn(values[row])
+            if name is not None:
+                learnt.append((row, name))
+        finite[new, column] = ~np.isnan(table[new, column])
+        return learnt
 
     def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row that cannot be a sample, with the defect of its first bad field."""
@@ -161,6 +206,12 @@ class SampleDecoder:
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
 
+    def _unweighed(self, weight: Float64) -> Iterator[tuple[int, Defect]]:
+        """Yield each parsed row whose weight is none, with the defect."""
+        for row in np.flatnonzero(~usable(weight)).tolist():
+            if (found := self._weights.defect(float(weight[row]))) is not None:
+                yield row, found
+
     def _fates(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects
     ) -> NDArray[np.uint8]:
@@ -172,10 +223,15 @@ class SampleDecoder:
         return fates
 
     def _block(
-        self, batch: RecordBatch, table: Float64, samples: Int64, fates: NDArray[np.uint8], defects: Defects
+        self,
+        batch: RecordBatch,
+        table: Float64,
+        weight: Float64,
+        samples: Int64,
+        fates: NDArray[np.uint8],
+        defects: Defects,
     ) -> Block:
-        width, labels = self._spec.width, sum(target.task.label_columns for target in self._spec.targets)
-        weight = table[:, width + labels] if self._weighted else np.ones(len(table))
+        width, labels = self._spec.width, self._labels
         lines = _lines(batch) if self._in_lines else None
         event_time_s: Float64 | None
         if self._timed:
@@ -201,6 +257,11 @@ class SampleDecoder:
             keys=batch.keys,
             lines=lines,
         )
+
+
+def _learnt_reader(use: Use) -> LearntReader:
+    assert isinstance(use.reader, LearntReader), "so it was chosen"
+    return use.reader
 
 
 def _as_list(values: Values) -> Sequence[Any]:
@@ -265,7 +326,11 @@ def _payload(value: bytes | Mapping[str, Any]) -> bytes:
 
 
 def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *, key_needed: bool) -> Parser:
-    needed = [Field(use.name, use.path, use.reader.json_type, use.reader.default is not None) for use in uses]
+    needed = [
+        Field(use.name, use.path, use.reader.json_type, use.reader.default is not None)
+        for use in uses
+        if use.path != RECORD_KEY
+    ]
     if key is not None:
         needed.append(Field(settings.key or "", key, Any, optional=not key_needed))
     fields = merged(needed)
@@ -287,37 +352,46 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
     """Return the fields to read, in the order of the table: features, label, weight, event time."""
     uses = []
     start = 0
-    for name, reader in _readers(settings, spec):
-        uses.append(Use(name, field_path(settings.format, name), reader, slice(start, start + reader.width)))
+    for name, path, reader in _readers(settings, spec):
+        uses.append(Use(name, path, reader, slice(start, start + reader.width)))
         start += reader.width
     return tuple(uses)
 
 
-def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, ColumnReader]]:
-    texts = settings.texts()
+def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, ColumnReader]]:
+    """Yield the name of each field, its path and its reader."""
+    texts, path = settings.texts(), partial(field_path, settings.format)
     for name, feature in settings.features.items():
-        yield feature.field or name, feature.kind.reader(feature, texts)
+        field = feature.field or name
+        yield field, path(field), feature.kind.reader(feature, texts)
     for target in spec.targets:
         form = KINDS[target.task.kind].form(settings.label)
-        yield from ((field, _label_reader(form, texts)) for field in settings.label.fields())
-    if settings.weight is not None:
-        yield settings.weight, WeightReader(texts)
+        if settings.label.is_key:
+            yield NAME_OF_KEY, RECORD_KEY, _label_reader(form, texts)
+        for field in settings.label.fields():
+            yield field, path(field), _label_reader(form, texts)
+    for field, reader in settings.weights().readers(texts):
+        yield field, path(field), reader
     if settings.event_time is not None:
         time = settings.event_time
-        yield time.field, TimeReader(time.unit, texts, time.date_format)
+        yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format)
 
 
 def _label_reader(form: Form, texts: Texts) -> ColumnReader:
+    reader: ColumnReader
     match form:
         case Boolean():
-            return BooleanReader(Reason.UNKNOWN_LABEL, texts)
+            reader = BooleanReader(Reason.UNKNOWN_LABEL, texts)
+        case Learnt(most):
+            reader = LearntReader(most, texts)
         case OneOf(values):
-            return ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
+            reader = ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
         case Against(value):
-            return AgainstReader(value, texts)
+            reader = AgainstReader(value, texts)
         case SomeOf(names):
-            return LabelsReader(names)
+            reader = LabelsReader(names)
         case Vector(size):
-            return VectorReader(size, texts)
+            reader = VectorReader(size, texts)
         case Number():
-            return NumberReader(texts)
+            reader = NumberReader(texts)
+    return reader

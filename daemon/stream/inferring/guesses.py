@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from learnd.daemon.stream.inferring.sniffing import Sniffed
 from learnd.daemon.stream.inferring.words import shown, yaml
 
 _MOST_CLASSES = 100
+_LEAST_ROOM = 20  # for classes that are not known yet
 _MOST_OFFERED = 20  # values of a number that may be classes as well
 
 _POSITIVE_WORDS = frozenset(
@@ -147,8 +149,11 @@ def hash_size(field: FieldSeen) -> int:
     return int(2 ** math.ceil(math.log2(10 * len(field.distinct))))
 
 
-def task_of(label: FieldSeen, task: str | None = None) -> tuple[str, str]:
-    """Return the task, guessed if it is None, and the label's settings in YAML. Raises DataError if they do not fit."""
+def task_of(label: FieldSeen, task: str | None = None, *, whole: bool = True) -> tuple[str, str]:
+    """Return the task, guessed if it is None, and the label's settings in YAML. Raises DataError if they do not fit.
+
+    `whole` says that there are no more records than those that were seen.
+    """
     task = task or _likely_task(label)
     name = yaml(label.name)
     kinds = {"multi_label": {"labels"}, "regression": {"number"}}.get(task, {"boolean", "number", "text"})
@@ -166,7 +171,7 @@ def task_of(label: FieldSeen, task: str | None = None) -> tuple[str, str]:
             f"the label {label.name} is always {shown(label.distinct[0])} in these records, so there are no two "
             "classes to learn, and nothing was written; name a file in which it varies"
         )
-    return task, _two_values(label, name) if task == "binary" else _classes(label, name)
+    return task, _two_values(label, name) if task == "binary" else _classes(label, name, whole=whole)
 
 
 _NOTHING = "; name another --label or --task. Nothing was written."
@@ -207,8 +212,10 @@ def _in_order(label: FieldSeen) -> list[Any]:
     return values[::-1] if words[0] in _POSITIVE_WORDS or words[-1] in _NEGATIVE_WORDS else values
 
 
-def _classes(label: FieldSeen, name: str) -> str:
+def _classes(label: FieldSeen, name: str, *, whole: bool) -> str:
     distinct = label.distinct
+    if seen_once(label) and not whole:
+        return f"{{field: {name}, classes: {{max: {max(_LEAST_ROOM, 2 * len(distinct))}}}}}"
     if label.kind == "number" and set(distinct) == set(range(len(distinct))):
         return f"{{field: {name}, classes: {len(distinct)}}}"
     values = sorted(distinct) if label.kind == "number" else sorted(distinct, key=str)
@@ -229,6 +236,22 @@ def positive_note(label: FieldSeen, task: str) -> str | None:
     share = sum(value in yes for value in label.values) / len(label.values)
     other = f"{{field: {yaml(label.name)}, positive: {yaml(no[0])}}}"
     return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
+
+
+def seen_once(label: FieldSeen) -> int:
+    """Return how many values came once: the share of them among all records estimates that of values not seen yet.
+
+    Source: Good, "The population frequencies of species and the estimation of population parameters" (1953).
+    """
+    return sum(count == 1 for count in Counter(label.values).values())
+
+
+def room_note(label: FieldSeen, label_settings: str) -> str | None:
+    """Say why there is room for classes that were not seen."""
+    if "classes: {max:" not in label_settings:
+        return None
+    once, all_ = seen_once(label), len(label.distinct)
+    return f"{once} of {all_} classes came once in these records, so others will come; they are learnt as they do"
 
 
 def classes_note(label: FieldSeen, task: str) -> str | None:

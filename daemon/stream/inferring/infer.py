@@ -41,5 +41,5 @@ def infer_settings(path: Path, first: Path, take: Take, known: Known, folder: Pa
         raise DataError(
             f"{path}: no field of these {len(sniffed.records)} records seems to be the label; name it: --label NAME"
         )
-    task, label_settings = task_of(label, known.task)
+    task, label_settings = task_of(label, known.task, whole=sniffed.whole)
     return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))

@@ -10,7 +10,7 @@ import numpy as np
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.rounding import WAY_OUT, lossy_step
 from learnd.daemon.stream.inferring.dates import other_reading
-from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note
+from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note, room_note
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import reasons
@@ -86,7 +86,12 @@ def _texts(guess: Guess) -> Iterator[str]:
 
 
 def _label(guess: Guess) -> Iterator[str]:
-    notes = [positive_note(guess.label, guess.task), classes_note(guess.label, guess.task)]
+    label = guess.label
+    notes = [
+        positive_note(label, guess.task),
+        classes_note(label, guess.task),
+        room_note(label, guess.label_settings),
+    ]
     yield from (f"  # {shown(guess.label.name)}: {note}" for note in notes if note)
     line = f"  label: {guess.label_settings}"
     yield line if guess.why_label is None else _noted(line, f"guessed: {guess.why_label}; if not: init --label NAME")

@@ -38,7 +38,7 @@ class TrainOnBatch:
         self._step = traced(parts, rows)
         check_kept(self._step, [*self._kept, *of_last_batch(parts.model)])
 
-    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results:
+    def __call__(self, batches: Samples, rates: Float32, updates: int, factors: Float32 | None = None) -> Results:
         outputs: list[dict[str, Any]] = []
         figures = []
         before = _copies(self._kept)
@@ -46,7 +46,7 @@ class TrainOnBatch:
             batch = batches[k]
             self._optimizer.learning_rate.assign(rates[k])
             outputs.append({name: output.numpy() for name, output in self._infer(batch.inputs).items()})
-            figures.append(self._update(batch))
+            figures.append(self._update(batch, batch.weight if factors is None else batch.weight * factors[k]))
             if figures[-1][-1] == 0:
                 for metric in self._metrics:
                     metric.update_state(batch.targets[self._measured], outputs[-1][self._measured], batch.weight)
@@ -58,11 +58,11 @@ class TrainOnBatch:
     def traces(self) -> int:
         return 0  # it is traced for any length of a call
 
-    def _update(self, batch: Samples) -> tuple[float, float, float]:
+    def _update(self, batch: Samples, weight: Float32) -> tuple[float, float, float]:
         before = _copies(self._changing)
         for metric in self._model.metrics:  # as Keras' own train_on_batch does
             metric.reset_state()
-        data = (as_keras(batch.inputs), as_keras(batch.targets), batch.weight)
+        data = (as_keras(batch.inputs), as_keras(batch.targets), weight)
         loss = float(self._step(tf.nest.map_structure(tf.constant, data))["loss"])
         verdict = self._verdict(loss, all(_finite(variable) for variable in self._changing))
         if verdict != 0:

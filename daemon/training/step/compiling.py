@@ -34,7 +34,7 @@ class Step(Protocol):
     def traces(self) -> int:
         """The number of call lengths that it was compiled for."""
 
-    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results: ...
+    def __call__(self, batches: Samples, rates: Float32, updates: int, factors: Float32 | None = None) -> Results: ...
 
 
 class CompiledSteps:

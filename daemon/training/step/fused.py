@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from learnd.daemon.training.phases import may_train
 from learnd.daemon.training.regenerative import origins_of
 from learnd.daemon.training.runtime import keras, tf
@@ -85,20 +87,29 @@ class Updates:
         signature = [
             tf.TensorSpec((None, rows, *array.shape), array.dtype) for array in _flat(parts.spec.zeros(), parts.spec)
         ]
+        signature += [tf.TensorSpec((None, rows), tf.float32)] * (2 if parts.weighs_classes else 1)
         signature += [tf.TensorSpec((None,), tf.float32), tf.TensorSpec((), tf.int32)]
         self._function = tf.function(self._loop, input_signature=signature, jit_compile=xla, autograph=False)
         self._run = self._function.get_concrete_function()  # letting TensorFlow look it up takes 0.3 ms per call
 
-    def __call__(self, batches: Samples, rates: Float32, updates: int) -> Results:
+    def __call__(self, batches: Samples, rates: Float32, updates: int, factors: Float32 | None = None) -> Results:
         """Run the first `updates` of (K, B, ...) samples.
 
-        `rates` (K + 1,) are the learning rates of the updates, and of the one after them. The verdict of an update is 0
+        `rates` (K + 1,) are the learning rates of the updates, and of the one after them. `factors` (K, B) are those of
+        the weights in the loss, if classes are weighed. The verdict of an update is 0
         if it was made; `guard.reasons_of` explains other values.
         """
         self._lengths.add(len(batches))
-        outputs, figures, before = self._run(*map(tf.constant, (*_flat(batches, self._spec), rates, updates)))
+        weights = [batches.weight, *self._factors(batches, factors)]
+        arguments = (*_flat(batches, self._spec), *weights, rates, updates)
+        outputs, figures, before = self._run(*map(tf.constant, arguments))
         found = {name: output.numpy() for name, output in outputs.items()}
         return Results(found, figures.numpy(), list(zip(self._written(), before, strict=True)))
+
+    def _factors(self, batches: Samples, given: Float32 | None) -> list[Float32]:
+        if not self._parts.weighs_classes:
+            return []
+        return [np.ones_like(batches.weight) if given is None else given]
 
     @property
     def traces(self) -> int:
@@ -122,7 +133,7 @@ class Updates:
         self._optimizer.learning_rate.assign(rates[0])
 
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
-            found, figure = self._update(*_named([tensor[k] for tensor in tensors], self._spec))
+            found, figure = self._update(*self._named([tensor[k] for tensor in tensors]))
             self._optimizer.learning_rate.assign(rates[k + 1])
             k = kept_apart(k) if self._keep_apart else k
             return k + 1, {name: outputs[name].write(k, found[name]) for name in outputs}, figures.write(k, figure)
@@ -133,10 +144,20 @@ class Updates:
         stacked = {name: array.stack() for name, array in outputs.items()}
         return self._parts.probabilities(stacked), figures.stack(), before
 
-    def _update(self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any) -> tuple[dict[str, Any], Any]:
+    def _named(self, tensors: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any], Any, Any]:
+        """Return inputs and targets by name, the weight, and the weight in the loss, in the order of the arguments."""
+        inputs = {part.name: tensor for part, tensor in zip(self._spec.inputs, tensors, strict=False)}
+        rest = tensors[len(inputs) :]
+        targets = {part.name: tensor for part, tensor in zip(self._spec.targets, rest, strict=False)}
+        weight, *factors = rest[len(targets) :]
+        return inputs, targets, weight, weight * factors[0] if factors else weight
+
+    def _update(
+        self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any, weight_in_loss: Any
+    ) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
         prediction = self._parts.outputs(inputs, training=False) if self._own_prediction else None
-        loss, gradients, outputs = self._gradients(inputs, targets, weight)
+        loss, gradients, outputs = self._gradients(inputs, targets, weight_in_loss)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
         verdict = self._verdict(loss, norm)
         if self._guard is not None:
@@ -227,14 +248,6 @@ def sum_of_squares(values: Any) -> Any:
 
 
 def _flat(samples: Samples, spec: SampleSpec) -> list[Any]:
-    """Return the arrays of samples in the order of the compiled call's arguments."""
+    """Return the inputs and targets of samples, the first arguments of the compiled call, in their order."""
     inputs = [samples.inputs[part.name] for part in spec.inputs]
-    return [*inputs, *(samples.targets[part.name] for part in spec.targets), samples.weight]
-
-
-def _named(tensors: Sequence[Any], spec: SampleSpec) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """Return inputs and targets by name, and the weight, from tensors in the order of `_flat`."""
-    *named, weight = tensors
-    inputs = {part.name: tensor for part, tensor in zip(spec.inputs, named, strict=False)}
-    targets = {part.name: tensor for part, tensor in zip(spec.targets, named[len(inputs) :], strict=True)}
-    return inputs, targets, weight
+    return [*inputs, *(samples.targets[part.name] for part in spec.targets)]

@@ -23,6 +23,7 @@ class Parts:
     clip_norm: float | None  # gradients are scaled down to this global norm
     spec: SampleSpec
     infer: Callable[[Arrays], Mapping[str, Any]]
+    weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
     by_own_step: bool  # whether updates are made by the model's own `train_step`
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
 

@@ -321,3 +321,17 @@ def test_what_other_programs_write_into_parquet(tmp_path: Path) -> None:
     )
     assert "# span is left out: it holds values that are no feature (timedelta)" in text
     assert all_decode(tmp_path / "d.parquet", settings)
+
+
+def test_classes_that_are_surely_unseen_get_room(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    rows = [{"x": rng.random(), "kind": f"k{int(rng.paretovariate(0.5))}"} for _ in range(60_000)]
+    _jsonl(tmp_path / "d.jsonl", [row for row in rows if len(row["kind"]) < 4])
+    text, settings = inferred(tmp_path / "d.jsonl")
+    room = settings.samples.label.classes
+    assert settings.model.task == "classes"
+    assert not isinstance(room, int | list)
+    assert room.max >= 20
+    assert "classes came once in these records, so others will come; they are learnt as they do" in text
+    blocks = decoded(tmp_path / "d.jsonl", settings)
+    assert sum(len(block.rejections) for block in blocks) == 0

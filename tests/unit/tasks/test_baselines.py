@@ -100,3 +100,13 @@ def test_priors_give_a_class_the_share_that_it_had(cuts: list[int]) -> None:
         assert true[index - start] == np.float32(((before == 0).sum() + 1) / (index + 2))
     assert of_classes.stand(np.array([3, 0])).tolist() == pytest.approx([1 / 204, ((labels == 0).sum() + 1) / 204])
     assert of_labels.guess() == pytest.approx(((labels == 0).sum() + 1) / 202)
+
+
+def test_priors_of_learnt_classes_are_among_those_that_came_before() -> None:
+    """By hand, with labels 0 0 1 0 2: 1 of 1 class, then 3/4 of two, and nothing for a class that is new."""
+    for cut in range(6):
+        priors, labels = ClassPriors(20, learnt=True), np.array([0, 0, 1, 0, 2], np.int32)
+        found = np.concatenate((priors.follow(labels[:cut]), priors.follow(labels[cut:])))
+        np.testing.assert_allclose(found, [np.nan, 1, np.nan, 3 / 5, np.nan], rtol=1e-6)
+        assert priors.guess() == np.float32(4 / 8)
+        np.testing.assert_allclose(priors.stand(np.array([1, 2, 3], np.int32)), [2 / 8, 2 / 8, np.nan])
