@@ -16,6 +16,7 @@ from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import LearndError, LostError, StoppedError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.state.keeper import Keeper
 from learnd.daemon.state.outputs import Outputs
@@ -44,6 +45,7 @@ class Loop:
     outputs: Outputs
     keeper: Keeper
     monitor: Monitor
+    shares: Shares
     gives_up_lost: bool = False  # whether to give up journaled calls whose records are no longer in the source
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -83,6 +85,7 @@ class Loop:
     def main_loop(self, stop: Callable[[], bool]) -> None:
         """Train call by call."""
         while (call := self.next_call(stop)) is not None:
+            self.shares.begin("writing")
             self.keeper.append_to_journal(call, stop)  # before it runs, so that a resume repeats it
             self.inbox.remove(call.commands)
             self.train(call)
@@ -145,7 +148,9 @@ class Loop:
                 self.reactions.check()  # before any other checkpoint: if this raises, only the final one has this state
                 if self.control.paused is not None:
                     self.reader.check()
+            self.shares.begin("saving")
             self.keeper.save_if_due()
+            self.shares.begin("waiting")
             if stop():
                 return None
             self.monitor.alive()
@@ -168,6 +173,7 @@ class Loop:
     def train(self, call: Call) -> None:
         """Train a call that is in the journal, watch its updates, react, and score its predictions."""
         started = time.perf_counter()
+        self.shares.begin("watching")
         self.reactions.begin(call)
         reports = []
         for part in self.trainer.parts(call):
@@ -175,11 +181,15 @@ class Loop:
             self.reactions.react(part)
         report = Report.joined(reports)
         failpoint("loop.updated")
+        self.shares.begin("writing")
         self.outputs.predicted(call, report, self.progress.updates)
         self.progress.add(call, report)
         self.outputs.set_aside(call.rejections)
+        self.shares.begin("scoring")
         scores = self.evaluation.update(call, report, self.learner)
+        self.shares.begin("watching")
         events, taken_back = self.reactions.finish(call, scores)
+        self.shares.begin("writing")
         self.outputs.set_aside(taken_back)
         self._publish(events)
         self.reader.measured(call.updates, seconds := time.perf_counter() - started)

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
-from learnd.daemon.compose import compose, output_paths
+from learnd.daemon.compose import compose, known_labels, output_paths
 from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.record import is_same, restored
 from learnd.daemon.config.settings import Settings
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 # would wait that long for it after each call.
 _SWITCH_INTERVAL_S = 0.0005
 
+_PACKAGES = ("learnd", "tensorflow", "keras")  # whose versions may change what is learned
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -54,6 +57,8 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     metrics, health = Metrics(), Health()
+    metrics.started(versions={name: version(name) for name in _PACKAGES})
+    metrics.at_scrape.root = settings.checkpoint.dir
     display = Display() if options.display else None
     monitor = Telemetry(metrics, health, display, total_known=options.recorded)
     monitor.state("starting")
@@ -68,6 +73,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
             settings = _with_kept_defaults(settings, record)
             _finish_under_earlier_settings(settings, record, stop, lock, monitor)
         loop = compose(settings, lock, monitor)
+        metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
         return _consume(loop, stop, options.records, monitor)
 

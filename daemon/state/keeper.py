@@ -111,12 +111,19 @@ class Keeper:
 
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write the journal entry of a call that is about to run. Raises StoreError if it cannot be written."""
+        blocked = False
 
         def waiting() -> bool:
+            nonlocal blocked
+            if not blocked:
+                self.monitor.journal_blocked(f"there is no room for the journal in {self.root}")
+            blocked = True
             self.monitor.alive()
             return give_up()
 
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
+        if blocked:
+            self.monitor.journal_blocked(None)
 
     def save_if_due(self) -> None:
         """Commit if enough samples or seconds have passed, or if somebody asked for it.

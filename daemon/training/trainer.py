@@ -15,6 +15,7 @@ from typing import Protocol
 
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.values import Call, Event, JournalEntry, PhaseBegun, Report
 
 
@@ -49,11 +50,17 @@ class Trainer:
     """
 
     def __init__(
-        self, learner: Adaptable, watch: Watch, acts_at_once: Callable[[Event, str | None], bool] | None
+        self,
+        learner: Adaptable,
+        watch: Watch,
+        acts_at_once: Callable[[Event, str | None], bool] | None,
+        shares: Shares,
     ) -> None:
+        """`shares` is told of `updating`, `watching` and, for updates that run once more, `repeating`."""
         self._learner = learner
         self._watch = watch
         self._acts_at_once = acts_at_once
+        self._shares = shares
 
     def check_model_of(self, entries: Sequence[JournalEntry]) -> None:
         """Raise StateMismatchError if the journal has calls that ran on a model which was built in another way."""
@@ -78,12 +85,16 @@ class Trainer:
     def _train(self, call: Call) -> Part:
         """Train the updates of a call, up to and including the first one that makes a rule act."""
         ends_on = self._learner.phase_ends_on
+        self._shares.begin("updating")
         report = self._learner.update(call)
+        self._shares.begin("watching")
         updates, found = self._watch.watch(call, report, self._halts(ends_on, report.phases))
         if updates < call.updates:
+            self._shares.begin("repeating")
             self._learner.undo()
             call = call.part(0, updates)
             report = self._learner.update(call)
+            self._shares.begin("watching")
         return Part(call, report, found, ends_on)
 
     def _halts(self, ends_on: str | None, phases: Sequence[PhaseBegun]) -> Callable[[Event], bool] | None:

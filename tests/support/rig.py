@@ -12,6 +12,7 @@ from learnd.daemon.contracts import Stateful
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.drift.watch import Drift
+from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.watching import Watching
@@ -63,7 +64,7 @@ class Rig:
         parts = (self.learner, self.watching, self.control, self.progress, self.saving)
         self.reactions = Reactions(made, (), *parts)
         at_once = self.reactions.act_at_once if self.reactions.ever_at_once else None
-        self._trainer = Trainer(self.learner, self.watching, at_once)
+        self._trainer = Trainer(self.learner, self.watching, at_once, Shares.of_loop())
         self.events: list[Event] = []
         self.set_aside: list[Rejection] = []
 
