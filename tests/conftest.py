@@ -20,8 +20,8 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one
 hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the daemons that the tests start
 
-_LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "conformance", "unit/training")
-_APART = ("docs", "e2e", "unit/training")  # nothing that their tests share takes long to make
+_LONGEST_FIRST = ("kafka", "crash", "docs", "e2e", "deploy", "conformance", "unit/training")
+_APART = ("docs", "e2e", "deploy", "unit/training")  # nothing that their tests share takes long to make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
