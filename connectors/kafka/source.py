@@ -130,8 +130,8 @@ class KafkaSource:
             ends[name] = max(end, ends.get(name, 0))
         lag = {}
         for name, end in ends.items():
-            position = max(self._positions.get(name, self._notes.starts.get(name, 0)), reached.get(name, 0))
-            if end > position:
+            start = self._positions.get(name, self._notes.starts.get(name))  # None: not chosen yet
+            if start is not None and (position := max(start, reached.get(name, 0))) < end:
                 lag[name] = end - position
         return lag
 

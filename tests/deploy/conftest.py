@@ -5,6 +5,6 @@ from kafka_broker import required
 from prometheus import tools
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _tools() -> None:
+@pytest.fixture(scope="session")
+def real_prometheus() -> None:
     required(tools)

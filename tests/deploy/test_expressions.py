@@ -30,6 +30,7 @@ def test_the_parts_of_an_expression(expression: str, parts: list[str]) -> None:
     assert inner(expression) == parts
 
 
+@pytest.mark.usefixtures("real_prometheus")
 def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
     stream: list[dict[str, Any]] = records(ALL)
     for number, record in enumerate(stream):

@@ -13,6 +13,8 @@ import yaml
 from processes import ROOT
 from prometheus import RULES, checked
 
+pytestmark = pytest.mark.usefixtures("real_prometheus")
+
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RUNBOOKS = ROOT / "docs" / "runbooks" / "README.md"
 LENGTH = 310  # minutes, a sample each

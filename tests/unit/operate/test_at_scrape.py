@@ -80,3 +80,11 @@ def test_the_memory_limit_is_the_least_of_all(tmp_path: Path, files: dict[str, s
 def test_the_memory_limit_of_an_unknown_system_is_not_known(tmp_path: Path) -> None:
     assert math.isnan(memory_limit(tmp_path))
     assert memory_limit() > 1 << 20
+
+
+def test_the_time_of_a_loop_goes_to_each_of_its_activities() -> None:
+    shares = Shares.of_loop()
+    for activity in shares.seconds:
+        shares.begin(activity)
+    shares.begin("waiting")
+    assert min(shares.seconds.values()) > 0
