@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import structlog
@@ -57,7 +57,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     metrics, health = Metrics(), Health()
-    metrics.started(versions={name: version(name) for name in _PACKAGES})
+    metrics.started(versions=_versions())
     metrics.at_scrape.root = settings.checkpoint.dir
     display = Display() if options.display else None
     monitor = Telemetry(metrics, health, display, total_known=options.recorded)
@@ -76,6 +76,15 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
         return _consume(loop, stop, options.records, monitor)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions that run. A build of TensorFlow under another name goes without."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @contextmanager
