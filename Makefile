@@ -13,7 +13,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # What an interrupted installation has left, pip takes for installed.
 AGAIN = $(if $(wildcard .venv/unfinished),--ignore-installed)
-CODE := daemon connectors tests setup.py $(wildcard examples)
+CODE := daemon connectors deploy tests setup.py $(wildcard examples)
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,6 +50,9 @@ torture: .venv/dev  ## Two hundred kills, and every test of Kafka with the secon
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m learnd.daemon.config.reference docs/settings.md
 
+dashboards: .venv/dev  ## Write deploy/grafana/*.json from deploy/dashboards
+	$(BIN)/python -m deploy.dashboards
+
 lock:  ## Choose newer dependencies; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
 		--upgrade --output-file requirements.lock pyproject.toml
@@ -84,4 +87,4 @@ build/links: Makefile
 	@rm .venv/unfinished
 	@touch $@
 
-.PHONY: help demo demo-kafka test lint types layers bench quality torture docs lock clean
+.PHONY: help demo demo-kafka test lint types layers bench quality torture docs dashboards lock clean

@@ -81,6 +81,9 @@ class ScriptedSource:
                 lag[step.partition] = lag.get(step.partition, 0) + len(rest)
         return lag
 
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        return {}
+
     def commit(self, saved: Positions, needed: Positions) -> None:
         self.commits.append((saved, needed))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from learnd.daemon.actions.contract import COMMAND
 from learnd.daemon.config.record import record_of
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
@@ -18,10 +19,12 @@ from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.evaluation.anchor import read_anchor
 from learnd.daemon.evaluation.evaluation import Evaluation
+from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.loop import Loop
+from learnd.daemon.operate.metrics import KnownLabels
 from learnd.daemon.operate.telemetry import Telemetry, Views
 from learnd.daemon.reactions.reactions import Reactions
-from learnd.daemon.reactions.settings import phase_rules
+from learnd.daemon.reactions.settings import known_causes, known_outcomes, phase_rules
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
 from learnd.daemon.state.directory import DEAD_LETTERS_FILE
@@ -37,22 +40,25 @@ from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.batching import Batcher
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.trainer import Trainer
-from learnd.daemon.values import Facts, Samples, SampleSpec
+from learnd.daemon.values import SOURCE_REASONS, Facts, Samples, SampleSpec
 
 if TYPE_CHECKING:
     from learnd.daemon.training.learner import KerasLearner
 
 log = structlog.get_logger()
 
+_ACTIVITIES = ("waiting", "writing", "updating", "repeating", "watching", "scoring", "saving")  # of the loop's thread
 _ENOUGH_TO_WARN = 1_000  # samples, for the log to say that a baseline is ahead
 
 
 def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
-    """Build the parts. Imports TensorFlow. Raises LearndError."""
+    """Build the parts, in the thread that will run them. Imports TensorFlow. Raises LearndError."""
     log.info("loading", what="TensorFlow")
     spec, root = settings.samples.spec(settings.model.task), settings.checkpoint.dir
     source = open_source(settings)
@@ -92,7 +98,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         settings_record=record,
         trained_with={"settings": record["fingerprint"], **({"anchor samples": anchor} if anchor else {})},
     )
-    monitor.watch(_views(settings, evaluation, learner, reader, source, control))
+    shares = Shares(*_ACTIVITIES)
+    shares.follow()
+    monitor.watch(_views(settings, evaluation, learner, reader, source, control, shares))
     return Loop(
         reader=reader,
         learner=learner,
@@ -106,6 +114,21 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         keeper=keeper,
         monitor=monitor,
         gives_up_lost=settings.source.settings.gives_up_lost,
+    )
+
+
+def known_labels(settings: Settings) -> KnownLabels:
+    """Return which labels the metrics may have under these settings."""
+    rules = [*settings.reactions, *phase_rules([phase.until for phase in settings.phases])]
+    kind, chosen = KINDS[settings.model.task], settings.validation.metrics
+    signals = {watch.watch for watch in settings.drift}
+    return KnownLabels(
+        rejections=sorted({*map(str, Reason), *SOURCE_REASONS, "rolled_back"}),
+        drifts=[(watch.watch, level) for watch in settings.drift for level in watch.levels],
+        reactions=sorted(known_outcomes(rules)),
+        rollbacks=sorted({COMMAND, *known_causes(rules, signals, "roll_back")}),
+        metrics=[name for name in kind.metrics if chosen is None or name in chosen],
+        windows=["all", *map(str, settings.validation.prequential.windows)],
     )
 
 
@@ -213,6 +236,7 @@ def _views(
     reader: Reader,
     source: Source,
     control: ControlState,
+    shares: Shares,
 ) -> Views:
     return Views(
         scores=evaluation.scores,
@@ -227,8 +251,10 @@ def _views(
         trainable_parameters=lambda: learner.trainable_parameters,
         traces=lambda: learner.traces,
         lag=lambda: reader.lag,
+        held=source.held,
         lag_unit=source.lag_unit,
         connected=lambda: source.connected,
         queued=lambda: reader.queued_samples,
         paused=lambda: control.paused,
+        threads={"loop": shares.seconds, "reader": reader.shares.seconds},
     )

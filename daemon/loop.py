@@ -136,10 +136,7 @@ class Loop:
         self.keeper.saving.ask()
 
     def next_call(self, stop: Callable[[], bool]) -> Call | None:
-        """Wait for the next call. Return None at the end of the stream, or if `stop()` is true.
-
-        Raises what the source raised, or DataError after too many rollbacks or skips; everything before is saved first.
-        """
+        """Wait for the next call; None at the end, or if `stop()` is true. What is raised is raised after a save."""
         while True:
             with self._saved_on_error():
                 self.reactions.check()  # before any other checkpoint: if this raises, only the final one has this state
@@ -178,7 +175,6 @@ class Loop:
         failpoint("loop.updated")
         self.outputs.predicted(call, report, self.progress.updates)
         self.progress.add(call, report)
-        _tell_new_classes(call)
         self.outputs.set_aside(call.rejections)
         scores = self.evaluation.update(call, report, self.learner)
         events, taken_back = self.reactions.finish(call, scores)
@@ -199,8 +195,3 @@ class Loop:
     def _publish(self, events: Sequence[Event]) -> None:
         self.outputs.tell(events)
         self.monitor.happened(events)
-
-
-def _tell_new_classes(call: Call) -> None:
-    for name in call.new_classes:
-        log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")

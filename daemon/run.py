@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import structlog
 
-from learnd.daemon.compose import compose, output_paths
+from learnd.daemon.compose import compose, known_labels, output_paths
 from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.record import is_same, restored
 from learnd.daemon.config.settings import Settings
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 _SWITCH_INTERVAL_S = 0.0005
 
 _ENOUGH_TO_JUDGE = 100  # samples, for the summary to say that a baseline is ahead
+_PACKAGES = ("learnd", "tensorflow", "keras")  # whose versions may change what is learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     metrics, health = Metrics(), Health()
+    metrics.started(versions=_versions())
+    metrics.at_scrape.root = settings.checkpoint.dir
     display = Display() if options.display else None
     monitor = Telemetry(metrics, health, display, total_known=options.recorded)
     monitor.state("starting")
@@ -70,8 +74,18 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
             settings = _with_kept_defaults(settings, record)
             _finish_under_earlier_settings(settings, record, stop, lock, monitor)
         loop = compose(settings, lock, monitor)
+        metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
         return _consume(loop, stop, options.records, monitor)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions that run. A build of TensorFlow under another name goes without."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @contextmanager

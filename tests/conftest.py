@@ -21,8 +21,8 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one
 hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the daemons that the tests start
 
-_LONGEST_FIRST = ("kafka", "crash", "golden", "e2e", "docs", "conformance", "unit/training")
-_APART = ("docs/test_documents.py", "e2e", "unit/training")  # nothing that their tests share takes long to make
+_LONGEST_FIRST = ("kafka", "crash", "golden", "e2e", "docs", "deploy", "conformance", "unit/training")
+_APART = ("docs/test_documents.py", "e2e", "deploy", "unit/training")  # what their tests share is made quickly
 _ON_A_BROKER = ("kafka", "conformance/test_sources.py", "conformance/test_outputs.py")
 
 

@@ -73,12 +73,10 @@ class FilesSource:
         while True:
             if self._listing is not None:
                 self._poll(self._listing)
-            batch = self._next(deadline)
-            if batch is not None or self._listing is None:
+            if (batch := self._next(deadline)) is not None or self._listing is None:
                 return batch
             self._polled_at = 0.0
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if (left := deadline - time.monotonic()) <= 0:
                 return None
             self._listing.wait(left)
 
@@ -104,6 +102,9 @@ class FilesSource:
 
     def lag(self) -> Mapping[str, int]:
         return lag_of((*self._queue.parked, *self._queue.ready), self._next_ordinal)
+
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        return {}
 
     def commit(self, saved: Positions, needed: Positions) -> None:
         """Do nothing: the files belong to whoever wrote them."""

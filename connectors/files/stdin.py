@@ -114,6 +114,9 @@ class StdinSource:
     def lag(self) -> Mapping[str, int]:
         return lag_of(self._segments[self._reading :], self._next_ordinal)
 
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        return {}
+
     def commit(self, saved: Positions, needed: Positions) -> None:  # noqa: ARG002 (what is saved may be read again)
         """Delete the segments before the last one in `needed`: they were consumed to their end."""
         last = max((index for index, segment in enumerate(self._segments) if segment.name in needed), default=0)

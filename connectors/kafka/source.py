@@ -121,16 +121,22 @@ class KafkaSource:
         return topic_watch is not None and topic_watch.connected and fetch_thread is not None and fetch_thread.assigned
 
     def lag(self) -> Mapping[str, int]:
-        fetch_thread = self._fetch_thread
-        if fetch_thread is None:
+        fetch_thread, topic_watch = self._fetch_thread, self._topic_watch
+        if fetch_thread is None or topic_watch is None:
             return {}
         reached = {} if fetch_thread.found.qsize() else fetch_thread.reached
-        lag = {}
+        ends = {name: end for name, (_, end) in topic_watch.held.items()}  # also while nothing is fetched
         for name, end in list(fetch_thread.ends.items()):
-            position = max(self._positions.get(name, self._notes.starts.get(name, 0)), reached.get(name, 0))
-            if end > position:
+            ends[name] = max(end, ends.get(name, 0))
+        lag = {}
+        for name, end in ends.items():
+            start = self._positions.get(name, self._notes.starts.get(name))  # None: not chosen yet
+            if start is not None and (position := max(start, reached.get(name, 0))) < end:
                 lag[name] = end - position
         return lag
+
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        return {} if self._topic_watch is None else self._topic_watch.held
 
     def commit(self, saved: Positions, needed: Positions) -> None:  # noqa: ARG002  (Kafka deletes by its own rules)
         self._notes.forget(saved)

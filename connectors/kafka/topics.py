@@ -11,6 +11,7 @@ import structlog
 from learnd.connectors.kafka.clients.contract import Admin, Topic, close_quietly
 from learnd.connectors.kafka.clients.failures import LAST_COMPLAINT, RefusedError, refusal
 from learnd.connectors.kafka.notes import PartitionNotes
+from learnd.connectors.kafka.partition_names import partitions_of
 from learnd.connectors.kafka.settings import KafkaSettings
 from learnd.daemon.errors import SourceError
 from learnd.daemon.foundation.threads import join_within
@@ -49,6 +50,7 @@ class TopicWatch:
         self._looks = self._looked = 0  # how often it was asked to look again, and how many of those are done
         self._matched = True  # the pattern matches some topic
         self.topics: dict[str, Topic] = {}
+        self.held: dict[str, tuple[int, int]] = {}  # the oldest offset of each partition and its end, when last asked
         self.found = threading.Event()  # the topics are known as they were after the last request to look again
         self.connected = False  # a broker has answered the last question
         self.outages = 0
@@ -84,6 +86,7 @@ class TopicWatch:
             try:
                 if time.monotonic() >= due_s or self._looked < self._looks:
                     self._discover()
+                    self._ask_what_is_held()
                     due_s = time.monotonic() + self._settings.discover_every_s
                 self._show()
                 failures = 0
@@ -115,6 +118,14 @@ class TopicWatch:
         with self._changed:
             if self._looked == self._looks:
                 self.found.set()
+
+    def _ask_what_is_held(self) -> None:
+        """Look up what brokers have of each partition. An error is only logged: monitors see what was known before."""
+        if self._admin is not None and (names := partitions_of(self.topics)):
+            try:
+                self.held = self._admin.held(names)
+            except Exception as error:  # noqa: BLE001  (a leader may just be elected; whether it is away, `_discover` finds)
+                log.debug("kafka.offsets_not_known", reason=str(error))
 
     def _choose(self, admin: Admin) -> dict[str, Topic] | None:
         """Return the topics to read; None if one is missing that may still appear. Raises SourceError if it is gone."""

@@ -114,6 +114,9 @@ class RecordingSource:
         left = {name: end - self._positions[name] for name, end in self._header.ends.items()}
         return {} if self.exhausted else {name: records for name, records in left.items() if records > 0}
 
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        return {}
+
     def commit(self, saved: Positions, needed: Positions) -> None:
         """Do nothing: a recording stays as it is."""
 

@@ -10,6 +10,10 @@ from learnd.daemon.foundation.section import Section
 from learnd.daemon.values import Event, Facts
 
 DONE = "done"
+NOTHING = "nothing"  # there was nothing to do
+GIVEN_UP = "given up"  # the daemon stops instead
+
+COMMAND = "command"  # the word for a cause that is an operator's
 
 
 class NothingToDoError(Exception):

@@ -36,3 +36,6 @@ class Monitor(Protocol):
 
     def checkpoint_done(self, manifest: Facts, seconds: float, size: int, error: Exception | None) -> None:
         """A checkpoint of `size` bytes is on disk, or could not be written if there is an `error`."""
+
+    def journal_blocked(self, why: str | None) -> None:
+        """Why the entry of the next call cannot be written, so that training waits for room; None once it was."""

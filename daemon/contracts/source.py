@@ -93,4 +93,10 @@ class Source(Protocol):
         """What `lag` counts: bytes if the number of records is not known."""
 
     def lag(self) -> Mapping[str, int]:
-        """Return how much is still unread, by partition."""
+        """Return how much is still unread, by partition. While the source is away: of what it last held."""
+
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        """Return the earliest position that the source still has, and its end, by partition, as they were last known.
+
+        Empty for a source that deletes nothing by itself.
+        """

@@ -124,6 +124,11 @@ class DriftWatch(Section):
         """Whether it ever reports a warning."""
         return self.detector in (*DISTRIBUTIONS, *_BINARY) or self.warn is not None
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels of the drifts that it reports."""
+        return ("warning", "confirmed") if self.warns else ("confirmed",)
+
     @model_validator(mode="after")
     def _detector_fits(self) -> Self:
         fitting = SEQUENTIAL if self.watch in {"error", "loss"} else DISTRIBUTIONS

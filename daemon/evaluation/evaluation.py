@@ -13,6 +13,7 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import KINDS
@@ -59,6 +60,7 @@ class Evaluation:
         """The one metric that the display shows."""
         return KINDS[self._spec.task.kind].shown_metric
 
+    @spending("scoring")
     def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
         """Take in a call, and return the scores that are due, in the order of their sample counts.
 

@@ -26,6 +26,7 @@ class Health:
         self._beat_s = clock()
         self._reached = False  # until the loop says so
         self._not_saved: str | None = None
+        self._blocked: str | None = None
 
     @property
     def state(self) -> str:
@@ -52,6 +53,10 @@ class Health:
         """A checkpoint was made (None), or why it could not be: what trains meanwhile is only in the journal."""
         self._not_saved = why_not
 
+    def blocked(self, why: str | None) -> None:
+        """Why training waits for room for the journal, or that it does not (None)."""
+        self._blocked = why
+
     def failed(self, reason: str) -> None:
         """The loop ended with an error."""
         with self._lock:
@@ -75,4 +80,6 @@ class Health:
             return f"the daemon is {self._state}"
         if not self._reached:
             return "the source cannot be reached"
+        if self._blocked is not None:
+            return f"training waits: {self._blocked}"
         return None if self._not_saved is None else f"no checkpoint can be made: {self._not_saved}"

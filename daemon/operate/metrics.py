@@ -1,45 +1,73 @@
 """The Prometheus metrics. Each is set by a method named after what happened.
 
-Units are seconds, bytes and counts. Every label has few values: beyond a hundred, partitions are summed up.
+Units are seconds, bytes and counts. Every label has few values: beyond a hundred, partitions become one. A counter has
+all its labels from the start, so that an increase from nothing to one is seen. A gauge is NaN until it is known.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
+from learnd.daemon.operate.at_scrape import AtScrape
 from learnd.daemon.operate.health import STATES
+from learnd.daemon.operate.source_metrics import SourceMetrics, unknown_gauge
+from learnd.daemon.tasks.contract import Better
+from learnd.daemon.tasks.registry import BETTER
 from learnd.daemon.values import Event, Skip
 
-MOST_PARTITIONS = 100
-OTHER_PARTITIONS = "other"
+CHECKPOINT_FAILURES = ("enospc", "eio", "output", "fenced", "other")
 
 _UPDATE_BUCKETS = tuple(base * 10.0**power for power in range(-6, 1) for base in (1, 2.5, 5))
-_FRESHNESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 86_400)
 _STALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WRITE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLabels:
+    """The values of labels that the settings allow."""
+
+    rejections: Sequence[str]  # reasons
+    drifts: Sequence[tuple[str, str]]  # signals and levels
+    reactions: Sequence[tuple[str, str]]  # actions and outcomes
+    rollbacks: Sequence[str]  # reasons
+    metrics: Sequence[str]  # of the task
+    windows: Sequence[str]
 
 
 class Metrics:
     """The metrics at `/metrics`. Cheap enough to be updated at each compiled call; safe from any thread."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self.registry = registry = CollectorRegistry()
+        self.at_scrape = AtScrape()
         ProcessCollector(registry=registry)
+        registry.register(self.at_scrape)
+        self.source = SourceMetrics(registry)
 
         def counter(name: str, help_: str, *labels: str) -> Counter:
             return Counter(f"learnd_{name}", help_, labels, registry=registry)
 
         def gauge(name: str, help_: str, *labels: str) -> Gauge:
-            return Gauge(f"learnd_{name}", help_, labels, registry=registry)
+            return unknown_gauge(registry, name, help_, *labels)
 
         def histogram(name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"learnd_{name}", help_, buckets=buckets, registry=registry)
 
         self._trained = counter("samples_trained_total", "Samples that trained the model.")
+        self._unsaved = gauge("unsaved_samples", "Samples since the newest checkpoint: what a restart repeats.")
         self._rejected = counter("samples_rejected_total", "Records that became dead letters.", "reason")
         self._records_skipped = counter(
             "records_skipped_total",
@@ -67,6 +95,12 @@ class Metrics:
         self._baseline = gauge(
             "baseline_score", "Score of a model that learns nothing.", "baseline", "metric", "window"
         )
+        self._lead = gauge(
+            "score_lead",
+            "How much better the score is than that of the best baseline, whichever way is better; negative if worse.",
+            "metric",
+            "window",
+        )
         self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
         self._forgetting = gauge("forgetting_score", "How far the anchor score is below its best so far.")
@@ -84,19 +118,38 @@ class Metrics:
         self._checkpoint_failures = counter(
             "checkpoint_failures_total", "Checkpoints that could not be written.", "reason"
         )
-        self._connected = gauge("source_connected", "1 if the source can be reached.")
-        self._lags: dict[str, tuple[Gauge, set[str]]] = {  # and the partitions that it shows
-            "records": (
-                gauge("source_lag_records", "Records in the source that are still unread.", "partition"),
-                set(),
-            ),
-            "bytes": (gauge("source_lag_bytes", "Bytes in the source that are still unread.", "partition"), set()),
-        }
-        self._freshness = histogram("freshness_seconds", "Seconds from event to weights.", _FRESHNESS_BUCKETS)
+        for failure in CHECKPOINT_FAILURES:
+            self._checkpoint_failures.labels(failure)
+        self._journal_blocked = gauge("journal_blocked", "1 while training waits for room for the journal.")
+        self._journal_blocked.set(0)
         self._queue = gauge("queue_samples", "Decoded samples waiting for training.")
         self._retraces = counter("retraces_total", "Compilations of the update, one per call length and phase.")
         self._model = Info("learnd_model", "The model that is trained.", registry=registry)
+        self._build = Info("learnd_build", "The versions that run.", registry=registry)
+        self._settings = Info("learnd_settings", "The fingerprint of the settings.", registry=registry)
         self._state = gauge("state", "1 for the current state of the daemon, 0 for all others.", "state")
+
+    def started(self, *, versions: Mapping[str, str]) -> None:
+        """The daemon runs with these versions, by package."""
+        self._build.info(dict(versions))
+
+    def composed(self, fingerprint: str, known: KnownLabels) -> None:
+        """The settings have this fingerprint, and allow these labels."""
+        self._settings.info({"fingerprint": fingerprint})
+        for reason in known.rejections:
+            self._rejected.labels(reason)
+        for signal, level in known.drifts:
+            self._drifts.labels(signal, level)
+        for action, outcome in known.reactions:
+            self._reactions.labels(action, outcome)
+        for reason in known.rollbacks:
+            self._rollbacks.labels(reason)
+        for metric in known.metrics:
+            self._holdout.labels(metric).set(math.nan)
+            self._anchor.labels(metric).set(math.nan)
+            for window in known.windows:
+                self._prequential.labels(metric, window).set(math.nan)
+                self._lead.labels(metric, window).set(math.nan)
 
     def update_done(
         self,
@@ -170,6 +223,8 @@ class Metrics:
             return
         for metric, value in scores.items():
             self._prequential.labels(metric, window).set(value)
+            if (lead := _lead(metric, value, event.data["baselines"].values())) is not None:
+                self._lead.labels(metric, window).set(lead)
         for baseline, its_scores in event.data["baselines"].items():
             for metric, value in its_scores.items():
                 self._baseline.labels(baseline, metric, window).set(value)
@@ -189,32 +244,16 @@ class Metrics:
         self._checkpoint_time.set(timestamp_s)
 
     def checkpoint_failed(self, reason: str) -> None:
-        """A checkpoint could not be written. `reason` is `enospc`, `eio` or another short word."""
+        """A checkpoint could not be written. `reason` is one of CHECKPOINT_FAILURES."""
         self._checkpoint_failures.labels(reason).inc()
 
-    def connected(self, connected: bool) -> None:
-        """Whether the source can be reached."""
-        self._connected.set(connected)
+    def unsaved(self, samples: int) -> None:
+        """So many samples went through updates since the newest checkpoint."""
+        self._unsaved.set(samples)
 
-    def lag(self, lags: Mapping[str, int], unit: Literal["records", "bytes"] = "records") -> None:
-        """What is unread in each partition. Beyond the first hundred, by name, partitions are summed up as `other`.
-
-        It is always present: a dashboard should show 0 if nothing is unread.
-        """
-        names = sorted(lags)
-        shown = {name: lags[name] for name in names[:MOST_PARTITIONS]}
-        shown[OTHER_PARTITIONS] = sum(lags[name] for name in names[MOST_PARTITIONS:])
-        metric, known = self._lags[unit]
-        for name in known - set(shown):
-            metric.remove(name)
-        for name, lag in shown.items():
-            metric.labels(name).set(lag)
-        known.clear()
-        known.update(shown)
-
-    def fresh(self, seconds: float) -> None:
-        """A sample reached the weights this long after its event. A negative time (clocks disagree) counts as 0."""
-        self._freshness.observe(max(seconds, 0.0))
+    def journal_blocked(self, blocked: bool) -> None:
+        """Whether training waits for room for the journal."""
+        self._journal_blocked.set(blocked)
 
     def queued(self, samples: int) -> None:
         """This many decoded samples are waiting for training."""
@@ -233,3 +272,11 @@ class Metrics:
         """The daemon is now in this state, one of `health.STATES`."""
         for name in STATES:
             self._state.labels(name).set(name == state)
+
+
+def _lead(metric: str, score: float, baselines: Iterable[Mapping[str, float]]) -> float | None:
+    """Return how much better a score is than the best of the baselines; None if none of them has that metric."""
+    rivals = [scores[metric] for scores in baselines if metric in scores]
+    if not rivals or metric not in BETTER:
+        return None
+    return score - max(rivals) if BETTER[metric] is Better.HIGHER else min(rivals) - score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
+from learnd.daemon.errors import FencedError, StoreError
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
@@ -40,10 +42,12 @@ class Views:
     trainable_parameters: Callable[[], int]
     traces: Callable[[], int]
     lag: Callable[[], Mapping[str, int]]
+    held: Callable[[], Mapping[str, tuple[int, int]]]  # by the source, from where to where, by partition
     lag_unit: Literal["records", "bytes"]
     connected: Callable[[], bool]
     queued: Callable[[], int]
     paused: Callable[[], str | None]  # why
+    threads: Mapping[str, Mapping[str, float]]  # seconds by activity, kept up to date
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class _Seen:
     started_s: float = field(default_factory=time.monotonic)
     paused: str | None = None
     learning_rate: float | None = None
-    lag: Mapping[str, int] = field(default_factory=dict)  # of each partition, when the source was last reached
+    lag: Mapping[str, int] = field(default_factory=dict)  # of each partition
     lag_unit: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     window_scores: Mapping[str, float] = field(default_factory=dict)
@@ -87,11 +91,13 @@ class Telemetry:
         self._next_show_s = 0.0
         self._next_slow_s = 0.0
         self._begun_s = time.monotonic()
+        self._reached_before = False  # whether the source ever was
         metrics.entered(health.state)
 
     def watch(self, views: Views) -> None:
         """Read these from now on."""
         self._views = views
+        self._metrics.at_scrape.threads = views.threads
 
     @property
     def seconds(self) -> float:
@@ -154,7 +160,7 @@ class Telemetry:
             self._seen.rejected += 1
             self._metrics.rejected(rejection.defect.reason)
         if call.event_time_s is not None:
-            self._metrics.fresh(time.time() - call.event_time_s)
+            self._metrics.source.event_trained(call.event_time_s, time.time())
 
     def resumed(self, manifest: Facts, samples: int, rejected: int) -> None:
         self._seen.checkpoint, self._seen.earlier, self._seen.rejected = manifest, samples, rejected
@@ -187,6 +193,10 @@ class Telemetry:
             self._metrics.checkpoint_written(seconds=seconds, size_bytes=size, timestamp_s=manifest["created_s"])
         else:
             self._metrics.checkpoint_failed(_reason(error))
+
+    def journal_blocked(self, why: str | None) -> None:
+        self._health.blocked(why)
+        self._metrics.journal_blocked(why is not None)
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows. Called from the HTTP thread: it reads what the loop stored last."""
@@ -233,10 +243,21 @@ class Telemetry:
         self._seen.traces = views.traces()
         self._seen.connected = views.connected()
         self._health.reached(self._seen.connected)
-        self._metrics.connected(self._seen.connected)
-        if self._seen.connected:  # otherwise it is not known
+        self._metrics.source.connected(self._seen.connected, time.time())
+        self._look_at_source(views)
+
+    def _look_at_source(self, views: Views) -> None:
+        """Refresh what is unread. While the source is away, that is of what it held when it was last reached."""
+        if self._seen.connected:
+            self._reached_before = True
+        if self._reached_before:  # else nothing is known of it
             self._seen.lag, self._seen.lag_unit = views.lag(), views.lag_unit
-            self._metrics.lag(self._seen.lag, views.lag_unit)
+            self._metrics.source.lag(self._seen.lag, views.lag_unit)
+        if self._seen.checkpoint is not None:
+            checkpoint = self._seen.checkpoint
+            if held := views.held():
+                self._metrics.source.held(held, checkpoint["positions"])
+            self._metrics.unsaved(self._seen.earlier + self._seen.samples - checkpoint["samples"])
 
     def _tell_of_baselines(self, behind: Sequence[Behind]) -> None:
         """Warn if what looks at no feature is ahead of the model, and again only if it is in other metrics."""
@@ -289,6 +310,11 @@ def _one(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str,
 
 
 def _reason(error: Exception) -> str:
-    """Return a short word for a metric's label."""
-    number = error.errno if isinstance(error, OSError) else None
-    return {28: "enospc", 122: "enospc", 5: "eio"}.get(number or 0, type(error).__name__.removesuffix("Error").lower())
+    """Return a short word for a metric's label, one of CHECKPOINT_FAILURES."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return "enospc"
+    if number == errno.EIO:
+        return "eio"
+    return "fenced" if isinstance(error, FencedError) else "output" if isinstance(error, StoreError) else "other"

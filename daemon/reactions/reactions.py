@@ -11,12 +11,13 @@ import structlog
 from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import DONE, Action, Cause, NothingToDoError
+from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, NothingToDoError
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.evaluation.ring import Ring
+from learnd.daemon.foundation.shares import spending
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.rules import Rules
 from learnd.daemon.reactions.settings import Reaction
@@ -28,9 +29,6 @@ from learnd.daemon.training.trainer import Part
 from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun, Rejection, Samples, State
 
 log = structlog.get_logger()
-
-_COMMAND = "command"  # the cause of an operator's action
-_NOTHING = "nothing"  # the outcome of an action that had nothing to do
 
 
 class Reactions:
@@ -97,6 +95,7 @@ class Reactions:
             skipped = self._progress.skipped["non_finite"]
             raise hardly_learns(f"{skipped:,} of {self._progress.updates_seen:,} updates")
 
+    @spending("watching")
     def begin(self, call: Call) -> None:
         """Carry out the commands of a call, before its updates."""
         self._samples = call.first
@@ -106,6 +105,7 @@ class Reactions:
             if not self._control.has_obeyed(command):  # two files may hold the same one
                 self._obey(command)
 
+    @spending("watching")
     def react(self, part: Part) -> None:
         """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
@@ -120,6 +120,7 @@ class Reactions:
             self._take_up(event, part.phase_end(event))
         self._act()
 
+    @spending("watching")
     def finish(self, call: Call, scores: Sequence[Event]) -> tuple[list[Event], list[Rejection]]:
         """End a call. Its progress is counted, and `scores` are its new scores.
 
@@ -185,7 +186,7 @@ class Reactions:
     def _follow(self, index: int, event: Event, *, idle: bool = False) -> None:
         """Carry out a rule, unless it is to stay `idle`, write it to the history, and follow its outcome."""
         rule, cause = self._rules[index], Cause.of(event)
-        outcomes = {choice.name: _NOTHING if idle else self._outcome(choice.action, cause) for choice in rule.do}
+        outcomes = {choice.name: NOTHING if idle else self._outcome(choice.action, cause) for choice in rule.do}
         before = self._watching.outcomes.reacted(index, rule.on, self._samples)
         on = {"rule": index, "on": rule.on, "cause": {"samples": event.samples, **event.data}}
         self._events.append(Event("reaction", self._samples, {**on, "actions": outcomes, "error_before": before}))
@@ -194,7 +195,7 @@ class Reactions:
         try:
             return action.do(self, cause)
         except NothingToDoError:
-            return _NOTHING
+            return NOTHING
 
     def _obey(self, command: Command) -> None:
         """Carry out a command, and write its outcome to the history."""
@@ -202,7 +203,7 @@ class Reactions:
         self._began_phase = False
         try:
             action = ACTIONS[command.action].model_validate(command.arguments)
-            outcome: Facts = {"outcome": action.do(self, Cause(_COMMAND, self._samples, {}))}
+            outcome: Facts = {"outcome": action.do(self, Cause(COMMAND, self._samples, {}))}
         except (NothingToDoError, KeyError, ValidationError) as refusal:  # another version may have written it
             outcome = {"outcome": "refused", "reason": str(refusal)}
         data = {"id": command.id, "action": command.action, "arguments": command.arguments, **outcome}
@@ -217,7 +218,7 @@ class Reactions:
         return self._began_phase
 
     def refit_standardization(self, cause: Cause) -> str:
-        if cause.word != _COMMAND and not self._refit_helps():
+        if cause.word != COMMAND and not self._refit_helps():
             raise NothingToDoError("the latest samples would be predicted no better")
         self.learner.refit_standardization()
         return DONE
@@ -265,13 +266,13 @@ class Reactions:
         copy = self._good_copy
         if copy is None or copy.progress is None:
             raise NothingToDoError("there is no good copy: one is kept only if a rule names roll_back")
-        if copy.exhausted and cause.word == _COMMAND:
+        if copy.exhausted and cause.word == COMMAND:
             raise NothingToDoError(
                 f"the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows"
             )
         if copy.exhausted:
             self._give_up(copy, cause)
-            return "given up"
+            return GIVEN_UP
         trained, phase, then = self._progress.samples_trained, self.learner.phase, copy.progress
         copy.roll_back(self.learner)
         spans = self._progress.take_back(then)

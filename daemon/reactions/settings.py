@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, create_model, model_validator
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import Action
+from learnd.daemon.actions.contract import DONE, GIVEN_UP, NOTHING, Action
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.foundation.section import Section, meant_or_known
 
@@ -149,6 +149,23 @@ DEFAULT_REACTIONS = (
     Reaction(on="update.non_finite", do=(NamedAction.model_validate("roll_back"),)),
     Reaction(on="score.drop", margin=0.3, if_error_rose=True, do=(NamedAction.model_validate("roll_back"),)),
 )
+
+
+def known_outcomes(rules: Iterable[Reaction]) -> set[tuple[str, str]]:
+    """Return the pairs of an action and an outcome that the rules may have."""
+    names = {name for rule in rules for name in rule.actions}
+    usual = {(name, outcome) for name in names for outcome in (DONE, NOTHING)}
+    return usual | {(name, GIVEN_UP) for name in names & {"roll_back"}}
+
+
+def known_causes(rules: Iterable[Reaction], watched: Collection[str], action: str) -> set[str]:
+    """Return the words for what makes rules take an action. `watched` are the signals that are watched for drift."""
+    found: set[str] = set()
+    for rule in rules:
+        if action in rule.actions:
+            signals = watched if rule.signal is None else (rule.signal,)
+            found |= {f"{rule.on} of {signal}" for signal in signals} if rule.on.startswith("drift.") else {rule.on}
+    return found
 
 
 PHASE_ENDS = {"score.plateau": "plateau", "drift.confirmed": "drift"}

@@ -25,6 +25,7 @@ import structlog
 from learnd.daemon.contracts import Monitor, Output, Source, Stateful
 from learnd.daemon.errors import FencedError, OutputError, StoreError
 from learnd.daemon.foundation.failpoints import failpoint
+from learnd.daemon.foundation.shares import spending
 from learnd.daemon.state import retention
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import StateLock
@@ -109,15 +110,24 @@ class Keeper:
             if self.newest is None:
                 raise self._not_written("the first checkpoint could not be written. Nothing new was trained.")
 
+    @spending("writing")
     def append_to_journal(self, call: Call, give_up: Callable[[], bool]) -> None:
         """Write the journal entry of a call that is about to run. Raises StoreError if it cannot be written."""
+        blocked = False
 
         def waiting() -> bool:
+            nonlocal blocked
+            if not blocked:
+                self.monitor.journal_blocked(f"there is no room for the journal in {self.root}")
+            blocked = True
             self.monitor.alive()
             return give_up()
 
         self.journal.append(JournalEntry.of(self.progress.calls, call), waiting)
+        if blocked:
+            self.monitor.journal_blocked(None)
 
+    @spending("saving")
     def save_if_due(self) -> None:
         """Commit if enough samples or seconds have passed, or if somebody asked for it.
 

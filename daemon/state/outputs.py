@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from learnd.daemon.contracts import DeadLetters, Output, Predictions
+from learnd.daemon.foundation.shares import spending
 from learnd.daemon.state.history import History
 from learnd.daemon.values import Call, Event, Rejection, Report
 
@@ -25,16 +26,19 @@ class Outputs:
         self.by_name: dict[str, Output] = {**dead_letters, **self._predictions, "history": history}
         """Each under the name that checkpoints know it by."""
 
+    @spending("writing")
     def set_aside(self, rejections: Iterable[Rejection]) -> None:
         """Write dead letters."""
         for output in self._dead_letters.values():
             output.write(rejections)
 
+    @spending("writing")
     def predicted(self, call: Call, report: Report, updates: int) -> None:
         """Write the predictions of a call, on a model that has had so many updates before it."""
         for output in self._predictions.values():
             output.write(call, report, updates)
 
+    @spending("writing")
     def tell(self, events: Sequence[Event]) -> None:
         """Write lines of the history."""
         if events:

@@ -7,7 +7,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import structlog
+
 from learnd.daemon.values import Call, ClassNames, Facts, Note, Positions, Report, State
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -43,6 +47,8 @@ class Progress:
         self.records += call.records
         self.samples_held_out += len(call.held)
         self.rejected.update(rejection.defect.reason for rejection in call.rejections)
+        for name in call.new_classes:
+            log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")
         self.classes += call.new_classes
         if self.classes and call.samples:
             (labels,) = call.batches.targets.values()

@@ -16,6 +16,7 @@ import structlog
 
 from learnd.daemon.contracts import Decoder, Source
 from learnd.daemon.errors import DataError, LostError, SettingsError
+from learnd.daemon.foundation.shares import Shares, spending
 from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.stream.batching import Batcher, updates_until
 from learnd.daemon.stream.reject_rate import RejectRate
@@ -76,6 +77,7 @@ class Reader:
         self._closing = False
         self._error: BaseException | None = None
         self.lag: Mapping[str, int] = {}  # as of about a second ago
+        self.shares = Shares("reading", "decoding", "waiting")
         self._lag_due_s = 0.0
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
@@ -130,6 +132,7 @@ class Reader:
         assert call is not None, "no samples are as many as no updates need"
         return replace(call, first=first)
 
+    @spending("waiting")
     def call(self, first: int, timeout_s: float) -> Call | None:
         """Return the next call, after `first` samples; None if none is due within `timeout_s` or the stream has ended.
 
@@ -203,13 +206,17 @@ class Reader:
         return math.inf if arrival is None or self._max_wait_s is None or self._held else arrival + self._max_wait_s
 
     def _read(self) -> None:
+        self.shares.follow()
         try:
             while not self._closing and not self._source.exhausted:
                 self._look_at_lag()
-                batch = self._source.read(_READ_TIMEOUT_S)
+                with spending("reading"):
+                    batch = self._source.read(_READ_TIMEOUT_S)
                 if batch is not None:
                     self._check_columns(batch)
-                    self._add(self._decoder.decode(batch))
+                    with spending("decoding"):
+                        block = self._decoder.decode(batch)
+                    self._add(block)
             if not self._closing:
                 self._reject_rate.check_end(fresh=self._first_life)
         except DataError as error:
@@ -245,11 +252,23 @@ class Reader:
             self.lag = dict(self._source.lag())
             self._lag_due_s = time.monotonic() + _LAG_EVERY_S
 
+    def _await_room(self) -> None:
+        """If there is no room, wait until there is a lot: each restart delays the loop. Meanwhile the lag grows."""
+        if self._batcher.waiting >= self._ahead:
+            while not self._has_room(_LAG_EVERY_S):
+                self._look_at_lag()
+
+    def _has_room(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closing or self._batcher.waiting < _READ_ON_BELOW * self._ahead, timeout_s
+            )
+
     def _add(self, block: Block) -> None:
         """Queue a block, as soon as there is room for it."""
+        with spending("waiting"):
+            self._await_room()
         with self._changed:
-            if self._batcher.waiting >= self._ahead:  # then wait for a lot of room: each restart delays the loop
-                self._changed.wait_for(lambda: self._closing or self._batcher.waiting < _READ_ON_BELOW * self._ahead)
             self._batcher.add(block, time.monotonic())
             self._changed.notify_all()
             self._reject_rate.add(block)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from learnd.daemon.tasks.contract import TaskKind
+from learnd.daemon.tasks.contract import Better, TaskKind
 
 _MODULES = (
     "binary",
@@ -17,4 +17,7 @@ _MODULES = (
 
 KINDS: Mapping[str, TaskKind[Any]] = {name: import_module(f"{__package__}.{name}").KIND for name in _MODULES}
 
-ALL_METRICS = frozenset(name for kind in KINDS.values() for name in kind.metrics)
+BETTER: Mapping[str, Better] = {name: better for kind in KINDS.values() for name, better in kind.metrics.items()}
+"""Which values of a metric are the better ones: the same for every kind of task that has it."""
+
+ALL_METRICS = frozenset(BETTER)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.foundation.shares import spending
 from learnd.daemon.values import Call, Event, JournalEntry, PhaseBegun, Report
 
 
@@ -49,7 +50,10 @@ class Trainer:
     """
 
     def __init__(
-        self, learner: Adaptable, watch: Watch, acts_at_once: Callable[[Event, str | None], bool] | None
+        self,
+        learner: Adaptable,
+        watch: Watch,
+        acts_at_once: Callable[[Event, str | None], bool] | None,
     ) -> None:
         self._learner = learner
         self._watch = watch
@@ -78,12 +82,15 @@ class Trainer:
     def _train(self, call: Call) -> Part:
         """Train the updates of a call, up to and including the first one that makes a rule act."""
         ends_on = self._learner.phase_ends_on
-        report = self._learner.update(call)
-        updates, found = self._watch.watch(call, report, self._halts(ends_on, report.phases))
-        if updates < call.updates:
-            self._learner.undo()
-            call = call.part(0, updates)
+        with spending("updating"):
             report = self._learner.update(call)
+        with spending("watching"):
+            updates, found = self._watch.watch(call, report, self._halts(ends_on, report.phases))
+        if updates < call.updates:
+            call = call.part(0, updates)
+            with spending("repeating"):
+                self._learner.undo()
+                report = self._learner.update(call)
         return Part(call, report, found, ends_on)
 
     def _halts(self, ends_on: str | None, phases: Sequence[PhaseBegun]) -> Callable[[Event], bool] | None:

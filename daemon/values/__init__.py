@@ -12,6 +12,7 @@ from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, predictions_of
 from learnd.daemon.values.records import (
+    SOURCE_REASONS,
     Block,
     Defect,
     Fate,
@@ -38,6 +39,7 @@ from learnd.daemon.values.state import State, canonical_json
 __all__ = [
     "FEATURES",
     "LABEL",
+    "SOURCE_REASONS",
     "Arrays",
     "Block",
     "Call",

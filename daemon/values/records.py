@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from learnd.daemon.values.arrays import Float64, Int64, Note
 from learnd.daemon.values.samples import Samples
 
+SOURCE_REASONS = ("bad_encoding", "corrupt", "lost", "oversized", "tombstone", "truncated", "unknown_schema")
+"""The reasons of defects that sources find."""
+
 
 @dataclass(frozen=True, slots=True)
 class Defect:

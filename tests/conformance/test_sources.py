@@ -211,6 +211,14 @@ def test_lag_falls_to_nothing(stream: Stream) -> None:
     source.close()
 
 
+def test_what_it_holds_reaches_from_somewhere_to_the_end_of_what_was_read(stream: Stream) -> None:
+    source = stream.open()
+    ends = {batch.partition: int(batch.ends[-1]) for batch in drain(source)}
+    for name, (first, end) in source.held().items():  # sources that delete nothing say nothing
+        assert 0 <= first <= ends[name] <= end
+    source.close()
+
+
 def test_a_read_without_time_comes_back(stream: Stream) -> None:
     source = stream.open()
     found = []

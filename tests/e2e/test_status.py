@@ -33,7 +33,7 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     paused = status()
     assert (paused["state"], paused["paused"], paused["commands"]) == ("paused", "command at 0 samples", [])
     assert "paused       command at 0 samples" in succeeded(zygote.run(folder, "status", "state")).stdout
-    assert paused["live"]["lag"] == {"file-0": (folder / "stream.jsonl").stat().st_size}
+    assert 0 < paused["live"]["lag"]["file-0"] <= (folder / "stream.jsonl").stat().st_size
 
     succeeded(zygote.run(folder, "ctl", "state", "resume"))
     daemon.wait_for(lambda: "file-0" in (status()["live"]["lag"] or {"file-0": 1}), "to read")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.errors import TopicAlreadyExistsError
 from kafka_broker import Broker
 
@@ -66,6 +67,20 @@ def wait(source: KafkaSource, happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         assert source.read(0.05) is None
+
+
+def await_(happened: Callable[[], bool]) -> None:
+    """Wait until something has happened, and read nothing."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def delete_before(broker: Broker, topic: str, offset: int) -> None:
+    """Delete the records before an offset, as retention does."""
+    with contextlib.closing(broker.admin()) as admin:
+        admin.delete_records({TopicPartition(topic, 0): offset})
 
 
 def made_again(broker: Broker, topic: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from kafka_broker import Broker
-from kafka_sources import after, notes, numbers, opened, repeat, take, values, wait
+from kafka_broker import Broker, LocalBroker
+from kafka_sources import after, await_, delete_before, notes, numbers, opened, repeat, take, values, wait
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -90,3 +90,30 @@ def test_without_the_wish_nothing_is_left_out(broker: Broker) -> None:
     with opened(broker, topic=topic) as source:
         batches = take(source, MANY)
     assert skipped(batches) == 0
+
+
+def test_what_arrives_while_nobody_reads_is_lag_and_what_is_deleted_is_held_no_more(broker: Broker) -> None:
+    topic = broker.topic()
+    name = f"{topic}/0"
+    broker.produce(topic, numbers(0, 10))
+    with opened(broker, topic=topic) as source:
+        take(source, 10)
+        await_(lambda: source.held() == {name: (0, 10)})
+        for number in range(12):  # more polls than are fetched ahead
+            broker.produce(topic, numbers(number * 100, number * 100 + 100))
+        await_(lambda: source.lag() == {name: 1200})
+        delete_before(broker, topic, 4)
+        await_(lambda: source.held() == {name: (4, 1210)})
+
+
+def test_while_the_brokers_are_away_the_lag_is_of_what_they_had(mortal_broker: LocalBroker) -> None:
+    topic = mortal_broker.topic()
+    mortal_broker.produce(topic, numbers(0, 30))
+    with opened(mortal_broker, topic=topic) as source:
+        take(source, 30)
+        mortal_broker.produce(topic, numbers(30, 50))
+        await_(lambda: source.lag() == {f"{topic}/0": 20})
+        mortal_broker.kill()
+        await_(lambda: not source.connected)
+        assert source.lag() == {f"{topic}/0": 20}
+        assert source.held() == {f"{topic}/0": (0, 50)}

@@ -16,7 +16,20 @@ from confluent_kafka import Producer
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
 from kafka_broker import Broker, LocalBroker
-from kafka_sources import PATIENCE_S, after, chosen, made_again, notes, numbers, opened, repeat, take, values, wait
+from kafka_sources import (
+    PATIENCE_S,
+    after,
+    chosen,
+    delete_before,
+    made_again,
+    notes,
+    numbers,
+    opened,
+    repeat,
+    take,
+    values,
+    wait,
+)
 
 from learnd.connectors.kafka import broker_ranges
 from learnd.connectors.kafka.clients import connect, contract
@@ -26,12 +39,6 @@ from learnd.daemon.errors import LostError, SourceError
 from learnd.daemon.values import Note, Positions
 
 pytestmark = pytest.mark.usefixtures("client")
-
-
-def delete_before(broker: Broker, topic: str, offset: int) -> None:
-    """Delete the records before an offset, as retention does."""
-    with contextlib.closing(broker.admin()) as admin:
-        admin.delete_records({TopicPartition(topic, 0): offset})
 
 
 def at_times(broker: Broker, topic: str) -> None:

@@ -62,7 +62,8 @@ def trained(
     evaluation = Evaluation(settings, spec)
     watching, progress, wrong, events = Watching(rules, Drift(watches, spec), spec, ""), Progress(), [], []
     reactions = Reactions(rules, (), learner, watching, ControlState(), progress, SaveRequest())
-    trainer = Trainer(learner, watching, reactions.act_at_once if reactions.ever_at_once else None)
+    at_once = reactions.act_at_once if reactions.ever_at_once else None
+    trainer = Trainer(learner, watching, at_once)
     held = np.arange(len(x)) % _HELD == _HELD // 2 if holdout else np.zeros(len(x), np.bool_)
     aside, x, y = samples(x[held], y[held]), x[~held], y[~held]
     for number, start in enumerate(range(0, len(x), _CALL)):

@@ -28,6 +28,7 @@ from learnd.daemon.errors import (
 )
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.foundation import failpoints
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
@@ -101,7 +102,8 @@ class Run:
         self.stop: Callable[[], bool] = self._stop
         self.inbox, self.control = Inbox(root), ControlState()
         self._lock = StateLock(root)
-        monitor = Telemetry(Metrics(), Health(), None, total_known=False)
+        self.health, self.metrics = Health(), Metrics()
+        monitor = Telemetry(self.metrics, self.health, None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
         outputs = Outputs(history, {"dead_letters": letters})
@@ -222,6 +224,25 @@ def test_a_daemon_that_died_comes_back_to_the_same(root: Path, dies_at: int) -> 
     assert resumed.digest == expected.digest
     letters = (root / "dead-letters.jsonl").read_text()
     assert letters == (root.with_name("whole") / "dead-letters.jsonl").read_text()
+
+
+def test_a_full_disk_is_told_while_training_waits_for_room(root: Path) -> None:
+    run = Run(root, ScriptedSource([batch(0, 20)]))
+    told: list[float | None] = []
+
+    def stop() -> bool:
+        told.append(run.metrics.registry.get_sample_value("learnd_journal_blocked"))
+        return False
+
+    run.stop = stop
+    failpoints.arm("journal.write=enospc@2")
+    try:
+        run()
+    finally:
+        failpoints.arm("")
+    assert told.count(1) == 1
+    assert told[-1] == 0
+    assert run.learner.seen == list(range(20))
 
 
 def test_a_stop_is_between_two_calls_and_no_batch_is_cut_short_by_it(root: Path) -> None:

@@ -14,13 +14,14 @@ from confluent_kafka import (
     OFFSET_END,
     Consumer,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is public
 
 from learnd.connectors.kafka.clients import contract
 from learnd.connectors.kafka.clients.confluent_connection import ConfluentComplaints, confluent_options, translated
@@ -181,6 +182,19 @@ class ConfluentAdmin:
             if described is not None and (names is not None or not described.is_internal):
                 found[name] = contract.Topic(_uuid(described.topic_id), len(described.partitions))
         return found
+
+    def held(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        first = self._offsets(partitions, OffsetSpec.earliest())
+        ends = self._offsets(partitions, OffsetSpec.latest())
+        return {name: (first[name], ends[name]) for name in partitions}
+
+    def _offsets(self, partitions: Sequence[str], which: OffsetSpec) -> Positions:
+        asked = self._admin.list_offsets(
+            {_partition(name): which for name in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=contract.REQUEST_S,
+        )
+        return {join_name(at.topic, at.partition): future.result().offset for at, future in asked.items()}
 
     def commit(self, group: str, positions: Positions) -> None:
         offsets = [_partition(name, offset) for name, offset in positions.items()]

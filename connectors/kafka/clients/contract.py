@@ -137,6 +137,9 @@ class Admin(Closable, Protocol):
     def topics(self, names: Sequence[str] | None) -> dict[str, Topic]:
         """Return the named topics that exist; for None all but internal ones. Raises RefusedError."""
 
+    def held(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return the oldest offset of each partition, and the one after its newest committed record."""
+
     def commit(self, group: str, positions: Positions) -> None:
         """Show these positions as those of a consumer group."""
 

@@ -16,6 +16,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     for_code,
 )
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
 from learnd.connectors.kafka.clients import contract, failures
 from learnd.connectors.kafka.clients.fetches_by_id import FetchesById
@@ -160,6 +161,16 @@ class PythonAdmin:
                 if topic["error_code"] == 0 and (names is not None or not topic["is_internal"]):
                     found[topic["name"]] = contract.Topic(str(topic["topic_id"] or ""), len(topic["partitions"]))
         return found
+
+    def held(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        first = self._offsets(partitions, OffsetSpec.EARLIEST)
+        ends = self._offsets(partitions, OffsetSpec.LATEST)
+        return {name: (first[name], ends[name]) for name in partitions}
+
+    def _offsets(self, partitions: Sequence[str], which: OffsetSpec) -> Positions:
+        asked = dict.fromkeys(map(_partition, partitions), which)
+        found = self._admin.list_partition_offsets(asked, IsolationLevel.READ_COMMITTED)
+        return {join_name(*partition): at.offset for partition, at in found.items()}
 
     def commit(self, group: str, positions: Positions) -> None:
         offsets = {_partition(name): OffsetAndMetadata(offset, "", -1) for name, offset in positions.items()}

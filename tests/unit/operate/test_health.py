@@ -64,6 +64,20 @@ def test_a_daemon_that_cannot_save_is_not_ready_and_says_why() -> None:
     assert health.why_not_ready() is None
 
 
+def test_a_daemon_whose_journal_is_full_is_alive_and_not_ready() -> None:
+    health, metrics = Health(), Metrics()
+    monitor = Telemetry(metrics, health, None, total_known=False)
+    monitor.state("consuming")
+    health.reached(True)
+    monitor.journal_blocked("there is no room for the journal in /state")
+    assert health.why_not_alive() is None
+    assert health.why_not_ready() == "training waits: there is no room for the journal in /state"
+    assert metrics.registry.get_sample_value("learnd_journal_blocked") == 1
+    monitor.journal_blocked(None)
+    assert health.why_not_ready() is None
+    assert metrics.registry.get_sample_value("learnd_journal_blocked") == 0
+
+
 def test_a_loop_that_ended_by_an_error_says_which() -> None:
     health = Health()
     health.failed("the disk is gone")

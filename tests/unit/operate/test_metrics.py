@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 from prometheus_client import generate_latest
 
 from learnd.daemon.operate.health import STATES
-from learnd.daemon.operate.metrics import MOST_PARTITIONS, Metrics
+from learnd.daemon.operate.metrics import KnownLabels, Metrics
+from learnd.daemon.operate.source_metrics import MOST_PARTITIONS
 from learnd.daemon.values import Event
 
 
@@ -48,11 +52,11 @@ def test_a_published_score_stands_beside_its_baselines() -> None:
 
 def test_many_partitions_are_summed_up_and_one_that_is_gone_is_forgotten() -> None:
     metrics = Metrics()
-    metrics.lag({f"file-{number:03}": 1 for number in range(MOST_PARTITIONS + 5)})
+    metrics.source.lag({f"file-{number:03}": 1 for number in range(MOST_PARTITIONS + 5)})
     assert value(metrics, "source_lag_records", partition="file-099") == 1
     assert value(metrics, "source_lag_records", partition="file-100") is None
     assert value(metrics, "source_lag_records", partition="other") == 5
-    metrics.lag({"file-000": 3})
+    metrics.source.lag({"file-000": 3})
     assert value(metrics, "source_lag_records", partition="file-000") == 3
     assert value(metrics, "source_lag_records", partition="file-099") is None
     assert value(metrics, "source_lag_records", partition="other") == 0  # a dashboard shows 0, not "no data"
@@ -72,7 +76,7 @@ def test_checkpoints_and_the_rest() -> None:
     metrics.checkpoint_failed("enospc")
     metrics.rejected("bad_json", 3)
     metrics.held_out(2)
-    metrics.fresh(-1.0)
+    metrics.source.event_trained(1e9 + 1.0, 1e9)
     metrics.queued(9)
     metrics.retraced()
     metrics.learning_rate(0.05)
@@ -104,3 +108,91 @@ def test_drifts_reactions_and_rollbacks_are_counted() -> None:
     assert value(metrics, "drift_total", signal="error", level="confirmed") == 1
     assert value(metrics, "reactions_total", action="next_phase", outcome="nothing") == 1
     assert value(metrics, "rollbacks_total", reason="update.non_finite") == 1
+
+
+KNOWN = KnownLabels(
+    rejections=["null"],
+    drifts=[("error", "confirmed")],
+    reactions=[("roll_back", "done")],
+    rollbacks=["update.non_finite"],
+    metrics=["accuracy"],
+    windows=["all", "1000"],
+)
+
+
+def test_a_counter_is_0_before_its_first_event_so_that_the_first_one_is_an_increase() -> None:
+    metrics = Metrics()
+    metrics.composed("abc", KNOWN)
+    assert value(metrics, "samples_rejected_total", reason="null") == 0
+    assert value(metrics, "drift_total", signal="error", level="confirmed") == 0
+    assert value(metrics, "reactions_total", action="roll_back", outcome="done") == 0
+    assert value(metrics, "rollbacks_total", reason="update.non_finite") == 0
+    assert value(metrics, "checkpoint_failures_total", reason="enospc") == 0
+    assert value(metrics, "journal_blocked") == 0
+    assert value(metrics, "settings_info", fingerprint="abc") == 1
+
+
+def test_a_gauge_is_nan_until_it_is_known() -> None:
+    metrics = Metrics()
+    metrics.composed("abc", KNOWN)
+    unknown = (
+        "loss", "gradient_norm", "learning_rate", "phase", "trainable_parameters", "forgetting_score",
+        "checkpoint_bytes", "checkpoint_timestamp_seconds", "source_connected", "source_lag_timestamp_seconds",
+        "trained_event_timestamp_seconds", "event_clock_ahead_seconds", "queue_samples", "unsaved_samples",
+    )  # fmt: skip
+    assert [name for name in unknown if not math.isnan(value(metrics, name) or 0)] == []
+    assert math.isnan(value(metrics, "prequential_score", metric="accuracy", window="1000") or 0)
+    assert math.isnan(value(metrics, "score_lead", metric="accuracy", window="all") or 0)
+    assert math.isnan(value(metrics, "holdout_score", metric="accuracy") or 0)
+
+
+def test_no_series_says_when_another_was_created() -> None:
+    metrics = Metrics()
+    metrics.source.event_trained(1.0, 2.0)
+    assert b"_created" not in generate_latest(metrics.registry)
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "baselines", "lead"),
+    [
+        ("accuracy", 0.9, {"no_change": {"accuracy": 0.8}, "majority": {"accuracy": 0.7}}, 0.1),
+        ("accuracy", 0.6, {"no_change": {"accuracy": 0.8}}, -0.2),
+        ("mae", 2.0, {"no_change": {"mae": 3.0}, "running_mean": {"mae": 5.0}}, 1.0),
+        ("log_loss", 0.5, {"priors": {"log_loss": 0.25}}, -0.25),
+        ("kappa", 0.5, {"priors": {"log_loss": 0.25}}, None),
+        ("a Keras metric", 0.5, {"priors": {"a Keras metric": 0.25}}, None),
+    ],
+)
+def test_the_lead_is_positive_where_the_model_is_better_than_the_best_baseline(
+    metric: str, score: float, baselines: dict[str, dict[str, float]], lead: float | None
+) -> None:
+    metrics = Metrics()
+    data = {"set": "prequential", "window": 1000, "metrics": {metric: score}, "baselines": baselines}
+    metrics.scored(Event("score", 1000, data))
+    assert value(metrics, "score_lead", metric=metric, window="1000") == (None if lead is None else pytest.approx(lead))
+
+
+def test_the_newest_event_stays_the_newest_and_one_of_the_future_shows_as_skew() -> None:
+    metrics = Metrics()
+    source = metrics.source
+    source.event_trained(90.0, now_s=100.0)
+    source.event_trained(50.0, now_s=101.0)
+    assert value(metrics, "trained_event_timestamp_seconds") == 90
+    assert value(metrics, "event_clock_ahead_seconds") == 0
+    source.event_trained(3700.0, now_s=102.0)
+    assert value(metrics, "trained_event_timestamp_seconds") == 102
+    assert value(metrics, "event_clock_ahead_seconds") == 3598
+
+
+def test_the_resume_margin_is_from_the_oldest_record_to_the_checkpoint() -> None:
+    metrics = Metrics()
+    metrics.source.held({"t/0": (40, 100), "t/1": (0, 7), "t/2": (0, 9)}, {"t/0": 55, "t/1": 7})
+    assert value(metrics, "source_resume_margin_records", partition="t/0") == 15
+    assert value(metrics, "source_resume_margin_records", partition="t/1") == 7
+    assert value(metrics, "source_resume_margin_records", partition="t/2") is None
+    assert value(metrics, "source_unsaved_records", partition="t/0") == 45
+    assert value(metrics, "source_unsaved_records", partition="t/1") == 0
+    many = {f"t/{number:03}": number for number in range(MOST_PARTITIONS + 5)}
+    metrics.source.held(dict.fromkeys(many, (0, 200)), many)
+    assert value(metrics, "source_resume_margin_records", partition="other") == MOST_PARTITIONS
+    assert value(metrics, "source_unsaved_records", partition="other") == sum(200 - n for n in range(100, 105))

@@ -10,6 +10,7 @@ from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.fingerprint import fingerprint
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction, known_causes, known_outcomes
 
 BASE: dict[str, Any] = {
     "source": {"files": {"path": "stream.jsonl"}},
@@ -132,3 +133,23 @@ def test_what_a_file_says_comes_back_from_its_record() -> None:
     settings = Settings.model_validate({**BASE, "reactions": rules})
     record = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert Settings.model_validate(record).reactions == settings.reactions
+
+
+def test_what_the_rules_may_do_and_why_is_known_before_it_happens() -> None:
+    assert known_causes(DEFAULT_REACTIONS, {"error", "features"}, "roll_back") == {"update.non_finite", "score.drop"}
+    rules = [
+        Reaction.model_validate({"on": "drift.confirmed", "do": ["roll_back"]}),
+        Reaction.model_validate({"on": "drift.warning", "signal": "error", "do": ["roll_back", "log"]}),
+    ]
+    assert known_causes(rules, {"error", "loss"}, "roll_back") == {
+        "drift.confirmed of error",
+        "drift.confirmed of loss",
+        "drift.warning of error",
+    }
+    assert known_outcomes(rules) == {
+        ("roll_back", "done"),
+        ("roll_back", "nothing"),
+        ("roll_back", "given up"),
+        ("log", "done"),
+        ("log", "nothing"),
+    }
