@@ -165,7 +165,7 @@ def export(root: Path, output: Path, sequence: int | None) -> list[str]:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         if classes := checkpoint.manifest["classes"]:
-            output.with_suffix(".classes.json").write_text(json.dumps(classes, ensure_ascii=False) + "\n")
+            output.with_suffix(".classes.json").write_text(json.dumps(classes) + "\n")
         return learner.export(output)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error

@@ -209,8 +209,7 @@ class SampleDecoder:
     def _unweighed(self, weight: Float64) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row whose weight is none, with the defect."""
         for row in np.flatnonzero(~usable(weight)).tolist():
-            if (found := self._weights.defect(float(weight[row]))) is not None:
-                yield row, found
+            yield row, self._weights.defect(float(weight[row]))
 
     def _fates(
         self, batch: RecordBatch, samples: Int64, keys: Sequence[str | bytes | None] | None, defects: Defects

@@ -43,10 +43,8 @@ class Weights:
             return self._weight.of(columns)
         return np.ones(len(columns)) if self._weight is None else columns[:, 0]
 
-    def defect(self, weight: float) -> Defect | None:
-        """Say what is wrong with a weight; None if it is one."""
-        if usable(np.array([weight]))[0]:
-            return None
+    def defect(self, weight: float) -> Defect:
+        """Say what is wrong with a number that is not `usable`."""
         text = self._weight.text if isinstance(self._weight, Expression) else self._weight
         reason = Reason.OUT_OF_RANGE if weight < 0 else Reason.OVERFLOW if np.isfinite(weight) else Reason.NOT_FINITE
         return defect(reason, f"samples.weight: {text} is {weight:g}, but a weight is a finite number of 0 or more")
