@@ -43,9 +43,9 @@ bench: .venv/dev  ## Measure, side by side, into docs/benchmarks.md
 quality: .venv/dev  ## Measure what drift detection and reactions are worth, into docs/benchmarks.md
 	$(BIN)/python tests/bench/run.py quality
 
-torture: .venv/dev  ## Two hundred kills, and every test of Kafka with the second client
+torture: .venv/dev  ## Two hundred kills, and the tests that are too slow for `test`
 	$(BIN)/python -m pytest -q -rA -o 'norecursedirs=.*' -o timeout=3600 tests/torture
-	$(BIN)/python -m pytest -q -m slow tests/kafka
+	$(BIN)/python -m pytest -q -m slow
 
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m learnd.daemon.config.reference docs/settings.md

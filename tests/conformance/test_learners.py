@@ -42,7 +42,7 @@ CASES = {
     "scripted": of_script([]),
     "scripted, in phases": of_script([PHASE_ENDS, "command"]),
     **{name: of_keras(name) for name in KERAS},
-    "with XLA": of_keras("with dropout, in phases", xla=True, model={}),
+    "with XLA": of_keras("with dropout, in phases", xla=True, model={"hidden": [8]}),
 }
 CONTROLS: dict[str, Callable[[Adaptable], object]] = {
     "boost": lambda one: one.boost(5, 30),

@@ -65,13 +65,14 @@ def test_killed_at_random_instants(whole: tuple[Any, Path], zygote: Zygote, tmp_
     assert_same(folder / "state", expected, KINDS)
 
 
-def test_how_many_updates_make_a_call_changes_nothing(whole: tuple[Any, Path], zygote: Zygote, tmp_path: Path) -> None:
+@pytest.mark.parametrize("updates", [pytest.param(1, marks=pytest.mark.slow), 7, 4096])
+def test_how_many_updates_make_a_call_changes_nothing(
+    whole: tuple[Any, Path], zygote: Zygote, tmp_path: Path, updates: int
+) -> None:
     scenario, expected = whole
-    _, batch, _ = scenario
-    for updates in (7, 4096) if batch == 1 else (1, 4096):  # a call of its own for each sample takes long
-        folder = made(tmp_path / f"run-{updates}", scenario)
-        succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", f"train.max_updates_per_call={updates}"))
-        assert_same(folder / "state", expected, KINDS)
+    folder = made(tmp_path / "run", scenario)
+    succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", "--set", f"train.max_updates_per_call={updates}"))
+    assert_same(folder / "state", expected, KINDS)
 
 
 def test_what_a_reaction_asked_for_is_pinned(whole: tuple[Any, Path]) -> None:

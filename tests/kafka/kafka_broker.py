@@ -297,7 +297,8 @@ def _prepared() -> Path:
             broker = LocalBroker(libs, archive=Path(new, "classes")).start()
             broker.end()
             broker.stop()
-            Path(new, "classes").rename(_archive(libs))
+            with contextlib.suppress(OSError):  # this Java does not make archives
+                Path(new, "classes").rename(_archive(libs))
     return libs
 
 

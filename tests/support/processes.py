@@ -70,7 +70,7 @@ class Daemon:
             ended = self.state() == "Z"
             assert not ended or happened(), f"it ended and was expected {what}:\n{self.stderr}"
             assert time.monotonic() < deadline, f"it was expected {what}:\n{self.stderr}"
-            time.sleep(max(0.01, 5 * (time.monotonic() - looked)))  # to look takes a sixth of the time at most
+            time.sleep(min(0.5, max(0.01, 5 * (time.monotonic() - looked))))  # to look is to take time from the daemon
             looked = time.monotonic()
 
     def wait(self) -> Result:

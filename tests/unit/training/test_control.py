@@ -53,7 +53,7 @@ def test_without_a_factor_the_rate_is_that_of_the_settings_to_the_bit() -> None:
 def test_controls_are_exact_however_updates_are_grouped_and_across_a_restore(xla: bool) -> None:
     results = set()
     for schedule, restored_after in (([20, 20], ()), ([1, 12, 7, 3, 17], (0, 2))):
-        one = learner(optimizer="adam", xla=xla)
+        one = learner(model={"hidden": [8]}, optimizer="adam", xla=xla)
         one.update(call(0, 15, 1))
         for control in CONTROLS:
             control(one)
@@ -62,7 +62,7 @@ def test_controls_are_exact_however_updates_are_grouped_and_across_a_restore(xla
             one.update(call(done, updates, 1))
             done += updates
             if number in restored_after:
-                other = learner(optimizer="adam", xla=xla)
+                other = learner(model={"hidden": [8]}, optimizer="adam", xla=xla)
                 other.restore(one.state())
                 one = other
         results.add(bits(one))
@@ -113,7 +113,7 @@ def test_there_is_no_phase_to_go_on_to_without_phases() -> None:
 @pytest.mark.parametrize("train", [{"xla": True}, {"xla": False}, {"step": "train_on_batch"}])
 def test_an_update_is_undone_to_the_bit(train: dict[str, object]) -> None:
     phases = [{"unfreeze": "output", "until": {"samples": 60}}, {}]
-    one = learner(optimizer="adam", phases=phases, metrics=["accuracy"], **train)
+    one = learner(model={"hidden": [8]}, optimizer="adam", phases=phases, metrics=["accuracy"], **train)
     for start, rows in ((0, 1), (40, 1), (80, 7)):
         before = bits(one)
         for _ in range(2):
