@@ -23,7 +23,7 @@ from learnd.daemon.values import Facts, State, canonical_json
 
 log = structlog.get_logger()
 
-_FORMAT = 2
+_FORMAT = 3
 _ARRAYS, _FACTS, _MANIFEST, _PIN = "arrays.safetensors", "facts.json", "manifest.json", "pinned"
 
 

@@ -50,10 +50,7 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        learner: Adaptable,
-        watch: Watch,
-        acts_at_once: Callable[[Event, str | None], bool] | None,
+        self, learner: Adaptable, watch: Watch, acts_at_once: Callable[[Event, str | None], bool] | None
     ) -> None:
         self._learner = learner
         self._watch = watch

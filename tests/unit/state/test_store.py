@@ -149,8 +149,8 @@ def test_what_cannot_be_read_is_not_taken_for_broken(store: CheckpointStore) -> 
 
 
 def test_a_format_of_another_version_is_left_alone(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 3)
-    with pytest.raises(StoreError, match="has the format 2, but this learnd reads 3"):
+    monkeypatch.setattr("learnd.daemon.state.store._FORMAT", 4)
+    with pytest.raises(StoreError, match="has the format 3, but this learnd reads 4"):
         store.newest()
     assert len(store.paths()) == 2
 
