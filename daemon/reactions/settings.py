@@ -140,11 +140,7 @@ class Reaction(Section):
 OF_THE_MODEL = frozenset(name for name, action in ACTIONS.items() if action.changes_model)
 """The actions that change the model between two updates."""
 
-_FASTER = NamedAction.model_validate({"learning_rate": {"times": 2, "over": 500}})
-
 DEFAULT_REACTIONS = (
-    Reaction(on="drift.warning", signal="error", do=(_FASTER,), cooldown=1_000),
-    Reaction(on="drift.confirmed", signal="error", do=(_FASTER,), cooldown=1_000),
     Reaction(on="drift.confirmed", signal="features", do=(NamedAction.model_validate("refit_standardization"),)),
     Reaction(on="update.non_finite", do=(NamedAction.model_validate("roll_back"),)),
     Reaction(on="score.drop", margin=0.3, if_error_rose=True, do=(NamedAction.model_validate("roll_back"),)),
