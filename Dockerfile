@@ -1,11 +1,20 @@
 # syntax=docker/dockerfile:1
 FROM python:3.11-slim AS build
-# Only what the lock file names, each file checked against its hash, in a folder that the final image takes whole.
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/learnd
 WORKDIR /src
-COPY requirements.lock ./
-RUN /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.lock
+COPY requirements.lock requirements-image.lock ./
+# Only what the lock file names, each file checked against its hash, in a folder that the final image takes whole. There
+# is no tensorflow-cpu for other processors, where TensorFlow itself is without what only GPUs need.
+RUN lock=requirements.lock; if [ "$(uname -m)" = x86_64 ]; then lock=requirements-image.lock; fi \
+    && /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --require-hashes --only-binary :all: --no-deps -r "$lock"
+# What nothing reads at run time: headers, tests of libraries, and the symbols for debuggers and linkers. The libraries in
+# *.libs stay as auditwheel has patched them, for strip can break those.
+RUN cd /opt/learnd/lib/python3*/site-packages \
+    && rm -r tensorflow/include pyarrow/include pyarrow/tests \
+    && find numpy scipy -type d -name tests -prune -exec rm -r {} + \
+    && find . -name '*.libs' -prune -o -type f -name '*.so*' -exec strip --strip-unneeded {} +
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY daemon ./daemon
 COPY connectors ./connectors

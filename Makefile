@@ -50,14 +50,21 @@ torture: .venv/dev  ## Two hundred kills, and the tests that are too slow for `t
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m learnd.daemon.config.reference docs/settings.md
 
-dashboards: .venv/dev  ## Write deploy/grafana/*.json from deploy/dashboards
+dashboards: .venv/dev  ## Write what is made in deploy/: Grafana's dashboards, and the rules for Kubernetes
 	$(BIN)/python -m deploy.dashboards
+	$(BIN)/python -m deploy.kubernetes
+
+image-test:  ## Build the image without a container engine, and run it; needs root, buildah and debootstrap
+	tests/image/run.sh
 
 lock:  ## Choose newer dependencies; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
 		--upgrade --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
 		--upgrade --constraint requirements.lock --extra dev --output-file requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: \
+		--upgrade --constraint requirements.lock --extra image --no-emit-package tensorflow --no-emit-package libclang \
+		--output-file requirements-image.lock pyproject.toml
 
 clean:  ## Remove what make has made
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -87,4 +94,4 @@ build/links: Makefile
 	@rm .venv/unfinished
 	@touch $@
 
-.PHONY: help demo demo-kafka test lint types layers bench quality torture docs dashboards lock clean
+.PHONY: help demo demo-kafka test lint types layers bench quality torture docs dashboards image-test lock clean

@@ -22,6 +22,7 @@ VERBS = (
     "init",
     "demo",
     "status",
+    "support_bundle",
     "ctl",
     "schema",
     "checkpoints",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,6 +23,7 @@ from learnd.daemon.operate.display import Display
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.http import HttpServer
 from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.operate.telemetry import Telemetry
 from learnd.daemon.state.journal import Journal
@@ -37,7 +39,8 @@ log = structlog.get_logger()
 _SWITCH_INTERVAL_S = 0.0005
 
 _ENOUGH_TO_JUDGE = 100  # samples, for the summary to say that a baseline is ahead
-_PACKAGES = ("learnd", "tensorflow", "keras")  # whose versions may change what is learned
+# Whose versions may change what is learned, by the names that they may be installed under.
+_PACKAGES = {"learnd": ("learnd",), "tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,14 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     metrics.started(versions=_versions())
     metrics.at_scrape.root = settings.checkpoint.dir
     display = Display() if options.display else None
-    monitor = Telemetry(metrics, health, display, total_known=options.recorded)
+    service = ServiceManager(os.environ, health.why_not_alive)
+    monitor = Telemetry(metrics, health, display, service, total_known=options.recorded)
     monitor.state("starting")
     with (
         _locked(settings, take_over=options.take_over) as lock,
         _served(settings.http.listen if options.http else None, metrics, health, monitor, lock),
         display or nullcontext(),
+        service,
         _failure_told(monitor),
     ):
         record = read_settings_record(settings.checkpoint.dir)
@@ -80,11 +85,12 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions that run. A build of TensorFlow under another name goes without."""
+    """Return the versions that run. A build of TensorFlow under yet another name goes without."""
     found = {}
-    for name in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
+    for name, distributions in _PACKAGES.items():
+        for distribution in distributions:
+            with suppress(PackageNotFoundError):
+                found[name] = version(distribution)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Passes on to metrics, health and the display what the loop does."""
+"""Passes on to metrics, health, the display and the service manager what the loop does."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from learnd.daemon.errors import FencedError, StoreError
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.tasks.behind import Behind
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
 
@@ -81,10 +82,19 @@ class _Seen:
 class Telemetry:
     """A `contracts.Monitor`. If `total_known`, the stream has an end, and the display shows how much of it is read."""
 
-    def __init__(self, metrics: Metrics, health: Health, display: Display | None, *, total_known: bool) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        health: Health,
+        display: Display | None,
+        service: ServiceManager | None = None,
+        *,
+        total_known: bool,
+    ) -> None:
         self._metrics = metrics
         self._health = health
         self._display = display
+        self._service = service
         self._total_known = total_known
         self._views: Views | None = None
         self._seen = _Seen()
@@ -120,12 +130,12 @@ class Telemetry:
         elif word == "finishing" and self._views is not None:
             self._tell_of_baselines(self._views.behind())
         self._health.entered(word)
-        self._metrics.entered(word)
+        self._entered(word)
 
     def failed(self, reason: str) -> None:
         """The daemon ends with an error."""
         self._health.failed(reason)
-        self._metrics.entered("failed")
+        self._entered("failed")
 
     def alive(self) -> None:
         self._health.beat()
@@ -224,6 +234,11 @@ class Telemetry:
             "window_scores": self._seen.window_scores,
             "holdout": self._seen.holdout,
         }
+
+    def _entered(self, word: str) -> None:
+        self._metrics.entered(word)
+        if self._service is not None:
+            self._service.entered(word)
 
     def _look(self, views: Views, now: float) -> None:
         """Refresh what need not be exact for each call."""

@@ -77,18 +77,26 @@ def _command_text(command: Mapping[str, Any]) -> str:
     return f"{command.get('action')}, asked by {command.get('by')} at {command.get('at')}{why}"
 
 
-def _asked(holder: Holder) -> Facts | None:
-    """Return what the daemon says of itself; None if it does not answer, or another process does."""
+def answer_of(holder: Holder, path: str) -> bytes | None:
+    """Return what the holder of a state directory answers over HTTP; None if it does not."""
     if holder.url is None:
         return None
     connection = HTTPConnection(holder.url.removeprefix("http://"), timeout=_PATIENCE_S)
     try:
-        connection.request("GET", "/status")
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, HTTPException, ValueError):
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    except (OSError, HTTPException):
         return None
     finally:
         connection.close()
+
+
+def _asked(holder: Holder) -> Facts | None:
+    """Return what the daemon says of itself; None if it does not answer, or another process does."""
+    try:
+        answer = json.loads(answer_of(holder, "/status") or b"null")
+    except ValueError:
+        return None
     return answer if isinstance(answer, dict) and answer.get("process") == holder.process else None
 
 

@@ -1,0 +1,1 @@
+"""What the services of `compose.yaml` run and read."""
