@@ -15,7 +15,7 @@ for tool in buildah debootstrap unshare; do
     command -v $tool >/dev/null || { echo "image-test needs $tool (on Debian: apt install buildah debootstrap)" >&2; exit 1; }
 done
 
-base=docker.io/library/python:3.11-slim
+base=localhost/python:3.11-slim
 if ! buildah inspect --type image $base >/dev/null 2>&1; then
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" >"$work/log" 2>&1 \
         || { tail -20 "$work/log"; exit 1; }
