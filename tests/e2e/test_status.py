@@ -41,7 +41,7 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     trained = status()
     assert (trained["state"], trained["paused"]) == ("consuming", None)
     live = trained["live"]
-    assert live["learning_rate"] == pytest.approx(0.1)
+    assert live["learning_rate"] == pytest.approx(0.003)
     assert (live["lag_unit"], live["drift"]) == ("bytes", {})
     assert 0 < live["holdout"]["accuracy"] <= 1
     assert live["uptime_s"] >= paused["live"]["uptime_s"] > 0

@@ -147,11 +147,5 @@ def test_without_standardisation_the_label_stays_as_it_is() -> None:
     assert not scales(learner(2, model={"standardize": False}))
 
 
-def test_it_starts_at_a_lower_rate_than_classes_do() -> None:
-    assert learner(2).learning_rate == pytest.approx(0.03)
-    assert learner(2, model={"standardize": False}).learning_rate == pytest.approx(0.1)
-    assert learner(2, optimizer={"sgd": {"learning_rate": 0.5}}).learning_rate == pytest.approx(0.5)
-
-
 def scales(one: KerasLearner) -> bool:
     return any(isinstance(layer, RunningLabelScale) for layer in one.model.layers)
