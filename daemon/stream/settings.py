@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.expressions import Expression
 from learnd.daemon.stream.decoding.fields import field_path
+from learnd.daemon.stream.decoding.labels import label_reader
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.weights import Weights
 from learnd.daemon.stream.features.number import TypeName
@@ -213,6 +215,13 @@ class SamplesSettings(Section):
     def weights(self) -> Weights:
         """Return what computes the weight of a sample."""
         return Weights(self.weight.compiled if isinstance(self.weight, WeightSettings) else self.weight)
+
+    def class_of(self, word: str, task: str) -> int | None:
+        """Return the index of the class that a word stands for under `model.task`, read as a label is; None if it
+        stands for none.
+        """
+        index = label_reader(KINDS[task].form(self.label), self.texts()).read([word])[0, 0]
+        return None if math.isnan(index) else int(index)
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""
