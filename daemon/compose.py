@@ -64,7 +64,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     spec, root = settings.samples.spec(settings.model.task), settings.checkpoint.dir
     source = open_source(settings)
     learner = build_learner(settings)
-    evaluation = Evaluation(settings.validation, spec, anchor_samples(settings))
+    evaluation = Evaluation(
+        settings.validation, spec, anchor_samples(settings), weighs_classes=settings.train.class_weight is not None
+    )
     anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
     drift = Drift(settings.drift, spec)
