@@ -127,8 +127,8 @@ class Evaluation:
     def behind(self, least: int) -> list[Behind]:
         """Return where a baseline beats the model over the whole run, once `least` samples are scored.
 
-        A model that weighs classes gives up accuracy and log loss for its rare ones, and is compared by kappa instead,
-        in which what ignores the features, and so errs on all of them, gets nothing for the frequent ones.
+        A model that weighs classes gives up accuracy and log loss for the rare ones. It is compared by kappa instead,
+        which counts what is right beyond chance: nothing, for a constant.
         """
         return [
             replace(found, metric=found.metric if len(self._prequential) == 1 else f"{name}.{found.metric}")

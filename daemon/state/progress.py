@@ -72,8 +72,8 @@ class Progress:
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
         """Set aside what was trained since `then`, the facts of the state that the model was rolled back to.
 
-        Return the partition, start and end of each range. Positions, the count of `samples` and
-        the classes that came do not go back.
+        Return the partition, start and end of each range. Positions, the count of `samples` and the classes that came
+        do not go back.
         """
         trained = self.samples_trained - then["samples_trained"]
         self.rejected.update({"rolled_back": trained} if trained else {})
