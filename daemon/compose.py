@@ -45,6 +45,7 @@ from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.class_weights import with_names
 from learnd.daemon.training.trainer import Trainer
 from learnd.daemon.values import SOURCE_REASONS, Facts, Samples, SampleSpec
 
@@ -63,7 +64,9 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     spec, root = settings.samples.spec(settings.model.task), settings.checkpoint.dir
     source = open_source(settings)
     learner = build_learner(settings)
-    evaluation = Evaluation(settings.validation, spec, anchor_samples(settings))
+    evaluation = Evaluation(
+        settings.validation, spec, anchor_samples(settings), weighs_classes=settings.train.class_weight is not None
+    )
     anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
     drift = Drift(settings.drift, spec)
@@ -149,7 +152,9 @@ def build_learner(settings: Settings) -> KerasLearner:
     from learnd.daemon.training.learner import KerasLearner
 
     spec = settings.samples.spec(settings.model.task)
-    return KerasLearner(settings.model, settings.train, spec, settings.guard, settings.phases)
+    weights = with_names(settings.train.class_weight, spec.task, settings.class_of)
+    train = settings.train.model_copy(update={"class_weight": weights})
+    return KerasLearner(settings.model, train, spec, settings.guard, settings.phases)
 
 
 def anchor_samples(settings: Settings) -> Samples | None:

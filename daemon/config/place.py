@@ -26,9 +26,11 @@ def encoder(place: str | os.PathLike[str]) -> Encoder:
 
 
 def _learnt(settings: Settings, place: Path) -> tuple[str, ...]:
-    """Return the classes that the newest checkpoint knows; none if there is no checkpoint yet."""
-    root = place if place.is_dir() else settings.checkpoint.dir
-    return tuple(checkpoint_of(root).manifest["classes"]) if (root / "checkpoints").is_dir() else ()
+    """Return the classes that the newest checkpoint knows; none if none verifies: encoding needs no class."""
+    try:
+        return tuple(checkpoint_of(place if place.is_dir() else settings.checkpoint.dir).manifest["classes"])
+    except StoreError:
+        return ()
 
 
 def settings_at(place: Path) -> Settings:

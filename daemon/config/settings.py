@@ -93,6 +93,10 @@ class Settings(Section):
     """How long a stop may take, in seconds: to finish the call and to write a checkpoint. Keep it below the 30 that
     Kubernetes waits before it kills."""
 
+    def class_of(self, word: str) -> int | None:
+        """Return the index of the class that a word stands for, as a label; None if it stands for none."""
+        return self.samples.class_of(word, self.model.task)
+
     def look_at_source(self) -> Glance:
         """Return what can be seen of the source now, without taking anything from it."""
         return self.source.settings.glance(self.samples.record_format())
@@ -130,7 +134,7 @@ class Settings(Section):
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
                 "the stream: list the classes, or leave the anchor out"
             )
-        yield from problems_with_class_weight(self.train.class_weight, spec.task)
+        yield from problems_with_class_weight(self.train.class_weight, spec.task, self.class_of)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):

@@ -29,11 +29,19 @@ class Evaluation:
     thread only.
     """
 
-    def __init__(self, settings: ValidateSettings, spec: SampleSpec, anchor: Samples | None = None) -> None:
-        """Raises SettingsError for a metric that the tasks do not have."""
+    def __init__(
+        self,
+        settings: ValidateSettings,
+        spec: SampleSpec,
+        anchor: Samples | None = None,
+        *,
+        weighs_classes: bool = False,
+    ) -> None:
+        """`weighs_classes` says whether training does. Raises SettingsError for a metric that the tasks do not have."""
         _check_metrics(settings, spec)
         self._settings = settings
         self._spec = spec
+        self._weighs_classes = weighs_classes
         self._prequential = self._of_each_target()
         self._held = self._ring()
         self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
@@ -117,13 +125,23 @@ class Evaluation:
         return f"the first score comes after {self._settings.holdout.every:,} samples, or when the stream ends"
 
     def behind(self, least: int) -> list[Behind]:
-        """Return where a baseline beats the model over the whole run, once `least` samples are scored."""
+        """Return where a baseline beats the model over the whole run, once `least` samples are scored.
+
+        A model that weighs classes gives up accuracy and log loss for the rare ones. It is compared by kappa instead,
+        which counts what is right beyond chance: nothing, for a constant.
+        """
         return [
             replace(found, metric=found.metric if len(self._prequential) == 1 else f"{name}.{found.metric}")
             for name, part in self._prequential.items()
             if part.overall.scored >= least
-            for found in behind(_main_metrics(part.task), part.overall.scores(), part.overall.baselines())
+            for found in behind(self._compared(part.task), part.overall.scores(), part.overall.baselines())
         ]
+
+    def _compared(self, task: Task) -> dict[str, Better]:
+        """Return the metrics in which the model is compared with the baselines."""
+        kind = KINDS[task.kind]
+        names = ("kappa",) if self._weighs_classes else kind.main_metrics
+        return {name: kind.metrics[name] for name in names}
 
     def latest(self, samples: int) -> list[Event]:
         """Return the current scores: prequential ones up to now, and those of each set as last published."""
@@ -236,11 +254,6 @@ class Evaluation:
         inputs = {part.name: list(part.shape) for part in self._spec.inputs}
         tasks = {part.name: [part.task.kind, part.task.outputs] for part in self._spec.targets}
         return {"inputs": inputs, "targets": tasks}
-
-
-def _main_metrics(task: Task) -> dict[str, Better]:
-    kind = KINDS[task.kind]
-    return {name: kind.metrics[name] for name in kind.main_metrics}
 
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from learnd.daemon.values import Call, ClassNames, Facts, Note, Positions, Report, State
+from learnd.daemon.values import Call, ClassNames, Facts, Note, Positions, Report, State, known_before
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Progress:
     starts: Positions = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)  # that were learnt, in the order in which they came
-    classes_trained: int = 0
+    classes_trained: int = 0  # of them, that came with a trained sample
     set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions that were rolled back
 
     def with_classes(self, call: Call) -> Call:
@@ -52,7 +52,7 @@ class Progress:
         self.classes += call.new_classes
         if self.classes and call.samples:
             (labels,) = call.batches.targets.values()
-            self.classes_trained = max(self.classes_trained, int(labels.max()) + 1)
+            self.classes_trained = int(known_before(labels.ravel(), self.classes_trained)[-1])
         for span in call.spans:
             self.starts.setdefault(span.partition, span.start)
             self.positions[span.partition] = span.end
@@ -72,7 +72,8 @@ class Progress:
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
         """Set aside what was trained since `then`, the facts of the state that the model was rolled back to.
 
-        Return the partition, start and end of each range. Positions and the count of `samples` do not go back.
+        Return the partition, start and end of each range. Positions, the count of `samples` and the classes that came
+        do not go back.
         """
         trained = self.samples_trained - then["samples_trained"]
         self.rejected.update({"rolled_back": trained} if trained else {})

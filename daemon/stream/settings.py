@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +14,7 @@ from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.expressions import Expression
 from learnd.daemon.stream.decoding.fields import field_path
+from learnd.daemon.stream.decoding.labels import label_reader
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.weights import Weights
 from learnd.daemon.stream.features.number import TypeName
@@ -31,8 +34,14 @@ def _as_field(value: Any) -> Any:
     return {"field": value} if isinstance(value, str) else value
 
 
+@cache
+def _compiled(text: str) -> Expression:
+    """Return the one expression of a text. Raises ValueError if it is none."""
+    return Expression(text)
+
+
 def _check_expression(text: str) -> str:
-    Expression(text)
+    _compiled(text)
     return text
 
 
@@ -61,6 +70,10 @@ class WeightSettings(Section):
     expression: Annotated[str, AfterValidator(_check_expression)]
     """An expression over fields: numbers, names of fields (`field("a name")` for any name), `+ - * / **`, comparisons,
     `and`, `or`, `not`, `min`, `max`, `abs`, `log`, and `where(country == "DE", 2, 1)`."""
+
+    @property
+    def compiled(self) -> Expression:
+        return _compiled(self.expression)
 
 
 Feature = Annotated[AnyFeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | AnyFeatureSettings)]
@@ -192,7 +205,7 @@ class SamplesSettings(Section):
         if isinstance(self.weight, str):
             yield "samples.weight", self.weight, True
         elif self.weight is not None:
-            for field in dict.fromkeys(operand.field for operand in Expression(self.weight.expression).operands):
+            for field in dict.fromkeys(operand.field for operand in self.weight.compiled.operands):
                 yield "samples.weight.expression", field, True
         if self.key is not None:
             yield "samples.key", self.key, True
@@ -201,9 +214,14 @@ class SamplesSettings(Section):
 
     def weights(self) -> Weights:
         """Return what computes the weight of a sample."""
-        return Weights(
-            self.weight if not isinstance(self.weight, WeightSettings) else Expression(self.weight.expression)
-        )
+        return Weights(self.weight.compiled if isinstance(self.weight, WeightSettings) else self.weight)
+
+    def class_of(self, word: str, task: str) -> int | None:
+        """Return the index of the class that a word stands for under `model.task`, read as a label is; None if it
+        stands for none.
+        """
+        index = label_reader(KINDS[task].form(self.label), self.texts()).read([word])[0, 0]
+        return None if math.isnan(index) else int(index)
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import Counters, earlier_alike, running_sum
-from learnd.daemon.tasks.known import Known
-from learnd.daemon.values import Float32, Float64, Int64
+from learnd.daemon.values import Float32, Float64, Int64, known_before
 
 PRIORS = "priors"
 """The name of the baseline that predicts a probability, and no label."""
@@ -146,7 +145,8 @@ class ClassPriors(Baseline):
         self._learnt = learnt
 
     def follow(self, labels: NDArray[np.int32]) -> Float32:
-        counts, known = self.arrays["counts"], self._known().follow(labels)
+        counts = self.arrays["counts"]
+        known = known_before(labels, self._known())[:-1]
         seen = counts.sum() + np.arange(len(labels))
         self.arrays["counts"] = counts + np.bincount(labels, minlength=len(counts))
         return self._share(counts[labels] + earlier_alike(labels), seen, labels, known)
@@ -157,15 +157,15 @@ class ClassPriors(Baseline):
 
     def stand(self, labels: NDArray[np.int32]) -> Float32:
         counts = self.arrays["counts"]
-        return self._share(counts[labels], counts.sum(), labels, self._known().stand(labels))
+        return self._share(counts[labels], counts.sum(), labels, self._known())
 
-    def _known(self) -> Known:
-        known, counts = Known(), self.arrays["counts"]
-        known.follow(np.flatnonzero(counts) if self._learnt else np.array([len(counts) - 1]))
-        return known
+    def _known(self) -> int:
+        """Return how many classes count so far."""
+        counts = self.arrays["counts"]
+        return int(known_before(np.flatnonzero(counts), 0)[-1]) if self._learnt else len(counts)
 
     @staticmethod
-    def _share(count: Int64, seen: Int64, labels: NDArray[np.int32], known: Int64) -> Float32:
+    def _share(count: Int64, seen: Int64, labels: NDArray[np.int32], known: Int64 | int) -> Float32:
         share = np.full(len(labels), np.nan)
         np.divide(count + 1, seen + known, out=share, where=labels < known)
         return share.astype(np.float32)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
-from learnd.daemon.tasks.label import Against, Boolean, Form, LabelSettings, OneOf, Scalar
+from learnd.daemon.tasks.label import Against, Boolean, Form, LabelSettings, OneOf, Scalar, name_of
 from learnd.daemon.tasks.probabilities import Auc, LogLoss, observe_yes_or_no
 from learnd.daemon.tasks.tallies import BinaryCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -50,8 +50,8 @@ class Binary(TaskKind[BinaryLabel]):
 
     def task(self, label: BinaryLabel) -> Task:
         if label.positive is not None:
-            return Task(self.name, 1, 1, (f"not {label.positive}", str(label.positive)))
-        return Task(self.name, 1, 1, tuple(map(str, label.values or (0, 1))))
+            return Task(self.name, 1, 1, (f"not {name_of(label.positive)}", name_of(label.positive)))
+        return Task(self.name, 1, 1, tuple(map(name_of, label.values or (0, 1))))
 
     def form(self, label: BinaryLabel) -> Form:
         if label.positive is not None:

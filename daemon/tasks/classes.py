@@ -12,7 +12,7 @@ from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, ClassPriors, MajorityClass, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.known import Known
-from learnd.daemon.tasks.label import Form, LabelSettings, Learnt, OneOf, Scalar
+from learnd.daemon.tasks.label import Form, LabelSettings, Learnt, OneOf, Scalar, name_of
 from learnd.daemon.tasks.probabilities import LogLoss
 from learnd.daemon.tasks.tallies import ClassCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -70,7 +70,7 @@ class Classes(TaskKind[ClassesLabel]):
     def task(self, label: ClassesLabel) -> Task:
         if isinstance(label.classes, LearntClasses):
             return Task(self.name, label.classes.max, 1, learnt=True)
-        names = tuple(map(str, label.values_of_classes()))
+        names = tuple(map(name_of, label.values_of_classes()))
         return Task(self.name, len(names), 1, names)
 
     def form(self, label: ClassesLabel) -> Form:

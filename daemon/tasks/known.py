@@ -3,6 +3,9 @@
 A unit without a class must not count: it takes a share of the probability, and can lead, before the model has learnt
 that nothing comes there. So a prediction is scored as if the model had only the units of the classes that trained
 before: their probabilities are divided by their sum.
+
+To have trained means to have come with a trained sample. A rollback does not take that back, as it does not take back
+what the baselines know of the stream: scores are of the whole stream, whatever becomes of the weights.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import Counters
-from learnd.daemon.values import Float32, Int64
+from learnd.daemon.values import Float32, Int64, known_before
 
 
 class Known(Counters):
@@ -24,7 +27,7 @@ class Known(Counters):
 
     def follow(self, labels: NDArray[Any]) -> Int64:
         """Return how many were known before each label (m,), and learn the labels."""
-        counts: Int64 = np.maximum.accumulate(np.append(self.arrays["known"], labels.astype(np.int64) + 1))
+        counts = known_before(labels, int(self.arrays["known"][0]))
         self.arrays["known"] = counts[-1:].copy()
         return counts[:-1]
 

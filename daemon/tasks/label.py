@@ -14,6 +14,11 @@ Scalar = bool | int | float | str
 FieldName = Annotated[str, StringConstraints(min_length=1)]
 
 
+def name_of(value: Scalar) -> str:
+    """Return the name of a value, with true and false as people write them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class LabelSettings(Section):
     """What the model learns to tell. Each kind of task adds the keys that it needs."""
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import earlier_alike
-from learnd.daemon.tasks.known import Known
 from learnd.daemon.training.settings import ClassWeight
-from learnd.daemon.values import Float32, Int64, Samples, Task
+from learnd.daemon.values import Float32, Int64, Samples, Task, known_before
 
 _PRIOR = 10  # as often as every class is taken to have come before the first sample
+_LARGEST = 1000  # of the balanced factors: a class that first comes after millions of others would drown them all
+
+ClassOf = Callable[[str], int | None]
+"""The index of the class that a word stands for; None if it stands for none."""
 
 
 class ClassWeights:
@@ -21,7 +25,8 @@ class ClassWeights:
 
     Balanced ones are n / (k n_c), so that each of k classes has the same part in the loss. n samples came before, n_c
     of them of the class c, and each class as if it had come ten times: the first weights are 1, and those of a rare
-    class grow as samples of others come. If classes are learnt, k are those that came, the sample's own included.
+    class grow as samples of others come, up to 1,000. If classes are learnt, k are those that came, the sample's
+    own included.
     Source of the formula: King, Zeng, "Logistic regression in rare events data" (2001).
 
     `counts` are the samples of each class so far, skipped updates included; of none if the weights are not balanced.
@@ -58,18 +63,25 @@ class ClassWeights:
         classes = self._classes(flat)
         self.counts = self.counts + np.bincount(flat, minlength=len(self.counts))
         factors: Any = (every + _PRIOR * classes) / (classes * (of_class + _PRIOR))
-        return np.asarray(factors.reshape(labels.shape))
+        return np.asarray(np.minimum(factors, _LARGEST).reshape(labels.shape))
 
     def _classes(self, labels: Int64) -> Int64:
         """Return the number of classes at each label."""
         if not self._learnt:
             return np.full(len(labels), len(self.counts))
-        known = Known()
-        known.follow(np.flatnonzero(self.counts))
-        return np.maximum(known.follow(labels), labels + 1)
+        came = int(known_before(np.flatnonzero(self.counts), 0)[-1])
+        return known_before(labels, came)[1:]
 
 
-def problems_with_class_weight(given: ClassWeight | None, task: Task) -> Iterator[str]:
+def with_names(given: ClassWeight | None, task: Task, class_of: ClassOf) -> ClassWeight | None:
+    """Return weights that have no problems by the names that the task has for the classes."""
+    if not isinstance(given, dict):
+        return given
+    indices = {word: class_of(word) for word in given}
+    return {task.names[index]: given[word] for word, index in indices.items() if index is not None}
+
+
+def problems_with_class_weight(given: ClassWeight | None, task: Task, class_of: ClassOf) -> Iterator[str]:
     """Yield why the weights do not fit the task."""
     if given is None:
         return
@@ -78,6 +90,16 @@ def problems_with_class_weight(given: ClassWeight | None, task: Task) -> Iterato
     elif isinstance(given, dict) and task.learnt:
         yield "train.class_weight: classes that are learnt have no names yet; use balanced, or list the classes"
     elif isinstance(given, dict):
-        for name in given:
-            if name not in task.names:
-                yield f"train.class_weight.{name}: there is no such class; there are {', '.join(task.names)}"
+        yield from _problems_with_words(given, task, class_of)
+
+
+def _problems_with_words(words: Iterable[str], task: Task, class_of: ClassOf) -> Iterator[str]:
+    by_class: dict[int, list[str]] = defaultdict(list)
+    for word in words:
+        if (index := class_of(word)) is None:
+            yield f"train.class_weight.{word}: there is no such class; there are {', '.join(task.names)}"
+        else:
+            by_class[index].append(word)
+    for index, alike in by_class.items():
+        if len(alike) > 1:
+            yield f"train.class_weight: {' and '.join(alike)} are the same class, {task.names[index]}; keep one of them"

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from learnd.daemon.foundation.section import Section
+from learnd.daemon.tasks.label import name_of
 from learnd.daemon.tasks.settings import TaskName
 
 KerasObject = str | dict[str, Any]
@@ -25,7 +26,7 @@ KerasObject = str | dict[str, Any]
 
 def _by_name(value: Any) -> Any:
     """Return weights by the text of the class: for YAML, 0 and true are no text."""
-    return {str(name): weight for name, weight in value.items()} if isinstance(value, dict) else value
+    return {name_of(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
 
 ClassWeight = Literal["balanced"] | Annotated[dict[str, PositiveFloat], BeforeValidator(_by_name)]
@@ -102,8 +103,9 @@ class TrainSettings(Section):
 
     class_weight: ClassWeight | None = None
     """Of a binary task or of classes: how much a sample weighs in the loss by its class, `{"yes": 5, "no": 1}`, as a
-    factor of its own weight; 1 for a class that is not named. `balanced`: so that each class has the same part in the
-    loss, by counts of the stream before the sample. Scores and metrics do not change."""
+    factor of its own weight; 1 for a class that is not named. A class is named by any word that is read as its label.
+    `balanced`: so that each class has the same part in the loss, by counts of the stream before the sample; a factor
+    is at most 1,000. Scores and metrics do not change."""
 
     metrics: list[KerasObject] = []
     """Keras metrics, in the same forms, in addition to learnd's own scores. They see the predictions made before each

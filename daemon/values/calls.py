@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.values.arrays import Arrays, Facts, Float32, Note
+from learnd.daemon.values.arrays import Arrays, Facts, Float32, Int64, Note
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.records import Origin, Rejection, Span
@@ -22,6 +23,14 @@ class ClassNames:
 
     names: Sequence[str]
     trained: int
+
+
+def known_before(labels: NDArray[Any], known: int) -> Int64:
+    """Return how many learnt classes were known before each of the labels (m,) and after the last: (m + 1,).
+
+    Classes are numbered as they come, so that they are one more than the highest index. `known` of them came earlier.
+    """
+    return np.maximum.accumulate(np.append(known, labels.astype(np.int64) + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.values.calls import Call, ClassNames, Report
+from learnd.daemon.values.calls import Call, ClassNames, Report, known_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,5 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
 def _by_class(rows: Sequence[Sequence[float]], call: Call, classes: ClassNames) -> list[dict[str, float]]:
     """Return the probability of each class that had trained before a sample, by its name."""
     (labels,) = call.batches.targets.values()
-    known = np.maximum.accumulate(np.append(classes.trained, labels.ravel().astype(np.int64) + 1))[:-1].tolist()
+    known = known_before(labels.ravel(), classes.trained)[:-1].tolist()
     return [dict(zip(classes.names[:count], row, strict=False)) for count, row in zip(known, rows, strict=True)]

@@ -164,11 +164,12 @@ def export(root: Path, output: Path, sequence: int | None) -> list[str]:
     learner = restored_learner(root, checkpoint)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        foreign = learner.export(output)
         if classes := checkpoint.manifest["classes"]:
             output.with_suffix(".classes.json").write_text(json.dumps(classes) + "\n")
-        return learner.export(output)
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
+    return foreign
 
 
 def _told(output: Path, foreign: list[str]) -> str:

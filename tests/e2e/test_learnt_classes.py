@@ -103,3 +103,11 @@ def test_an_export_and_the_encoder_know_the_names(learnt: tuple[Path, Result], z
     assert json.loads((tmp_path / "model.classes.json").read_text()) == names(folder, zygote)
     for place in ("state", "learnd.yaml"):
         assert list(learnd.encoder(folder / place).classes) == names(folder, zygote)
+
+
+def test_an_export_that_fails_leaves_no_names(learnt: tuple[Path, Result], zygote: Zygote, tmp_path: Path) -> None:
+    folder, _ = learnt
+    (tmp_path / "model.keras").mkdir()
+    result = zygote.run(folder, "checkpoints", "export", "state", tmp_path / "model.keras")
+    assert result.code != 0
+    assert not (tmp_path / "model.classes.json").exists()

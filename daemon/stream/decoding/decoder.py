@@ -13,24 +13,20 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.categories import AgainstReader, BooleanReader, ListedReader, listed
 from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, cells_as_text, finite_as_float32
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_without_key, with_keys
+from learnd.daemon.stream.decoding.labels import label_reader
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
-from learnd.daemon.stream.decoding.numbers import NumberReader
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
-from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.times import TimeReader
-from learnd.daemon.stream.decoding.vectors import LabelsReader, VectorReader
 from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.label import Against, Boolean, Form, Learnt, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     FEATURES,
@@ -366,31 +362,11 @@ def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str,
     for target in spec.targets:
         form = KINDS[target.task.kind].form(settings.label)
         if settings.label.is_key:
-            yield NAME_OF_KEY, RECORD_KEY, _label_reader(form, texts)
+            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts)
         for field in settings.label.fields():
-            yield field, path(field), _label_reader(form, texts)
+            yield field, path(field), label_reader(form, texts)
     for field, reader in settings.weights().readers(texts):
         yield field, path(field), reader
     if settings.event_time is not None:
         time = settings.event_time
         yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format)
-
-
-def _label_reader(form: Form, texts: Texts) -> ColumnReader:
-    reader: ColumnReader
-    match form:
-        case Boolean():
-            reader = BooleanReader(Reason.UNKNOWN_LABEL, texts)
-        case Learnt(most):
-            reader = LearntReader(most, texts)
-        case OneOf(values):
-            reader = ListedReader(listed(values), Reason.UNKNOWN_LABEL, texts)
-        case Against(value):
-            reader = AgainstReader(value, texts)
-        case SomeOf(names):
-            reader = LabelsReader(names)
-        case Vector(size):
-            reader = VectorReader(size, texts)
-        case Number():
-            reader = NumberReader(texts)
-    return reader

@@ -13,7 +13,7 @@ from typing import Any
 from learnd.daemon.stream.decoding.categories import CategoryReader
 from learnd.daemon.stream.decoding.columns import NAN, SCALAR, canonical
 from learnd.daemon.stream.decoding.defects import Reason, defect, missing_text, shown
-from learnd.daemon.stream.decoding.texts import Texts
+from learnd.daemon.stream.decoding.texts import Texts, number_from_text
 from learnd.daemon.values import Defect
 
 NEW = -1.0
@@ -21,7 +21,8 @@ NEW = -1.0
 
 
 class LearntReader(CategoryReader):
-    """The index of a class by its text. A number and the text of it are the same class; blanks around it do not count.
+    """The index of a class by its text. A number and the text that programs write for it (`1`, `1.0`) are the same
+    class; blanks around it do not count.
 
     Reading makes no class: a record may yet be rejected for another field. `learn` does.
     """
@@ -55,7 +56,7 @@ class LearntReader(CategoryReader):
 
     def _name(self, value: Any) -> str | None:
         text = canonical(value)
-        return None if text is None or self._missing(value) else text.strip() or None
+        return None if text is None or self._missing(value) else _normal(text.strip()) or None
 
     def defect(self, name: str, value: Any) -> Defect:
         if isinstance(value, str) and not value.strip():
@@ -64,3 +65,9 @@ class LearntReader(CategoryReader):
             return super().defect(name, value)
         room = f"there is room for {self._most} (samples.label.classes.max), and so many others came before"
         return defect(Reason.UNKNOWN_LABEL, f"{name}: {shown(value)} would be a new class, but {room}")
+
+
+def _normal(text: str) -> str:
+    """Return the name of a number for its text. Any other text, `007` and `1.10` among them, is a name of its own."""
+    number = number_from_text(text)
+    return (canonical(number) or text) if isinstance(number, float) and repr(number) == text else text

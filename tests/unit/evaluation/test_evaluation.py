@@ -226,6 +226,23 @@ def test_a_model_that_is_as_good_as_a_baseline_is_not_behind_it() -> None:
     assert [(behind.metric, behind.baseline) for behind in found.behind(least=100)] == []
 
 
+@pytest.mark.parametrize(("task", "width", "shape"), [(BINARY, 2, lambda p: p), (CLASSES, 3, lambda p: [1 - p, p, 0])])
+def test_with_class_weights_a_model_is_not_behind_for_what_it_gives_up(task: Task, width: int, shape: Any) -> None:
+    """It finds each of the rare ones, and takes some others for one: less accurate than the majority, by design."""
+    labels = ([0] * 99 + [1]) * 10
+    found_all = [shape(0.8 if label or number % 20 == 0 else 0.4) for number, label in enumerate(labels)]
+    by_chance = [shape(0.8 if number % 20 == 1 else 0.4) for number in range(len(labels))]
+    plain, weighed, blind = (
+        Evaluation(ValidateSettings(), spec_of(task, width), weighs_classes=weighs) for weighs in (False, True, True)
+    )
+    plain.update(*call(found_all, labels), LEARNER)
+    weighed.update(*call(found_all, labels), LEARNER)
+    blind.update(*call(by_chance, labels), LEARNER)
+    assert {behind.metric for behind in plain.behind(least=100)} == {"accuracy", "log_loss"}
+    assert weighed.behind(least=100) == []
+    assert [(behind.metric, behind.baseline) for behind in blind.behind(least=100)] == [("kappa", "majority")]
+
+
 def test_the_periods_are_those_of_the_parts_that_are_on() -> None:
     settings = {"prequential": {"every": 30}, "holdout": {"every": 20}}
     assert evaluation(**settings).periods == (20, 30)

@@ -6,6 +6,7 @@ import numpy as np
 from calls import made_call, made_report
 
 from learnd.daemon.state.progress import Progress
+from learnd.daemon.tasks.known import Known
 from learnd.daemon.values import Call, Report, Span
 
 
@@ -75,3 +76,24 @@ def test_notes_are_kept_while_they_are_needed_and_of_current_facts_the_latest() 
     made, report = call(30, 40)
     progress.add(replace(made, notes=({"until": {}, "current": {"q": 2}},)), report)
     assert progress.notes == [{"starts": {"p": 0}}, {"until": {}}, {"current": {"p": 3, "q": 2}}]
+
+
+def test_a_class_has_come_whatever_is_taken_back() -> None:
+    """As the scores have it, which nothing takes back: two classes before, and a third in what was rolled back."""
+    progress = Progress(classes=["cat", "dog", "ant"])
+    known = Known()
+
+    def add(labels: list[int]) -> None:
+        start, targets = progress.samples, np.array(labels).reshape(-1, 1, 1)
+        report = made_report(np.zeros((len(labels), 1, 3)), np.zeros(len(labels), bool))
+        span = Span("p", start, start + len(labels))
+        progress.add(made_call(np.zeros((len(labels), 1, 1)), targets, first=start, spans=(span,)), report)
+        known.follow(np.array(labels))
+
+    add([0, 1])
+    then = progress.state().facts
+    add([2, 0])
+    progress.take_back(then)
+    assert progress.classes_trained == known.stand(np.array([0]))[0] == 3
+    add([1])
+    assert progress.classes_trained == known.stand(np.array([0]))[0] == 3

@@ -138,3 +138,18 @@ def test_it_is_found_by_the_settings_or_by_the_state(tmp_path: Path) -> None:
         learnd.encoder(tmp_path)
     with pytest.raises(SettingsError, match="no such file"):
         learnd.encoder(tmp_path / "nowhere.yaml")
+
+
+def test_it_needs_no_checkpoint_where_classes_are_learnt(tmp_path: Path) -> None:
+    """One that is broken is as none: a run began, and was killed."""
+    (tmp_path / "learnd.yaml").write_text(
+        "model: {task: classes}\nsource: {files: {path: s.jsonl}}\n"
+        f"checkpoint: {{dir: {tmp_path / 'state'}}}\n"
+        "samples: {features: {a: float}, label: {field: y, classes: {max: 3}}}\n"
+    )
+    for folder in ("state", "state/checkpoints", "state/checkpoints/000001-broken"):
+        encoder = learnd.encoder(tmp_path / "learnd.yaml")
+        assert encoder({"a": 2}).tolist() == [[2]]
+        assert encoder.classes == ()
+        (tmp_path / folder).mkdir()
+    assert learnd.encoder(tmp_path / "learnd.yaml").classes == ()

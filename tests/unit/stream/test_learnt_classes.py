@@ -91,6 +91,27 @@ def test_a_number_and_its_text_are_one_class_and_blanks_do_not_count() -> None:
     assert [name for _, name in block.new_classes] == ["7", "seven"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["1.0", 1, 1.0, "1"], ["1"]),
+        ([1, " 1.0 "], ["1"]),
+        (["1.5", 1.5], ["1.5"]),
+        (["0.0", 0], ["0"]),
+        ([1e-7, "1e-07"], ["1e-07"]),
+        (["007", 7, "7.00"], ["007", "7", "7.00"]),
+        (["1.1", "1.10", 1.1], ["1.1", "1.10"]),
+        (["12345678901234567890", 12345678901234567890, "12345678901234567891"],
+         ["12345678901234567890", "12345678901234567891"]),
+        (["nan", "inf"], ["nan", "inf"]),
+    ],
+)  # fmt: skip
+def test_a_number_is_the_class_of_the_text_that_programs_write_for_it(labels: list[Any], expected: list[str]) -> None:
+    block = decoder(9).decode(batch(labels))
+    assert [name for _, name in block.new_classes] == expected
+    assert not block.rejections
+
+
 def test_words_for_no_value_are_no_classes_in_csv() -> None:
     reads = decoder(format="csv")
     block = reads.decode(RecordBatch("p", 0, np.arange(1, 5), [b"1,NA", b"1,", b"1,cat", b"1,n a"], ("a", "y")))

@@ -14,7 +14,7 @@ from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.expressions import Expression, Operand
-from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.stream.settings import SamplesSettings, WeightSettings
 from learnd.daemon.values import Block, RecordBatch
 
 RECORD: dict[str, Any] = {"a": 1.5, "y": 1, "n": 3, "z": 0, "country": "DE", "user": {"age": 40}, "click count": 7}
@@ -150,3 +150,12 @@ def test_the_fields_are_known_and_each_is_read_once() -> None:
     decoder = SampleDecoder(samples, samples.spec("binary"))
     (problem,) = decoder.missing_columns(["a", "y", "c"])
     assert problem.startswith("samples.weight.expression: the source has no column 'n'")
+
+
+def test_an_expression_is_compiled_once() -> None:
+    given = {"features": {"a": "float"}, "label": "y", "weight": {"expression": "0.125 * a + 1"}}
+    one, again = (SamplesSettings.model_validate(given).weight for _ in range(2))
+    assert isinstance(one, WeightSettings)
+    assert isinstance(again, WeightSettings)
+    assert one.compiled is again.compiled
+    assert [operand.field for operand in one.compiled.operands] == ["a"]

@@ -9,7 +9,7 @@ import pytest
 
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.tasks.known import Known, among_known
-from learnd.daemon.values import Task
+from learnd.daemon.values import Task, known_before
 
 LEARNT = Task("classes", 5, 1, learnt=True)
 
@@ -20,6 +20,14 @@ def test_how_many_are_known_is_counted_before_each_label() -> None:
     assert known.follow(np.array([], np.int32)).tolist() == []
     assert known.stand(np.array([0, 4])).tolist() == [3, 3]
     assert known.follow(np.array([3])).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "expected"),
+    [([0, 0, 2, 1], 0, [0, 1, 1, 3, 3]), ([0, 4], 3, [3, 3, 5]), ([], 2, [2])],
+)
+def test_one_function_counts_them(labels: list[int], known: int, expected: list[int]) -> None:
+    assert known_before(np.array(labels, np.float32), known).tolist() == expected
 
 
 def test_what_is_not_known_has_no_share() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from learners import MIXED, X, Y, bits, call, learner
 
+from learnd.daemon.compose import build_learner
 from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
-from learnd.daemon.training.class_weights import ClassWeights
+from learnd.daemon.training.class_weights import ClassWeights, with_names
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.values import FEATURES, LABEL, Call, Samples, Task
 
@@ -66,6 +69,14 @@ def test_how_the_stream_is_cut_does_not_show(cut: int) -> None:
     found = [*factors(pieces, labels[:cut]), *factors(pieces, labels[cut:])]
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(pieces.counts, whole.counts)
+
+
+def test_a_balanced_factor_has_a_limit() -> None:
+    """By hand: (10,000,000 + 20) / (2 * 10) is 500,001."""
+    weights = ClassWeights("balanced", BINARY)
+    weights.restore([10_000_000, 0])
+    assert factors(weights, [1]).tolist() == [1000]
+    assert factors(weights, [0]).tolist() == [pytest.approx(0.5, abs=1e-5)]
 
 
 def weighed(weights: Any, start: int, updates: int, rows: int, *, partial: bool = False) -> Call:
@@ -148,14 +159,18 @@ def test_balancing_that_is_switched_on_later_begins_to_count_then() -> None:
     plain.restore(one.state())
 
 
-def problems(tmp_path: Any, weight: str, label: str = "y", task: str = "binary") -> str:
-    path = tmp_path / "learnd.yaml"
+def settings(folder: Path, weight: str, label: str = "y", task: str = "binary") -> Settings:
+    path = folder / "learnd.yaml"
     path.write_text(
         f"model: {{task: {task}}}\nsource: {{files: {{path: x.jsonl}}}}\n"
         f"samples: {{features: {{a: float}}, label: {label}}}\ntrain:\n  class_weight: {weight}\n"
     )
+    return load_settings(path)
+
+
+def problems(tmp_path: Path, weight: str, label: str = "y", task: str = "binary") -> str:
     try:
-        load_settings(path)
+        settings(tmp_path, weight, label, task)
     except SettingsError as error:
         return str(error)
     return ""
@@ -170,6 +185,11 @@ def problems(tmp_path: Any, weight: str, label: str = "y", task: str = "binary")
         ("{2: 5}", "{field: y, classes: 3}", "classes", ""),
         ("balanced", "{field: y, classes: {max: 9}}", "classes", ""),
         ("{true: 5}", "{field: y, values: [false, true]}", "binary", ""),
+        ("{ye: 5}", "y", "binary", "train.class_weight.ye: there is no such class; there are 0, 1"),
+        ("{maybe: 5}", "{field: y, values: [false, true]}", "binary", "there is no such class; there are false, true"),
+        ("{yes: 5, on: 1}", "y", "binary", "train.class_weight: yes and on are the same class, 1; keep one of them"),
+        ("{nein: 5, not ja: 1}", "{field: y, positive: ja}", "binary", "nein and not ja are the same class, not ja"),
+        ("{true: 5, 1: 1}", "y", "binary", "true and 1 are the same class, 1; keep one of them"),
         ("{ye: 5}", "{field: y, values: [no, yes]}", "binary", "weight.ye: there is no such class; there are no, yes"),
         ("{cat: 5}", "{field: y, classes: {max: 9}}", "classes", "classes that are learnt have no names yet"),
         ("balanced", "y", "regression", "class_weight: a regression task has no classes to weigh"),
@@ -178,6 +198,40 @@ def problems(tmp_path: Any, weight: str, label: str = "y", task: str = "binary")
         ("even", "y", "binary", "balanced"),
     ],
 )  # fmt: skip
-def test_what_the_settings_take(tmp_path: Any, weight: str, label: str, task: str, words: str) -> None:
+def test_what_the_settings_take(tmp_path: Path, weight: str, label: str, task: str, words: str) -> None:
     found = problems(tmp_path, weight, label, task)
     assert words in found if words else found == ""
+
+
+@pytest.mark.parametrize(
+    ("weight", "label", "task", "expected"),
+    [
+        ("{yes: 5, no: 2}", "y", "binary", [2, 5]),
+        ("{true: 5, false: 2}", "y", "binary", [2, 5]),
+        ("{1.0: 5, off: 2}", "y", "binary", [2, 5]),
+        ("{yes: 5, no: 2}", "{field: y, positive: yes}", "binary", [2, 5]),
+        ("{yes: 5, not yes: 2}", "{field: y, positive: yes}", "binary", [2, 5]),
+        ("{true: 5}", "{field: y, positive: true}", "binary", [1, 5]),
+        ("{'true': 5, no: 2}", "{field: y, values: [false, true]}", "binary", [2, 5]),
+        ("{true: 5, false: 2}", "{field: y, values: [true, false]}", "binary", [5, 2]),
+        ("{2.0: 5, '1': 3}", "{field: y, classes: 3}", "classes", [1, 3, 5]),
+        ("{10: 5}", "{field: y, classes: [7, 10.0, a]}", "classes", [1, 5, 1]),
+    ],
+)  # fmt: skip
+def test_a_class_is_named_as_labels_are_read(
+    tmp_path: Path, weight: str, label: str, task: str, expected: list[float]
+) -> None:
+    given = settings(tmp_path, weight, label, task)
+    kind = given.samples.spec(task).task
+    weights = ClassWeights(with_names(given.train.class_weight, kind, given.class_of), kind)
+    assert factors(weights, range(len(expected))).tolist() == expected
+
+
+def test_the_learner_of_settings_weighs_the_classes_that_their_words_name(tmp_path: Path) -> None:
+    update = call(0, 8, 1, 1)
+    assert 0 < update.batches.targets[LABEL].sum() < 8
+    words, names = (build_learner(settings(tmp_path, weight)) for weight in ("{yes: 5, no: 2}", "{1: 5, 0: 2}"))
+    plain = build_learner(settings(tmp_path, "{1: 1}"))
+    losses = [one.update(update).loss.tolist() for one in (words, names, plain)]
+    assert losses[0] == losses[1]
+    assert losses[0][0] == pytest.approx(losses[2][0] * (5 if update.batches.targets[LABEL][0, 0, 0] else 2), rel=1e-5)
