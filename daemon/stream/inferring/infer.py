@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -16,14 +17,14 @@ from learnd.daemon.stream.inferring.writing import written
 log = structlog.get_logger()
 
 
-def infer_settings(path: Path, first: Path, take: Take, known: Known, folder: Path) -> str:
-    """Return a commented settings file for the records of `path`, of whose `first` file `take` returns a sample.
+def infer_settings(path: Path, files: Sequence[Path], take: Take, known: Known, folder: Path) -> str:
+    """Return a commented settings file for the records of `path`, of whose `files` `take` returns samples.
 
     `path` is a file, a directory or a glob. `folder` is where the settings file will be: its paths are relative to that
     folder. Raises SourceError if the data file cannot be read, and DataError if it has no records or none of its fields
     can be a label.
     """
-    sniffed = sniff(first, take, known.format)
+    sniffed = sniff(files, take, known.format)
     if sniffed.broken:
         log.warning(
             "records.unreadable",

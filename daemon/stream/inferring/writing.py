@@ -10,7 +10,15 @@ import numpy as np
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.rounding import WAY_OUT, lossy_step
 from learnd.daemon.stream.inferring.dates import other_reading
-from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note, room_note
+from learnd.daemon.stream.inferring.guesses import (
+    Guess,
+    classes_note,
+    closed_note,
+    hash_size,
+    left_out,
+    positive_note,
+    room_note,
+)
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import reasons
@@ -27,13 +35,21 @@ def written(guess: Guess) -> str:
 
 def _head(guess: Guess) -> Iterator[str]:
     sniffed = guess.sniffed
-    count = f"{len(sniffed.records):,} records"
-    which = f"all {count}" if sniffed.whole else f"{count} from all parts" if sniffed.spread else f"the first {count}"
-    yield f"# learnd settings, inferred from {which} of {guess.path.name}."
+    yield f"# learnd settings, inferred from {_what_was_seen(guess)}."
     yield "# They are guesses: check them."
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
         yield f"# {len(sniffed.broken)} more could not be read; a run would reject them: {why}"
+
+
+def _what_was_seen(guess: Guess) -> str:
+    sniffed, name = guess.sniffed, guess.path.name
+    count = f"{len(sniffed.records):,} records"
+    which = f"all {count}" if sniffed.whole else f"{count} from all parts" if sniffed.spread else f"the first {count}"
+    if sniffed.files == 1:
+        return f"{which} of {name}"
+    some = f"{sniffed.looked_at} of {sniffed.files:,}" if sniffed.looked_at < sniffed.files else f"{sniffed.files}"
+    return f"{which} of {some} files ({name})"
 
 
 def _model(guess: Guess) -> Iterator[str]:
@@ -91,6 +107,7 @@ def _label(guess: Guess) -> Iterator[str]:
         positive_note(label, guess.task),
         classes_note(label, guess.task),
         room_note(label, guess.label_settings),
+        closed_note(guess.label_settings, whole=guess.sniffed.whole),
     ]
     yield from (f"  # {shown(guess.label.name)}: {note}" for note in notes if note)
     line = f"  label: {guess.label_settings}"

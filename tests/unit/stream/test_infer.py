@@ -54,8 +54,8 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
 
 
 def infer(data: Path, folder: Path = Path(), **known: str) -> str:
-    first = FilesSettings(path=str(data)).first_file()
-    return infer_settings(data, first, FilesSettings(path=str(first)).sample, Known(**known), folder)
+    source = FilesSettings(path=str(data))
+    return infer_settings(data, source.files(), source.samples, Known(**known), folder)
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:

@@ -27,7 +27,8 @@ from learnd.daemon.values import Block
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:
-    text = infer_settings(data, data, FilesSettings(path=str(data)).sample, Known(**known), data.parent)
+    source = FilesSettings(path=str(data))
+    text = infer_settings(data, source.files(), source.samples, Known(**known), data.parent)
     (data.parent / "learnd.yaml").write_text(text, encoding="utf-8")
     return text, load_settings(data.parent / "learnd.yaml")
 
@@ -243,9 +244,59 @@ def test_classes_that_come_late_are_seen(
     rows = [{"x": rng.random(), "kind": f"k{number // 8600 if number > 20_000 else 0}"} for number in range(60_000)]
     write(tmp_path / name, rows)
     text, settings = inferred(tmp_path / name, label="kind")
-    assert settings.samples.label.classes == ["k0", "k2", "k3", "k4", "k5", "k6"]
+    assert getattr(settings.samples.label.classes, "max", None) == 20, "another class may still come"
+    assert "learnt as they do; if there are none: classes: [k0, k2, k3, k4, k5, k6]" in text
     assert "records from all parts of d." in text
     assert all_decode(tmp_path / name, settings)
+
+
+@pytest.mark.parametrize(("name", "write"), [("d.csv", _csv), ("d.jsonl", _jsonl), ("d.parquet", _parquet)])
+@pytest.mark.parametrize("glob", [False, True])
+def test_classes_that_only_the_second_file_has_are_seen(
+    tmp_path: Path, name: str, write: Callable[[Path, list[dict[str, Any]]], None], glob: bool
+) -> None:
+    (tmp_path / "d").mkdir()
+    rng = random.Random(5)
+    for part, count, kinds in (("a", 1400, ["x", "y"]), ("b", 200, ["y", "z"])):
+        rows = [{"n": rng.random(), "city": f"{part}ville", "kind": rng.choice(kinds)} for _ in range(count)]
+        write(tmp_path / "d" / (part + name), rows)
+    data = tmp_path / "d" / f"*{name}" if glob else tmp_path / "d"
+    text, settings = inferred(data, label="kind")
+    assert f"inferred from all 1,600 records of 2 files ({data.name})" in text
+    assert settings.samples.label.classes == ["x", "y", "z"]
+    assert settings.samples.features["city"].values == ["aville", "bville"]
+    assert all_decode(data, settings)
+
+
+@pytest.mark.parametrize(("name", "write"), [("d.csv", _csv), ("d.jsonl", _jsonl), ("d.parquet", _parquet)])
+def test_a_sample_is_from_all_parts_of_all_files(
+    tmp_path: Path, name: str, write: Callable[[Path, list[dict[str, Any]]], None]
+) -> None:
+    (tmp_path / "d").mkdir()
+    rng = random.Random(5)
+    for part in range(3):
+        rows = [{"n": rng.random(), "city": f"c{part}{number // 5000}", "y": number % 3} for number in range(10_000)]
+        write(tmp_path / "d" / f"{part}{name}", rows)
+    text, settings = inferred(tmp_path / "d")
+    count = int(
+        text.partition("inferred from ")[2].partition(" records from all parts of 3 files (d)")[0].replace(",", "")
+    )
+    assert 4_500 < count <= 5_000
+    assert settings.samples.features["city"].values == ["c00", "c01", "c10", "c11", "c20", "c21"]
+    assert "if there are none: classes: 3" in text
+    assert all_decode(tmp_path / "d", settings)
+
+
+def test_of_very_many_files_some_are_read(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for number in range(100):
+        _csv(tmp_path / "d" / f"{number:03}.csv", [{"x": number + row / 7, "y": "ab"[row % 2]} for row in range(10)])
+    text, settings = inferred(tmp_path / "d")
+    assert "inferred from 400 records from all parts of 40 of 100 files (d)" in text
+    assert "one with a value that is not in this list is a dead letter: --task classes learns them" in text
+    assert settings.samples.label.values == ["a", "b"]
+    assert "inferred from all 10 records of 001.csv" in inferred(tmp_path / "d" / "001.csv")[0]
+    assert "dead letter" not in inferred(tmp_path / "d" / "001.csv")[0]
 
 
 def test_an_archive_is_read_from_its_head_and_a_short_file_whole(tmp_path: Path) -> None:
