@@ -226,6 +226,23 @@ def _closed(label: FieldSeen) -> str:
     return f"[{', '.join(map(yaml, values))}]"
 
 
+def may_be_classes(label: FieldSeen, task: str | None) -> bool:
+    """Whether a label of which nearly all values are numbers may be meant as classes, the others among them."""
+    few = len(label.distinct) + len(label.words) <= _MOST_OFFERED
+    return task in {"classes", "binary"} or (task is None and bool(label.words) and few)
+
+
+def odd_note(field: FieldSeen) -> str | None:
+    """Say what becomes of values that are not like nearly all others; None if there are none."""
+    count = len(field.odd)
+    if not count:
+        return None
+    all_, noun, such = count + len(field.values) + field.nulls, field.kind, shown(field.odd[0])
+    if count == 1:
+        return f"1 of {all_:,} is no {noun} ({such}): a dead letter"
+    return f"{count:,} of {all_:,} are no {noun}s (such as {such}): dead letters"
+
+
 def positive_note(label: FieldSeen, task: str) -> str | None:
     """Say which value of a binary label is the positive one, unless it is 1."""
     if task != "binary" or set(label.distinct) <= {0, 1}:

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.stream.inferring.guesses import Guess, Known, label_of, task_of
+from learnd.daemon.stream.inferring.guesses import Guess, Known, label_of, may_be_classes, task_of
 from learnd.daemon.stream.inferring.numerals import numerals_of
 from learnd.daemon.stream.inferring.seen import described, fields_of
 from learnd.daemon.stream.inferring.sniffing import Take, reasons, sniff
@@ -42,5 +42,9 @@ def infer_settings(path: Path, files: Sequence[Path], take: Take, known: Known, 
         raise DataError(
             f"{path}: no field of these {len(sniffed.records)} records seems to be the label; name it: --label NAME"
         )
+    if may_be_classes(label, known.task):
+        exact = described(label.name, columns[label.name], numerals, exact=True)
+        fields = [exact if field is label else field for field in fields]
+        label = exact
     task, label_settings = task_of(label, known.task, whole=sniffed.whole)
     return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))

@@ -386,3 +386,91 @@ def test_classes_that_are_surely_unseen_get_room(tmp_path: Path) -> None:
     assert "classes came once in these records, so others will come; they are learnt as they do" in text
     blocks = decoded(tmp_path / "d.jsonl", settings)
     assert sum(len(block.rejections) for block in blocks) == 0
+
+
+def prices(folder: Path, *odd: object, form: str = "csv") -> Path:
+    """Write 300 records with an area and a price, some of whose areas are odd."""
+    rng = random.Random(8)
+    areas = [*odd, *(round(rng.uniform(20, 200), 1) for _ in range(300 - len(odd)))]
+    rng.shuffle(areas)
+    rows = [{"area": area, "price": number * 37 % 301 + 0.5} for number, area in enumerate(areas)]
+    (_csv if form == "csv" else _jsonl)(folder / f"d.{form}", rows)
+    return folder / f"d.{form}"
+
+
+def rejected(data: Path, settings: Settings) -> int:
+    return sum(len(block.rejections) for block in decoded(data, settings))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_one_bad_cell_leaves_a_number_a_number(tmp_path: Path, form: str) -> None:
+    data = prices(tmp_path, "viel", form=form)
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].type == "float"
+    assert "1 of 300 is no number (viel): a dead letter" in text
+    assert "# if viel in area means no value: put it in `missing`, and give the feature {type: float, def" in text
+    assert rejected(data, settings) == 1
+
+
+def test_different_bad_cells_are_counted(tmp_path: Path) -> None:
+    data = prices(tmp_path, *(f"about {number}" for number in range(60)))
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].type == "float"
+    assert "60 of 300 are no numbers (such as about " in text
+    assert rejected(data, settings) == 60
+    data = prices(tmp_path, *(f"about {number}" for number in range(61)))
+    assert inferred(data, label="price")[1].samples.features["area"].hash, "not nearly all are numbers"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_word_that_comes_again_and_again_stands_for_no_value(tmp_path: Path, form: str) -> None:
+    data = prices(tmp_path, *["unbekannt"] * 20, *["n/v"] * 5, form=form)
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].default == 0
+    assert {"unbekannt", "n/v"} <= set(settings.samples.missing)
+    assert "25 missing, for which 0 stands in" in text
+    assert all_decode(data, settings)
+
+
+@pytest.mark.parametrize("known", [{}, {"task": "regression"}])
+@pytest.mark.parametrize("odd", [["viel"], ["viel", "wenig"], ["viel"] * 30])
+def test_a_bad_label_among_numbers_is_no_class(tmp_path: Path, odd: list[str], known: dict[str, str]) -> None:
+    data = prices(tmp_path, *odd)
+    text, settings = inferred(data, label="area", **known)
+    assert settings.model.task == "regression"
+    assert "dead letter" in text
+    assert "stands in" not in text
+    assert rejected(data, settings) == len(odd)
+
+
+def test_a_word_among_few_numbers_is_a_class(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,grade\n" + "1.5,1\n2.5,2\n3.5,3\n4.5,4\n5.5,5\n6.5,6\n7.5,7\n8.5,K\n" * 20)
+    _, settings = inferred(path, label="grade")
+    assert (settings.model.task, settings.samples.label.classes) == ("classes", [*"1234567", "K"])
+    assert all_decode(path, settings)
+
+
+def test_numbers_of_a_user_with_a_word_among_them_are_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,user_id,y\n" + "1.5,101,0\n2.5,102,1\n3.5,103,1\n4.5,104,1\n5.5,guest,0\n" * 20)
+    _, settings = inferred(path)
+    assert settings.samples.key == "user_id"
+    assert "guest" not in settings.samples.missing
+
+
+@pytest.mark.parametrize(
+    ("cells", "date_format"),
+    [
+        ([f"2024-02-{day:02}" for day in range(1, 29)], None),
+        ([f"{day:02}.02.2024" for day in range(1, 29)], "%d.%m.%Y"),
+    ],
+)
+def test_one_bad_cell_leaves_a_time_a_time(tmp_path: Path, cells: list[str], date_format: str | None) -> None:
+    path, text, settings = column(tmp_path, *cells, "soon", "later")
+    assert (settings.samples.features["x"].kind.key, settings.samples.features["x"].date_format) == (
+        "timestamp",
+        date_format,
+    )
+    assert "2 of 30 are no times (such as soon): dead letters" in text
+    assert rejected(path, settings) == 2
