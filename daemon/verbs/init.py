@@ -13,7 +13,7 @@ from learnd.daemon.tasks.registry import KINDS
 
 verb = typer.Typer()
 
-_FORMATS = ("json", "csv", "parquet")
+_FORMATS = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 
 
 @verb.command()

@@ -14,6 +14,7 @@ import numpy as np
 from learnd.daemon.errors import DataError, SourceError, not_utf8
 from learnd.daemon.stream.decoding.columns import cells_as_text
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, json_object
+from learnd.daemon.stream.settings import OTHER_NAMES
 from learnd.daemon.values import Defect, RecordBatch, RecordFormat, RecordSample
 
 Part: TypeAlias = tuple[Sequence[Mapping[str, Any]], Sequence[Defect]]  # of the records: the sound and the broken ones
@@ -22,6 +23,7 @@ Take: TypeAlias = Callable[[RecordFormat], Sequence[RecordSample]]
 
 _DELIMITERS = ",;\t|"
 _NAMES_OF_CSV = (".csv", ".tsv", ".tab", ".txt")
+_SHOWN = {"json": "JSON lines", "csv": "CSV", "parquet": "Parquet"}
 _NAMES_OF_PARQUET = (".parquet", ".pq")
 # What else people have, by the first bytes, and the way out.
 _OTHER_KINDS = (
@@ -60,9 +62,19 @@ def sniff(files: Sequence[Path], take: Take, form: str | None = None) -> Sniffed
         why = "there are no records yet"
         if found.broken:
             why = f"none of its first records could be read as {found.format}: {reasons(found.broken)}"
-        way = "name a file with records" if form is None else "leave --format out to have it guessed, or give another"
+        way = "name a file with records" if form is None else _way_without(files, take, found.format)
         raise DataError(f"{path}: {why}, so nothing was written; {way}")
     return found
+
+
+def _way_without(files: Sequence[Path], take: Take, form: str) -> str:
+    """Return the way out if a format was given in which there are no records."""
+    way = "leave --format out to have it guessed, or give another"
+    try:
+        seems = _sniffed(files, take, None)
+    except (SourceError, DataError):
+        return way
+    return f"this looks like {_SHOWN[seems.format]}: {way}" if seems.records and seems.format != form else way
 
 
 def reasons(broken: Sequence[Defect]) -> str:
@@ -72,8 +84,9 @@ def reasons(broken: Sequence[Defect]) -> str:
     return ", ".join(f"{count} {reason} ({examples[reason]})" for reason, count in counts.most_common())
 
 
-def _sniffed(files: Sequence[Path], take: Take, form: str | None) -> Sniffed:
+def _sniffed(files: Sequence[Path], take: Take, given: str | None) -> Sniffed:
     path = files[0]
+    form, delimiter = _known(given)
     name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
     if form == "parquet" or (form is None and name.endswith(_NAMES_OF_PARQUET)):
         return _together("parquet", ",", take(RecordFormat("parquet")), len(files), _mappings)
@@ -81,9 +94,15 @@ def _sniffed(files: Sequence[Path], take: Take, form: str | None) -> Sniffed:
     first = _first_line(path, lines[0])
     if form == "json" or (form is None and first.lstrip().startswith("{") and not name.endswith(_NAMES_OF_CSV)):
         return _together("json", ",", lines, len(files), _objects)
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = delimiter or max(_DELIMITERS, key=first.count)
     rows = take(RecordFormat("csv", delimiter))
     return _together("csv", delimiter, rows, len(files), lambda sample: _table(sample, delimiter))
+
+
+def _known(given: str | None) -> tuple[str | None, str | None]:
+    """Return the format and the delimiter that a name of a format stands for, None if it says nothing of it."""
+    meant = OTHER_NAMES.get(given, {"format": given}) if given is not None else {}
+    return meant.get("format"), meant.get("delimiter")
 
 
 def _together(form: str, delimiter: str, samples: Sequence[RecordSample], files: int, read: Read) -> Sniffed:
