@@ -53,8 +53,8 @@ class FilesSettings(SourceSettings):
 
         return glance(self.path, fmt, self.max_record_bytes)
 
-    def first_file(self) -> Path:
-        """Return the first file under the path that holds anything, else the first.
+    def files(self) -> list[Path]:
+        """Return the files under the path that hold anything, else the first, in the order in which a run reads them.
 
         Raises SourceError if there is none under a directory or a glob.
         """
@@ -66,13 +66,13 @@ class FilesSettings(SourceSettings):
                 f"{self.path}: {nothing_there(self.path)}. Nothing was written. Name a file with records, or a "
                 "directory or a glob of such files; a glob in quotes, so that the shell leaves it as it is."
             )
-        return next((file for file in files if file.stat().st_size), files[0] if files else Path(self.path))
+        return [file for file in files if file.stat().st_size] or files[:1] or [Path(self.path)]
 
-    def sample(self, fmt: RecordFormat) -> RecordSample:
-        """Return records of the file. Raises SourceError."""
-        from learnd.connectors.files.sampling import sample
+    def samples(self, fmt: RecordFormat) -> list[RecordSample]:
+        """Return records of each of the files, or of 40 of them at even distances. Raises SourceError."""
+        from learnd.connectors.files.sampling import samples
 
-        return sample(self.path, fmt, self.max_record_bytes)
+        return samples(self.files(), fmt, self.max_record_bytes)
 
 
 class StdinSettings(SourceSettings):

@@ -81,7 +81,7 @@ Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input
 EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
 
 
-_OTHER_NAMES = {"jsonl": {"format": "json"}, "ndjson": {"format": "json"}, "tsv": {"format": "csv", "delimiter": "\t"}}
+OTHER_NAMES = {"jsonl": {"format": "json"}, "ndjson": {"format": "json"}, "tsv": {"format": "csv", "delimiter": "\t"}}
 """What people call a format, and what it is."""
 
 
@@ -144,7 +144,7 @@ class SamplesSettings(Section):
     def _known_name_of_the_format(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("format"), str):
             return given
-        return given | _OTHER_NAMES.get(given["format"], {})
+        return given | OTHER_NAMES.get(given["format"], {})
 
     @model_validator(mode="after")
     def _keys_of_the_format(self) -> Self:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.contracts import Source
 from learnd.daemon.errors import DataError, SourceError
 from learnd.daemon.state.directory import has_consumed
+from learnd.daemon.stream.decoding.declared import missing_fields
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reject_rate import RejectRate
@@ -47,9 +49,16 @@ class FirstRecords:
         self._inputs = _joined([block.samples.inputs[FEATURES] for block in blocks])
 
     def problems(self) -> Iterator[str]:
-        """Yield a problem if a run would end because all of the records lack the same field."""
+        """Yield problems if a run would end because all of the records lack the same field."""
         if self._ends_run and self._rate.lacking is not None and not self._goes_on:
-            yield f"samples: none of the first {self._count:,} records can be used: {self._reasons()}"
+            none = f"none of the first {self._count:,} records can be used"
+            named = [f"{problem}; {none}" for problem in self._lacking()]
+            yield from named or [f"samples: {none}: {self._reasons()}"]
+
+    def _lacking(self) -> list[str]:
+        """Return a problem for each needed field that all of the records lack, if they are JSON."""
+        last, where = self._rate.lacking, Path(self._settings.look_at_source().where).name
+        return missing_fields(self._settings.samples, last.value, where or "the source") if last is not None else []
 
     def check(self) -> None:
         """Raise what a run would end with that begins with these records. Raises SourceError and DataError."""
@@ -68,6 +77,7 @@ class FirstRecords:
             yield from self._no_records()
         if self._rejections:
             yield self._some_rejected()
+            yield from self._lacking()
         yield from (f"samples.features: {lossy}" for lossy in self._lossy)
         if len(self._labels):
             yield from self._doubts_of_hashes()

@@ -13,7 +13,7 @@ from learnd.daemon.tasks.registry import KINDS
 
 verb = typer.Typer()
 
-_FORMATS = ("json", "csv", "parquet")
+_FORMATS = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 
 
 @verb.command()
@@ -39,10 +39,8 @@ def init(
     for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
         if given is not None and given not in choices:
             raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
-    files = resolve(SOURCES["files"].settings)
-    first = files(path=str(data)).first_file()
-    take = files(path=str(first)).sample
-    text = infer_settings(data, first, take, Known(label, task, form), folder=output.parent)
+    source = resolve(SOURCES["files"].settings)(path=str(data))
+    text = infer_settings(data, source.files(), source.samples, Known(label, task, form), folder=output.parent)
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
     try:

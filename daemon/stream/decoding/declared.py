@@ -84,4 +84,5 @@ def _problem(missing: Declared, noun: str, names: Sequence[str], where: str) -> 
     close = difflib.get_close_matches(missing.field.lower(), by_lower, n=1, cutoff=0.6)
     meant = f": did you mean {by_lower[close[0]]!r}? There" if close else "; there"
     there = ", ".join(islice(names, _MOST_NAMED)) + (", …" if len(names) > _MOST_NAMED else "")
-    return f"{missing.key}: {where} has no {noun} {missing.field!r}{meant} are {there or 'none'}"
+    text = f". If {missing.field} is a text, put it in quotes" if missing.key.endswith(".expression") else ""
+    return f"{missing.key}: {where} has no {noun} {missing.field!r}{meant} are {there or 'none'}{text}"

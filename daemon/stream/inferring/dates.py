@@ -35,20 +35,21 @@ def unit_of_numbers(name: str, values: Sequence[float]) -> str | None:
     return next((unit for unit, n in (("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)) if _all_within(values, n)), None)
 
 
-def is_iso(values: Sequence[Any]) -> bool:
-    """Whether these are all times: ISO 8601 texts, or such as Parquet holds."""
-    few = list(islice(values, _TRIED_FIRST))
-    return bool(few) and _are_times(few, None) and _are_times(values, None)
+def is_iso(values: Sequence[Any], share: float = 1.0) -> bool:
+    """Whether these are times, or this share of them: ISO 8601 texts, or such as Parquet holds."""
+    return bool(values) and _are_mostly_times(values, None, share)
 
 
-def date_format_of(name: str, words: Sequence[str]) -> str | None:
-    """Return the format that reads all of these texts; None if there is none."""
+def date_format_of(name: str, words: Sequence[str], share: float = 1.0) -> str | None:
+    """Return the format that reads all of these texts, or this share of them; None if there is none."""
     different = list(dict.fromkeys(words))
     formats = (*_FORMATS, _DIGITS) if _is_named_time(name) else _FORMATS
-    for date_format in formats:
-        if _are_times(different[:_TRIED_FIRST], date_format) and _are_times(different, date_format):
-            return date_format
-    return None
+    return next((form for form in formats if _are_mostly_times(different, form, share)), None)
+
+
+def readable(values: Sequence[Any], date_format: str | None) -> list[bool]:
+    """Say of each value whether it is a time in this format, of ISO 8601 if it is None."""
+    return [math.isfinite(second) for second in _seconds(values, "iso", date_format)]
 
 
 def other_reading(words: Sequence[str], date_format: str) -> str | None:
@@ -56,7 +57,7 @@ def other_reading(words: Sequence[str], date_format: str) -> str | None:
     if "%m/%d" not in date_format:
         return None
     other = date_format.replace("%m/%d", "%d/%m")
-    return other if _are_times(words, other) else None
+    return other if all(readable(words, other)) else None
 
 
 def parts_of(values: Sequence[Any], unit: str, date_format: str | None) -> tuple[str, ...]:
@@ -75,8 +76,13 @@ def _all_within(values: Sequence[float], per_second: float) -> bool:
     return all(631_152_000 * per_second <= value <= 4_102_444_800 * per_second for value in values)
 
 
-def _are_times(values: Sequence[Any], date_format: str | None) -> bool:
-    return all(math.isfinite(second) for second in _seconds(values, "iso", date_format))
+def _are_mostly_times(values: Sequence[Any], date_format: str | None, share: float) -> bool:
+    few = list(islice(values, _TRIED_FIRST))
+    return _share(few, date_format) >= 2 * share - 1 and _share(values, date_format) >= share
+
+
+def _share(values: Sequence[Any], date_format: str | None) -> float:
+    return sum(readable(values, date_format)) / len(values)
 
 
 def _seconds(values: Sequence[Any], unit: str, date_format: str | None) -> Float64:

@@ -213,13 +213,34 @@ def _in_order(label: FieldSeen) -> list[Any]:
 
 
 def _classes(label: FieldSeen, name: str, *, whole: bool) -> str:
+    known = f"{{max: {max(_LEAST_ROOM, 2 * len(label.distinct))}}}" if not whole else _closed(label)
+    return f"{{field: {name}, classes: {known}}}"
+
+
+def _closed(label: FieldSeen) -> str:
+    """Return the classes that were seen, as a setting that has room for no other."""
     distinct = label.distinct
-    if seen_once(label) and not whole:
-        return f"{{field: {name}, classes: {{max: {max(_LEAST_ROOM, 2 * len(distinct))}}}}}"
     if label.kind == "number" and set(distinct) == set(range(len(distinct))):
-        return f"{{field: {name}, classes: {len(distinct)}}}"
+        return str(len(distinct))
     values = sorted(distinct) if label.kind == "number" else sorted(distinct, key=str)
-    return f"{{field: {name}, classes: [{', '.join(map(yaml, values))}]}}"
+    return f"[{', '.join(map(yaml, values))}]"
+
+
+def may_be_classes(label: FieldSeen, task: str | None) -> bool:
+    """Whether a label of which nearly all values are numbers may be meant as classes, the others among them."""
+    few = len(label.distinct) + len(label.words) <= _MOST_OFFERED
+    return task in {"classes", "binary"} or (task is None and bool(label.words) and few)
+
+
+def odd_note(field: FieldSeen) -> str | None:
+    """Say what becomes of values that are not like nearly all others; None if there are none."""
+    count = len(field.odd)
+    if not count:
+        return None
+    all_, noun, such = count + len(field.values) + field.nulls, field.kind, shown(field.odd[0])
+    if count == 1:
+        return f"1 of {all_:,} is no {noun} ({such}): a dead letter"
+    return f"{count:,} of {all_:,} are no {noun}s (such as {such}): dead letters"
 
 
 def positive_note(label: FieldSeen, task: str) -> str | None:
@@ -238,7 +259,18 @@ def positive_note(label: FieldSeen, task: str) -> str | None:
     return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
 
 
-def seen_once(label: FieldSeen) -> int:
+def room_note(label: FieldSeen, label_settings: str) -> str | None:
+    """Say why there is room for classes that were not seen."""
+    if "classes: {max:" not in label_settings:
+        return None
+    once, all_ = _seen_once(label), len(label.distinct)
+    if once:
+        return f"{once} of {all_} classes came once in these records, so others will come; they are learnt as they do"
+    few = f"classes: {_closed(label)}" if all_ <= _MOST_OFFERED else f"list these {all_}"
+    return f"not all records were seen; classes that come later are learnt as they do; if there are none: {few}"
+
+
+def _seen_once(label: FieldSeen) -> int:
     """Return how many values came once: the share of them among all records estimates that of values not seen yet.
 
     Source: Good, "The population frequencies of species and the estimation of population parameters" (1953).
@@ -246,12 +278,12 @@ def seen_once(label: FieldSeen) -> int:
     return sum(count == 1 for count in Counter(label.values).values())
 
 
-def room_note(label: FieldSeen, label_settings: str) -> str | None:
-    """Say why there is room for classes that were not seen."""
-    if "classes: {max:" not in label_settings:
+def closed_note(label_settings: str, *, whole: bool) -> str | None:
+    """Say what becomes of other values than those that are listed, if not all records were seen."""
+    if whole or not any(key in label_settings for key in (", values: [", ", labels: [")):
         return None
-    once, all_ = seen_once(label), len(label.distinct)
-    return f"{once} of {all_} classes came once in these records, so others will come; they are learnt as they do"
+    way = "add what may come" if ", labels: [" in label_settings else "--task classes learns them as they come"
+    return f"not all records were seen; one with a value that is not in this list is a dead letter: {way}"
 
 
 def classes_note(label: FieldSeen, task: str) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from learnd.daemon.errors import DataError
-from learnd.daemon.stream.inferring.guesses import Guess, Known, label_of, task_of
+from learnd.daemon.stream.inferring.guesses import Guess, Known, label_of, may_be_classes, task_of
 from learnd.daemon.stream.inferring.numerals import numerals_of
 from learnd.daemon.stream.inferring.seen import described, fields_of
 from learnd.daemon.stream.inferring.sniffing import Take, reasons, sniff
@@ -16,14 +17,14 @@ from learnd.daemon.stream.inferring.writing import written
 log = structlog.get_logger()
 
 
-def infer_settings(path: Path, first: Path, take: Take, known: Known, folder: Path) -> str:
-    """Return a commented settings file for the records of `path`, of whose `first` file `take` returns a sample.
+def infer_settings(path: Path, files: Sequence[Path], take: Take, known: Known, folder: Path) -> str:
+    """Return a commented settings file for the records of `path`, of whose `files` `take` returns samples.
 
     `path` is a file, a directory or a glob. `folder` is where the settings file will be: its paths are relative to that
     folder. Raises SourceError if the data file cannot be read, and DataError if it has no records or none of its fields
     can be a label.
     """
-    sniffed = sniff(first, take, known.format)
+    sniffed = sniff(files, take, known.format)
     if sniffed.broken:
         log.warning(
             "records.unreadable",
@@ -41,5 +42,9 @@ def infer_settings(path: Path, first: Path, take: Take, known: Known, folder: Pa
         raise DataError(
             f"{path}: no field of these {len(sniffed.records)} records seems to be the label; name it: --label NAME"
         )
+    if may_be_classes(label, known.task):
+        exact = described(label.name, columns[label.name], numerals, exact=True)
+        fields = [exact if field is label else field for field in fields]
+        label = exact
     task, label_settings = task_of(label, known.task, whole=sniffed.whole)
     return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))

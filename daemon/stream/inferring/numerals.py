@@ -17,6 +17,9 @@ MAYBE_MISSING = frozenset(
 )
 """Words that stand for no value if all others in their column are numbers, times, or yes and no."""
 
+NEARLY_ALL = 0.8
+"""The share of numbers, or times, in a column of which the others are taken for mistakes."""
+
 # The mark of the fraction and that of the thousands, in the order in which they are tried.
 _STYLES = ((",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
 _COMMA_IS_FRACTION = ((",", None), (".", ","))
@@ -64,9 +67,10 @@ def numerals_of(columns: Mapping[str, Sequence[Any]], delimiter: str) -> Numeral
 
 
 def _words(values: Sequence[Any], texts: Texts) -> set[str]:
-    """Return the different words of a column, if all that is not a number may be one."""
+    """Return the different words of a column that may be numbers, if nearly all that are not missing may."""
     present = {value for value in values if isinstance(value, str) and not texts.means_missing(value)}
-    return present if all(any(sign.isdigit() for sign in word) for word in present) else set()
+    able = {word for word in present if any(sign.isdigit() for sign in word)}
+    return able if len(able) >= NEARLY_ALL * len(present) else set()
 
 
 def _count(columns: Sequence[set[str]], texts: Texts) -> int:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
-from learnd.daemon.stream.inferring.dates import date_format_of, is_iso, parts_of, unit_of_numbers
-from learnd.daemon.stream.inferring.numerals import MAYBE_MISSING, Numerals, are_numbers
+from learnd.daemon.stream.decoding.texts import Texts
+from learnd.daemon.stream.inferring.dates import date_format_of, is_iso, parts_of, readable, unit_of_numbers
+from learnd.daemon.stream.inferring.numerals import MAYBE_MISSING, NEARLY_ALL, Numerals, are_numbers
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 
 _ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, an identifier or a counter
 _COUNTED_ROWS = 200
 _TIMES_EACH = 20  # how often each value of a category comes that is not whose record it is
+
+_MOST_WORDS = 2  # that stand for no value, but are not usual for that
 
 _DEEPEST = 3
 
@@ -40,6 +44,7 @@ class FieldSeen:
     date_format: str | None = None  # of a time
     parts: tuple[str, ...] = ()  # of a time
     words: tuple[str, ...] = ()  # unusual ones that stand for no value
+    odd: tuple[Any, ...] = ()  # not like nearly all others, nor a word that came again and again
 
     @cached_property
     def distinct(self) -> list[Any]:
@@ -105,26 +110,76 @@ def _flattened(record: Mapping[str, Any], form: str, prefix: str, depth: int) ->
             yield path, value
 
 
-def described(name: str, column: Sequence[Any], numerals: Numerals) -> FieldSeen:
-    """Describe a field by its values that are not missing."""
+def described(name: str, column: Sequence[Any], numerals: Numerals, *, exact: bool = False) -> FieldSeen:
+    """Describe a field by its values that are not missing. `exact`: one that is no number makes texts of all."""
     texts = numerals.texts
     given = [value for value in column if value is not None and value == value]  # noqa: PLR0124  (NaN)
     sure = [value for value in given if not texts.means_missing(value)]
     nulls = len(column) - len(sure)
     words = tuple(sorted(MAYBE_MISSING & {value.strip() for value in given if isinstance(value, str)}))
-    if sure and all(_is_number(value) or isinstance(value, str) for value in sure):
-        numbers = [texts.number(value) if isinstance(value, str) else float(value) for value in sure]
-        if all(map(_is_number, numbers)) and _no_codes(sure, numerals):
-            return _numbers(name, sure, numbers, nulls, words)
-    if sure and all(isinstance(value, bool) or is_truth_word(value) for value in sure):
+    found = _alike(name, sure, nulls, words, numerals)
+    if found is None and not exact and _KEY_PATTERN.fullmatch(name) is None:
+        found = _nearly_alike(name, sure, nulls, words, numerals)
+    if found is not None:
+        return found
+    present = [value for value in given if value != ""]
+    return FieldSeen(name, _kind(present), present, len(column) - len(present))
+
+
+def _alike(name: str, sure: list[Any], nulls: int, words: tuple[str, ...], numerals: Numerals) -> FieldSeen | None:
+    """Describe a field of numbers, of yes and no, or of times; None if it is none."""
+    if not sure:
+        return None
+    numbers = _as_numbers(sure, numerals.texts)
+    if None not in numbers and _no_codes(sure, numerals):
+        return _numbers(name, sure, numbers, nulls, words)
+    if all(isinstance(value, bool) or is_truth_word(value) for value in sure):
         return FieldSeen(name, "boolean", sure, nulls, words=words)
     if is_iso(sure):
         return FieldSeen(name, "time", sure, nulls, "iso", parts=parts_of(sure, "iso", None), words=words)
-    if sure and all(isinstance(value, str) for value in sure) and (date_format := date_format_of(name, sure)):
+    if all(isinstance(value, str) for value in sure) and (date_format := date_format_of(name, sure)):
         parts = parts_of(sure, "auto", date_format)
         return FieldSeen(name, "time", sure, nulls, date_format=date_format, parts=parts, words=words)
-    present = [value for value in given if value != ""]
-    return FieldSeen(name, _kind(present), present, len(column) - len(present))
+    return None
+
+
+def _nearly_alike(
+    name: str, sure: list[Any], nulls: int, words: tuple[str, ...], numerals: Numerals
+) -> FieldSeen | None:
+    """Describe a field of which nearly all values are numbers or times; None if it is none.
+
+    One or two words that came more than once stand for no value. Others are odd.
+    """
+    fit = _majority(name, sure, numerals)
+    usual = [value for value, fits in zip(sure, fit, strict=True) if fits]
+    odd = [value for value, fits in zip(sure, fit, strict=True) if not fits]
+    if len(usual) < NEARLY_ALL * len(sure):
+        return None
+    if all(isinstance(value, str) for value in odd):
+        counts = Counter(value.strip() for value in odd)
+        if len(counts) <= _MOST_WORDS and min(counts.values(), default=0) > 1:
+            words, nulls, odd = tuple(sorted({*words, *counts})), nulls + len(odd), []
+    found = _alike(name, usual, nulls, words, numerals)
+    return replace(found, odd=tuple(odd)) if found is not None else None
+
+
+def _majority(name: str, sure: list[Any], numerals: Numerals) -> list[bool]:
+    """Say of each value whether it is a number, if nearly all are, or else a time, if nearly all are."""
+    fit = [number is not None for number in _as_numbers(sure, numerals.texts)]
+    if sum(fit) >= NEARLY_ALL * len(fit):
+        return fit
+    if is_iso(sure, NEARLY_ALL):
+        return readable(sure, None)
+    texts = [value for value in sure if isinstance(value, str)]
+    if len(texts) == len(sure) > 0 and (date_format := date_format_of(name, texts, NEARLY_ALL)):
+        return readable(texts, date_format)
+    return [False] * len(sure)
+
+
+def _as_numbers(values: Sequence[Any], texts: Texts) -> list[float | None]:
+    """Return each value as a number, None if it is none."""
+    read = (texts.number(value) if isinstance(value, str) else value for value in values)
+    return [float(value) if _is_number(value) else None for value in read]
 
 
 def _no_codes(values: Sequence[Any], numerals: Numerals) -> bool:
@@ -157,7 +212,7 @@ def _kind_of_lists(values: Sequence[list[Any]]) -> str:
     return "vector" if items and all(map(_is_number, items)) and len(set(map(len, values))) == 1 else "other"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float | Decimal]:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 

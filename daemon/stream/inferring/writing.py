@@ -10,7 +10,16 @@ import numpy as np
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.rounding import WAY_OUT, lossy_step
 from learnd.daemon.stream.inferring.dates import other_reading
-from learnd.daemon.stream.inferring.guesses import Guess, classes_note, hash_size, left_out, positive_note, room_note
+from learnd.daemon.stream.inferring.guesses import (
+    Guess,
+    classes_note,
+    closed_note,
+    hash_size,
+    left_out,
+    odd_note,
+    positive_note,
+    room_note,
+)
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import reasons
@@ -27,20 +36,28 @@ def written(guess: Guess) -> str:
 
 def _head(guess: Guess) -> Iterator[str]:
     sniffed = guess.sniffed
-    count = f"{len(sniffed.records):,} records"
-    which = f"all {count}" if sniffed.whole else f"{count} from all parts" if sniffed.spread else f"the first {count}"
-    yield f"# learnd settings, inferred from {which} of {guess.path.name}."
+    yield f"# learnd settings, inferred from {_what_was_seen(guess)}."
     yield "# They are guesses: check them."
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
         yield f"# {len(sniffed.broken)} more could not be read; a run would reject them: {why}"
 
 
+def _what_was_seen(guess: Guess) -> str:
+    sniffed, name = guess.sniffed, guess.path.name
+    count = f"{len(sniffed.records):,} records"
+    which = f"all {count}" if sniffed.whole else f"{count} from all parts" if sniffed.spread else f"the first {count}"
+    if sniffed.files == 1:
+        return f"{which} of {name}"
+    some = f"{sniffed.looked_at} of {sniffed.files:,}" if sniffed.looked_at < sniffed.files else f"{sniffed.files}"
+    return f"{which} of {some} files ({name})"
+
+
 def _model(guess: Guess) -> Iterator[str]:
     yield ""
     yield "model:"
     yield "  preset: mlp"
-    yield _noted(f"  task: {guess.task}", f"{shown(guess.label.name)}: {_seen(guess.label)}")
+    yield _noted(f"  task: {guess.task}", f"{shown(guess.label.name)}: {_seen(guess.label, 'dead letters')}")
 
 
 def _source(guess: Guess) -> Iterator[str]:
@@ -58,6 +75,7 @@ def _samples(guess: Guess) -> Iterator[str]:
     if guess.sniffed.format == "csv" and guess.sniffed.delimiter != ",":
         yield f"  delimiter: {yaml(guess.sniffed.delimiter)}"
     yield from _texts(guess)
+    yield from _odd(guess)
     yield "  features:"
     yield from _features(guess)
     yield from _label(guess)
@@ -85,12 +103,22 @@ def _texts(guess: Guess) -> Iterator[str]:
         yield _noted(f"  units: [{units}]", "passed over beside numbers; nothing is converted")
 
 
+def _odd(guess: Guess) -> Iterator[str]:
+    """Yield the way out for texts among numbers, if they stand for no value."""
+    features = [field for field in guess.fields if field.kind == "number" and field is not guess.label]
+    odd = {shown(field.name): yaml(field.odd[0]) for field in features if field.odd and left_out(field) is None}
+    if odd:
+        places = ", ".join(f"{value} in {name}" for name, value in odd.items())
+        yield f"  # if {places} means no value: put it in `missing`, and give the feature {{type: float, default: 0}}"
+
+
 def _label(guess: Guess) -> Iterator[str]:
     label = guess.label
     notes = [
         positive_note(label, guess.task),
         classes_note(label, guess.task),
         room_note(label, guess.label_settings),
+        closed_note(guess.label_settings, whole=guess.sniffed.whole),
     ]
     yield from (f"  # {shown(guess.label.name)}: {note}" for note in notes if note)
     line = f"  label: {guess.label_settings}"
@@ -109,7 +137,7 @@ def _features(guess: Guess) -> Iterator[str]:
 def _feature(field: FieldSeen) -> str:
     if why := left_out(field):
         return f"    # {yaml(field.name)} is left out: {why}"
-    return _noted(f"    {yaml(field.name)}: {_feature_form(field)}", _seen(field))
+    return _noted(f"    {yaml(field.name)}: {_feature_form(field)}", _seen(field, "for which 0 stands in"))
 
 
 def _feature_form(field: FieldSeen) -> str:
@@ -155,12 +183,14 @@ def _noted(line: str, note: str) -> str:
     return f"{line:<{_NOTE_COLUMN}}  # {note}"
 
 
-def _seen(field: FieldSeen) -> str:
-    """Say in a few words what a field holds."""
+def _seen(field: FieldSeen, without: str) -> str:
+    """Say in a few words what a field holds. `without` is what becomes of a record that lacks a number."""
     distinct = field.distinct
     nulls = f"; {field.nulls} missing" if field.nulls else ""
     if field.nulls and field.kind in {"number", "boolean"}:
-        nulls += ", for which 0 stands in"
+        nulls += f", {without}"
+    if note := odd_note(field):
+        nulls += f"; {note}"
     if field.constant:
         return f"always {shown(field.values[0])} so far{nulls}"
     if field.kind == "number":

@@ -54,8 +54,8 @@ def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
 
 
 def infer(data: Path, folder: Path = Path(), **known: str) -> str:
-    first = FilesSettings(path=str(data)).first_file()
-    return infer_settings(data, first, FilesSettings(path=str(first)).sample, Known(**known), folder)
+    source = FilesSettings(path=str(data))
+    return infer_settings(data, source.files(), source.samples, Known(**known), folder)
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:
@@ -215,8 +215,27 @@ def test_a_glob_or_a_directory_without_a_file(tmp_path: Path, name: str, words: 
 @pytest.mark.parametrize("form", ["json", "parquet"])
 def test_a_format_that_is_wrong_is_to_be_left_out(tmp_path: Path, form: str) -> None:
     (tmp_path / "a.csv").write_text("a,y\n1,0\n2,1\n")
-    with pytest.raises(DataError, match=f"could be read as {form}.*leave --format out to have it guessed"):
+    with pytest.raises(
+        DataError, match=f"could be read as {form}.*looks like CSV: leave --format out to have it guessed"
+    ):
         infer(tmp_path / "a.csv", format=form)
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "format_", "delimiter"),
+    [
+        ("jsonl", '{"a": 1.5, "y": 0}\n{"a": 2, "y": 1}\n', "json", ","),
+        ("ndjson", '{"a": 1.5, "y": 0}\n{"a": 2, "y": 1}\n', "json", ","),
+        ("tsv", "a\tb,c,d\ty\n1.5\t7\t0\n2\t8\t1\n", "csv", "\t"),
+    ],
+)
+def test_a_format_has_the_names_that_settings_take(
+    tmp_path: Path, form: str, line: str, format_: str, delimiter: str
+) -> None:
+    (tmp_path / "data").write_text(line)
+    _, settings = inferred(tmp_path / "data", format=form)
+    assert (settings.samples.format, settings.samples.delimiter) == (format_, delimiter)
+    assert settings.samples.label.field == "y"
 
 
 def test_a_category_that_is_named_like_an_owner_is_a_feature(tmp_path: Path) -> None:

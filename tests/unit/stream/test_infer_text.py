@@ -27,7 +27,8 @@ from learnd.daemon.values import Block
 
 
 def inferred(data: Path, **known: str) -> tuple[str, Settings]:
-    text = infer_settings(data, data, FilesSettings(path=str(data)).sample, Known(**known), data.parent)
+    source = FilesSettings(path=str(data))
+    text = infer_settings(data, source.files(), source.samples, Known(**known), data.parent)
     (data.parent / "learnd.yaml").write_text(text, encoding="utf-8")
     return text, load_settings(data.parent / "learnd.yaml")
 
@@ -243,9 +244,59 @@ def test_classes_that_come_late_are_seen(
     rows = [{"x": rng.random(), "kind": f"k{number // 8600 if number > 20_000 else 0}"} for number in range(60_000)]
     write(tmp_path / name, rows)
     text, settings = inferred(tmp_path / name, label="kind")
-    assert settings.samples.label.classes == ["k0", "k2", "k3", "k4", "k5", "k6"]
+    assert getattr(settings.samples.label.classes, "max", None) == 20, "another class may still come"
+    assert "learnt as they do; if there are none: classes: [k0, k2, k3, k4, k5, k6]" in text
     assert "records from all parts of d." in text
     assert all_decode(tmp_path / name, settings)
+
+
+@pytest.mark.parametrize(("name", "write"), [("d.csv", _csv), ("d.jsonl", _jsonl), ("d.parquet", _parquet)])
+@pytest.mark.parametrize("glob", [False, True])
+def test_classes_that_only_the_second_file_has_are_seen(
+    tmp_path: Path, name: str, write: Callable[[Path, list[dict[str, Any]]], None], glob: bool
+) -> None:
+    (tmp_path / "d").mkdir()
+    rng = random.Random(5)
+    for part, count, kinds in (("a", 1400, ["x", "y"]), ("b", 200, ["y", "z"])):
+        rows = [{"n": rng.random(), "city": f"{part}ville", "kind": rng.choice(kinds)} for _ in range(count)]
+        write(tmp_path / "d" / (part + name), rows)
+    data = tmp_path / "d" / f"*{name}" if glob else tmp_path / "d"
+    text, settings = inferred(data, label="kind")
+    assert f"inferred from all 1,600 records of 2 files ({data.name})" in text
+    assert settings.samples.label.classes == ["x", "y", "z"]
+    assert settings.samples.features["city"].values == ["aville", "bville"]
+    assert all_decode(data, settings)
+
+
+@pytest.mark.parametrize(("name", "write"), [("d.csv", _csv), ("d.jsonl", _jsonl), ("d.parquet", _parquet)])
+def test_a_sample_is_from_all_parts_of_all_files(
+    tmp_path: Path, name: str, write: Callable[[Path, list[dict[str, Any]]], None]
+) -> None:
+    (tmp_path / "d").mkdir()
+    rng = random.Random(5)
+    for part in range(3):
+        rows = [{"n": rng.random(), "city": f"c{part}{number // 5000}", "y": number % 3} for number in range(10_000)]
+        write(tmp_path / "d" / f"{part}{name}", rows)
+    text, settings = inferred(tmp_path / "d")
+    count = int(
+        text.partition("inferred from ")[2].partition(" records from all parts of 3 files (d)")[0].replace(",", "")
+    )
+    assert 4_500 < count <= 5_000
+    assert settings.samples.features["city"].values == ["c00", "c01", "c10", "c11", "c20", "c21"]
+    assert "if there are none: classes: 3" in text
+    assert all_decode(tmp_path / "d", settings)
+
+
+def test_of_very_many_files_some_are_read(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for number in range(100):
+        _csv(tmp_path / "d" / f"{number:03}.csv", [{"x": number + row / 7, "y": "ab"[row % 2]} for row in range(10)])
+    text, settings = inferred(tmp_path / "d")
+    assert "inferred from 400 records from all parts of 40 of 100 files (d)" in text
+    assert "one with a value that is not in this list is a dead letter: --task classes learns them" in text
+    assert settings.samples.label.values == ["a", "b"]
+    assert "inferred from all 10 records of 001.csv" in inferred(tmp_path / "d" / "001.csv")[0]
+    assert "dead letter" not in inferred(tmp_path / "d" / "001.csv")[0]
 
 
 def test_an_archive_is_read_from_its_head_and_a_short_file_whole(tmp_path: Path) -> None:
@@ -335,3 +386,91 @@ def test_classes_that_are_surely_unseen_get_room(tmp_path: Path) -> None:
     assert "classes came once in these records, so others will come; they are learnt as they do" in text
     blocks = decoded(tmp_path / "d.jsonl", settings)
     assert sum(len(block.rejections) for block in blocks) == 0
+
+
+def prices(folder: Path, *odd: object, form: str = "csv") -> Path:
+    """Write 300 records with an area and a price, some of whose areas are odd."""
+    rng = random.Random(8)
+    areas = [*odd, *(round(rng.uniform(20, 200), 1) for _ in range(300 - len(odd)))]
+    rng.shuffle(areas)
+    rows = [{"area": area, "price": number * 37 % 301 + 0.5} for number, area in enumerate(areas)]
+    (_csv if form == "csv" else _jsonl)(folder / f"d.{form}", rows)
+    return folder / f"d.{form}"
+
+
+def rejected(data: Path, settings: Settings) -> int:
+    return sum(len(block.rejections) for block in decoded(data, settings))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_one_bad_cell_leaves_a_number_a_number(tmp_path: Path, form: str) -> None:
+    data = prices(tmp_path, "viel", form=form)
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].type == "float"
+    assert "1 of 300 is no number (viel): a dead letter" in text
+    assert "# if viel in area means no value: put it in `missing`, and give the feature {type: float, def" in text
+    assert rejected(data, settings) == 1
+
+
+def test_different_bad_cells_are_counted(tmp_path: Path) -> None:
+    data = prices(tmp_path, *(f"about {number}" for number in range(60)))
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].type == "float"
+    assert "60 of 300 are no numbers (such as about " in text
+    assert rejected(data, settings) == 60
+    data = prices(tmp_path, *(f"about {number}" for number in range(61)))
+    assert inferred(data, label="price")[1].samples.features["area"].hash, "not nearly all are numbers"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_word_that_comes_again_and_again_stands_for_no_value(tmp_path: Path, form: str) -> None:
+    data = prices(tmp_path, *["unbekannt"] * 20, *["n/v"] * 5, form=form)
+    text, settings = inferred(data, label="price")
+    assert settings.samples.features["area"].default == 0
+    assert {"unbekannt", "n/v"} <= set(settings.samples.missing)
+    assert "25 missing, for which 0 stands in" in text
+    assert all_decode(data, settings)
+
+
+@pytest.mark.parametrize("known", [{}, {"task": "regression"}])
+@pytest.mark.parametrize("odd", [["viel"], ["viel", "wenig"], ["viel"] * 30])
+def test_a_bad_label_among_numbers_is_no_class(tmp_path: Path, odd: list[str], known: dict[str, str]) -> None:
+    data = prices(tmp_path, *odd)
+    text, settings = inferred(data, label="area", **known)
+    assert settings.model.task == "regression"
+    assert "dead letter" in text
+    assert "stands in" not in text
+    assert rejected(data, settings) == len(odd)
+
+
+def test_a_word_among_few_numbers_is_a_class(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,grade\n" + "1.5,1\n2.5,2\n3.5,3\n4.5,4\n5.5,5\n6.5,6\n7.5,7\n8.5,K\n" * 20)
+    _, settings = inferred(path, label="grade")
+    assert (settings.model.task, settings.samples.label.classes) == ("classes", [*"1234567", "K"])
+    assert all_decode(path, settings)
+
+
+def test_numbers_of_a_user_with_a_word_among_them_are_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,user_id,y\n" + "1.5,101,0\n2.5,102,1\n3.5,103,1\n4.5,104,1\n5.5,guest,0\n" * 20)
+    _, settings = inferred(path)
+    assert settings.samples.key == "user_id"
+    assert "guest" not in settings.samples.missing
+
+
+@pytest.mark.parametrize(
+    ("cells", "date_format"),
+    [
+        ([f"2024-02-{day:02}" for day in range(1, 29)], None),
+        ([f"{day:02}.02.2024" for day in range(1, 29)], "%d.%m.%Y"),
+    ],
+)
+def test_one_bad_cell_leaves_a_time_a_time(tmp_path: Path, cells: list[str], date_format: str | None) -> None:
+    path, text, settings = column(tmp_path, *cells, "soon", "later")
+    assert (settings.samples.features["x"].kind.key, settings.samples.features["x"].date_format) == (
+        "timestamp",
+        date_format,
+    )
+    assert "2 of 30 are no times (such as soon): dead letters" in text
+    assert rejected(path, settings) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.first_look import problems
-from learnd.daemon.errors import LearndError
+from learnd.daemon.errors import LearndError, SettingsError
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.values import State
 from learnd.daemon.verbs.first_records import FirstRecords
@@ -78,11 +78,41 @@ def test_records_of_which_none_can_be_used_end_a_run(tmp_path: Path) -> None:
     assert "10 of the first 10 records (100.0%) would be rejected: 10 wrong_column_count" in str(ended(tmp_path))
 
 
-def test_a_field_that_all_records_lack_is_a_problem_of_the_settings(tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_text('{"b": 1, "y": 1}\n' * 10)
-    samples, source = {"features": {"a": "float"}, "label": "y"}, {"files": {"path": "data.jsonl"}}
-    (problem,) = looked_at(tmp_path, None, source=source, samples=samples)[0]
-    assert "none of the first 10 records can be used: 10 missing" in problem
+@pytest.mark.parametrize(
+    ("changes", "line", "words"),
+    [
+        (
+            {"features": {"z": "float", "visit": "float"}},
+            7,
+            "samples.features.visit: FILE has no field 'visit': did you mean 'visits'? There are z, visits, land, y",
+        ),
+        ({"label": "failure"}, 8, "samples.label: FILE has no field 'failure'; there are z, visits, land, y"),
+        (
+            {"weight": {"expression": "where(land == DE, 2, 1)"}},
+            9,
+            (
+                "samples.weight.expression: FILE has no field 'DE'; there are z, visits, land, y. "
+                "If DE is a text, put it in quotes"
+            ),
+        ),
+    ],
+)
+def test_a_field_that_all_json_records_lack_is_named_at_its_line(
+    tmp_path: Path, changes: dict[str, Any], line: int, words: str
+) -> None:
+    (tmp_path / "data.jsonl").write_text('{"z": 1, "visits": 2, "land": "DE", "y": 1}\n' * 10)
+    samples = {"features": {"z": "float", "visits": "float"}, "label": "y", "weight": "z", **changes}
+    features = "\n".join(f"    {name}: {form}" for name, form in samples["features"].items())
+    (tmp_path / "learnd.yaml").write_text(
+        "source:\n  files: {path: data.jsonl}\nsamples:\n  format: json\n  features:\n"
+        f"{features}\n  label: {samples['label']}\n  weight: {json.dumps(samples['weight'])}\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path / "learnd.yaml", further=lambda given: list(FirstRecords(given).problems()))
+    found = words.replace("FILE", "data.jsonl")
+    assert caught.value.problems == [
+        f"{tmp_path / 'learnd.yaml'}:{line}: {found}; none of the first 10 records can be used"
+    ]
 
 
 def test_json_and_recordings_are_looked_at_too(tmp_path: Path) -> None:
