@@ -121,5 +121,6 @@ def between(batch: RecordBatch, start: int, end: int) -> RecordBatch | None:
         keys=batch.keys and batch.keys[rows],
         headers=batch.headers and batch.headers[rows],
         timestamps_s=None if batch.timestamps_s is None else batch.timestamps_s[rows],
+        lines=batch.lines and batch.lines[rows],
         defects={i - first: defect for i, defect in (batch.defects or {}).items() if first <= i < last} or None,
     )

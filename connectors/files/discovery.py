@@ -15,10 +15,11 @@ import structlog
 _TICK_MS = 10
 _LISTING_S = 1.0  # new files are seen this late if the file system reports no changes
 
-_ROTATED = re.compile(
-    r"(?P<name>.+?)(?:\.(?P<number>[0-9]{1,3})|[.-](?P<date>[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})*))(\.gz|\.zst)?"
-)
-"""`app.log.2.gz`, `app.log-20260131`: what rotation makes of `app.log`."""
+_TIME = r"(?:[0-9]{2,}+)?+(?:[-_T.][0-9]{2,}+)*+"
+_DATE = rf"[0-9]{{4}}-?[0-9]{{2}}-?[0-9]{{2}}{_TIME}"
+_ROTATED = re.compile(rf"(?P<name>.+?)(?:\.(?P<number>[0-9]{{1,3}})|[.-](?P<date>{_DATE}))(\.gz|\.zst)?")
+"""`app.log.2.gz`, `app.log-20260131`: what rotation makes of `app.log`. The time takes the digits that it can and gives
+none back: a name of many digits is tried in one way."""
 
 log = structlog.get_logger()
 

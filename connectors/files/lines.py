@@ -190,7 +190,7 @@ class LineReader:
         self.head_end = head_end
         self._stream.begin(head_end)
         self._offset = self._go_to(max(self.position, head_end))
-        return self._new_splitter(self.position, self._offset, len(self.columns or ()) or None)
+        return self._new_splitter(self.position, self._offset)
 
     def _refuse_array(self, head_end: int) -> None:
         self._stream.seek(head_end)
@@ -228,7 +228,7 @@ class LineReader:
     def _read_header(self, start: int, final: bool) -> int | None:
         """Read the names of the columns from the first CSV record; return its end, None if it is not there yet."""
         self._stream.seek(start)
-        splitter = self._new_splitter(start, start, None)
+        splitter = self._new_splitter(start, start)
         found: list[Records] = []
         while not found and (data := self._read_unbroken(_CHUNK_BYTES)):
             found = splitter.feed(data)
@@ -242,9 +242,9 @@ class LineReader:
         self.columns = _fields(found[0].values[0], self._format)
         return int(found[0].ends[0])
 
-    def _new_splitter(self, position: int, offset: int, width: int | None) -> LineSplitter:
+    def _new_splitter(self, position: int, offset: int) -> LineSplitter:
         if self._format.name == "csv" and self._format.quoted:
-            return CsvSplitter(position, offset, self._max, self._format.delimiter, width)
+            return CsvSplitter(position, offset, self._max, self._format.delimiter)
         return LineSplitter(position, offset, self._max)
 
     def _break(self, splitter: LineSplitter, broken: BrokenStreamError, limit: int | None) -> None:

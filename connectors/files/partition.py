@@ -354,6 +354,7 @@ class FilePartition:
             records.values,
             columns=reader.columns,
             defects=records.defects,
+            lines=records.lines,
             note=note,
         )
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from learnd.connectors.files.quotes import Quotes
 from learnd.daemon.values import Defect, Int64
 
 KEPT_BYTES = 1024  # of a record that is too long to keep
 BOM = b"\xef\xbb\xbf"
 _LINE_FEED = 10
-_QUOTE = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Records:
     ends: Int64  # (n,)
     values: Sequence[bytes] | Sequence[Mapping[str, Any]]
     defects: Mapping[int, Defect] | None = None
+    lines: Sequence[int] | None = None  # n of them: how many lines of text each takes; None: one each, or no text
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,7 +45,16 @@ class Records:
     def _slice(self, first: int, last: int) -> Records:
         start = self.start if first == 0 else int(self.ends[first - 1])
         defects = {i - first: d for i, d in (self.defects or {}).items() if first <= i < last}
-        return Records(start, self.ends[first:last], self.values[first:last], defects or None)
+        lines = None if self.lines is None else self.lines[first:last]
+        return Records(start, self.ends[first:last], self.values[first:last], defects or None, lines)
+
+
+class Cuts(NamedTuple):
+    """Where n >= 0 records end in a piece of a stream."""
+
+    feeds: Int64  # (n,) the index of the line feed
+    defects: Mapping[int, Defect]
+    lines: Int64 | None  # (n,) how many lines each takes; None: one each
 
 
 class LineSplitter:
@@ -57,7 +67,8 @@ class LineSplitter:
         self._max = max_record_bytes
         self._kept = min(KEPT_BYTES, max_record_bytes)
         self._tail = b""
-        self._skipped = 0  # bytes read of a line that is already too long; the tail is then its head
+        self._skipped = 0  # bytes read of a record that is already too long; the tail is then its head
+        self._skipped_lines = 1  # those of that record
 
     @property
     def unfinished(self) -> bool:
@@ -83,27 +94,36 @@ class LineSplitter:
         if self._skipped:
             self._emit_oversized(self._skipped, self._offset + self._skipped, found)
         if defect is not None:
-            self._emit(self._tail[: self._kept], self._offset + len(self._tail) + 1, found, defect)
-        elif value := self._tail.removesuffix(b"\r").removeprefix(BOM):
-            self._emit(value, self._offset + len(self._tail), found)
+            end, lines = self._offset + len(self._tail) + 1, self._tail.count(b"\n") + 1
+            self._emit(self._tail[: self._kept], end, found, defect, lines)
+        elif self._tail:
+            self._take_tail(found)
         self._offset += len(self._tail)
         self._tail = b""
         return found
 
-    def _boundaries(self, data: bytes) -> Int64:
-        """Return the indices of the line feeds that end a record; `data` starts at the beginning of one."""
-        feeds: Int64 = np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_FEED)
-        return feeds
+    def _take_tail(self, found: list[Records]) -> None:
+        """Turn what is left into records, as if the stream ended in a line feed."""
+        data, end = self._tail + b"\n", self._offset + len(self._tail)
+        self._split(data, self._cuts(data, final=True), found)
+        if self._position > end:
+            found[-1].ends[-1] = self._position = end
+        self._offset, self._tail = end, b""
+
+    def _cuts(self, data: bytes, *, final: bool = False) -> Cuts:  # noqa: ARG002
+        """Return where records end; `data` starts at the beginning of one. `final`: nothing comes after it."""
+        return Cuts(np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_FEED), {}, None)
 
     def _cut(self, data: bytes, found: list[Records]) -> None:
-        feeds = self._boundaries(data)
-        if len(feeds):
-            self._split(data, feeds, found)
-            data = data[int(feeds[-1]) + 1 :]
+        cuts = self._cuts(data)
+        if len(cuts.feeds):
+            self._split(data, cuts, found)
+            data = data[int(cuts.feeds[-1]) + 1 :]
         self._hold(data)
 
-    def _split(self, data: bytes, feeds: Int64, found: list[Records]) -> None:
-        """Turn the lines that end at `feeds` into records."""
+    def _split(self, data: bytes, cuts: Cuts, found: list[Records]) -> None:
+        """Turn the bytes up to the last cut into records."""
+        feeds, flaws, lines = cuts
         base = self._offset
         ends = feeds + (base + 1)
         block = data[: int(feeds[-1])]
@@ -113,14 +133,16 @@ class LineSplitter:
             values = [value.removesuffix(b"\r") for value in values]
         if not block.isascii() and BOM in block:  # the first test is much faster
             values = [value.removeprefix(BOM) for value in values]
-        defects = self._too_long(lengths, values)
+        defects = {**flaws, **self._too_long(lengths, values)}
         if int(lengths.min()) <= len(BOM) + 1 and not all(values):
             kept = [index for index, value in enumerate(values) if value]
             defects = {new: defects[old] for new, old in enumerate(kept) if old in defects}
             values, ends = [values[index] for index in kept], ends[kept]
+            lines = None if lines is None else lines[kept]
         self._offset = base + int(feeds[-1]) + 1
         if values:
-            found.append(Records(self._position, ends, values, defects or None))
+            several = lines.tolist() if lines is not None and lines.max() > 1 else None
+            found.append(Records(self._position, ends, values, defects or None, several))
             self._position = int(ends[-1])
 
     def _too_long(self, lengths: Int64, values: list[bytes]) -> dict[int, Defect]:
@@ -133,13 +155,13 @@ class LineSplitter:
         return defects
 
     def _hold(self, tail: bytes) -> None:
-        """Keep the unfinished line `tail` for later, or only its head if it is too long already."""
+        """Keep the unfinished record `tail` for later, or only its head if it is too long already."""
         self._tail = tail
         if len(tail) > self._max:
-            self._skipped, self._tail = len(tail), tail[: self._kept]
+            self._skipped, self._skipped_lines, self._tail = len(tail), tail.count(b"\n") + 1, tail[: self._kept]
 
     def _skip(self, data: bytes, found: list[Records]) -> bytes:
-        """Skip the rest of a line that is too long, and return the bytes after it."""
+        """Skip the rest of a record that is too long, and return the bytes after it."""
         feed = data.find(b"\n")
         if feed < 0:
             self._skipped += len(data)
@@ -149,12 +171,12 @@ class LineSplitter:
         return data[feed + 1 :]
 
     def _emit_oversized(self, length: int, end: int, found: list[Records]) -> None:
-        self._emit(self._tail, end, found, self._oversized(length))
+        self._emit(self._tail, end, found, self._oversized(length), self._skipped_lines)
         self._offset, self._tail, self._skipped = end, b"", 0
 
-    def _emit(self, value: bytes, end: int, found: list[Records], defect: Defect | None = None) -> None:
+    def _emit(self, value: bytes, end: int, found: list[Records], defect: Defect, lines: int = 1) -> None:
         ends = np.array([end], np.int64)
-        found.append(Records(self._position, ends, [value], {0: defect} if defect else None))
+        found.append(Records(self._position, ends, [value], {0: defect}, [lines] if lines > 1 else None))
         self._position = end
 
     def _oversized(self, length: int) -> Defect:
@@ -162,127 +184,76 @@ class LineSplitter:
 
 
 class CsvSplitter(LineSplitter):
-    """Cuts bytes into CSV records, in which a quoted field may hold line feeds.
+    """Cuts bytes into CSV records, in which a quoted cell may hold line feeds.
 
-    A quote that opens a field must close it: before a delimiter or the end of a line, within `max_record_bytes`, and in
-    a row of as many cells as the header has. If a record of several lines is not like that, the quote is a stray one:
-    only the first line is rejected, and the next record starts after that line, so that a stray quote swallows nothing.
+    A quote that opens a cell must close it: before a delimiter or the end of a line, with nothing but blanks between,
+    and within `max_record_bytes`. If it closes none, or in a later line and otherwise, it is a stray one: the record
+    ends with the line of that quote and is rejected, and the next line is a record of its own. So a stray quote
+    swallows no line, and the text of a cell is no record.
     """
 
-    def __init__(
-        self, position: int, offset: int, max_record_bytes: int, delimiter: str, width: int | None = None
-    ) -> None:
-        """`width` is how many cells a row has; None if that is not known yet."""
+    def __init__(self, position: int, offset: int, max_record_bytes: int, delimiter: str) -> None:
         super().__init__(position, offset, max_record_bytes)
         self._delimiter = delimiter.encode()
-        mark = re.escape(self._delimiter)
-        # A line that ends inside a quoted field: whole fields, then a quote that is not closed. The possessive
-        # quantifiers keep it linear in the length of the line.
-        self._ends_open = re.compile(
-            rb'((?:(?:"(?:[^"]|"")*+"[^%b]*+|(?!")[^%b]*+)%b)*+)"(?:[^"]|"")*+' % (mark, mark, mark)
-        )
-        field = rb'(?:"(?:[^"]|"")*+"|(?!")[^%b]*+)' % mark
-        times = b"*+" if width is None else b"{%d}+" % (width - 1)
-        self._row = re.compile(rb"(?:%b%b)%b%b\r?" % (field, mark, times, field))
+        blanks = b" \t".replace(self._delimiter, b"")
+        self._end_of_cell = re.compile(rb"[%b]*+(%b|\r?\n)?" % (blanks, re.escape(self._delimiter)))
 
-    def finish(self, defect: Defect | None = None) -> list[Records]:
-        found: list[Records] = []
-        while defect is None and not self._skipped and self._opens_stray(self._tail):
-            rest = self._drop_first_line(self._tail, found)
-            self._tail = b""
-            self._cut(rest, found)
-        return found + super().finish(defect)
-
-    def _boundaries(self, data: bytes) -> Int64:
-        feeds = super()._boundaries(data)
+    def _cuts(self, data: bytes, *, final: bool = False) -> Cuts:
+        lines = super()._cuts(data)
         if b'"' not in data:
-            return feeds
-        bytes_ = np.frombuffer(data, np.uint8)
-        quotes = np.flatnonzero(bytes_ == _QUOTE)
-        if self._all_regular(bytes_, quotes):
-            outside: Int64 = feeds[np.searchsorted(quotes, feeds) % 2 == 0]
-            return outside
-        return self._scan(data, feeds)
+            return lines
+        quotes = Quotes(data, lines.feeds, self._delimiter)
+        return lines if quotes.next_loose(0) is None else self._walk(data, lines.feeds, quotes, final)
 
-    def _all_regular(self, data: np.ndarray[Any, Any], quotes: Int64) -> bool:
-        """Whether each opening quote starts a field, or is doubled: then counting quotes tells what is inside them."""
-        opening = quotes[0::2]
-        before = data[opening - 1]
-        regular = (before == self._delimiter[0]) | (before == _LINE_FEED) | (opening == 0)
-        regular[1:] |= quotes[1::2][: len(opening) - 1] == opening[1:] - 1
-        return bool(regular.all())
+    def _walk(self, data: bytes, feeds: Int64, quotes: Quotes, final: bool) -> Cuts:
+        """Go through the quotes that are not closed in their line, and find which ends of lines end no record.
 
-    def _scan(self, data: bytes, feeds: Int64) -> Int64:
-        """Find the boundaries line by line, because of quotes in the middle of unquoted fields."""
-        ends, line, is_open = [], 0, False
-        for feed in feeds.tolist():
-            text = data[line:feed]
-            is_open = self._ends_open.fullmatch(b'"' + text if is_open else text) is not None
-            if not is_open:
-                ends.append(feed)
-            line = feed + 1
-        return np.array(ends, np.int64)
-
-    def _cut(self, data: bytes, found: list[Records]) -> None:
-        while data:
-            feeds = self._boundaries(data)
-            fitting = self._fitting(data, feeds)
-            if fitting:
-                self._split(data, feeds[:fitting], found)
-                data = data[int(feeds[fitting - 1]) + 1 :]
-            runs_over = fitting < len(feeds) or len(data) > self._max
-            if not runs_over or b"\n" not in data:
+        Each is looked at once: behind a stray quote, the next one to look at is in a later line.
+        """
+        first, last, lines, opens = (each.tolist() for each in quotes.runs)
+        starts = [0, *(feeds + 1).tolist()]  # of each line
+        ends_record = np.ones(len(feeds), np.bool_)
+        strays: dict[int, int] = {}  # by the number of its line: at which byte of the record it opens a cell
+        begin, goes_on_in, at = 0, -1, 0  # `begin`: the line in which the record begins
+        while (run := quotes.next_loose(at)) is not None:
+            at = run + 1
+            if not opens[run]:
+                continue  # text
+            line = lines[run]
+            begin = begin if line == goes_on_in else line
+            closed = self._is_closed(data, starts[begin], last[at] if at < len(last) else None, final)
+            if closed is None:
+                ends_record = ends_record[:begin]
                 break
-            data = self._drop_first_line(data, found)
-        self._hold(data)
+            if closed:
+                goes_on_in = lines[at]
+                ends_record[line:goes_on_in] = False
+                at += 1
+            elif line < len(feeds):
+                strays[line] = first[run] - starts[begin] + 1
+        ending = np.flatnonzero(ends_record)
+        records = np.searchsorted(ending, list(strays)).tolist()
+        defects = dict(zip(records, map(_stray, strays.values()), strict=True))
+        return Cuts(feeds[ending], defects, np.diff(ending, prepend=-1))
 
-    def _fitting(self, data: bytes, feeds: Int64) -> int:
-        """Return how many records come before the first one of several lines that is too long, or is no row."""
-        several = _of_several_lines(feeds, super()._boundaries(data))
-        ends = feeds.tolist() if several else []
-        for index in several:
-            start, end = ends[index - 1] + 1 if index else 0, ends[index]
-            if end - start > self._max or not self._row.fullmatch(data, start, end):
-                return index
-        return len(feeds)
-
-    def _opens_stray(self, rest: bytes) -> bool:
-        """Whether the end of the file begins with a line whose quote is stray."""
-        several = b"\n" in rest and not self._row.fullmatch(rest)
-        return several or self._ends_open.fullmatch(rest) is not None
-
-    def _drop_first_line(self, data: bytes, found: list[Records]) -> bytes:
-        """Reject the first line of `data`, which opens a quote that is not closed; return what comes after it."""
-        feed = data.find(b"\n")
-        length = feed if feed >= 0 else len(data)
-        end = self._offset + length + (feed >= 0)
-        if length > self._max:
-            self._emit(data[: self._kept], end, found, self._oversized(length))
-        else:
-            line = data[:length].removesuffix(b"\r")
-            self._emit(line, end, found, self._stray(line))
-        self._offset = end
-        return data[length + 1 :]
-
-    def _stray(self, line: bytes) -> Defect:
-        """Say what is wrong with a line by that line alone: when it is read again, there may be no more."""
-        opened = self._ends_open.fullmatch(line)
-        where = f" at byte {opened.end(1) + 1}" if opened is not None else ""
-        return Defect(
-            "corrupt",
-            f"a quoted field opens in this line{where} and is not closed as one, so the quote is stray: this "
-            "line alone is rejected, and the next one is a record of its own; if quotes are plain text in this data: "
-            "samples.quote: none",
-        )
+    def _is_closed(self, data: bytes, start: int, closing: int | None, final: bool) -> bool | None:
+        """Return whether a quote closes a cell of the record from `start` on; None if more must come to tell."""
+        window = start + self._max + 1  # where a record and its line feed must end
+        if closing is not None and (end := self._end_of_cell.match(data, closing + 1)) is not None:
+            if end[1] is not None:
+                return end.end() <= window
+            if end.end() + max(len(self._delimiter), len(b"\r\n")) <= len(data):
+                return False
+        return False if final or len(data) >= window else None
 
 
-def _of_several_lines(feeds: Int64, all_feeds: Int64) -> list[int]:
-    """Return which of the records that end at `feeds` hold other line feeds."""
-    if len(feeds) == len(all_feeds):
-        return []
-    lines = np.diff(np.searchsorted(all_feeds, feeds), prepend=-1)
-    several: list[int] = np.flatnonzero(lines > 1).tolist()
-    return several
+def _stray(byte: int) -> Defect:
+    """Say what is wrong with a record by that record alone: when it is read again, there may be no more."""
+    return Defect(
+        "corrupt",
+        f"a quoted cell opens at byte {byte} of this record and is not closed as one, so the quote is stray: its line "
+        "is rejected, and the next one is a record of its own; if quotes are plain text: samples.quote: none",
+    )
 
 
 def _split_at(block: bytes, feeds: Int64) -> list[bytes]:

@@ -45,6 +45,7 @@ class RecordBatch:
     headers: Sequence[Sequence[tuple[str, bytes]]] | None = None
     timestamps_s: Float64 | None = None  # (n,) seconds since 1970
     defects: Mapping[int, Defect] | None = None
+    lines: Sequence[int] | None = None  # n of them: how many lines of a file each takes; None: one each, or no file
     note: Note | None = None
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Block:
     rejections: tuple[Rejection, ...] = ()
     note: Note | None = None
     keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
-    lines: Sequence[int] | None = None  # n of them: how many lines of CSV each record takes; None: one each
+    lines: Sequence[int] | None = None  # n of them: as in the `RecordBatch`
     new_classes: tuple[tuple[int, str], ...] = ()  # that came with a sample: the number of its record in the block
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
 from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_without_key, with_keys
 from learnd.daemon.stream.decoding.labels import label_reader
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
+from learnd.daemon.stream.decoding.lines import with_lines
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
@@ -86,7 +87,7 @@ class SampleDecoder:
         first = spec.width + self._labels
         self._weight_columns = slice(first, first + self._weights.columns)
         self._timed = settings.event_time is not None
-        self._in_lines = settings.format == "csv" and settings.columns is None  # not in messages
+        self._delimiter = settings.delimiter
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
         self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
@@ -227,7 +228,6 @@ class SampleDecoder:
         defects: Defects,
     ) -> Block:
         width, labels = self._spec.width, self._labels
-        lines = _lines(batch) if self._in_lines else None
         event_time_s: Float64 | None
         if self._timed:
             event_time_s = table[:, -1].copy()
@@ -245,12 +245,12 @@ class SampleDecoder:
             ),
             event_time_s=event_time_s,
             rejections=tuple(
-                _rejection(batch, index, found if lines is None else _with_lines(found, lines[index]))
+                _rejection(batch, index, with_lines(found, batch, index, self._delimiter))
                 for index, found in sorted(defects.items())
             ),
             note=batch.note,
             keys=batch.keys,
-            lines=lines,
+            lines=batch.lines,
         )
 
 
@@ -281,20 +281,6 @@ def _without(count: int, defects: Mapping[int, Defect]) -> Int64:
 def _starts(batch: RecordBatch) -> Int64:
     """Return (n,) the position of each record."""
     return np.concatenate((np.array([batch.start], np.int64), batch.ends[:-1]))
-
-
-def _lines(batch: RecordBatch) -> Sequence[int] | None:
-    """Return how many lines each record takes; None if it is one each."""
-    values: Sequence[Any] = batch.values
-    return [value.count(b"\n") + 1 for value in values] if any(b"\n" in value for value in values) else None
-
-
-def _with_lines(found: Defect, lines: int) -> Defect:
-    """Say of how many lines a bad record is: a stray quote at its start may have taken in those behind it."""
-    if lines == 1:
-        return found
-    way = f"the record goes over {lines:,} lines, from a quote in its first on; if that is a stray one: "
-    return Defect(found.reason, f"{found.detail}; {way}samples.quote: none")
 
 
 def _rejection(batch: RecordBatch, index: int, found: Defect) -> Rejection:

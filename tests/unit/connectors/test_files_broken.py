@@ -198,7 +198,7 @@ def test_odd_little_files(tmp_path: Path, content: bytes) -> None:
         (
             b'a;b\n"1;2\n3;4\n5";6;7\n8;9',
             ("a", "b"),
-            [(b'"1;2', "corrupt"), (b"3;4", None), (b'5";6;7', None), (b"8;9", None)],
+            [(b'"1;2\n3;4\n5";6;7', None), (b"8;9", None)],
         ),
         (b'a;b\n1;"2\n3;4\n5;"6"', ("a", "b"), [(b'1;"2', "corrupt"), (b"3;4", None), (b'5;"6"', None)]),
         (b'a;b\n1;"x\r\ny"\r\n3;4\r\n', ("a", "b"), [(b'1;"x\r\ny"', None), (b"3;4", None)]),
@@ -225,8 +225,8 @@ def test_a_stray_quote_swallows_no_line_and_its_dead_letter_says_where_it_opened
     assert [value for value, _ in found] == [row.encode() for row in rows]
     assert {value for value, reason in found if reason} == {row.encode() for row in rows if row.count('"') == 1}
     detail = defects(batches)[-1].detail
-    assert "a quoted field opens in this line at byte 5" in detail
-    assert "this line alone is rejected" in detail
+    assert "a quoted cell opens at byte 5 of this record and is not closed as one" in detail
+    assert "its line is rejected, and the next one is a record of its own" in detail
     assert "samples.quote: none" in detail
     source = opened(path, CSV, {}, notes(batches))
     ends = [int(end) for batch in batches for end in batch.ends]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from learnd.connectors.files.discovery import matching
 from learnd.connectors.files.settings import FilesSettings
 from learnd.connectors.files.source import FilesSource
 from learnd.daemon.values import Note, Positions, RecordFormat
@@ -59,6 +60,25 @@ def test_rotated_files_train_from_the_oldest_on(tmp_path: Path, names: list[str]
     notes: list[Note] = []
     in_lives = [read(tmp_path / "*", positions, notes, follow=follow, most=1) for _ in names]
     assert [value for life in in_lives for value in life] == everything
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a-20260101T23.59.59.gz", "a-2026010200", "a-20260102000000.zst", "a"],
+        ["a.2026-01-02_01", "a.2026-01-03T01-02.123", "a"],
+        ["a", "a-202601011", "a-20260101_1", "a-20260101x"],
+        [f"a-{'2' * 200}", "a"],
+        ["a", f"a-{'2' * 200}x"],
+        ["a", f"a-20260101{'-10' * 60}x"],
+        ["a", f"a{'-20260101' * 25}x"],
+    ],
+)
+def test_a_time_of_rotation_may_have_any_digits(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert matching(str(tmp_path)) == [str(tmp_path / name) for name in names]
 
 
 def test_a_rotation_between_two_starts_leaves_the_order_as_it_is(tmp_path: Path) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.source import FilesSource
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Block, RecordBatch
+from learnd.daemon.values import FEATURES, Block, RecordBatch
 
 
 def decoded(*rows: str) -> Block:
     settings = SamplesSettings.model_validate({"format": "csv", "features": {"a": "float"}, "label": "y"})
     values = [row.encode() for row in rows]
-    batch = RecordBatch("file-0", 0, np.arange(1, len(rows) + 1), values, columns=("t", "a", "y"))
+    lines = [row.count("\n") + 1 for row in rows]
+    several = lines if max(lines) > 1 else None
+    batch = RecordBatch("file-0", 0, np.arange(1, len(rows) + 1), values, columns=("t", "a", "y"), lines=several)
     return SampleDecoder(settings, settings.spec("binary")).decode(batch)
 
 
@@ -40,8 +47,53 @@ def test_a_record_of_several_lines_is_told_by_its_dead_letter() -> None:
     (letter,) = decoded("x,1,1", SWALLOWED, "x,2,0").rejections
     assert letter.defect.reason == "wrong_type"
     assert letter.defect.detail.endswith(
-        "; the record goes over 21 lines, from a quote in its first on; if that is a stray one: samples.quote: none"
+        "; the record goes over 21 lines, from the quote at byte 3 of its first line on; if that is a stray one: "
+        "samples.quote: none"
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "byte"),
+    [('"a\nb",much,1', 1), ('"x, y",""1,"a\nb",1', 12), ('5",1,"a""b\n",1', 6), ('"x"y,"a\n"', 6)],
+)
+def test_it_names_the_quote_that_goes_over_the_line(row: str, byte: int) -> None:
+    (letter,) = decoded(row).rejections
+    assert f"goes over 2 lines, from the quote at byte {byte} of its first line on" in letter.defect.detail
+
+
+def in_files(directory: Path, content: str, given: dict[str, Any]) -> list[Block]:
+    """Return the blocks of a file as the decoder gives them under these settings."""
+    path = directory / "a.csv"
+    path.write_text(content)
+    samples = SamplesSettings.model_validate({"format": "csv", "features": {"a": "float"}, "label": "y"} | given)
+    source = FilesSource(FilesSettings(path=str(path)), samples.record_format())
+    source.open({}, [])
+    decoder = SampleDecoder(samples, samples.spec("binary"))
+    blocks = []
+    while not source.exhausted:
+        if (batch := source.read(1.0)) is not None:
+            blocks.append(decoder.decode(batch))
+    source.close()
+    return blocks
+
+
+@pytest.mark.parametrize("given", [{}, {"columns": ["t", "a", "y"]}])
+def test_what_is_counted_in_lines_is_what_comes_from_a_file(tmp_path: Path, given: dict[str, Any]) -> None:
+    """The batch tells, not the settings: those of messages may be used for a file, too."""
+    (block,) = in_files(tmp_path, f"t,a,y\nx,1,1\n{SWALLOWED}\nx,2,0\n", given)
+    assert block.lines == [1, 21, 1]
+    (letter,) = block.rejections
+    assert "the record goes over 21 lines, from the quote at byte 3" in letter.defect.detail
+
+
+def test_a_row_that_is_too_wide_is_one_reject_and_its_text_no_record(tmp_path: Path) -> None:
+    (block,) = in_files(tmp_path, 't,a,y\n1,"hello\n7,8,1\nbye",0,4\nx,2,0\n', {})
+    assert len(block) == 2
+    assert block.lines == [3, 1]
+    assert block.samples.inputs[FEATURES].tolist() == [[2.0]]
+    (letter,) = block.rejections
+    assert letter.defect.reason == "wrong_column_count"
+    assert "the record goes over 3 lines, from the quote at byte 3 of its first line on" in letter.defect.detail
 
 
 def test_the_reasons_are_those_of_the_records_that_are_counted() -> None:
