@@ -105,11 +105,12 @@ def _texts(guess: Guess) -> Iterator[str]:
 
 def _odd(guess: Guess) -> Iterator[str]:
     """Yield the way out for texts among numbers, if they stand for no value."""
-    features = [field for field in guess.fields if field.kind == "number" and field is not guess.label]
-    odd = {shown(field.name): yaml(field.odd[0]) for field in features if field.odd and left_out(field) is None}
-    if odd:
-        places = ", ".join(f"{value} in {name}" for name, value in odd.items())
-        yield f"  # if {places} means no value: put it in `missing`, and give the feature {{type: float, default: 0}}"
+    fields = (f for f in guess.fields if f.kind == "number" and f is not guess.label and not left_out(f))
+    words = ((field, next((value for value in field.odd if isinstance(value, str)), None)) for field in fields)
+    places = [f"{yaml(word)} in {shown(field.name)}" for field, word in words if word is not None]
+    if places:
+        way = "put it in `missing`, and give the feature {type: float, default: 0}"
+        yield f"  # if {', '.join(places)} means no value: {way}"
 
 
 def _label(guess: Guess) -> Iterator[str]:
