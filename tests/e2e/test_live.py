@@ -121,7 +121,7 @@ def test_http_tells_what_the_daemon_does(zygote: Zygote, tmp_path: Path) -> None
     assert sum(seen["updates_skipped_total"].values()) == given["updates_skipped"] == 0
     assert _above_0(seen["checkpoint_failures_total"]) == {(("reason", "enospc"),): 1}
     assert seen["state"][("state", "consuming"),] == 1
-    assert seen["learning_rate"][()] == pytest.approx(0.1)
+    assert seen["learning_rate"][()] == pytest.approx(0.003)
     assert 0 < seen["prequential_score"][("metric", "accuracy"), ("window", "200")] <= 1
     assert 0 < seen["baseline_score"][("baseline", "majority"), ("metric", "accuracy"), ("window", "200")] <= 1
     assert seen["freshness_seconds_count"][()] > 0
