@@ -122,7 +122,12 @@ def test_records_of_the_journal_that_retention_took_are_given_up_on_request(
     message = refused(zygote.run(tmp_path, "run", "learnd.yaml"), 74)
     assert f"{topic}/0: the journal needs the records at offsets" in message
     assert "source.kafka.on_data_loss: skip" in message
-    changed = ("--set", "source.kafka.on_data_loss=skip", "--set", "train.optimizer.regenerative_rmsprop.learning_rate=0.001")
+    changed = (
+        "--set",
+        "source.kafka.on_data_loss=skip",
+        "--set",
+        "train.optimizer.regenerative_rmsprop.learning_rate=0.001",
+    )
     daemon = zygote.start(tmp_path, "run", "learnd.yaml", *changed)
     daemon.wait_for(lambda: metric(port, "learnd_samples_trained_total 20.0"), "to train what is left")
     stop(daemon)

@@ -107,7 +107,19 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
     spec = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(20)], BINARY)
     model, optimizer = build()
-    parts = Parts(model, optimizer, {LABEL: ours}, [], None, None, spec, infer=model, by_own_step=False, kept=dict)
+    parts = Parts(
+        model,
+        optimizer,
+        {LABEL: ours},
+        [],
+        None,
+        None,
+        spec,
+        infer=model,
+        by_own_step=False,
+        kept=dict,
+        weighs_classes=False,
+    )
     fused = Updates(parts, {}, xla=True)
     batches = Samples({FEATURES: x}, {LABEL: y}, np.ones(10_000, np.float32)).in_batches(10_000, 1)
     rates = np.full(2501, 1e-3, np.float32)
