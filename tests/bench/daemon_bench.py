@@ -51,7 +51,7 @@ def rows() -> list[Row]:
         ratio_row(f"{network}, without drift detection and reactions, {loop_row}", "≥ 0.8 ×", same),
         ratio_row(f"the same, {loop_row}, compiled as one kernel as learnd's is", "", fused),
         ratio_row(f"{network}, {loop_row}", "", reacting),
-        ratio_row(f"the daemon with the default preset (standardised, SGD), {loop_row}", "", preset),
+        ratio_row(f"the daemon with the default preset, {loop_row}", "", preset),
         ratio_row(f"the daemon with the default preset, {river_row}, which get parsed dicts", "≥ 3 ×", river_mlp),
         ratio_row(f"the daemon with the `linear` preset, {river_row}, which get parsed dicts", "≥ 3 ×", river_linear),
     ]
