@@ -181,11 +181,6 @@ def _told(output: Path, foreign: list[str]) -> str:
     )
 
 
-def learner_of(root: Path, sequence: int | None = None) -> KerasLearner:
-    """Build the model of a checkpoint, the newest that verifies by default. Raises StoreError, ModelError."""
-    return restored_learner(root, checkpoint_of(root, sequence))
-
-
 def restored_learner(root: Path, checkpoint: Checkpoint) -> KerasLearner:
     """Build the model of a checkpoint of a state directory. Raises StoreError, ModelError."""
     settings = settings_of_state(root)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -57,6 +57,8 @@ class Figure:
 
 
 Panel: TypeAlias = Lines | Figure
+
+_Made = TypeVar("_Made", timeseries.Panel, stat.Panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +146,21 @@ def _annotation(mark: Mark) -> dashboard.AnnotationQuery:
     )
 
 
-def _lines(panel: Lines) -> timeseries.Panel:
-    made = (
-        timeseries.Panel()
-        .title(panel.title)
+def _framed(made: _Made, panel: Panel) -> _Made:
+    """Set what every panel has."""
+    return (
+        made.title(panel.title)
         .description(panel.description)
         .unit(panel.unit)
         .datasource(_SOURCE)
         .span(panel.width)
         .height(panel.height)
+    )
+
+
+def _lines(panel: Lines) -> timeseries.Panel:
+    made = (
+        _framed(timeseries.Panel(), panel)
         .fill_opacity(30 if panel.stacked else 5)
         .stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL if panel.stacked else kinds.StackingMode.NONE))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI))
@@ -165,13 +173,7 @@ def _lines(panel: Lines) -> timeseries.Panel:
 
 def _figure(panel: Figure) -> stat.Panel:
     made = (
-        stat.Panel()
-        .title(panel.title)
-        .description(panel.description)
-        .unit(panel.unit)
-        .datasource(_SOURCE)
-        .span(panel.width)
-        .height(panel.height)
+        _framed(stat.Panel(), panel)
         .no_value(panel.without)
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(_steps(panel)))

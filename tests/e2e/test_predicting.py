@@ -16,7 +16,8 @@ from processes import Result, Zygote, refused, succeeded
 from streams import json_lines, records
 
 import learnd
-from learnd.daemon.verbs.checkpoints import learner_of
+from learnd.daemon.state.look import checkpoint_of
+from learnd.daemon.verbs.checkpoints import restored_learner
 
 COUNT = 700  # more than a source reads at once
 
@@ -36,7 +37,8 @@ def unlabelled() -> list[dict[str, Any]]:
 def expected(folder: Path, sequence: int | None = None) -> Any:
     """Return what the model of a checkpoint gives for the records, (n,)."""
     inputs = {"features": learnd.encoder(folder / "learnd.yaml")(unlabelled())}
-    return learner_of(folder / "state", sequence).predict(inputs)["label"][:, 0]
+    root = folder / "state"
+    return restored_learner(root, checkpoint_of(root, sequence)).predict(inputs)["label"][:, 0]
 
 
 def test_it_predicts_what_the_daemon_would(zygote: Zygote, whole: tuple[Path, Result], given: Path) -> None:

@@ -127,9 +127,10 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path
 ) -> None:
     from learnd.daemon.config.file import load_settings
+    from learnd.daemon.state.look import checkpoint_of
     from learnd.daemon.stream.decoding.decoder import SampleDecoder
     from learnd.daemon.values import FEATURES, LABEL, RecordBatch
-    from learnd.daemon.verbs.checkpoints import learner_of
+    from learnd.daemon.verbs.checkpoints import restored_learner
 
     folder, _ = whole
     succeeded(zygote.run(folder, "checkpoints", "export", "state", tmp_path / "model.keras"))
@@ -144,7 +145,7 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
         check=True,
         cwd=ROOT,
     )
-    one = learner_of(folder / "state")
+    one = restored_learner(folder / "state", checkpoint_of(folder / "state"))
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), one.predict(inputs)[LABEL], rtol=1e-5, atol=1e-6)
     assert one.traces == 0  # it took no compiled call to get there
 

@@ -1,6 +1,25 @@
-"""What is in decoded blocks of one input and one target."""
+"""Decoded blocks of files, and what is in blocks of one input and one target."""
 
-from learnd.daemon.values import FEATURES, LABEL, Block, Float32
+from pathlib import Path
+
+from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.source import FilesSource
+from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.values import FEATURES, LABEL, Block, Float32, SampleSpec
+
+
+def blocks_of(path: Path, samples: SamplesSettings, spec: SampleSpec) -> list[Block]:
+    """Return the whole file, as a run decodes it."""
+    decoder = SampleDecoder(samples, spec)
+    source = FilesSource(FilesSettings(path=str(path)), samples.record_format())
+    source.open({}, [])
+    blocks = []
+    while not source.exhausted:
+        if (batch := source.read(1.0)) is not None:
+            blocks.append(decoder.decode(batch))
+    source.close()
+    return blocks
 
 
 def features_of(block: Block) -> Float32:

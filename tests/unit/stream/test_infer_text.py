@@ -14,13 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from blocks import blocks_of
 
 from learnd.connectors.files.settings import FilesSettings
-from learnd.connectors.files.source import FilesSource
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, SourceError
-from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.inferring.guesses import Known
 from learnd.daemon.stream.inferring.infer import infer_settings
 from learnd.daemon.values import Block
@@ -35,15 +34,7 @@ def inferred(data: Path, **known: str) -> tuple[str, Settings]:
 
 def decoded(data: Path, settings: Settings) -> list[Block]:
     """Return the whole file, as a run decodes it."""
-    decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
-    source = FilesSource(FilesSettings(path=str(data)), settings.samples.record_format())
-    source.open({}, [])
-    blocks = []
-    while not source.exhausted:
-        if (batch := source.read(1.0)) is not None:
-            blocks.append(decoder.decode(batch))
-    source.close()
-    return blocks
+    return blocks_of(data, settings.samples, settings.samples.spec(settings.model.task))
 
 
 def all_decode(data: Path, settings: Settings) -> bool:

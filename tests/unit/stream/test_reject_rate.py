@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import blocks_of
 
-from learnd.connectors.files.settings import FilesSettings
-from learnd.connectors.files.source import FilesSource
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.reject_rate import RejectRate
@@ -66,15 +65,7 @@ def in_files(directory: Path, content: str, given: dict[str, Any]) -> list[Block
     path = directory / "a.csv"
     path.write_text(content)
     samples = SamplesSettings.model_validate({"format": "csv", "features": {"a": "float"}, "label": "y"} | given)
-    source = FilesSource(FilesSettings(path=str(path)), samples.record_format())
-    source.open({}, [])
-    decoder = SampleDecoder(samples, samples.spec("binary"))
-    blocks = []
-    while not source.exhausted:
-        if (batch := source.read(1.0)) is not None:
-            blocks.append(decoder.decode(batch))
-    source.close()
-    return blocks
+    return blocks_of(path, samples, samples.spec("binary"))
 
 
 @pytest.mark.parametrize("given", [{}, {"columns": ["t", "a", "y"]}])
