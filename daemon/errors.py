@@ -6,7 +6,6 @@ tests and logs need not parse the message.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 
@@ -23,18 +22,6 @@ def not_utf8(data: bytes) -> str | None:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
         return f"{why}, but probably UTF-16; convert the file: iconv -f UTF-16 -t UTF-8"
     return f"{why}; convert the file, for example from Latin-1: iconv -f ISO-8859-1 -t UTF-8"
-
-
-JSON_ARRAY = "one JSON array, not an object in each line; convert the file: jq -c '.[]' data.json > data.jsonl"
-
-
-def is_json_array(head: bytes) -> bool:
-    """Whether a file that begins like this is one JSON array of objects, and not lines of which the first is one."""
-    first, _, rest = head.lstrip().partition(b"\n")
-    first = first.rstrip()
-    if first == b"[":
-        return True
-    return re.match(rb"\[\s*\{", first) is not None and not (first.endswith(b"]") and rest.strip())
 
 
 class LearndError(Exception):

@@ -1,7 +1,8 @@
 """What the records of a file begin with, so that a copy of it is recognised, compressed or not.
 
-The digest covers the header of CSV and the records behind it. It is taken while they are read, behind the first
-kilobyte of records and at each doubling, up to 16 MiB: so a big file costs no more than a small one.
+The digest covers the header of CSV and the records behind it. It is taken while they are read, behind each line of the
+first kilobyte of records, behind that kilobyte and at each doubling, up to 16 MiB: so a big file costs no more than a
+small one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,19 @@ LEAST_BYTES = 1 << 10  # of records: less is too little to tell a copy from a fi
 MOST_BYTES = 1 << 24
 _PIECE_BYTES = 1 << 16
 _DIGITS = 32
+_LINE_FEED = 10
+_DIGITS_OF_A_LINE = 12  # there may be many of them in a note, and they count for one file alone
 
 Prints = Mapping[int, str]
 """The digest of the header and of so many bytes of records behind it."""
+
+
+def lasting(prints: Prints, length: int, *, whole: bool) -> Prints:
+    """Return the prints of the first bytes, without those that change with each record once others are there."""
+    few = whole or LEAST_BYTES not in prints
+    return {
+        n: digest for n, digest in prints.items() if n <= length and (few or n < LEAST_BYTES or n % LEAST_BYTES == 0)
+    }
 
 
 class Content:
@@ -38,19 +49,25 @@ class Content:
         """Take in the bytes at an offset behind the header, as far as they are new."""
         left = memoryview(data)[max(self.length - offset, 0) :] if offset <= self.length else memoryview(b"")
         while left and self.wanted:
-            piece = left[: self._next - self.length]
+            piece = left[: self._up_to_the_mark(left)]
             self._hash.update(piece)
             self.length += len(piece)
             left = left[len(piece) :]
-            if self.length == self._next:
+            if self.length == self._next or (self.length < LEAST_BYTES and piece[-1] == _LINE_FEED):
                 self._marks[self.length] = self._digest()
+            if self.length == self._next:
                 self._next *= 2
 
     def prints(self) -> Prints:
         return {**self._marks, self.length: self._digest()} if self.length else {}
 
+    def _up_to_the_mark(self, data: memoryview) -> int:
+        """Return how many of the bytes come before the next digest: in the first kilobyte, a line."""
+        left = self._next - self.length
+        return bytes(data[:left]).find(b"\n") + 1 or left if self.length < LEAST_BYTES else left
+
     def _digest(self) -> str:
-        return self._hash.hexdigest()[:_DIGITS]
+        return self._hash.hexdigest()[: _DIGITS if self.length >= LEAST_BYTES else _DIGITS_OF_A_LINE]
 
 
 class ContentStream:

@@ -4,7 +4,8 @@ Rotation leaves such copies: `copytruncate`, and `gzip` of a file that was renam
 and the last 64 KiB before the point that was read to: all of it if the original is still there, or if this run read it,
 else what its notes say, which is at least half of it. Of a copy that is shorter than what was read, all is compared if
 the original is still there, else at least half. Less than a kilobyte of records, or a shorter copy of a file that is
-gone, counts only under the name of the original with something behind it, as in `app.jsonl.1`.
+gone, counts only under the name of the original with something behind it, as in `app.jsonl.1`, or if it is the very
+file, cut within its first kilobyte: all its lines are compared.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ class Copies:
     def __init__(self) -> None:
         self._by_print: dict[str, dict[int, FilePartition]] = {}  # the digest of the first kilobyte of records
         self._by_name: dict[str, dict[int, FilePartition]] = {}  # those with less, by the names that they had
+        self._by_inode: dict[tuple[int, int], dict[int, FilePartition]] = {}
 
     def add(self, file: FilePartition) -> None:
         """Remember a file that was read, that more was read of, or that has another name now."""
+        if file.prints:
+            self._by_inode.setdefault(file.identity.key, {})[file.order] = file
         if LEAST_BYTES in file.prints:
             self._by_print.setdefault(file.prints[LEAST_BYTES], {})[file.order] = file
         elif file.prints:
@@ -48,7 +52,7 @@ class Copies:
 
     def original_of(self, file: FilePartition) -> Match | None:
         """Return what a file is a copy of, the one of which most was read; None if it is other content."""
-        if not self._by_print and not self._by_name:
+        if not self._by_inode:
             return None
         try:
             with file.survey() as survey:
@@ -69,7 +73,7 @@ class Copies:
 
     def _alike(self, file: FilePartition, survey: Survey) -> Sequence[FilePartition]:
         """Return the files that a file may be a copy of."""
-        alike = dict(self._by_print.get(survey.digest(LEAST_BYTES) or "", {}))
+        alike = self._by_print.get(survey.digest(LEAST_BYTES) or "", {}) | self._by_inode.get(file.identity.key, {})
         name = Path(file.path).name
         for length in range(1, len(name)):
             alike |= self._by_name.get(name[:length], {})
@@ -86,17 +90,18 @@ def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Matc
         if found != digest:
             return None
         compared = length
+    same_file = file.identity.key == original.identity.key
     named_after = any(_is_named_after(file.path, path) for path in (original.first_path, original.path))
-    if compared == 0 or (compared < LEAST_BYTES and not named_after):
+    if compared == 0 or (compared < LEAST_BYTES and not named_after and not same_file):
         return None
     around = survey.around(original.read_to)
     if compared < max(original.prints) or not around:
-        return _shorter(original, survey, named_after) if compared >= LEAST_BYTES else None
-    if around[:1] != b"\n" and not original.ended_in_a_line:
+        if compared >= LEAST_BYTES:
+            return _shorter(original, survey, named_after)
+        return _cut(original, survey, compared) if same_file else None
+    ends_there = around[:1] == b"\n" or original.ended_in_a_line
+    if not ends_there or not _same_further(file, original, compared):
         return None
-    if not _same_further(file, original, compared):
-        return None
-    same_file = file.identity.key == original.identity.key
     reach = original.read_to if same_file else original.reach()
     return Match(original, whole=True, more=len(survey.around(reach)) > 1, certain=True)
 
@@ -117,6 +122,13 @@ def _same_further(file: FilePartition, original: FilePartition, compared: int) -
     except (FileNotFoundError, ReplacedError, SourceError):
         return True
     return theirs is None or (ours == theirs and ends[0] == ends[1])
+
+
+def _cut(original: FilePartition, survey: Survey, compared: int) -> Match | None:
+    """Compare a file with what was read of it before it was cut: all its lines but one that is not whole yet."""
+    length, _ = survey.all_of_it()
+    whole = b"\n" not in survey.before(survey.begin + length, length - compared)
+    return Match(original, whole=False, more=False, certain=True) if whole else None
 
 
 def _shorter(original: FilePartition, survey: Survey, named_after: bool) -> Match | None:

@@ -11,12 +11,11 @@ from learnd.connectors.files.compression import BrokenStreamError, ByteStream
 from learnd.connectors.files.content import ContentStream, Prints
 from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.splitters import BOM, CsvSplitter, LineSplitter, Records
-from learnd.daemon.errors import JSON_ARRAY, is_json_array, not_utf8
+from learnd.daemon.errors import not_utf8
 from learnd.daemon.values import Defect, RecordFormat
 
 BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
 _CHUNK_BYTES = 1 << 17
-_HEAD_BYTES = 1 << 12
 
 
 class WrongFormatError(Exception):
@@ -172,7 +171,7 @@ class LineReader:
             self._offset += len(data)
             self._queue(splitter.feed(data))
         elif final and not self._stream.complete and (limit is None or self._offset < limit):
-            self._break(splitter, BrokenStreamError("truncated", "the archive stops before its end"), limit)
+            self._break(splitter, BrokenStreamError("truncated", "the archive or array stops before its end"), limit)
         else:
             self.drained = True
             if final:
@@ -183,19 +182,12 @@ class LineReader:
         head_end = self._skip_bom(final)
         if head_end is not None and self._format.name == "csv":
             head_end = self._read_header(head_end, final)
-        elif head_end is not None and final and self.position == 0:
-            self._refuse_array(head_end)
         if head_end is None:
             return None
         self.head_end = head_end
         self._stream.begin(head_end)
         self._offset = self._go_to(max(self.position, head_end))
         return self._new_splitter(self.position, self._offset)
-
-    def _refuse_array(self, head_end: int) -> None:
-        self._stream.seek(head_end)
-        if is_json_array(self._read_head(_HEAD_BYTES)):
-            raise WrongFormatError(f"it is {JSON_ARRAY}")
 
     def _go_to(self, offset: int) -> int:
         reached = self._stream.seek(offset)

@@ -10,8 +10,9 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from learnd.connectors.files.compression import open_stream, packing_of
-from learnd.connectors.files.content import LEAST_BYTES, MOST_BYTES, Prints, Survey
+from learnd.connectors.files.arrays import ARRAY, json_packing, lines_of
+from learnd.connectors.files.compression import packing_of
+from learnd.connectors.files.content import LEAST_BYTES, MOST_BYTES, Prints, Survey, lasting
 from learnd.connectors.files.endings import Ending, GrownError
 from learnd.connectors.files.identity import HEAD_BYTES, Identity, ReplacedError, find, open_same
 from learnd.connectors.files.lines import LineReader, RecordReader, UnreachableError, WrongFormatError
@@ -83,11 +84,6 @@ class FilePartition:
         """What a note says of the file: if it changes, a new one is needed."""
         return self.identity, self._end, self._ending, self._packing, self._noted_prints
 
-    def _lasting(self, prints: Prints, length: int) -> Prints:
-        """Return the prints of what was read, without those that change with each record once others are there."""
-        few = LEAST_BYTES not in prints or self._end is not None
-        return {n: digest for n, digest in prints.items() if n <= length and (few or n % LEAST_BYTES == 0)}
-
     @property
     def name(self) -> str | None:
         return None if self.ordinal is None else partition_name(self.ordinal)
@@ -132,6 +128,11 @@ class FilePartition:
         return self._format.name != "parquet" and not self._packing
 
     @property
+    def is_array(self) -> bool:
+        """Whether it is one JSON array, as far as is known."""
+        return self._packing.endswith(ARRAY)
+
+    @property
     def read_to(self) -> int:
         """The position, without what a record adds that says that an archive is broken."""
         return min(self.position, self._ending.end) if self._ending is not None else self.position
@@ -161,7 +162,7 @@ class FilePartition:
     def move(self, copy: FilePartition) -> None:
         """Go on in a copy, from where this file was read to."""
         self.close()
-        self.path, self.identity, self._packing = copy.path, copy.identity, packing_of(copy.path)
+        self.path, self.identity, self._packing = copy.path, copy.identity, copy._packing
 
     def begin_behind(self, original: FilePartition) -> None:
         """Leave out what was read of the file that this one is a copy of."""
@@ -199,7 +200,8 @@ class FilePartition:
         self._ending = file.reader.ending or self._ending
         if records.start - file.reader.head_end < MOST_BYTES:  # else all that counts was seen
             self.prints = file.reader.prints()
-            self._noted_prints = self._lasting(self.prints, int(records.ends[-1]) - file.reader.head_end)
+            read = int(records.ends[-1]) - file.reader.head_end
+            self._noted_prints = lasting(self.prints, read, whole=self._end is not None)
         return self._batch(file.reader, records, self._news())
 
     def read_range(self, start: int, end: int) -> Iterator[RecordBatch]:
@@ -223,9 +225,9 @@ class FilePartition:
             size = self._status().st_size
         except OSError:
             return 0
-        if self.is_plain:
-            return max(size - self.position, 0)
-        return size if reader is None else size - reader.consumed + reader.held
+        if reader is None or (self.is_plain and not reader.ended):
+            return max(size - self.position, 0) if self.is_plain else size
+        return size - reader.consumed + (0 if reader.ended else reader.held)
 
     def has_grown(self) -> bool:
         """Whether the open file has another size than what was read of it."""
@@ -285,7 +287,8 @@ class FilePartition:
         )
 
     def _opened(self) -> _Open:
-        if self._open is None:
+        if self._open is None or self.identity.head_bytes == 0:  # what it begins with decides how it is read
+            self.close()
             descriptor = self._open_same()
             self.identity = Identity.of(descriptor)
             self._open = _Open(descriptor, self._new_reader(descriptor))
@@ -297,7 +300,9 @@ class FilePartition:
         return self._line_reader(descriptor, self.position)
 
     def _line_reader(self, descriptor: int, position: int) -> LineReader:
-        return LineReader(open_stream(descriptor, self._packing), self._format, self._max, position)
+        if self._format.name == "json" and not self.prints:
+            self._packing = json_packing(descriptor, self.path)
+        return LineReader(lines_of(descriptor, self._packing), self._format, self._max, position)
 
     def _open_same(self) -> int:
         """Open this same file, which may have been renamed since it was found."""

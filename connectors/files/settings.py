@@ -16,7 +16,7 @@ from learnd.daemon.values import RecordFormat, RecordSample
 
 
 class FilesSettings(SourceSettings):
-    """Records in files: JSON lines or CSV, plain, `.gz` or `.zst`; or Parquet."""
+    """Records in files: JSON lines, JSON arrays or CSV, plain, `.gz` or `.zst`; or Parquet."""
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet")
     harmless: ClassVar[Mapping[str, str]] = {

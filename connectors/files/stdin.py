@@ -260,8 +260,8 @@ class StdinSource:
         if self._written < self._full_at or self._exhausted:
             return
         tail = self._written - segment.position
-        if segment.name is None or tail > SEGMENT_BYTES // 2:
-            self._full_at = self._written + SEGMENT_BYTES  # one very long line, which stays whole
+        if segment.name is None or segment.is_array or tail > SEGMENT_BYTES // 2:
+            self._full_at = self._written + SEGMENT_BYTES  # an array, or one very long line: it stays whole
             return
         try:
             self._roll(segment, tail)

@@ -446,17 +446,6 @@ def test_a_byte_order_mark_before_any_record_is_dropped(tmp_path: Path) -> None:
     assert [value for value, _ in records(drain(opened(path, CSV)))] == [b"1,2", b"3,4"]
 
 
-@pytest.mark.parametrize(
-    "content", [b'[{"a": 1}, {"a": 2}]', b'[{"a": 1},\n {"a": 2}]\n', b'\xef\xbb\xbf[\n{"a": 1},\n{"a": 2}\n]\n']
-)
-def test_a_json_array_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.json"
-    path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"a\.json: it is one JSON array.*jq -c"):
-        drain(opened(path))
-    assert "jq -c" in (FilesSettings(path=str(path)).glance(JSON).problem or "")
-
-
 def test_a_line_that_holds_an_array_is_a_record_among_others(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'[{"a": 1}]\n{"a": 2}\n')

@@ -334,27 +334,46 @@ def test_a_file_of_another_name_that_is_still_being_copied_is_waited_for(
 
 
 @pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("left", [1, 12, 500])
+@pytest.mark.parametrize("whole", [1000, 20])
 def test_a_file_that_is_cut_and_put_back_gives_its_records_once(
-    tmp_path: Path, reader: Callable[..., Reader], follow: bool
+    tmp_path: Path, reader: Callable[..., Reader], follow: bool, left: int, whole: int
 ) -> None:
-    """The one record that is there after the cut is new content: it is told of, and read. The rest is not."""
+    """Whether what is left of it is more or less than a kilobyte, and whatever the half of a line behind it is."""
     path = tmp_path / "a.jsonl"
-    append(path, lines(0, 1000))
+    append(path, lines(0, whole))
     daemon = reader("a.jsonl", follow=follow)
-    assert len(daemon.read()) == 1000
+    assert len(daemon.read()) == whole
     with capture_logs() as log:
-        path.write_bytes(lines(0, 1))
+        path.write_bytes(lines(0, min(left, whole)) + (lines(left, left + 1)[:9] if left < whole else b""))
         daemon.read() if follow else daemon.restart()
-    assert [line["event"] for line in log] == ["files.truncated" if follow else "files.replaced"]
-    assert len(daemon.read()) == (0 if follow else 1)
-    assert len(daemon.values) == 1001
-    append(path, lines(1, 1000))
+    if left < whole:
+        assert [line["event"] for line in log] == ["files.truncated" if follow else "files.replaced"]
+    assert daemon.read() == []
+    path.write_bytes(lines(0, whole))
     for _ in range(2):
         daemon.restart()
         assert daemon.read() == []
-    append(path, lines(1000, 1010))
+    append(path, lines(whole, whole + 10))
     daemon.restart()
-    assert daemon.read() == lines(1000, 1010).splitlines()
+    assert daemon.read() == lines(whole, whole + 10).splitlines()
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_new_content_that_begins_as_the_old_one_is_read_from_its_start(
+    tmp_path: Path, reader: Callable[..., Reader], follow: bool
+) -> None:
+    """As a log does that begins with the same line each time."""
+    path = tmp_path / "a.jsonl"
+    append(path, lines(0, 100))
+    daemon = reader("a.jsonl", follow=follow)
+    assert len(daemon.read()) == 100
+    path.write_bytes(lines(0, 1))
+    daemon.restart()
+    assert daemon.read() == []
+    append(path, lines(500, 502))
+    daemon.restart()
+    assert daemon.read(until=103) == [*lines(0, 1).splitlines(), *lines(500, 502).splitlines()]
 
 
 def test_what_is_compared_of_a_big_file_is_bounded(tmp_path: Path, reader: Callable[..., Reader]) -> None:

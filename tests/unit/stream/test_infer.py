@@ -292,7 +292,8 @@ def test_a_directory_or_a_glob_is_written_as_it_was_given(tmp_path: Path, name: 
     assert f"path: {name}" in text.replace('"', "")
 
 
-def test_a_json_array_is_named_by_init(tmp_path: Path) -> None:
+def test_a_json_array_is_read_as_lines_are(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(clicks(), indent=1))
-    with pytest.raises(SourceError, match=r"a\.json: it is one JSON array.*jq -c"):
-        infer(tmp_path / "a.json")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(click) + "\n" for click in clicks()))
+    array, lines = infer(tmp_path / "a.json"), infer(tmp_path / "a.jsonl")
+    assert array.replace("a.json", "a.jsonl") == lines

@@ -204,7 +204,6 @@ def test_a_line_end_within_quotes_is_part_of_the_cell(tmp_path: Path) -> None:
     ("name", "data", "words"),
     [
         ("wide.csv", b"a,y\n1,2,0\n2,3,1\n", "wrong_column_count .the header has 2 columns, the row has 3"),
-        ("array.json", b'[{"a": 1, "y": 0},\n{"a": 2, "y": 1}]', r"JSON array.*jq -c '.\[\]' "),
         ("book.xlsx", b"PK\x03\x04\x14\x00", "an Excel workbook"),
         ("book.csv", b"PK\x03\x04\x14\x00", "an Excel workbook"),
     ],

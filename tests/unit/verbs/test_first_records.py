@@ -155,9 +155,9 @@ def test_what_was_begun_is_not_judged_by_the_first_records(tmp_path: Path) -> No
 
 def test_a_file_that_is_no_such_format_ends_a_run(tmp_path: Path) -> None:
     samples = {"features": {"a": "float"}, "label": "y"}
-    looked_at(tmp_path, '[{"a": 1, "y": 1}]\n', samples=samples)
+    looked_at(tmp_path, "a,y\0\n1,1\n", samples={**BASE["samples"], **samples})
     assert ended(tmp_path).exit_code == 74
-    assert "one JSON array, not an object in each line; convert the file: jq -c" in str(ended(tmp_path))
+    assert "the header is not UTF-8" in str(ended(tmp_path))
 
 
 @pytest.mark.parametrize(("size", "said"), [(1024, True), (32, False)])

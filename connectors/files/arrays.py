@@ -1,0 +1,133 @@
+"""A JSON array of objects, read as JSON lines: each byte stays where it is, and the ends of elements become line ends.
+
+So positions are offsets in the array, and whatever holds for lines holds for its elements: it need not fit into memory,
+a broken element is one rejected record, and a file that stops before its `]` says so.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnd.connectors.files.compression import BrokenStreamError, ByteStream, open_stream, packing_of
+
+ARRAY = "[]"
+"""What is behind the packing of a file that holds one array."""
+
+_HEAD_BYTES = 1 << 12
+_SEEK_BYTES = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+_ESCAPED = re.compile(rb"\\(?s:.)")
+_ARRAY_OF_OBJECTS = re.compile(rb"\[\s*\{")
+
+_BACKSLASH, _QUOTE, _COMMA, _LINE_FEED, _SPACE = b'\\",\n '
+_WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
+_DEPTH = np.zeros(256, np.int8)
+_DEPTH[list(b"[{")], _DEPTH[list(b"]}")] = 1, -1
+
+
+def json_packing(descriptor: int, name: str) -> str:
+    """Return how a JSON file is packed: by its name, and by what it begins with. It is read from its start."""
+    packing = packing_of(name)
+    try:
+        head = _head(open_stream(descriptor, packing))
+    except BrokenStreamError:
+        return packing  # the first read raises it again
+    return packing + ARRAY if _begins_array(head) else packing
+
+
+def lines_of(descriptor: int, packing: str) -> ByteStream:
+    """Return the byte stream of an open file that is packed like this, with a line for each record."""
+    stream = open_stream(descriptor, packing.removesuffix(ARRAY))
+    return ArrayStream(stream) if packing.endswith(ARRAY) else stream
+
+
+class ArrayStream:
+    """The bytes of a stream that holds one JSON array, with line feeds between its elements and within none."""
+
+    unpacks = True
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._restart()
+
+    def _restart(self) -> None:
+        self._offset = self._stream.seek(0)
+        self._depth = 0
+        self._in_text = False
+        self._escaped = False  # the next byte comes behind a backslash
+
+    @property
+    def complete(self) -> bool:
+        return self._depth == 0 and self._stream.complete
+
+    @property
+    def consumed(self) -> int:
+        return self._stream.consumed
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._offset += len(data)
+        return self._as_lines(data) if data else b""
+
+    def seek(self, offset: int) -> int:
+        """Go to an offset, from the start if that is behind: only from there is it known what is an element."""
+        if offset < self._offset:
+            self._restart()
+        try:
+            while self._offset < offset and self.read(min(_SEEK_BYTES, offset - self._offset)):
+                pass
+        except BrokenStreamError:
+            pass  # the next read raises it again
+        return self._offset
+
+    def _as_lines(self, data: bytes) -> bytes:
+        """Turn what is between elements into line feeds, and line ends within one into blanks."""
+        text = np.frombuffer(self._without_escapes(data), np.uint8)
+        quotes = text == _QUOTE
+        in_text = (np.cumsum(quotes) + self._in_text) % 2 == 1
+        steps = np.where(in_text | quotes, 0, _DEPTH[text])
+        depth = self._depth + np.cumsum(steps)
+        self._in_text, self._depth = bool(in_text[-1]), int(depth[-1])
+        between = _between(text, in_text, steps, depth)
+        found = np.frombuffer(data, np.uint8).copy()
+        found[~in_text & (depth > 0) & ((text == _LINE_FEED) | (text == ord("\r")))] = _SPACE
+        found[between] = _LINE_FEED
+        return found.tobytes()
+
+    def _without_escapes(self, data: bytes) -> bytes:
+        """Return as many bytes, without the backslashes and what comes behind them."""
+        if self._escaped:
+            data = b"." + data[1:]
+        text = _ESCAPED.sub(b"..", data) if b"\\" in data else data
+        self._escaped = text[-1] == _BACKSLASH
+        return text
+
+
+def _between(
+    text: NDArray[np.uint8], in_text: NDArray[np.bool_], steps: NDArray[np.int8], depth: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return which bytes are of the array itself: its brackets, its commas, and the blanks around them."""
+    begins = (steps == 1) & (depth == 1)
+    ends = (steps == -1) & (depth == 0)
+    inside = ~in_text & (depth == 1) & ((text == _COMMA) | _WHITE[text])
+    found: NDArray[np.bool_] = begins | ends | inside
+    return found
+
+
+def _head(stream: ByteStream) -> bytes:
+    head = b""
+    while len(head) < _HEAD_BYTES and (data := stream.read(_HEAD_BYTES - len(head))):
+        head += data
+    return head
+
+
+def _begins_array(head: bytes) -> bool:
+    """Whether a file that begins like this is one JSON array of objects, and not lines of which the first is one."""
+    first, _, rest = head.removeprefix(_BOM).lstrip().partition(b"\n")
+    first = first.rstrip()
+    if first == b"[":
+        return True
+    return _ARRAY_OF_OBJECTS.match(first) is not None and not (first.endswith(b"]") and bool(rest.strip()))
