@@ -3,18 +3,17 @@
 import json
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plain_keras import environment
 from processes import ROOT, Result, Zygote, history, refused, succeeded
 from streams import RECORDS, json_lines, prepare, records
 
 _PREDICT = """
 import json, sys
 import keras, numpy as np
-assert not any(name.partition('.')[0] == 'learnd' for name in sys.modules)
 model = keras.saving.load_model(sys.argv[1])
 np.save(sys.argv[2], model.predict(np.array(json.load(sys.stdin), np.float32), verbose=0))
 """
@@ -139,7 +138,14 @@ def test_the_export_predicts_in_plain_keras_what_the_daemon_does(
     batch = RecordBatch("p", 0, np.arange(1, 51), lines)
     inputs = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task)).decode(batch).samples.inputs
     subprocess.run(
-        [sys.executable, "-I", "-c", _PREDICT, tmp_path / "model.keras", tmp_path / "outputs.npy"],
+        [
+            environment(tmp_path / "environment"),
+            "-I",
+            "-c",
+            _PREDICT,
+            tmp_path / "model.keras",
+            tmp_path / "outputs.npy",
+        ],
         input=json.dumps(inputs[FEATURES].tolist()),
         text=True,
         check=True,

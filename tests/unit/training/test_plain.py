@@ -153,7 +153,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
             needs[name] = write_plain(model, folder / f"{name}.keras")
             np.save(folder / f"{name}.in.npy", rows)
             np.testing.assert_array_equal(np.asarray(model(rows, training=False)), before[name])
-    plain_keras.open_all(folder)
+    plain_keras.open_all(plain_keras.environment(folder / "environment"), folder)
     return folder, before, needs
 
 
