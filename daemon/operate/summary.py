@@ -13,6 +13,7 @@ from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.tasks.behind import Behind
 
 SUMMARY_FILE = "summary.json"
+_ENOUGH = 100  # samples held out, for scores that say more than how few they are
 
 _Scores = Mapping[str, float | None]
 
@@ -66,7 +67,8 @@ class Summary:
         }
         lines = [f"{name:<12}{value}" for name, value in rows.items()]
         held = [f"{metric} {_cell(score)}" for metric, score in self.holdout_scores.items()]
-        lines += [f"{'holdout':<12}{', '.join(held)}"] if held else []
+        few = f" (of {self.samples_held_out} samples: too few to judge by)" if self.samples_held_out < _ENOUGH else ""
+        lines += [f"{'holdout':<12}{', '.join(held)}{few}"] if held else []
         lines += [f"{'holdout':<12}not scored: {self.holdout_unscored}"] if self.holdout_unscored else []
         return "\n".join([*lines, "", *self._score_lines(), *self._behind_lines()]) + "\n"
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import earlier_alike
+from learnd.daemon.foundation.section import meant_or_known
 from learnd.daemon.training.settings import ClassWeight
 from learnd.daemon.values import Float32, Int64, Samples, Task, known_before
 
@@ -97,7 +98,7 @@ def _problems_with_words(words: Iterable[str], task: Task, class_of: ClassOf) ->
     by_class: dict[int, list[str]] = defaultdict(list)
     for word in words:
         if (index := class_of(word)) is None:
-            yield f"train.class_weight.{word}: there is no such class; there are {', '.join(task.names)}"
+            yield f"train.class_weight.{word}: there is no such class{meant_or_known(word, task.names)}"
         else:
             by_class[index].append(word)
     for index, alike in by_class.items():

@@ -7,6 +7,7 @@ function of NumPy. A field is a number, unless it is compared with a text: then 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -59,6 +60,16 @@ _FUNCTIONS: Mapping[str, tuple[int, int, Function]] = {  # the fewest and the mo
     "where": (3, 3, np.where),
 }
 
+# What other languages write, and what is written here.
+_INSTEAD = (
+    (r"(?<![=<>!])=(?!=)", "to compare, write =="),
+    (r"&", "write `and` between conditions"),
+    (r"\|", "write `or` between conditions"),
+    (r"!(?!=)", "write `not` before a condition"),
+    (r"\^", "for a power, write **"),
+    (r"\b(if|else)\b|\?", "to choose, write where(condition, value, other value)"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Operand:
@@ -80,7 +91,7 @@ class Expression:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
             what = error.msg if isinstance(error, SyntaxError) else str(error)
-            raise ValueError(f"{text!r} is no expression: {what}{where}") from error
+            raise ValueError(f"{text!r} is no expression: {what}{where}{_instead(text)}") from error
         if _depth(tree) > _DEEPEST:
             raise ValueError("it is nested too deep, or has too many terms")
         self.text = text
@@ -175,7 +186,8 @@ def _number(node: ast.expr) -> np.float64:
             return np.float64(float(node.value))
         except OverflowError as error:
             raise _wrong(node, "is too large") from error
-    raise _wrong(node, "is not possible here: there are numbers, fields, + - * / **, comparisons, and, or, not")
+    there = "there are numbers, fields, + - * / **, comparisons, and, or, not"
+    raise _wrong(node, f"is not possible here: {there}{_instead(ast.unparse(node))}")
 
 
 def _field(node: ast.expr) -> str | None:
@@ -189,6 +201,11 @@ def _field(node: ast.expr) -> str | None:
         case ast.Call(func=ast.Name(id="field"), args=[ast.Constant(value=str() as name)], keywords=[]) if name:
             return name
     return None
+
+
+def _instead(text: str) -> str:
+    """Say what to write for what is meant, if it can be told."""
+    return next((f"; {way}" for found, way in _INSTEAD if re.search(found, text)), "")
 
 
 def _wrong(node: ast.expr, what: str) -> ValueError:

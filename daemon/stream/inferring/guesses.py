@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from learnd.daemon.stream.inferring.words import shown, yaml
 
 _MOST_CLASSES = 100
 _LEAST_ROOM = 20  # for classes that are not known yet
+_LEAST_RUN = 10  # of equal labels, on average, before records are taken to be sorted by them
 _MOST_OFFERED = 20  # values of a number that may be classes as well
 
 _POSITIVE_WORDS = frozenset(
@@ -257,6 +259,14 @@ def positive_note(label: FieldSeen, task: str) -> str | None:
     share = sum(value in yes for value in label.values) / len(label.values)
     other = f"{{field: {yaml(label.name)}, positive: {yaml(no[0])}}}"
     return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
+
+
+def order_note(label: FieldSeen) -> str | None:
+    """Say that the records are sorted by the label, if so: each value comes in one long run."""
+    runs = 1 + sum(before != after for before, after in pairwise(label.values))
+    if label.constant or runs > len(label.distinct) or runs * _LEAST_RUN > len(label.values):
+        return None
+    return "the records are sorted by it, so one value is learnt after the other; unless time made this order: shuf"
 
 
 def room_note(label: FieldSeen, label_settings: str) -> str | None:

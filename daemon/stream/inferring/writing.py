@@ -17,6 +17,7 @@ from learnd.daemon.stream.inferring.guesses import (
     hash_size,
     left_out,
     odd_note,
+    order_note,
     positive_note,
     room_note,
 )
@@ -118,6 +119,7 @@ def _label(guess: Guess) -> Iterator[str]:
     notes = [
         positive_note(label, guess.task),
         classes_note(label, guess.task),
+        order_note(label),
         room_note(label, guess.label_settings),
         closed_note(guess.label_settings, whole=guess.sniffed.whole),
     ]

@@ -13,7 +13,7 @@ SUMMARY = Summary(
     digest="ab" * 32,
     samples_trained=1000,
     samples_rejected={"bad_json": 2, "missing": 1},
-    samples_held_out=20,
+    samples_held_out=200,
     updates=990,
     updates_skipped=10,
     updates_skipped_by_reason={"loss": 3, "non_finite": 7},
@@ -65,6 +65,8 @@ def test_people_see_the_scores_beside_the_baselines() -> None:
     assert "400 samples in 2.0 s, 500 samples/s" in text
     rows = {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
     assert rows["holdout"] == ["accuracy", "0.8800"]
+    few = dataclasses.replace(SUMMARY, samples_held_out=2).text()
+    assert "holdout     accuracy 0.8800 (of 2 samples: too few to judge by)" in few.splitlines()
     assert rows["accuracy"] == ["0.9000", "0.8500", "0.6000"]
     assert rows["auc"] == ["-", "-", "-"]
 

@@ -464,3 +464,11 @@ def test_one_bad_cell_leaves_a_time_a_time(tmp_path: Path, cells: list[str], dat
     )
     assert "2 of 30 are no times (such as soon): dead letters" in text
     assert rejected(path, settings) == 2
+
+
+@pytest.mark.parametrize(("order", "told"), [(sorted, True), (lambda labels: labels[::2] + labels[1::2], False)])
+def test_records_in_the_order_of_their_label_are_told_of(tmp_path: Path, order: Any, told: bool) -> None:
+    labels = order([f"kind {index // 50}" for index in range(150)])
+    _csv(tmp_path / "a.csv", [{"x": index * 37 % 101, "kind": label} for index, label in enumerate(labels)])
+    text, _ = inferred(tmp_path / "a.csv", label="kind")
+    assert ("the records are sorted by it" in text) == told

@@ -190,7 +190,7 @@ def problems(tmp_path: Path, weight: str, label: str = "y", task: str = "binary"
         ("{yes: 5, on: 1}", "y", "binary", "train.class_weight: yes and on are the same class, 1; keep one of them"),
         ("{nein: 5, not ja: 1}", "{field: y, positive: ja}", "binary", "nein and not ja are the same class, not ja"),
         ("{true: 5, 1: 1}", "y", "binary", "true and 1 are the same class, 1; keep one of them"),
-        ("{ye: 5}", "{field: y, values: [no, yes]}", "binary", "weight.ye: there is no such class; there are no, yes"),
+        ("{ye: 5}", "{field: y, values: [no, yes]}", "binary", "ye: there is no such class: did you mean 'yes'?"),
         ("{cat: 5}", "{field: y, classes: {max: 9}}", "classes", "classes that are learnt have no names yet"),
         ("balanced", "y", "regression", "class_weight: a regression task has no classes to weigh"),
         ("{0: -1}", "y", "binary", "greater than 0"),
