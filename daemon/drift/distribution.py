@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 
-from learnd.daemon.drift.sequential import Level
+from learnd.daemon.drift.sequential import Finding, Level
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Facts, Float32, Float64, Int64, State
@@ -33,7 +34,7 @@ class DistributionWatch:
         self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: the level of each column as last reported
         self._steady = np.ones(len(names), np.bool_)  # whether a column is compared with the reference
 
-    def scan(self, rows: Float32, counts: Any) -> list[tuple[int, Level, Facts]]:
+    def scan(self, rows: Float32, counts: Any) -> list[Finding]:
         """Take in rows (m, columns); `counts` are the sample counts at each. Return sample, level and data of drifts.
 
         Rows that are not finite are left out; predictions may be such.
@@ -41,7 +42,7 @@ class DistributionWatch:
         if not (finite := np.isfinite(rows)).all():
             known = finite.all(axis=1)
             rows, counts = rows[known], counts[known]
-        found: list[tuple[int, Level, Facts]] = []
+        found: list[Finding] = []
         start = 0 if self._names else len(rows)
         while start < len(rows):
             taken = min(len(rows) - start, self._wanted - self._held)
@@ -51,6 +52,12 @@ class DistributionWatch:
             if self._held == self._wanted:
                 found += [(int(counts[start - 1]), level, data) for level, data in self._full()]
         return found
+
+    def fork(self) -> Self:
+        """Return a watch that goes on from here, and leaves this one as it is."""
+        other = copy(self)
+        other._rows = list(self._rows)  # noqa: SLF001  (of this class; all else is replaced and never changed)
+        return other
 
     def state(self) -> State:
         arrays: Arrays = {"rows": self._gathered(), "levels": self._levels.copy(), "steady": self._steady.copy()}

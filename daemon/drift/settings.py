@@ -14,6 +14,9 @@ DISTRIBUTIONS = ("psi", "ks")
 _BINARY = ("hddm_w", "ddm")  # take errors of 0 or 1
 
 Signal = Literal["error", "loss", "features", "predictions", "labels"]
+GIVEN = ("features", "labels")
+"""The signals that are there before a call has run."""
+
 Threshold = Annotated[float, Field(gt=0)]
 
 

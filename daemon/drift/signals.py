@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Call, Column, Float32, Float64, Report, SampleSpec, Task
+from learnd.daemon.values import Arrays, Call, Column, Float32, Float64, Report, SampleSpec, Task
 
 _MOST_COLUMNS = 256
 
@@ -29,22 +29,37 @@ class Signals:
     @classmethod
     def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
         """Return the signals of a call that has run and has updates. The error is the mean over all targets."""
-        outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
-        labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
+        outputs = _tables(call, report.outputs)
+        labels = _tables(call, call.batches.targets)
         wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
-        features = [array.reshape(call.samples, -1) for array in call.batches.inputs.values()]
         return cls(
             updates=call.updates,
             error=wrong[0] if len(wrong) == 1 else np.mean(wrong, axis=0),
             loss=report.loss.astype(np.float64),
-            features=_side_by_side(features),
-            predictions=_side_by_side(list(outputs.values())),
-            labels=_side_by_side(list(labels.values())),
+            features=_side_by_side(_tables(call, call.batches.inputs)),
+            predictions=_side_by_side(outputs),
+            labels=_side_by_side(labels),
         )
 
+    def table(self, signal: str) -> Float32:
+        """Return the features, predictions or labels."""
+        return {"features": self.features, "predictions": self.predictions, "labels": self.labels}[signal]
 
-def _side_by_side(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)
+
+def given_with(call: Call) -> dict[str, Float32]:
+    """Return the signals of `GIVEN`, (m, columns) each."""
+    inputs, targets = call.batches.inputs, call.batches.targets
+    return {"features": _side_by_side(_tables(call, inputs)), "labels": _side_by_side(_tables(call, targets))}
+
+
+def _tables(call: Call, arrays: Arrays) -> Arrays:
+    """Return each array (K, B, ...) with a row for each sample."""
+    return {name: array.reshape(call.samples, -1) for name, array in arrays.items()}
+
+
+def _side_by_side(tables: Arrays) -> NDArray[Any]:
+    found = list(tables.values())
+    return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnd.daemon.drift.distribution import DistributionWatch
-from learnd.daemon.drift.sequential import SequentialWatch
-from learnd.daemon.drift.settings import DISTRIBUTIONS, DriftWatch
-from learnd.daemon.drift.signals import Signals, chosen_columns
+from learnd.daemon.drift.sequential import Finding, SequentialWatch
+from learnd.daemon.drift.settings import DISTRIBUTIONS, GIVEN, DriftWatch
+from learnd.daemon.drift.signals import Signals, chosen_columns, given_with
 from learnd.daemon.foundation.counters import Counters, running_sum
 from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Event, Float64, SampleSpec, State
+from learnd.daemon.values import Call, Event, Float32, Float64, SampleSpec, State
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
 _BEGINNING = 1_000  # samples at the start, whose mean error is the scale of unbounded errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a look at a call before it ran has found: each watch as it is behind the call, and its findings."""
+
+    first: int
+    rows: int
+    seen: Mapping[int, tuple[DistributionWatch, list[Finding]]]
 
 
 class Drift:
@@ -32,6 +41,7 @@ class Drift:
         self._outputs = tuple(f"output {index}" for index in range(sum(t.task.outputs for t in spec.targets)))
         self._labels = tuple(f"label {index}" for index in range(sum(t.task.label_columns for t in spec.targets)))
         self._watches = [self._make(index) for index in range(len(self._settings))]
+        self._ahead: _Ahead | None = None
         self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
 
     @property
@@ -41,6 +51,22 @@ class Drift:
         watched = {column for watch, columns in watches if watch.watch == "features" for column in columns}
         return [name for index, name in enumerate(self._names) if self._tells_time[index] and index not in watched]
 
+    def ahead(self, call: Call) -> list[Event]:
+        """Return the drifts in what a call brings along, before it runs: `scan` gives them again."""
+        self._ahead = None
+        watched = [index for index, watch in enumerate(self._settings) if watch.watch in GIVEN]
+        if not watched:
+            return []
+        tables, counts = given_with(call), call.first + 1 + np.arange(call.samples)
+        seen: dict[int, tuple[DistributionWatch, list[Finding]]] = {}
+        for index in watched:
+            looking = self._watches[index]
+            assert isinstance(looking, DistributionWatch), "no other detector watches what comes with a call"
+            looking = looking.fork()
+            seen[index] = looking, looking.scan(self._chosen(index, tables[self._settings[index].watch]), counts)
+        self._ahead = _Ahead(call.first, call.samples, seen)
+        return self._events({index: found for index, (_, found) in seen.items()})
+
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call; `samples` went through updates before them. Return the drifts in them."""
         if not self._watches:
@@ -49,17 +75,29 @@ class Drift:
         rows = slice(updates.start * rows_an_update, updates.stop * rows_an_update)
         counts = samples + 1 + np.arange(rows.stop - rows.start)
         error = signals.error[rows] if self._scale is None else self._scale.apply(signals.error[rows])
-        events = []
-        for watch, looking, columns in zip(self._settings, self._watches, self._columns, strict=True):
-            if isinstance(looking, DistributionWatch):
-                found = looking.scan(self._table(signals, watch, columns, rows), counts)
+        ahead, self._ahead = self._ahead, None
+        seen = ahead.seen if ahead is not None and (ahead.first, ahead.rows) == (samples, len(counts)) else {}
+        found: dict[int, list[Finding]] = {}
+        for index, watch in enumerate(self._settings):
+            looking = self._watches[index]
+            if index in seen:
+                self._watches[index], found[index] = seen[index]
+            elif isinstance(looking, DistributionWatch):
+                found[index] = looking.scan(self._chosen(index, signals.table(watch.watch)[rows]), counts)
             elif watch.watch == "error":
-                found = looking.scan(error, counts)
+                found[index] = looking.scan(error, counts)
             else:
-                found = looking.scan(signals.loss[updates], counts[rows_an_update - 1 :: rows_an_update])
-            for count, level, data in found:
-                described = {"signal": watch.watch, "level": level, "detector": watch.detector, **data}
-                events.append(Event("drift.unwatched" if level == "unsteady" else "drift", count, described))
+                found[index] = looking.scan(signals.loss[updates], counts[rows_an_update - 1 :: rows_an_update])
+        return self._events(found)
+
+    def _events(self, found: Mapping[int, Sequence[Finding]]) -> list[Event]:
+        """Return what the watches found, in the order of the samples."""
+        events = []
+        for index, findings in found.items():
+            watch = self._settings[index]
+            for count, level, data in findings:
+                about = {"signal": watch.watch, "level": level, "detector": watch.detector, **data}
+                events.append(Event("drift.unwatched" if level == "unsteady" else "drift", count, about))
         return sorted(events, key=lambda event: event.samples)
 
     def state(self) -> State:
@@ -79,7 +117,7 @@ class Drift:
                 watch.restore(state.part(str(state.facts["watches"].index(dumped))))
         if self._scale is not None and "scale" in state.facts:
             self._scale.restore(state.part("scale"))
-        self._watches = watches
+        self._watches, self._ahead = watches, None
 
     def _make(self, index: int) -> _Watch:
         settings = self._settings[index]
@@ -92,11 +130,12 @@ class Drift:
             return tuple(self._names[column] for column in self._columns[index])
         return self._outputs if self._settings[index].watch == "predictions" else self._labels
 
-    def _table(self, signals: Signals, watch: DriftWatch, columns: list[int], rows: slice) -> NDArray[np.float32]:
-        if watch.watch == "features":
-            table = signals.features[rows]
-            return table if len(columns) == table.shape[1] else table[:, columns]
-        return signals.predictions[rows] if watch.watch == "predictions" else signals.labels[rows]
+    def _chosen(self, index: int, table: Float32) -> Float32:
+        """Return the columns that a watch looks at."""
+        columns = self._columns[index]
+        if self._settings[index].watch != "features" or len(columns) == table.shape[1]:
+            return table
+        return table[:, columns]
 
 
 class _Scale(Counters):

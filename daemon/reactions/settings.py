@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, create_model, model_validator
 from learnd.daemon.actions import ACTIONS
 from learnd.daemon.actions.contract import DONE, GIVEN_UP, NOTHING, Action
 from learnd.daemon.actions.roll_back import RollBack
+from learnd.daemon.drift.settings import GIVEN
 from learnd.daemon.foundation.section import Section, meant_or_known
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
@@ -110,6 +111,12 @@ class Reaction(Section):
     def between_calls(self) -> bool:
         """Whether one of its actions needs a position in the stream; then all of them wait for the end of the call."""
         return any(choice.action.between_calls for choice in self.do)
+
+    @property
+    def acts_on_reports(self) -> bool:
+        """Whether it may act right after an update on what only the report of the update shows."""
+        of_given = self.on.startswith("drift.") and self.signal in GIVEN
+        return not (self.between_calls or of_given or self.on == "score.drop")
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> Self:

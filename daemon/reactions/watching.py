@@ -35,8 +35,14 @@ class Watching:
         self._drops = [
             Drop(rule, index, KINDS[spec.task.kind]) for index, rule in enumerate(rules) if rule.on == "score.drop"
         ]
+        self._reports_surprise = any(rule.acts_on_reports for rule in rules)
         self._looked = np.zeros(2)  # sum and count of the errors since the last `take_mean_error`
         self.outcomes = Outcomes()
+
+    def ahead(self, call: Call, halts: Callable[[Event], bool]) -> int:
+        """Return how many updates of a call may run: up to the first event that `halts` and needs no report."""
+        events = self._drift.ahead(call) if call.updates else []
+        return next((_updates_up_to(event, call) for event in events if halts(event)), call.updates)
 
     def watch(self, call: Call, report: Report, halts: Callable[[Event], bool] | None) -> tuple[int, list[Event]]:
         """Look at the updates of a call, up to and including the first one with an event that `halts`.
@@ -46,10 +52,11 @@ class Watching:
         if not call.updates:
             return 0, []
         signals = Signals.of(self._spec, call, report)
+        halts = halts if self._reports_surprise else None  # all that halts was found ahead
         before = self.state() if halts is not None and call.updates > 1 else None
         found, updates = self._scan(signals, call, report), call.updates
         if halts is not None:
-            updates = next((-(-(event.samples - call.first) // call.rows) for event in found if halts(event)), updates)
+            updates = next((_updates_up_to(event, call) for event in found if halts(event)), updates)
         if updates < call.updates:
             assert before is not None, "a call of one update has nothing left to cut off"
             self.restore(before)
@@ -123,3 +130,8 @@ class Watching:
                     plateau.restart()
                 found += plateau.scan(errors[start:end], counts[start:end])
         return found
+
+
+def _updates_up_to(event: Event, call: Call) -> int:
+    """Return how many updates of a call there are up to an event in it."""
+    return -(-(event.samples - call.first) // call.rows)

@@ -3,8 +3,10 @@
 A rule must act right after the update that calls for it, however updates are grouped into calls: a network adapts to
 most of a drift by itself within a few hundred samples. So if a rule is to act in the middle of a call, the learner goes
 back to its state before the call and runs the updates up to that point once more. Then the rule acts, and then the rest
-of the call runs. This is rare, costs at most one call, and lets calls stay long. The journal does not record it: when
-the call is repeated, it is divided in the same way.
+of the call runs. The journal does not record it: when the call is repeated, it is divided in the same way.
+
+That costs little. What a call brings along, features and labels, is watched before it runs, so that it ends there at
+once. What only its predictions show is looked for in pieces of the call, as long as it takes rules to act.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from learnd.daemon.contracts import Adaptable
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.values import Call, Event, JournalEntry, PhaseBegun, Report
+
+_LEAST_PIECE = 256  # updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Part:
 
 class Watch(Protocol):
     """Looks for events in updates."""
+
+    def ahead(self, call: Call, halts: Callable[[Event], bool]) -> int:
+        """Return how many updates of a call may run: up to the first event that `halts` and needs no report."""
 
     def watch(self, call: Call, report: Report, halts: Callable[[Event], bool] | None) -> tuple[int, list[Event]]:
         """Look at the updates of a call, up to and including the first one with an event that `halts`.
@@ -55,6 +62,7 @@ class Trainer:
         self._learner = learner
         self._watch = watch
         self._acts_at_once = acts_at_once
+        self._between, self._since = 1 << 62, 0  # updates: between the last two divisions of calls, and since the last
 
     def check_model_of(self, entries: Sequence[JournalEntry]) -> None:
         """Raise StateMismatchError if the journal has calls that ran on a model which was built in another way."""
@@ -67,23 +75,33 @@ class Trainer:
             )
 
     def parts(self, call: Call) -> Iterator[Part]:
-        """Train a call, and yield its parts: a single one, unless a rule acts within the call."""
+        """Train a call, and yield its parts: a single one, unless rules act within calls."""
         done = 0
         while True:
-            part = self._train(call.part(done, call.updates) if done else call)
+            part = self._train(call.part(done, min(done + self._piece, call.updates)))
             yield part
             done += part.call.updates
             if done == call.updates:
                 return
 
+    @property
+    def _piece(self) -> int:
+        """How many updates to run before looking: the more often calls are divided, the fewer. Changes no result."""
+        return max(max(self._between, self._since) // 4, _LEAST_PIECE)
+
     def _train(self, call: Call) -> Part:
         """Train the updates of a call, up to and including the first one that makes a rule act."""
         ends_on = self._learner.phase_ends_on
+        if (halts := self._halts(ends_on, ())) is not None:
+            with spending("watching"):
+                call = call.part(0, self._watch.ahead(call, halts))
         with spending("updating"):
             report = self._learner.update(call)
         with spending("watching"):
             updates, found = self._watch.watch(call, report, self._halts(ends_on, report.phases))
+        self._since += updates
         if updates < call.updates:
+            self._between, self._since = self._since, 0
             call = call.part(0, updates)
             with spending("repeating"):
                 self._learner.undo()

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from river.drift import ADWIN
 
-from learnd.daemon.drift.sequential import SequentialWatch
+from learnd.daemon.drift.sequential import Rise, SequentialWatch
 from learnd.daemon.drift.settings import SEQUENTIAL, DriftWatch
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import State
@@ -103,3 +104,19 @@ def test_the_state_of_another_detector_is_refused() -> None:
     state = watch("ddm").state()
     with pytest.raises(StateMismatchError, match="Nothing was changed"):
         watch("adwin").restore(state)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000, 9000])
+def test_adwin_finds_what_rivers_does_whatever_is_scanned_at_once(cut: int) -> None:
+    values = bernoulli((2000, 0.1), (1500, 0.5), (700, 0.2), (4800, 0.9))
+    rivers, ours = ADWIN(), Rise("adwin", {})
+    expected: list[int] = []
+    found: list[int] = []
+    for index, value in enumerate(values.tolist()):
+        rivers.update(value)
+        expected += [index] * rivers.drift_detected
+    for start in range(0, len(values), cut):
+        found += [start + index for index in ours._detections(values[start : start + cut], [])]
+    assert found == expected
+    assert len(found) == 3
+    assert (ours._detector.width, ours._detector.total) == (rivers.width, rivers.total)

@@ -17,7 +17,7 @@ from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Event
+from learnd.daemon.values import Call, Event, Report
 
 RATE = {"on": "drift.confirmed", "signal": "error", "do": [{"learning_rate": {"times": 3, "over": 500}}]}
 
@@ -295,3 +295,36 @@ def test_of_columns_that_are_not_watched_there_is_a_line_and_no_rule_acts() -> N
     run = Rig([{"on": "drift.confirmed", "do": ["log"]}]).feed(stream, [0, 4000])
     assert [list(event.data["columns"]) for event in run.of_kind("drift.unwatched")] == [["skip"]]
     assert run.of_kind("reaction") == []
+
+
+@pytest.mark.parametrize(("signal", "times"), [("features", 0), ("error", 1)])
+def test_only_what_predictions_show_costs_updates_a_second_time(signal: str, times: int) -> None:
+    """A drift of the features is known before the call runs, so that it ends there at once."""
+    rig = Rig([{"on": "drift.confirmed", "signal": signal, "do": ["reset_moments"]}])
+    undone: list[int] = []
+    undo = rig.learner.undo
+    rig.learner.undo = lambda: (undone.append(1), undo())[1]  # type: ignore[method-assign]
+    rig.feed(Stream(errors((3_000, 0.1), (5_000, 0.7))), [0, 8_000])
+    assert [event.data["cause"]["signal"] for event in rig.of_kind("reaction")] == [signal]
+    assert len(undone) == times
+
+
+def test_calls_that_are_divided_often_run_in_shorter_pieces() -> None:
+    rng = np.random.default_rng(3)
+    rates = rng.permutation(np.tile([0.05, 0.6], 40))
+    rig = Rig(
+        [{"on": "drift.confirmed", "signal": "error", "do": ["reset_moments"], "cooldown": 0}],
+        [DriftWatch.model_validate({"watch": "error", "detector": "adwin", "quiet": 1})],
+    )
+    trained = 0
+    update = rig.learner.update
+
+    def counted(call: Call) -> Report:
+        nonlocal trained
+        trained += call.updates
+        return update(call)
+
+    rig.learner.update = counted  # type: ignore[method-assign]
+    rig.feed(Stream(errors(*((500, rate) for rate in rates))), range(0, 40_001, 4_000))
+    assert len(rig.of_kind("reaction")) > 10
+    assert trained < 1.5 * 40_000
