@@ -41,6 +41,15 @@ class Drift:
         watched = {column for watch, columns in watches if watch.watch == "features" for column in columns}
         return [name for index, name in enumerate(self._names) if self._tells_time[index] and index not in watched]
 
+    def feature_distances(self) -> dict[str, dict[str, float]]:
+        """Return how far each feature was from its reference, by detector, when a window was last full."""
+        found: dict[str, dict[str, float]] = {}
+        for watch, looking in zip(self._settings, self._watches, strict=True):
+            if watch.watch == "features" and isinstance(looking, DistributionWatch):
+                for name, distance in looking.distances.items():
+                    found.setdefault(name, {})[watch.detector] = distance
+        return found
+
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call; `samples` went through updates before them. Return the drifts in them."""
         if not self._watches:
