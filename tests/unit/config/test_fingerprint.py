@@ -54,6 +54,8 @@ HARMLESS = [
     "dead_letters.max_rate",
     "dead_letters.window",
     "http.listen",
+    "http.tls",
+    "http.token_file",
     "log.format",
     "log.level",
     "predictions.file",
