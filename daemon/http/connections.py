@@ -47,13 +47,17 @@ class Connections:
 
     async def accept(self, listening: socket.socket) -> None:
         """Accept connections until it is cancelled."""
+        told = False
         while True:
             try:
                 client, _ = await self._loop.sock_accept(listening)
             except OSError as error:
-                log.warning("http_not_accepted", reason=error.strerror, consequence="a client waits for its connection")
+                if not told:
+                    log.warning("http_not_accepted", reason=error.strerror, consequence="clients wait to be connected")
+                told = True
                 await asyncio.sleep(_PAUSE_S)
                 continue
+            told = False
             if len(self._seats) >= MOST_CONNECTIONS:
                 self._cut(min(self._seats, key=_Seat.worth))
             seat = _Seat(self._loop.time())
@@ -87,7 +91,8 @@ class Connections:
             seat.connection = Connection(self._manager, self._loop, lambda: self._seats.discard(seat))
             return seat.connection
 
-        within = {"ssl_handshake_timeout": HEADER_WITHIN_S} if self._tls is not None else {}
+        limits = {"ssl_handshake_timeout": HEADER_WITHIN_S, "ssl_shutdown_timeout": _LINGER_S}
+        within = limits if self._tls is not None else {}
         try:
             await self._loop.connect_accepted_socket(connection, client, ssl=self._tls, **within)
         except (OSError, asyncio.CancelledError) as error:  # among them a handshake that fails or takes too long

@@ -43,7 +43,7 @@ class HttpServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="http", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property
     def port(self) -> int:
@@ -68,6 +68,12 @@ class HttpServer:
             self._loop.call_soon_threadsafe(self._ending.set)
             join_within(self._thread, _PATIENCE_S, "a request that is under way is cut")
         self._socket.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._started.set()  # also if it could not start
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()

@@ -33,8 +33,8 @@ class Point:
     lag: int | None
     rejected: int
     score: float | None  # over the window, in the metric that is shown
-    baselines: Mapping[str, float]
-    shares: Mapping[str, float]  # of the loop's time, by activity, since the point before
+    baselines: Mapping[str, float | None]
+    shares: Mapping[str, float]  # of the loop's time, by activity, in about a second before
 
 
 class Live:

@@ -72,6 +72,7 @@ class _Seen:
     lag_unit: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     window_scores: Mapping[str, float] = field(default_factory=dict)
+    window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
@@ -79,7 +80,8 @@ class _Seen:
     behind: tuple[str, ...] = ()  # the metrics that were told to be behind a baseline
     unread: int | None = None  # at the start
     checkpoint: Facts | None = None
-    loop_seconds: Mapping[str, float] = field(default_factory=dict)  # by activity, at the last point
+    loop_seconds: Mapping[str, float] = field(default_factory=dict)  # by activity
+    shares: Mapping[str, float] = field(default_factory=dict)  # of the loop's time, since the last look
 
 
 class Telemetry:
@@ -242,6 +244,9 @@ class Telemetry:
             "scores": self._seen.scores or checkpoint.get("scores", {}),
             "window": None if self._views is None else self._views.window,
             "window_scores": self._seen.window_scores,
+            "metric": None if self._views is None else self._views.metric,
+            "window_baselines": self._seen.window_baselines,
+            "shares": self._seen.shares,
             "holdout": self._seen.holdout,
         }
 
@@ -260,6 +265,7 @@ class Telemetry:
         self._metrics.learning_rate(self._seen.learning_rate)
         self._seen.paused = views.paused()
         self._seen.scores, self._seen.window_scores = views.scores(), views.window_scores(views.window)
+        self._seen.window_baselines = _one(views.metric, views.window_baselines(views.window))
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)
@@ -270,14 +276,19 @@ class Telemetry:
         self._health.reached(self._seen.connected)
         self._metrics.source.connected(self._seen.connected, time.time())
         self._look_at_source(views)
+        self._look_at_time(views)
         self.live.tell("features", views.features())
         if self.live.due():
             self._add_point(views)
 
-    def _add_point(self, views: Views) -> None:
-        before, self._seen.loop_seconds = self._seen.loop_seconds, dict(views.threads.get("loop", {}))
-        spent = {name: seconds - before.get(name, 0.0) for name, seconds in self._seen.loop_seconds.items()}
+    def _look_at_time(self, views: Views) -> None:
+        before, now = self._seen.loop_seconds, dict(views.threads.get("loop", {}))
+        spent = {name: seconds - before.get(name, 0.0) for name, seconds in now.items()}
         whole = sum(spent.values()) or 1.0
+        self._seen.loop_seconds = now
+        self._seen.shares = {name: round(seconds / whole, 3) for name, seconds in spent.items()}
+
+    def _add_point(self, views: Views) -> None:
         self.live.tell("score", {"metric": views.metric, "window": views.window})
         self.live.point(
             samples=self._seen.earlier + self._seen.samples,
@@ -287,8 +298,8 @@ class Telemetry:
             lag=sum(self._seen.lag.values()) if self._seen.lag_unit is not None else None,
             rejected=self._seen.rejected,
             score=known(self._seen.window_scores.get(views.metric)),
-            baselines=_one(views.metric, views.window_baselines(views.window)),
-            shares={name: round(seconds / whole, 3) for name, seconds in spent.items()} if before else {},
+            baselines=self._seen.window_baselines,
+            shares=self._seen.shares,
         )
 
     def _look_at_source(self, views: Views) -> None:
