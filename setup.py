@@ -5,4 +5,6 @@ from setuptools import find_packages, setup
 FOLDERS = {"learnd": "daemon/public", "learnd.daemon": "daemon", "learnd.connectors": "connectors"}
 ROOMS = [f"learnd.{top}.{room}" for top in ("daemon", "connectors") for room in find_packages(top, exclude=["public"])]
 
-setup(packages=[*FOLDERS, *ROOMS], package_dir=FOLDERS)
+PAGE = {"learnd.daemon.http.page": ["*.html", "*.css", "*.js", "*.txt"]}
+
+setup(packages=[*FOLDERS, *ROOMS], package_dir=FOLDERS, package_data=PAGE)

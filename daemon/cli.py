@@ -22,6 +22,7 @@ VERBS = (
     "init",
     "demo",
     "status",
+    "top",
     "support_bundle",
     "ctl",
     "schema",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +74,8 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     watching = Watching([*settings.reactions, *ends], drift, spec, anchor)
     progress, control, saving = Progress(), ControlState(), SaveRequest()
     reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving)
-    reader = _reader(settings, spec, source, learner.max_updates, [*evaluation.periods, *reactions.periods])
+    decoder = _decoder(settings, spec)
+    reader = _reader(settings, spec, source, decoder, learner.max_updates, [*evaluation.periods, *reactions.periods])
     outputs = _outputs(settings)
     record = record_of(settings, read_settings_record(root))
     keeper = Keeper(
@@ -103,7 +104,8 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     )
     shares = Shares(*_ACTIVITIES)
     shares.follow()
-    monitor.watch(_views(settings, evaluation, learner, reader, source, control, shares))
+    features = partial(_features, drift, decoder)
+    monitor.watch(_views(settings, evaluation, learner, reader, source, control, shares, features))
     return Loop(
         reader=reader,
         learner=learner,
@@ -181,13 +183,25 @@ def _history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
 
 
-def _reader(settings: Settings, spec: SampleSpec, source: Source, max_updates: int, periods: Sequence[int]) -> Reader:
-    train, limits, holdout = settings.train, settings.dead_letters, settings.validation.holdout
+def _decoder(settings: Settings, spec: SampleSpec) -> SampleDecoder:
+    holdout = settings.validation.holdout
     rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
+    return SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy))
+
+
+def _reader(
+    settings: Settings,
+    spec: SampleSpec,
+    source: Source,
+    decoder: SampleDecoder,
+    max_updates: int,
+    periods: Sequence[int],
+) -> Reader:
+    train, limits = settings.train, settings.dead_letters
     origins = settings.predictions.wanted
     return Reader(
         source,
-        SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy)),
+        decoder,
         partial(Batcher, train.batch_size, spec, origins=origins),
         batch_size=train.batch_size,
         max_updates=max_updates,
@@ -242,6 +256,7 @@ def _views(
     source: Source,
     control: ControlState,
     shares: Shares,
+    features: Callable[[], Facts],
 ) -> Views:
     return Views(
         scores=evaluation.scores,
@@ -262,4 +277,16 @@ def _views(
         queued=lambda: reader.queued_samples,
         paused=lambda: control.paused,
         threads={"loop": shares.seconds, "reader": reader.shares.seconds},
+        features=features,
     )
+
+
+def _features(drift: Drift, decoder: SampleDecoder) -> Facts:
+    """Return what each feature does: how far it is from its reference, how often it was missing or not to be used."""
+    tally = decoder.tally
+    return {
+        "records": tally.records,
+        "distances": drift.feature_distances(),
+        "missing": {name: count for name, count in tally.missing.items() if count},
+        "rejected": {name: count for name, count in tally.rejected.items() if count},
+    }

@@ -21,7 +21,6 @@ from learnd.daemon.foundation.append_file import take_from_others
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.display import Display
 from learnd.daemon.operate.health import Health
-from learnd.daemon.operate.http import HttpServer
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.operate.summary import Summary
@@ -69,7 +68,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     monitor.state("starting")
     with (
         _locked(settings, take_over=options.take_over) as lock,
-        _served(settings.http.listen if options.http else None, metrics, health, monitor, lock),
+        _served(settings, metrics, health, monitor, lock) if options.http else nullcontext(),
         display or nullcontext(),
         service,
         _failure_told(monitor),
@@ -78,6 +77,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         if record is not None:
             settings = _with_kept_defaults(settings, record)
             _finish_under_earlier_settings(settings, record, stop, lock, monitor)
+        monitor.live.tell("settings", settings.model_dump(mode="json", by_alias=True))  # secrets are not in it
         loop = compose(settings, lock, monitor)
         metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
@@ -110,13 +110,17 @@ def _locked(settings: Settings, *, take_over: bool) -> Iterator[StateLock]:
 
 @contextmanager
 def _served(
-    listen: str | None, metrics: Metrics, health: Health, monitor: Telemetry, lock: StateLock
+    settings: Settings, metrics: Metrics, health: Health, monitor: Telemetry, lock: StateLock
 ) -> Iterator[None]:
     """Answer over HTTP, if there is an address to listen on."""
-    if listen is None:
+    if settings.http.listen is None:
         yield
         return
-    server = HttpServer(listen, metrics, health, monitor.status)
+    from learnd.daemon.http.parts import Parts
+    from learnd.daemon.http.server import HttpServer
+
+    parts = Parts(metrics, health, monitor.live, monitor.status, settings.checkpoint.dir)
+    server = HttpServer(settings.http, parts)
     server.start()
     lock.announce(server.url)
     try:

@@ -84,7 +84,7 @@ class Settings(Section):
     """Where predictions go."""
 
     http: HttpSettings = HttpSettings()
-    """Metrics, health and status over HTTP."""
+    """Metrics, health, status, a page and commands over HTTP."""
 
     log: LogSettings = LogSettings()
     """What is logged to standard error."""

@@ -33,6 +33,7 @@ class DistributionWatch:
         self._reference: Float32 | None = None
         self._levels = np.zeros(len(names), np.int64)  # 0, 1 or 2: the level of each column as last reported
         self._steady = np.ones(len(names), np.bool_)  # whether a column is compared with the reference
+        self.distances: dict[str, float] = {}  # of each column in the last full window, for those who only look
 
     def scan(self, rows: Float32, counts: Any) -> list[Finding]:
         """Take in rows (m, columns); `counts` are the sample counts at each. Return sample, level and data of drifts.
@@ -87,7 +88,9 @@ class DistributionWatch:
         if self._reference is None:
             self._reference = binned(rows) if self._settings.detector == "psi" else np.sort(rows, axis=0)
             return self._unsteady(self._reference, rows)
-        return self._reports(np.where(self._steady, self._distances(self._reference, rows), 0))
+        distances = np.where(self._steady, self._distances(self._reference, rows), 0)
+        self.distances = dict(zip(self._names, np.round(distances, 4).tolist(), strict=True))
+        return self._reports(distances)
 
     def _distances(self, reference: Float32, rows: Float32) -> Float64:
         measure = stability_index if self._settings.detector == "psi" else kolmogorov_smirnov

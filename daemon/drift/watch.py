@@ -67,6 +67,15 @@ class Drift:
         self._ahead = _Ahead(call.first, call.samples, seen)
         return self._events({index: found for index, (_, found) in seen.items()})
 
+    def feature_distances(self) -> dict[str, dict[str, float]]:
+        """Return how far each feature was from its reference, by detector, when a window was last full."""
+        found: dict[str, dict[str, float]] = {}
+        for watch, looking in zip(self._settings, self._watches, strict=True):
+            if watch.watch == "features" and isinstance(looking, DistributionWatch):
+                for name, distance in looking.distances.items():
+                    found.setdefault(name, {})[watch.detector] = distance
+        return found
+
     def scan(self, signals: Signals, updates: slice, samples: int) -> list[Event]:
         """Take in some updates of a call; `samples` went through updates before them. Return the drifts in them."""
         if not self._watches:

@@ -1,9 +1,10 @@
-"""Settings of what watches the daemon: HTTP and logs."""
+"""Settings of what watches and commands the daemon: HTTP and logs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import field_validator
@@ -19,14 +20,38 @@ def split_address(listen: str) -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
-class HttpSettings(Section):
-    """Metrics, health and status over HTTP."""
+class TlsSettings(Section):
+    """HTTPS in the place of HTTP. Files that are renewed are taken up within seconds."""
 
-    harmless: ClassVar[Mapping[str, str]] = {"listen": "it shows what is learned, and changes nothing"}
+    reads: ClassVar[tuple[str, ...]] = ("certificate", "key")
+
+    certificate: Path
+    """The certificate, and those that lead from it to an authority, in PEM form."""
+
+    key: Path
+    """Its private key, in PEM form, without a password."""
+
+
+class HttpSettings(Section):
+    """Metrics, health, status, a page to look at, and commands, over HTTP."""
+
+    harmless: ClassVar[Mapping[str, str]] = {
+        "listen": "it shows what is learned, and changes nothing",
+        "token_file": "who may command; the commands themselves are in the journal",
+        "tls": "how it is reached",
+    }
+    reads: ClassVar[tuple[str, ...]] = ("token_file",)
 
     listen: str | None = "127.0.0.1:9464"
     """Where to listen, as `host:port`. Port 0 takes a free one and logs it; `null` switches HTTP off.
-    There is no authentication: on another address than 127.0.0.1, anybody who reaches the port can read everything."""
+    Whoever reaches the port can read everything that is shown, so keep it to 127.0.0.1 or a network that you trust."""
+
+    token_file: Path | None = None
+    """A file with the token, of 16 characters or more, that each command must carry, as `Authorization: Bearer TOKEN`.
+    Without this setting nobody can command over HTTP. The file is read anew for each command."""
+
+    tls: TlsSettings | None = None
+    """HTTPS in the place of HTTP."""
 
     @field_validator("listen")
     @classmethod

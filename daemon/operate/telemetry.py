@@ -15,6 +15,7 @@ import structlog
 from learnd.daemon.errors import FencedError, StoreError
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
+from learnd.daemon.operate.live import Live, known
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.tasks.behind import Behind
@@ -49,6 +50,7 @@ class Views:
     queued: Callable[[], int]
     paused: Callable[[], str | None]  # why
     threads: Mapping[str, Mapping[str, float]]  # seconds by activity, kept up to date
+    features: Callable[[], Facts]  # what each does
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class _Seen:
     lag_unit: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     window_scores: Mapping[str, float] = field(default_factory=dict)
+    window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
@@ -77,6 +80,8 @@ class _Seen:
     behind: tuple[str, ...] = ()  # the metrics that were told to be behind a baseline
     unread: int | None = None  # at the start
     checkpoint: Facts | None = None
+    loop_seconds: Mapping[str, float] = field(default_factory=dict)  # by activity
+    shares: Mapping[str, float] = field(default_factory=dict)  # of the loop's time, since the last look
 
 
 class Telemetry:
@@ -96,6 +101,7 @@ class Telemetry:
         self._display = display
         self._service = service
         self._total_known = total_known
+        self.live = Live()
         self._views: Views | None = None
         self._seen = _Seen()
         self._next_show_s = 0.0
@@ -166,6 +172,8 @@ class Telemetry:
             self._metrics.held_out(len(call.held))
         for note in call.notes:
             self._metrics.records_skipped(note.get("skipped_records", 0))
+        if call.rejections:
+            self.live.rejected(call.rejections)
         for rejection in call.rejections:
             self._seen.rejected += 1
             self._metrics.rejected(rejection.defect.reason)
@@ -175,8 +183,10 @@ class Telemetry:
     def resumed(self, manifest: Facts, samples: int, rejected: int) -> None:
         self._seen.checkpoint, self._seen.earlier, self._seen.rejected = manifest, samples, rejected
         self._metrics.resumed(timestamp_s=manifest["created_s"])
+        self.live.mark("resume", samples, f"resumed from checkpoint {manifest['sequence']}")
 
     def happened(self, events: Sequence[Event]) -> None:
+        self.live.happened(events)
         for event in events:
             self._metrics.happened(event)
             if event.kind == "rollback":
@@ -201,6 +211,8 @@ class Telemetry:
         if error is None:
             self._seen.checkpoint = manifest
             self._metrics.checkpoint_written(seconds=seconds, size_bytes=size, timestamp_s=manifest["created_s"])
+            pinned = ", pinned" if manifest.get("pin") else ""
+            self.live.mark("checkpoint", manifest["samples"], f"checkpoint {manifest['sequence']}{pinned}")
         else:
             self._metrics.checkpoint_failed(_reason(error))
 
@@ -232,6 +244,9 @@ class Telemetry:
             "scores": self._seen.scores or checkpoint.get("scores", {}),
             "window": None if self._views is None else self._views.window,
             "window_scores": self._seen.window_scores,
+            "metric": None if self._views is None else self._views.metric,
+            "window_baselines": self._seen.window_baselines,
+            "shares": self._seen.shares,
             "holdout": self._seen.holdout,
         }
 
@@ -250,6 +265,7 @@ class Telemetry:
         self._metrics.learning_rate(self._seen.learning_rate)
         self._seen.paused = views.paused()
         self._seen.scores, self._seen.window_scores = views.scores(), views.window_scores(views.window)
+        self._seen.window_baselines = _one(views.metric, views.window_baselines(views.window))
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)
@@ -260,6 +276,31 @@ class Telemetry:
         self._health.reached(self._seen.connected)
         self._metrics.source.connected(self._seen.connected, time.time())
         self._look_at_source(views)
+        self._look_at_time(views)
+        self.live.tell("features", views.features())
+        if self.live.due():
+            self._add_point(views)
+
+    def _look_at_time(self, views: Views) -> None:
+        before, now = self._seen.loop_seconds, dict(views.threads.get("loop", {}))
+        spent = {name: seconds - before.get(name, 0.0) for name, seconds in now.items()}
+        whole = sum(spent.values()) or 1.0
+        self._seen.loop_seconds = now
+        self._seen.shares = {name: round(seconds / whole, 3) for name, seconds in spent.items()}
+
+    def _add_point(self, views: Views) -> None:
+        self.live.tell("score", {"metric": views.metric, "window": views.window})
+        self.live.point(
+            samples=self._seen.earlier + self._seen.samples,
+            samples_per_second=round(self._seen.rate, 1),
+            loss=known(self._seen.loss),
+            learning_rate=known(self._seen.learning_rate),
+            lag=sum(self._seen.lag.values()) if self._seen.lag_unit is not None else None,
+            rejected=self._seen.rejected,
+            score=known(self._seen.window_scores.get(views.metric)),
+            baselines=self._seen.window_baselines,
+            shares=self._seen.shares,
+        )
 
     def _look_at_source(self, views: Views) -> None:
         """Refresh what is unread. While the source is away, that is of what it held when it was last reached."""

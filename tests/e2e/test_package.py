@@ -46,6 +46,8 @@ def test_a_wheel_holds_every_package_under_one_name(tmp_path: Path) -> None:
     assert {".".join(name.parent.parts) for name in names if name.name == "__init__.py"} == {"learnd", *expected}
     modules = [path for folder in ("daemon", "connectors") for path in (ROOT / folder).rglob("*.py")]
     assert len([name for name in names if name.suffix == ".py"]) == len(modules)
+    page = {path.name for path in (ROOT / "daemon" / "http" / "page").iterdir() if path.is_file()}
+    assert {name.name for name in names if name.parent.name == "page"} == page
 
 
 def test_the_public_names_are_there_and_wait_for_no_tensorflow() -> None:

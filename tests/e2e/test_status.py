@@ -41,6 +41,10 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     trained = status()
     assert (trained["state"], trained["paused"]) == ("consuming", None)
     live = trained["live"]
+    assert (live["metric"], set(live["window_baselines"])) == ("accuracy", {"no_change", "majority"})
+    assert 0.9 < sum(live["shares"].values()) < 1.1
+    shown = succeeded(zygote.run(folder, "top", "state")).stdout
+    assert all(part in shown for part in ("consuming", "accuracy, last 200", "majority", "waiting"))
     assert live["learning_rate"] == pytest.approx(0.003)
     assert (live["lag_unit"], live["drift"]) == ("bytes", {})
     assert 0 < live["holdout"]["accuracy"] <= 1

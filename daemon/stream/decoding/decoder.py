@@ -24,6 +24,7 @@ from learnd.daemon.stream.decoding.lines import with_lines
 from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
 from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
+from learnd.daemon.stream.decoding.tally import FieldTally
 from learnd.daemon.stream.decoding.times import TimeReader
 from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -78,6 +79,7 @@ class SampleDecoder:
         self._spec = spec
         self._holdout = holdout
         self._uses = _uses(settings, spec)
+        self.tally = FieldTally(use.name for use in self._uses)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
         self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
@@ -121,6 +123,7 @@ class SampleDecoder:
             keys = None if keys is None else list(compress(keys, sound))
         if self._rounding is not None and not self._rounding.add(table):
             self._rounding = None
+        self.tally.add_rejected(defects.values())
         block = self._block(batch, table, weight, parsed, self._fates(batch, parsed, keys, defects), defects)
         if not new_classes:
             return block
@@ -140,8 +143,12 @@ class SampleDecoder:
     def _table(self, rows: Rows, count: int) -> Float64:
         """Return (count, columns): features, label, what the weight needs, and the event time if it is declared."""
         table = np.empty((count, self._uses[-1].columns.stop))
+        self.tally.records += count
         for use in self._uses:
-            table[:, use.columns] = use.reader.read(rows.column(use.path, use.reader.from_text))
+            values = rows.column(use.path, use.reader.from_text)
+            table[:, use.columns] = use.reader.read(values)
+            if use.reader.default is not None:
+                self.tally.add_missing(use.name, values)
         return table
 
     def _learn_classes(

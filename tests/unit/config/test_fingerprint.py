@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from learnd.daemon.actions import ACTIONS
 from learnd.daemon.config import source_choice
 from learnd.daemon.config.defaults import defaults
 from learnd.daemon.config.fingerprint import fingerprint, what_counts
@@ -33,11 +34,13 @@ def test_each_field_counts_or_is_listed_with_a_reason(section: type[Section]) ->
 
 
 def test_every_section_is_looked_at() -> None:
-    """Each class of settings there is, but for bases of others, those without keys, and the holders of one source."""
+    """Each class of settings there is, but for bases of others, those without keys, the holders of one source, and the
+    arguments of actions that are for operators alone."""
     found = {section for section in subclasses(Section) if section.__module__.startswith("learnd.")}
     whole = {section for section in found if section.model_fields and not section.__subclasses__()}
     holders = {section for section in whole if section.__module__ == source_choice.__name__}
-    assert whole - holders <= set(SECTIONS)
+    of_operators = {action for action in ACTIONS.values() if not action.of_rules}
+    assert whole - holders - of_operators <= set(SECTIONS)
 
 
 def subclasses(section: type[Section]) -> set[type[Section]]:
@@ -54,6 +57,8 @@ HARMLESS = [
     "dead_letters.max_rate",
     "dead_letters.window",
     "http.listen",
+    "http.tls",
+    "http.token_file",
     "log.format",
     "log.level",
     "predictions.file",

@@ -138,3 +138,12 @@ def test_an_error_is_what_the_task_makes_of_it(kind: str, outputs: Any, labels: 
     spec = SampleSpec.of_columns((), Task(kind, len(outputs[0]), len(labels[0])))
     found = errors(spec.task, np.array(outputs, np.float32), np.array(labels, np.float32))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_how_far_the_features_were_when_a_window_was_last_full_can_be_looked_at() -> None:
+    drift = Drift(ALL, REGRESSION)
+    scanned(drift, stream(), [200])
+    assert drift.feature_distances() == {}
+    scanned(drift, stream(), [2000])
+    assert set(drift.feature_distances()) == {"v.0", "v.1"}
+    assert drift.feature_distances()["v.0"]["psi"] < 0.1 < drift.feature_distances()["v.1"]["psi"]

@@ -60,7 +60,7 @@ def test_a_daemon_that_cannot_save_is_not_ready_and_says_why() -> None:
     monitor.checkpoint_done({}, 0.0, 0, StoreError("the brokers of the dead letters are away"))
     assert health.why_not_alive() is None
     assert health.why_not_ready() == "no checkpoint can be made: the brokers of the dead letters are away"
-    monitor.checkpoint_done({"created_s": 1.0}, 0.1, 10, None)
+    monitor.checkpoint_done({"sequence": 1, "samples": 5, "created_s": 1.0}, 0.1, 10, None)
     assert health.why_not_ready() is None
 
 

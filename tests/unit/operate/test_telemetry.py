@@ -40,7 +40,7 @@ class FakeSource:
             behind=list,
             metric="accuracy", learning_rate=lambda: 0.1, phase=lambda: 0, trainable_parameters=lambda: 9,
             traces=lambda: 1, lag=lambda: self.lag, held=lambda: self.held, lag_unit="records",
-            connected=lambda: self.connected, queued=lambda: 0, paused=lambda: None, threads={},
+            connected=lambda: self.connected, queued=lambda: 0, paused=lambda: None, threads={}, features=dict,
         )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_what_a_restart_repeats_and_the_margin_go_by_the_newest_checkpoint() -> 
     metrics, source = Metrics(), FakeSource(connected=True, held={"t/0": (10, 50)})
     telemetry = Telemetry(metrics, Health(), None, total_known=False)
     telemetry.watch(source.views())
-    manifest = {"created_s": 1.0, "samples": 100, "positions": {"t/0": 30}}
+    manifest = {"sequence": 3, "created_s": 1.0, "samples": 100, "positions": {"t/0": 30}}
     telemetry.resumed(manifest, samples=130, rejected=0)
     telemetry.alive()
     value = metrics.registry.get_sample_value

@@ -1,12 +1,18 @@
 """What an operator asks for: each action as a command, done or refused with a reason, and a line of the history."""
 
+import io
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from rig import Rig, Stream
 
 from learnd.daemon.actions import ACTIONS
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import LogSettings
 from learnd.daemon.values import Call, Command
 
 BACK = {"on": "update.non_finite", "do": [{"roll_back": {"every": 1000, "times": 0.5, "most": 1}}]}
@@ -31,7 +37,9 @@ def rig(*rules: Any, ends: Any = ()) -> Rig:
 
 
 def test_each_action_is_tried_here() -> None:
-    assert {"log", "checkpoint", "pause", "resume", "roll_back", *(name for name, *_ in LEARNER)} == set(ACTIONS)
+    assert {"log", "log_level", "checkpoint", "pause", "resume", "roll_back", *(name for name, *_ in LEARNER)} == set(
+        ACTIONS
+    )
 
 
 @pytest.mark.parametrize(("action", "arguments", "done"), LEARNER)
@@ -141,3 +149,26 @@ def test_what_another_version_has_asked_for_is_refused(action: str, arguments: d
     told = rig().command(action, **arguments)
     assert told.data["outcome"] == "refused"
     assert told.data["reason"]
+
+
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_logging_as_before")
+def test_the_level_of_the_log_changes_at_once() -> None:
+    configure_logging(LogSettings(format="json"), stream := io.StringIO())
+    log = structlog.get_logger()
+    for level, written in (("debug", True), ("warning", False), ("info", False)):
+        assert rig().command("log_level", level=level).data["outcome"] == "done"
+        log.debug("looked", at_level=level)
+        logging.getLogger("learnd").debug("looked at %s", level)
+        assert (f'"at_level": "{level}"' in stream.getvalue()) is written
+        assert (f"looked at {level}" in stream.getvalue()) is written
+    assert rig().command("log_level").data["outcome"] == "refused"

@@ -1,0 +1,155 @@
+// The charts: each a card with a title, a plot, its keys with the newest values, and the same numbers as a table.
+"use strict";
+
+const CHARTS = (() => {
+  const HEIGHT = 190;
+  const ROWS = 12; // of the table twin
+  const LONG_S = 1200; // beyond it, times have no seconds
+  const MARKS = { // by kind: letter, colour, name
+    drift: ["D", "--bad", "drift"], reaction: ["R", "--c2", "reaction"], rollback: ["B", "--bad", "rollback"],
+    phase: ["P", "--c3", "phase"], command: ["C", "--accent", "command"], resume: ["S", "--dim", "restart"],
+    checkpoint: ["", "--dim", "checkpoint"],
+  };
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+  const plain = (value, digits = 4) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size >= 1000 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
+    if (size > 0 && size < 0.001) return value.toExponential(2);
+    return value.toFixed(digits);
+  };
+  const short = (text) => text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, ""); // 0.2500 % is 0.25 %
+  const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+
+  function element(name, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  }
+
+  const spanOf = (plot) => plot.scales.x.max - plot.scales.x.min;
+
+  function marksOf(plot, marks) {
+    const { ctx, bbox } = plot;
+    const scale = devicePixelRatio;
+    ctx.save();
+    ctx.font = `bold ${11 * scale}px sans-serif`;
+    ctx.textAlign = "center";
+    let [last, row] = [-Infinity, 0]; // letters that are close stand below each other
+    for (const mark of marks) {
+      const [letter, tone] = MARKS[mark.kind] || ["?", "--dim"];
+      const x = Math.round(plot.valToPos(mark.time_s, "x", true));
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.strokeStyle = ctx.fillStyle = colour(tone);
+      ctx.lineWidth = scale;
+      ctx.setLineDash(letter ? [3 * scale, 3 * scale] : []);
+      ctx.beginPath();
+      row = letter && x - last < 12 * scale ? row + 1 : 0;
+      if (letter) last = x;
+      const top = bbox.top + 12 * scale * (row + 1);
+      ctx.moveTo(x, letter ? top + 2 * scale : bbox.top + bbox.height - 6 * scale);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      if (letter) ctx.fillText(letter, x, top - 2 * scale);
+    }
+    ctx.restore();
+  }
+
+  // `series(points)` gives [{label, values, dashed, filled}]; `show` makes a value a text.
+  class Chart {
+    constructor(home, { title, series, show = plain, range = null, marked = false, wide = false }) {
+      Object.assign(this, { title, series, show, range, marked });
+      this.plot = null;
+      this.labels = "";
+      this.place = element("div", { className: "plot" });
+      this.place.setAttribute("role", "img");
+      this.keys = element("ul", { className: "keys" });
+      this.head = element("tr");
+      this.body = element("tbody");
+      this.twin = element("details", {}, element("summary", { textContent: "The latest numbers as a table" }),
+        element("div", { className: "scroll", tabIndex: 0 },
+          element("table", {}, element("thead", {}, this.head), this.body)));
+      home.append(element("section", { className: `card${wide ? " wide" : ""}` },
+        element("h2", { textContent: title }), this.place, this.keys, this.twin));
+      new ResizeObserver(() => this.plot && this.plot.setSize(this.size())).observe(this.place);
+    }
+
+    size() {
+      return { width: Math.max(this.place.clientWidth, 200), height: HEIGHT };
+    }
+
+    reset() { // for colours that have changed
+      if (this.plot) this.plot.destroy();
+      this.plot = null;
+    }
+
+    draw(points, marks) {
+      const drawn = this.series(points);
+      const times = points.map((point) => point.time_s);
+      const labels = drawn.map((each) => each.label).join("\n");
+      this.shownMarks = this.marked ? marks : [];
+      if (labels !== this.labels) this.reset();
+      this.labels = labels;
+      if (points.length < 2 || !drawn.length) {
+        this.place.setAttribute("aria-label", `${this.title}: nothing is known yet`);
+        return;
+      }
+      const data = [times, ...drawn.map((each) => each.drawn || each.values)];
+      if (this.plot) this.plot.setData(data);
+      else this.plot = this.make(drawn, data);
+      this.tell(times, drawn);
+    }
+
+    make(drawn, data) {
+      const times = (plot, splits) => splits.map((at) => clock(at).slice(0, spanOf(plot) > LONG_S ? -3 : undefined));
+      const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+      const options = {
+        ...this.size(), legend: { show: false }, cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
+        scales: { y: { range: this.range } },
+        axes: [
+          { ...axis, values: times, space: 80, size: 32 },
+          { ...axis, size: 64, values: (_, splits) => splits.map((at) => short(this.show(at))) },
+        ],
+        series: [{}, ...drawn.map((each, number) => ({
+          label: each.label, stroke: colour(`--c${number % 8}`), width: 1.5, points: { show: false },
+          dash: each.dashed ? [5, 4] : [], fill: each.filled ? colour(`--c${number % 8}`) : undefined,
+        }))],
+        hooks: { draw: [(plot) => marksOf(plot, this.shownMarks)] },
+      };
+      return new uPlot(options, data, this.place);
+    }
+
+    tell(times, drawn) {
+      const newest = (each) => this.show(each.values[each.values.length - 1]);
+      const keys = drawn.map((each, number) => {
+        const sample = element("i", { className: each.dashed ? "dashed" : "" });
+        sample.style.background = each.dashed ? "none" : colour(`--c${number % 8}`);
+        sample.style.borderColor = colour(`--c${number % 8}`);
+        return element("li", {}, sample, `${each.label} `, element("b", { textContent: newest(each) }));
+      });
+      for (const kind of new Set(this.shownMarks.map((mark) => mark.kind))) {
+        const [letter, tone, name] = MARKS[kind] || ["?", "--dim", kind];
+        const sample = element("i", { className: "mark", textContent: letter || "ı" });
+        sample.style.color = colour(tone);
+        keys.push(element("li", {}, sample, name));
+      }
+      this.keys.replaceChildren(...keys);
+      this.place.setAttribute("aria-label",
+        `${this.title}, from ${clock(times[0])} to ${clock(times[times.length - 1])}. Now: ` +
+        drawn.map((each) => `${each.label} ${newest(each)}`).join(", "));
+      if (!this.twin.open) return;
+      this.head.replaceChildren(...["Time", ...drawn.map((each) => each.label)].map(
+        (text, column) => element("th", { scope: "col", textContent: text, className: column ? "number" : "" })));
+      const rows = [];
+      for (let row = times.length - 1; row >= Math.max(0, times.length - ROWS); row--) {
+        rows.push(element("tr", {}, element("td", { textContent: clock(times[row]) }), ...drawn.map(
+          (each) => element("td", { className: "number", textContent: this.show(each.values[row]) }))));
+      }
+      this.body.replaceChildren(...rows);
+    }
+  }
+
+  return { Chart, element, clock, plain, percent };
+})();

@@ -1,0 +1,47 @@
+"""How often each field was without a value, and how often a record was rejected for it, in this process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from learnd.daemon.stream.decoding.columns import Values
+from learnd.daemon.values import Defect
+
+_AT = re.compile(r" at `\$\.([^`]+)`")
+_LACKS = re.compile(r"required field `([^`]+)`")
+
+
+class FieldTally:
+    """Counts for those who look at a stream; nothing depends on them. Any thread may read them.
+
+    A field that has a default and no value counts as `missing`. A record counts as `rejected` for the first of its
+    fields that cannot be used.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self.records = 0  # that were parsed
+        self.missing = dict.fromkeys(fields, 0)
+        self.rejected = dict.fromkeys(self.missing, 0)
+
+    def add_rejected(self, defects: Iterable[Defect]) -> None:
+        """Count defects of fields."""
+        for found in defects:
+            field = _field_of(found.detail)
+            if field in self.rejected:
+                self.rejected[field] += 1
+
+    def add_missing(self, field: str, values: Values) -> None:
+        """Count the values of a field that has a default."""
+        if isinstance(values, np.ndarray):
+            self.missing[field] += int(np.count_nonzero(np.isnan(values)))
+        else:
+            self.missing[field] += values.count(None)
+
+
+def _field_of(detail: str) -> str:
+    """Return the field that a defect tells of: our own words begin with it, msgspec's have it in two places."""
+    found = [match[1] for match in (_AT.search(detail), _LACKS.search(detail)) if match is not None]
+    return ".".join(found) or detail.partition(": ")[0]

@@ -1,0 +1,42 @@
+"""`learnd top`: what it shows of a daemon that answers, and of one that does not."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from typing import Any
+
+from rich.console import Console
+
+from learnd.daemon.verbs.top import shown
+
+LIVE: dict[str, Any] = {
+    "samples_per_second": 1200.0, "lag": {"t/0": 3, "t/1": 4}, "lag_unit": "records", "loss": 0.25,
+    "learning_rate": 0.003, "rejected": 12, "metric": "accuracy", "window": 1000, "window_scores": {"accuracy": 0.9},
+    "window_baselines": {"no_change": 0.5, "majority": None},
+    "shares": {"updating": 0.6, "waiting": 0.4, "saving": 0.0},
+    "drift": {"error": {"warning": 1, "confirmed": 2}},
+}  # fmt: skip
+FACTS: dict[str, Any] = {
+    "state": "consuming", "process": 7, "url": "http://127.0.0.1:1", "paused": None, "samples": 5000, "phase": 0,
+    "checkpoint": None, "scores": {}, "commands": [], "live": LIVE,
+}  # fmt: skip
+
+
+def text(facts: dict[str, Any], scores: deque[float]) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(shown(facts, scores))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_the_score_stands_beside_its_baselines_and_the_ones_before() -> None:
+    told = text(FACTS, deque([0.5, 0.7]))
+    for line in ("unread: 7 records", "▁▄█", "no_change", "0.5000", "12", "updating", "60%", "drift of error:"):
+        assert line in told
+    assert "saving" not in told
+
+
+def test_a_daemon_that_knows_nothing_yet_and_one_that_does_not_answer_are_shown() -> None:
+    unknown = {**LIVE, "metric": None, "window": None, "window_scores": {}, "window_baselines": {}, "loss": None}
+    assert "consuming" in text({**FACTS, "live": unknown}, deque())
+    assert "not running" in text({**FACTS, "state": "not running", "live": None}, deque())
