@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ def architecture_of(model: Any) -> str:
         config = {}
     if "layers" not in config:
         config = {path: _config_of(layer) for path, layer in walk(model) if path}
+    tables = {path: digest for path, layer in walk(model) if (digest := _digest_of_vocabulary(layer))}
+    config = {**config, "vocabularies": tables} if tables else config
     return json.dumps(_plain(config), sort_keys=True, default=lambda value: type(value).__name__)
 
 
@@ -31,6 +34,14 @@ def differences(before: str, now: str, most: int = 6) -> list[str]:
         f"{path}: {old[path]!r} before, {new[path]!r} now" for path in old.keys() & new.keys() if old[path] != new[path]
     ]
     return sorted(lines)[:most]
+
+
+def _digest_of_vocabulary(layer: Any) -> str | None:
+    """Return a digest of the vocabulary of a layer, which is in no variable; None if it has none."""
+    if not hasattr(layer, "get_vocabulary"):
+        return None
+    words = [str(word) for word in layer.get_vocabulary()]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 def _config_of(layer: Any) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.losses import is_own
 from learnd.daemon.training.phases import walk
-from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import TrainSettings
 from learnd.daemon.training.step.parts import Parts
 
@@ -37,11 +38,18 @@ def _constant(parts: Parts, trained: Sequence[Any]) -> Iterator[tuple[Any, str, 
 
 def _logits(parts: Parts) -> Iterator[tuple[Any, str, str]]:
     (target, *others), layers = parts.spec.targets, getattr(parts.model, "layers", ())
-    takes = getattr(parts.losses[target.name], "_fn_kwargs", {})
-    activation = KINDS[target.task.kind].last_activation
-    if others or not layers or activation == "linear" or takes.get("from_logits") is not False:
+    loss, activation = parts.losses[target.name], KINDS[target.task.kind].last_activation
+    if others or not layers or activation == "linear" or loss.link is not tf.identity:
         return
-    if getattr(layers[-1], "activation", None) is keras.activations.linear:
+    if getattr(layers[-1], "activation", None) is not keras.activations.linear:
+        return
+    if is_own(loss.keras):
+        yield (
+            layers[-1],
+            "if your loss takes these outputs as logits, the scores still take them for probabilities",
+            f"activation='{activation}' in this layer, or an attribute from_logits = True of your loss",
+        )
+    elif getattr(loss.keras, "from_logits", None) is False:
         yield (
             layers[-1],
             "it gives logits, but the loss and the scores take them for probabilities",

@@ -65,7 +65,7 @@ class KerasLearner:
         self._class_weights = ClassWeights(train.class_weight, spec.task)
         self._phases = self._network.phases
         self._phase = 0
-        own_rate = self._network.own_rate
+        own_rate = self._network.optimizing.own_rate
         self._base_rates = [create_learning_rate(number, phase, own_rate) for number, phase in enumerate(phases)]
         self._base_rates = self._base_rates or [own_rate]
         self._rate = LearningRate(self._base_rates[0], self._network.updates_before)
@@ -174,7 +174,7 @@ class KerasLearner:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next update."""
-        return float(np.asarray(self._network.optimizer.learning_rate))
+        return float(np.asarray(self._network.optimizing.rate))
 
     @property
     def trainable_parameters(self) -> int:
@@ -186,7 +186,7 @@ class KerasLearner:
         """The names of model and optimizer, and the versions of Keras and TensorFlow."""
         return {
             "model": self.model.name,
-            "optimizer": self._network.optimizer.name,
+            "optimizer": self._network.optimizing.optimizer.name,
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
         }
@@ -200,7 +200,8 @@ class KerasLearner:
 
         Raises OSError.
         """
-        return write_plain(self.model, path)
+        with self._network.optimizing.averaged():
+            return write_plain(self.model, path)
 
     # For actions, between two calls.
 
@@ -219,7 +220,7 @@ class KerasLearner:
 
     def reset_moments(self) -> None:
         """Reset the optimizer's moments."""
-        self._network.reset_moments()
+        self._network.optimizing.reset()
         self._set_learning_rate()
 
     def refit_standardization(self) -> None:
@@ -328,7 +329,7 @@ class KerasLearner:
         self._mode_before = mode_before
 
     def _set_learning_rate(self) -> None:
-        self._network.optimizer.learning_rate.assign(self._rate.of(0, 1, call_size(1, self.max_updates))[0])
+        self._network.optimizing.rate.assign(self._rate.of(0, 1, call_size(1, self.max_updates))[0])
 
     # State.
 

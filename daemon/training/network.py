@@ -13,29 +13,20 @@ import numpy as np
 from learnd.daemon.errors import ModelError, StateMismatchError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
-from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, updates_of
+from learnd.daemon.training.compiled import updates_of
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.losses import create_loss, measures_differences
+from learnd.daemon.training.metrics import create_metrics
 from learnd.daemon.training.models import create_model
-from learnd.daemon.training.objects import (
-    ScaledLoss,
-    create_loss,
-    create_metrics,
-    create_optimizer,
-    label_scale,
-    measures_differences,
-    take_global_clip_norm,
-    take_learning_rate,
-)
+from learnd.daemon.training.optimizers import create_optimizer
 from learnd.daemon.training.phases import Phases, walk
-from learnd.daemon.training.rate import OfUpdates
-from learnd.daemon.training.regenerative import origins_of
-from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import Arrays, Facts, SampleSpec, TargetSpec
+from learnd.daemon.values import Arrays, Facts, SampleSpec
 
 _GUARD = "guard/"  # before the names of its variables
 
@@ -59,46 +50,26 @@ class Network:
         self._of_step: list[Any] = []  # what the model's own step uses beside the variables of the parts
         self._architecture = architecture_of(self.model)  # before phases freeze layers of it
         self.phases = Phases(phases, self.model)
-        self.optimizer, self.own_rate = self._optimizer(train)
-        self.updates_before = updates_of(self.optimizer)  # those that the model came with
+        self.optimizing = create_optimizer(train, self.model, self.phases.ever_trained, clips=not by_own_step)
+        self.updates_before = updates_of(self.optimizing.optimizer)  # those that the model came with
         self.parts = Parts(
             model=self.model,
-            optimizer=self.optimizer,
-            losses={target.name: self._loss(train, target, by_own_step=by_own_step) for target in spec.targets},
-            metrics=create_metrics(train, self.model, spec.targets),  # of the first target
+            optimizing=self.optimizing,
+            losses={target.name: create_loss(train, self.model, target, spec) for target in spec.targets},
+            metrics=create_metrics(train, self.model, spec),
             guard=Guard(guard) if guard.sigma is not None else None,
-            clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
         )
+        self._check_optimizer(phases)
         if by_own_step:
             self.phases.begin(0)  # what does not train is not traced
             self._of_step = make_ready(self.parts, train)
             self._check_phases(phases)
         tell_doubts(self.parts, train, self.phases.ever_trained)
-
-    def _optimizer(self, train: TrainSettings) -> tuple[Any, Any]:
-        """Return the built optimizer and its own rate. That of a compiled model goes on where its training ended."""
-        earlier = optimizer_of(self.model)
-        optimizer, rate = take_learning_rate(create_optimizer(train, self.model))
-        optimizer.build(self.phases.ever_trained)
-        if earlier is None:
-            return optimizer, rate
-        if train.optimizer is not None:
-            tell_replaced(optimizer, earlier)
-            return optimizer, rate
-        go_on(optimizer, earlier)
-        return optimizer, OfUpdates(rate) if callable(rate) else rate
-
-    def _loss(self, train: TrainSettings, target: TargetSpec, *, by_own_step: bool) -> Any:
-        """Return the loss of a target; if it is the only one and the model scales it, in standard deviations."""
-        scale, reduction = label_scale(self.model), _reduction(by_own_step=by_own_step)
-        if scale is None or len(self._spec.targets) > 1:
-            return create_loss(train, self.model, target, reduction=reduction)
-        return ScaledLoss(create_loss(train, self.model, target, reduction=None), scale, reduction)
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
@@ -109,7 +80,7 @@ class Network:
         guard = self.parts.guard
         of_parts = {
             "model": self.model.variables,
-            "optimizer": self.optimizer.variables,
+            "optimizer": self.optimizing.optimizer.variables,
             "metric": [variable for metric in self.parts.metrics for variable in metric.variables],
             "guard": [] if guard is None else guard.variables,
             "step": self._of_step,
@@ -156,17 +127,6 @@ class Network:
         for name, variable in variables.items():
             variable.assign(arrays[name])
 
-    def reset_moments(self) -> None:
-        """Reset the optimizer, including its count of iterations, which corrects the bias of young moments. Where the
-        weights started stays.
-        """
-        fresh = type(self.optimizer).from_config(self.optimizer.get_config())
-        fresh.build(self.phases.ever_trained)
-        kept = {id(origin) for origin in origins_of(self.optimizer)}
-        for variable, initial in zip(self.optimizer.variables, fresh.variables, strict=True):
-            if id(variable) not in kept:
-                variable.assign(initial.value)
-
     def refit_standardization(self) -> None:
         """Let each RunningStandardization replace its statistics within its next 2,000 samples."""
         for layer in self._standardizations():
@@ -186,6 +146,13 @@ class Network:
             for variable, samples in left:
                 variable.assign(samples)
 
+    def _check_optimizer(self, phases: Sequence[PhaseSettings]) -> None:
+        if len(phases) > 1 and isinstance(self.optimizing.optimizer, keras.optimizers.MultiOptimizer):
+            raise ModelError(
+                "phases: a MultiOptimizer takes the gradients of all its variables at once, and phases leave some out. "
+                "Nothing was trained. Leave phases out, or use one optimizer with groups of layers."
+            )
+
     def _check_phases(self, phases: Sequence[PhaseSettings]) -> None:
         """Raise ModelError if there are phases and another optimizer, which was built for what trains at first."""
         if phases and self._of_step:
@@ -196,7 +163,7 @@ class Network:
             )
 
     def _inference(self, inputs: Any) -> Any:
-        outputs = self.parts.outputs(inputs, training=False)
+        outputs = self.parts.predicted(inputs)
         return self.parts.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
@@ -211,11 +178,6 @@ def refused(problems: Sequence[str]) -> StateMismatchError:
         + "\n  ".join(problems)
         + "\nNothing was changed. Go back to the settings that made it, or give a new --state directory."
     )
-
-
-def _reduction(*, by_own_step: bool) -> str | None:
-    """None, a loss for each sample, for the fused step, which weights them itself; Keras' mean for its `train_step`."""
-    return "sum_over_batch_size" if by_own_step else None
 
 
 def _fingerprint(values: Sequence[str]) -> str | None:

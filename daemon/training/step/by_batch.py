@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.step.fused import Results
@@ -27,10 +28,10 @@ class TrainOnBatch:
 
         Raises ModelError if an update uses variables that no checkpoint would hold.
         """
-        self._model, self._optimizer = parts.model, parts.optimizer
+        self._parts, self._model, self._rate = parts, parts.model, parts.optimizing.rate
         self._metrics, self._guard = parts.metrics, parts.guard
         self._kept = [*parts.kept().values()]
-        apart = {id(variable) for variable in _of_learnd(parts)}
+        apart = {id(variable) for variable in [*_of_learnd(parts), *parts.optimizing.kept_when_skipped]}
         self._changing = [variable for variable in self._kept if id(variable) not in apart]
         self._infer = parts.infer
         self._measured = parts.spec.targets[0].name
@@ -44,13 +45,13 @@ class TrainOnBatch:
         before = _copies(self._kept)
         for k in range(updates):
             batch = batches[k]
-            self._optimizer.learning_rate.assign(rates[k])
+            self._rate.assign(rates[k])
             outputs.append({name: output.numpy() for name, output in self._infer(batch.inputs).items()})
             figures.append(self._update(batch, batch.weight if factors is None else batch.weight * factors[k]))
             if figures[-1][-1] == 0:
                 for metric in self._metrics:
-                    metric.update_state(batch.targets[self._measured], outputs[-1][self._measured], batch.weight)
-        self._optimizer.learning_rate.assign(rates[updates])
+                    metric.add(batch.targets[self._measured], outputs[-1][self._measured], batch.weight)
+        self._rate.assign(rates[updates])
         found = {name: np.array([output[name] for output in outputs], np.float32) for name in outputs[0]}
         return Results(found, np.array(figures, np.float32), before)
 
@@ -62,9 +63,9 @@ class TrainOnBatch:
         before = _copies(self._changing)
         for metric in self._model.metrics:  # as Keras' own train_on_batch does
             metric.reset_state()
-        data = (as_keras(batch.inputs), as_keras(batch.targets), weight)
+        data = (as_keras(batch.inputs), as_keras(self._parts.labels(batch.targets)), weight)
         loss = float(self._step(tf.nest.map_structure(tf.constant, data))["loss"])
-        verdict = self._verdict(loss, all(_finite(variable) for variable in self._changing))
+        verdict = self._verdict(loss, all(_finite(variable, value) for variable, value in before))
         if verdict != 0:
             for variable, value in before:
                 variable.assign(value)
@@ -95,6 +96,7 @@ def _copies(variables: list[Any]) -> list[tuple[Any, Any]]:
     return [(variable, np.array(variable.value.numpy())) for variable in variables]
 
 
-def _finite(variable: Any) -> bool:
+def _finite(variable: Any, before: NDArray[Any]) -> bool:
+    """Whether all that changed of a variable is finite: a constant mask is not."""
     value = variable.value.numpy()
-    return not np.issubdtype(value.dtype, np.floating) or bool(np.isfinite(value).all())
+    return not np.issubdtype(value.dtype, np.floating) or bool((np.isfinite(value) | (value == before)).all())

@@ -23,29 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from learnd.daemon.training.phases import may_train
-from learnd.daemon.training.regenerative import origins_of
-from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.training.step.passes import predicts_differently
 from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
-
-# A layer that behaves differently in training has a `training` argument in its call. These layers have one too, but
-# only pass it on or, like the standardisation, give the same output in training as right after it.
-_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "InputLayer")
-
-
-def predicts_differently(model: Any) -> bool:
-    """Whether the model's outputs in training differ from its predictions: Dropout, BatchNormalization and the like."""
-    return any(_differs(layer) for layer in model._flatten_layers(include_self=False))  # noqa: SLF001  (Keras has no other way)
-
-
-def _differs(layer: Any) -> bool:
-    if type(layer).__name__ in _SAME_WHILE_TRAINING:
-        return False
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return bool(layer.trainable)
-    if isinstance(layer, keras.layers.Dropout):
-        return bool(layer.rate > 0)
-    return bool(getattr(layer, "_call_has_training_arg", False))
 
 
 class Results(NamedTuple):
@@ -74,13 +55,13 @@ class Updates:
         loop as one kernel. `rows` is B; None allows any B, so that no result depends on the order in which sizes come.
         """
         self._parts, self._spec = parts, parts.spec
-        self._model, self._optimizer = parts.model, parts.optimizer
+        self._model, self._optimizing = parts.model, parts.optimizing
         self._metrics, self._guard = parts.metrics, parts.guard
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
-        self._own_prediction = predicts_differently(self._model)
+        self._own_prediction = predicts_differently(parts)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
@@ -130,11 +111,11 @@ class Updates:
             for target in self._spec.targets
         }
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))
-        self._optimizer.learning_rate.assign(rates[0])
+        self._optimizing.rate.assign(rates[0])
 
         def body(k: Any, outputs: Any, figures: Any) -> tuple[Any, Any, Any]:
             found, figure = self._update(*self._named([tensor[k] for tensor in tensors]))
-            self._optimizer.learning_rate.assign(rates[k + 1])
+            self._optimizing.rate.assign(rates[k + 1])
             k = kept_apart(k) if self._keep_apart else k
             return k + 1, {name: outputs[name].write(k, found[name]) for name in outputs}, figures.write(k, figure)
 
@@ -156,17 +137,19 @@ class Updates:
         self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any, weight_in_loss: Any
     ) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
-        prediction = self._parts.outputs(inputs, training=False) if self._own_prediction else None
+        prediction = self._parts.predicted(inputs) if self._own_prediction else None
         loss, gradients, outputs = self._gradients(inputs, targets, weight_in_loss)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
-        verdict = self._verdict(loss, norm)
+        if (scale := self._optimizing.loss_scale) is not None:
+            norm /= scale
+        verdict = self._verdict(loss, norm, before)
         if self._guard is not None:
             self._guard.learn(loss, norm, tf.math.is_finite(verdict))
-        self._optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
+        self._optimizing.optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
         outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
         measured = self._spec.targets[0].name
         for metric in self._metrics:
-            metric.update_state(targets[measured], self._parts.probabilities(outputs)[measured], weight)
+            metric.add(targets[measured], self._parts.probabilities(outputs)[measured], weight)
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, self._stepped(variable, value), value))
@@ -180,15 +163,15 @@ class Updates:
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
         guard = [] if self._guard is None else self._guard.variables
-        return [*self._changing(), *guard, self._optimizer.learning_rate]
+        return [*self._changing(), *guard, *self._optimizing.written_when_skipped]
 
     def _changing(self) -> list[Any]:
         """Return what an update changes, and leaves as it was if it is skipped."""
-        fixed = {id(variable) for variable in [self._optimizer.learning_rate, *origins_of(self._optimizer)]}
+        fixed = {id(variable) for variable in self._optimizing.kept_when_skipped}
         return [
             *self._model.trainable_variables,
             *self._statistics,
-            *[variable for variable in self._optimizer.variables if id(variable) not in fixed],
+            *[variable for variable in self._optimizing.optimizer.variables if id(variable) not in fixed],
             *[variable for metric in self._metrics for variable in metric.variables],
         ]
 
@@ -198,34 +181,29 @@ class Updates:
         variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             outputs = self._parts.outputs(inputs, training=True)
-            loss = self._loss(targets, outputs, weight)
-            if self._model.losses:
-                loss += tf.add_n([tf.cast(penalty, tf.float32) for penalty in self._model.losses])
-        gradients = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
+            loss = self._parts.loss(targets, outputs, weight)
+            descended = self._optimizing.optimizer.scale_loss(loss)
+        gradients = tape.gradient(descended, [variable.value for variable in variables], unconnected_gradients="zero")
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs
 
-    def _loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
-        """Return the weighted sum over the targets of each loss's weighted mean over the samples."""
-        parts = []
-        for target in self._spec.targets:
-            losses = self._parts.losses[target.name](targets[target.name], outputs[target.name])
-            mean = tf.reduce_sum(tf.cast(losses, tf.float32) * weight) / tf.cast(tf.shape(weight)[0], tf.float32)
-            parts.append(mean if target.loss_weight == 1 else target.loss_weight * mean)
-        return parts[0] if len(parts) == 1 else tf.add_n(parts)
-
-    def _verdict(self, loss: Any, norm: Any) -> Any:
-        """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too."""
+    def _verdict(self, loss: Any, norm: Any, before: Sequence[tuple[Any, Any]]) -> Any:
+        """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too, but not
+        what was infinite `before`: a constant mask is.
+        """
+        statistics = {id(variable) for variable in self._statistics}
         written = [
-            tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
-            for variable in self._statistics
-            if tf.as_dtype(variable.dtype).is_floating
+            tf.cast(
+                tf.reduce_sum(tf.where(variable.value == value, tf.zeros_like(value), variable.value * 0)), tf.float32
+            )
+            for variable, value in before
+            if id(variable) in statistics and tf.as_dtype(variable.dtype).is_floating
         ]
         flags = [] if self._guard is None else self._guard.flags(loss, norm)
         parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # a value that is not finite, times 0, is NaN
         return tf.tensordot(parts, tf.ones_like(parts), 1)
 
     def _clipped(self, gradients: list[Any], norm: Any) -> list[Any]:
-        most = self._parts.clip_norm
+        most = self._optimizing.clip_norm
         if most is None:
             return gradients
         scale = most / tf.maximum(norm, most)

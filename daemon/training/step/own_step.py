@@ -13,7 +13,6 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import TrainSettings
 from learnd.daemon.training.step.parts import Parts, as_keras
 from learnd.daemon.training.step.tracing import DOES_NOT_COMPILE, captured, handle_of, reason
-from learnd.daemon.values import SampleSpec
 
 log = structlog.get_logger()
 
@@ -49,13 +48,14 @@ def make_ready(parts: Parts, train: TrainSettings) -> list[Any]:
     Optimizers and metrics create their variables when they are first traced, so this is done here.
     Raises ModelError if the model overrides `compile` with other arguments, or cannot be traced.
     """
-    model, weights = parts.model, _loss_weights(parts.spec)
-    named = train.optimizer is not None or train.loss is not None or weights
+    model = parts.model
+    weighed = any(target.loss_weight != 1 for target in parts.spec.targets)
+    named = train.optimizer is not None or train.loss is not None or weighed
     has_loss = getattr(model, "loss", None) is not None or _overridden(model, _RUN)
     if model.compiled and has_loss and not named:
-        model.optimizer = parts.optimizer
+        model.optimizer = parts.optimizing.optimizer
     else:
-        _compile(parts, weights)
+        _compile(parts)
     function = traced(parts, train.batch_size)
     used = {id(handle) for handle in captured(function)}
     known = {handle_of(variable) for variable in [*parts.kept().values(), *of_last_batch(model)]}
@@ -70,8 +70,8 @@ def traced(parts: Parts, rows: int | None) -> Any:
     """
     spec = parts.spec
     inputs = {part.name: tf.TensorSpec((rows, *part.shape), part.dtype) for part in spec.inputs}
-    zeros = spec.zeros(1)
-    targets = {name: tf.TensorSpec((rows, *array.shape[1:]), array.dtype) for name, array in zeros.targets.items()}
+    labels = parts.labels(spec.zeros(1).targets)
+    targets = {name: tf.TensorSpec((rows, *array.shape[1:]), array.dtype) for name, array in labels.items()}
     data = (as_keras(inputs), as_keras(targets), tf.TensorSpec((rows,), tf.float32))
     try:
         function = tf.function(parts.model.train_step, autograph=False).get_concrete_function(data)
@@ -99,9 +99,10 @@ def _overridden(model: Any, methods: tuple[str, ...]) -> list[str]:
     return [name for name in methods if getattr(model, name).__func__ is not getattr(keras.Model, name)]
 
 
-def _compile(parts: Parts, weights: Mapping[str, Any]) -> None:
+def _compile(parts: Parts) -> None:
+    losses, weights = as_keras({name: loss.keras for name, loss in parts.losses.items()}), _loss_weights(parts)
     try:
-        parts.model.compile(optimizer=parts.optimizer, loss=as_keras(parts.losses), jit_compile=False, **weights)
+        parts.model.compile(optimizer=parts.optimizing.optimizer, loss=losses, jit_compile=False, **weights)
     except TypeError as error:
         raise ModelError(
             f"model: its compile() does not take optimizer, loss and jit_compile, as keras.Model's does: {error}. "
@@ -110,9 +111,9 @@ def _compile(parts: Parts, weights: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _loss_weights(spec: SampleSpec) -> dict[str, Any]:
+def _loss_weights(parts: Parts) -> dict[str, Any]:
     """Return the argument of `compile` that weighs the losses; none if each weighs 1: a user's may not take it."""
-    weights = {target.name: target.loss_weight for target in spec.targets}
+    weights = {name: loss.weight for name, loss in parts.losses.items()}
     return {"loss_weights": as_keras(weights)} if set(weights.values()) != {1} else {}
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from learnd.daemon.training.guard import Guard
-from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.losses import TargetLoss
+from learnd.daemon.training.metrics import Measure
+from learnd.daemon.training.optimizers import Optimizing
+from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.values import Arrays, SampleSpec
 
 
@@ -16,11 +19,10 @@ class Parts:
     """Model, optimizer and what belongs to them: the same in every phase."""
 
     model: Any
-    optimizer: Any
-    losses: Mapping[str, Any]  # of each target
-    metrics: Sequence[Any]  # of the first target
+    optimizing: Optimizing
+    losses: Mapping[str, TargetLoss]  # of each target
+    metrics: Sequence[Measure]  # of the first target
     guard: Guard | None
-    clip_norm: float | None  # gradients are scaled down to this global norm
     spec: SampleSpec
     infer: Callable[[Arrays], Mapping[str, Any]]
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
@@ -33,18 +35,27 @@ class Parts:
         names = [target.name for target in self.spec.targets]
         return dict(zip(names, tf.nest.flatten(found), strict=True)) if len(names) == 1 else found
 
+    def predicted(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the model gives for each target in inference mode, (B, C), with the averages of its weights if
+        the optimizer keeps some. What inference writes, such as the state of a random layer, is dropped.
+        """
+        with keras.StatelessScope(self.optimizing.averages):
+            return self.outputs(inputs, training=False)
+
     def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs as probabilities or values, in case the loss takes logits."""
-        return {name: link(self.losses[name])(output) for name, output in outputs.items()}
+        return {name: self.losses[name].link(output) for name, output in outputs.items()}
+
+    def loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
+        """Return the sum of the targets' losses of a batch, and of what layers add to it."""
+        parts = [loss.value(targets[name], outputs[name], weight) for name, loss in self.losses.items()]
+        return tf.add_n([*parts, *(tf.cast(penalty, tf.float32) for penalty in self.model.losses)])
+
+    def labels(self, targets: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the targets as their losses take them."""
+        return {name: loss.labels(targets[name]) for name, loss in self.losses.items()}
 
 
 def as_keras(named: Mapping[str, Any]) -> Any:
     """Return the one tensor alone, if there is one, as users of Keras expect; else all by name."""
     return next(iter(named.values())) if len(named) == 1 else dict(named)
-
-
-def link(loss: Any) -> Any:
-    """Return the function from the model's outputs to probabilities: the identity, unless the loss takes logits."""
-    if not getattr(loss, "_fn_kwargs", {}).get("from_logits", False):
-        return tf.identity
-    return tf.nn.softmax if "Categorical" in type(loss).__name__ else tf.math.sigmoid

@@ -30,13 +30,18 @@ _DRAWS = frozenset(
         "TruncatedNormal",
     }
 )  # operations that keep the state of a generator to themselves
+_WRITES_A_TABLE = re.compile("LookupTable(Insert|Import|Remove)")
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _RAISED = re.compile(r"\w*(Error|Exception): ")
 
 
 def captured(function: Any) -> list[Any]:
-    """Return the handles of the variables that a traced function reads or writes."""
-    return [handle for handle in function.captured_inputs if handle.dtype == tf.resource]
+    """Return the handles of the variables that a traced function reads or writes.
+
+    Look-up tables are resources too, but only variables tell the shape of what they hold.
+    """
+    resources = [one for one in function.captured_inputs if one.dtype == tf.resource]
+    return [one for one in resources if getattr(one._handle_data, "is_set", False)]  # noqa: SLF001
 
 
 def handle_of(variable: Any) -> int:
@@ -53,6 +58,11 @@ def check_kept(function: Any, kept: Iterable[Any]) -> None:
             "no checkpoint would hold them, and a resumed model would differ. Nothing was trained. Make them weights "
             "of a layer, or optimizers and metrics that are attributes of the model; for random numbers, give the "
             "layer its own keras.random.SeedGenerator and pass it as seed."
+        )
+    if any(_WRITES_A_TABLE.match(node.op) for node in _nodes(function)):
+        raise ModelError(
+            "model: its updates write into a look-up table, which no checkpoint would hold, and a resumed model would "
+            "differ. Nothing was trained. Give the layer its vocabulary in the build function."
         )
     if draws := sorted({node.op for node in _nodes(function) if node.op in _DRAWS}):
         raise ModelError(

@@ -8,7 +8,6 @@ import pytest
 from learners import NUMBERS, X, Y, call, learner
 from structlog.testing import capture_logs
 
-from learnd.daemon.errors import SettingsError
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.runtime import keras
 
@@ -107,17 +106,6 @@ def test_moments_of_layers_that_were_frozen_are_missing_and_this_is_said(tmp_pat
     assert len(kept) == 4
     for mine, theirs in zip(kept, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
-
-
-def test_an_average_of_the_weights_that_nothing_would_use_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"train\.optimizer: use_ema"):
-        learner(NUMBERS, optimizer={"adam": {"use_ema": True}})
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
-    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "binary_crossentropy")
-    model.save(tmp_path / "averaged.keras")
-    with pytest.raises(SettingsError, match="model: the optimizer it was compiled with: use_ema"):
-        learner(NUMBERS, {"load": tmp_path / "averaged.keras"})
-    learner(NUMBERS, {"load": tmp_path / "averaged.keras"}, optimizer="sgd")
 
 
 @keras.saving.register_keras_serializable("tests")

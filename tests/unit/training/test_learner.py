@@ -11,6 +11,8 @@ from learners import BINARY, MIXED, NUMBERS, X, Y, call, learner
 
 from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
 from learnd.daemon.training.learner import KerasLearner
+from learnd.daemon.training.losses import TargetLoss
+from learnd.daemon.training.optimizers import Optimizing
 from learnd.daemon.training.runtime import configure, keras, tf
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.step.fused import Updates
@@ -103,16 +105,13 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
         return output
 
     single = np.array([step(x[i : i + 1], y[i : i + 1]).numpy().item() for i in range(len(x))])
-    ours = keras.losses.BinaryCrossentropy(reduction=None)  # takes the outputs as they are: no sigmoid is put on them
-    ours.call = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None).call
     spec = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(20)], BINARY)
     model, optimizer = build()
     parts = Parts(
         model,
-        optimizer,
-        {LABEL: ours},
+        Optimizing(optimizer, optimizer.learning_rate, 1e-3, None),
+        {LABEL: TargetLoss(loss, 1.0, None, tf.identity)},  # takes the outputs as they are: no sigmoid is put on them
         [],
-        None,
         None,
         spec,
         infer=model,
@@ -540,7 +539,6 @@ def test_a_model_whose_own_step_is_not_as_keras_has_it_is_told(
     ("model", "train", "told"),
     [
         ({"activation": "foo"}, {}, "foo"),
-        ({}, {"loss": "categorical_crossentropy"}, "one-hot"),
         ({}, {"optimizer": {"loss_scale_optimizer": {"inner_optimizer": "adam"}}}, "train.optimizer"),
     ],
 )

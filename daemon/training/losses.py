@@ -1,0 +1,122 @@
+"""The loss of each target as Keras computes it: of the settings, of a compiled model, or the usual one of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from learnd.daemon.tasks.contract import TaskKind
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.compiled import loss_weight_of, of_target
+from learnd.daemon.training.layers import RunningLabelScale
+from learnd.daemon.training.objects import class_of, create
+from learnd.daemon.training.phases import walk
+from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.settings import TrainSettings
+from learnd.daemon.values import SampleSpec, TargetSpec
+
+_OF_DIFFERENCES = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh")  # Keras' losses of output minus label
+_OF_INDICES = ("sparse_categorical_crossentropy", "circle")  # Keras' losses that take the index of a class
+_AS_KERAS_WRAPS: Any = keras.losses.MeanSquaredError.__base__  # its name is not public
+_LINKS: Mapping[str, Callable[[Any], Any]] = {"softmax": tf.nn.softmax, "sigmoid": tf.math.sigmoid}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLoss:
+    """The loss of one target, in the sum of all losses."""
+
+    keras: Any  # a keras.losses.Loss: as it was given, or around a function, as Keras wraps it
+    weight: float
+    one_hot: int | None  # the number of classes, if the loss takes one-hot labels in place of the index of a class
+    link: Callable[[Any], Any]  # from the model's outputs to probabilities: the identity, unless the loss takes logits
+
+    def labels(self, labels: Any) -> Any:
+        """Return labels (B, O) as the loss takes them: one-hot (B, C), if it does."""
+        return labels if self.one_hot is None else one_hot(labels, self.one_hot)
+
+    def value(self, labels: Any, outputs: Any, weight: Any) -> Any:
+        """Return the weighed loss of a batch, given the weight (B,) of each sample.
+
+        The weights get the rank of the outputs: Keras takes the last dimension away if the loss has none for it, and a
+        loss of several values a sample is never multiplied crosswise.
+        """
+        of_samples = tf.reshape(weight, (-1, *[1] * (len(outputs.shape) - 1)))
+        value = tf.cast(self.keras(self.labels(labels), outputs, sample_weight=of_samples), tf.float32)
+        value = tf.reduce_sum(value)  # without a reduction, Keras descends the sum
+        return value if self.weight == 1 else self.weight * value
+
+
+def one_hot(labels: Any, classes: int) -> Any:
+    """Return the indices of classes (B, 1) as (B, C)."""
+    return tf.one_hot(tf.cast(tf.squeeze(labels, -1), tf.int32), classes)
+
+
+def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, spec: SampleSpec) -> TargetLoss:
+    """Return the loss of a target: that of the settings, which holds for every target, or of a compiled model, or of
+    the task; if the target is the only one and the model scales it, in standard deviations. Raises SettingsError.
+    """
+    kind, weight = KINDS[target.task.kind], target.loss_weight
+    given = settings.loss
+    if given is None:
+        given = of_target(getattr(model, "loss", None), model, target.name, spec)
+        weight *= loss_weight_of(model, target.name, spec)
+    if given is None or given in ("crossentropy", "ce"):  # Keras takes the latter by the shapes
+        given = kind.loss
+    loss = create("train.loss", given, keras.losses) if isinstance(given, str | dict) else given
+    if not isinstance(loss, keras.losses.Loss):
+        loss = _AS_KERAS_WRAPS(loss, name=getattr(loss, "__name__", None))
+    classes = target.task.outputs if target.task.kind == "classes" and _takes_one_hot(loss) else None
+    scale = label_scale(model) if len(spec.targets) == 1 else None
+    scaled = loss if scale is None else ScaledLoss(loss, scale)
+    return TargetLoss(scaled, weight, classes, _link(loss, kind))
+
+
+def measures_differences(settings: TrainSettings, kind: TaskKind[Any]) -> bool:
+    """Whether a preset's loss is of the difference between output and label alone, so that it may be taken in any unit.
+
+    Raises SettingsError.
+    """
+    loss = create("train.loss", kind.loss if settings.loss is None else settings.loss, keras.losses)
+    name = type(loss).__name__ if isinstance(loss, keras.losses.Loss) else getattr(loss, "__name__", "")
+    return kind.last_activation == "linear" and class_of(name, keras.losses) in _OF_DIFFERENCES
+
+
+def label_scale(model: Any) -> RunningLabelScale | None:
+    """Return the layer with which a model scales its label; None if it has none."""
+    return next((layer for _, layer in walk(model) if isinstance(layer, RunningLabelScale)), None)
+
+
+def is_own(loss: Any) -> bool:
+    """Whether a loss is the user's, so that nothing is known of what it takes."""
+    function = getattr(loss, "fn", loss)
+    return not getattr(function, "__module__", "").startswith("keras.")
+
+
+class ScaledLoss(keras.losses.Loss):
+    """A loss in standard deviations of the label, whatever its unit.
+
+    The output is scaled as the layer scaled it; then the layer learns the labels, so that even the first ones are at
+    most sqrt(n) deviations from the mean, where n is how many came.
+    """
+
+    def __init__(self, loss: Any, label_scale: RunningLabelScale) -> None:
+        super().__init__(name=loss.name, reduction=loss.reduction)
+        self._loss = loss
+        self._label_scale = label_scale
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        outputs = self._label_scale.scaled(y_pred)
+        self._label_scale.learn(y_true)
+        return self._loss.call(self._label_scale.scaled(y_true), outputs)
+
+
+def _takes_one_hot(loss: Any) -> bool:
+    """Whether it is one of Keras' losses that compare an output with a label for each class."""
+    return not is_own(loss) and getattr(loss.fn, "__name__", "") not in _OF_INDICES
+
+
+def _link(loss: Any, kind: TaskKind[Any]) -> Callable[[Any], Any]:
+    """Keras' losses say whether they take logits, and one's own may: by an attribute `from_logits`."""
+    takes_logits = getattr(getattr(loss, "fn", loss), "from_logits", False) or getattr(loss, "from_logits", False)
+    return _LINKS.get(kind.last_activation, tf.identity) if takes_logits else tf.identity
