@@ -71,6 +71,7 @@ class _Seen:
     scores: Mapping[str, float] = field(default_factory=dict)
     window_scores: Mapping[str, float] = field(default_factory=dict)
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
+    mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
@@ -183,6 +184,8 @@ class Telemetry:
                 self._seen.rollbacks += 1
                 self._seen.rejected += event.data["samples_taken_back"]
                 self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
+            elif event.kind == "mixture":
+                self._seen.mixture = dict(event.data["shares"])
             elif event.kind == "drift":
                 self._count_drift(event.data["signal"], event.data["level"])
             elif event.kind == "score" and event.data["set"] == "holdout":
@@ -233,6 +236,7 @@ class Telemetry:
             "window": None if self._views is None else self._views.window,
             "window_scores": self._seen.window_scores,
             "holdout": self._seen.holdout,
+            "mixture": self._seen.mixture,
         }
 
     def _entered(self, word: str) -> None:

@@ -17,6 +17,7 @@ from learnd.daemon.training.compiled import go_on, optimizer_of, tell_replaced, 
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.objects import (
     ScaledLoss,
@@ -70,6 +71,7 @@ class Network:
             clip_norm=None if by_own_step else take_global_clip_norm(self.optimizer),
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            ensemble=self._ensemble(train, by_own_step=by_own_step),
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
@@ -100,9 +102,27 @@ class Network:
             return create_loss(train, self.model, target, reduction=reduction)
         return ScaledLoss(create_loss(train, self.model, target, reduction=None), scale, reduction)
 
+    def _ensemble(self, train: TrainSettings, *, by_own_step: bool) -> Mixing | None:
+        """Return what mixes the networks of the model; None if it is one network."""
+        mixture = mixture_of(self.model)
+        if mixture is None:
+            return None
+        if by_own_step:
+            raise ModelError(
+                "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not "
+                "do. Nothing was trained. Leave train.step out, or take preset: mlp."
+            )
+        target = self._spec.targets[0]
+        return Mixing(self.model, target, create_loss(train, self.model, target, reduction=None), mixture)
+
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of each network of a mixture, and of its average, by name; empty for one network."""
+        mixture = mixture_of(self.model)
+        return {} if mixture is None else dict(zip(mixture.members, map(float, mixture.shares.numpy()), strict=True))
 
     def variables(self) -> dict[str, Any]:
         """Return all variables by names that are unique and the same in every process."""

@@ -30,7 +30,8 @@ from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
 
 # A layer that behaves differently in training has a `training` argument in its call. These layers have one too, but
 # only pass it on or, like the standardisation, give the same output in training as right after it.
-_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "InputLayer")
+# So does a mixture in the step, where the last labels are known.
+_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "Mixture", "InputLayer")
 
 
 def predicts_differently(model: Any) -> bool:
@@ -75,11 +76,13 @@ class Updates:
         """
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizer = parts.model, parts.optimizer
-        self._metrics, self._guard = parts.metrics, parts.guard
+        self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
+        behind = {id(variable) for variable in self._ensemble.variables} if self._ensemble is not None else set()
+        self._passed = [v for v in self._statistics if id(v) not in behind]  # what a forward pass may write
         self._own_prediction = predicts_differently(self._model)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
@@ -157,25 +160,29 @@ class Updates:
     ) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
         prediction = self._parts.outputs(inputs, training=False) if self._own_prediction else None
-        loss, gradients, outputs = self._gradients(inputs, targets, weight_in_loss)
+        loss, gradients, outputs, lesson = self._gradients(inputs, targets, weight_in_loss)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
         verdict = self._verdict(loss, norm)
         if self._guard is not None:
             self._guard.learn(loss, norm, tf.math.is_finite(verdict))
         self._optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
+        self._scale_steps(before)
+        if self._ensemble is not None:
+            self._ensemble.follow(lesson)
         outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
         measured = self._spec.targets[0].name
         for metric in self._metrics:
             metric.update_state(targets[measured], self._parts.probabilities(outputs)[measured], weight)
         good = verdict == 0
         for variable, value in before:
-            variable.assign(tf.where(good, self._stepped(variable, value), value))
+            variable.assign(tf.where(good, variable.value, value))
         return outputs, tf.stack([loss, norm, verdict])
 
-    def _stepped(self, variable: Any, before: Any) -> Any:
-        """Return the value after the update. The step of a group is scaled as a whole, which suits any optimizer."""
-        times = self._times.get(id(variable))
-        return variable.value if times is None else before + times * (variable.value - before)
+    def _scale_steps(self, before: list[tuple[Any, Any]]) -> None:
+        """Scale the steps of groups: each as a whole, which suits any optimizer."""
+        for variable, value in before:
+            if (times := self._times.get(id(variable))) is not None:
+                variable.assign(value + times * (variable.value - value))
 
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
@@ -194,15 +201,27 @@ class Updates:
 
     def _gradients(
         self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any
-    ) -> tuple[Any, list[Any], dict[str, Any]]:
-        variables = self._model.trainable_variables
+    ) -> tuple[Any, list[Any], dict[str, Any], Any]:
+        """Return the loss of the prediction, the gradients, the outputs, and the lesson of an ensemble.
+
+        The gradients are those of the loss, unless an ensemble trains by another one.
+        """
+        variables, ensemble = self._model.trainable_variables, self._ensemble
         with tf.GradientTape() as tape:
-            outputs = self._parts.outputs(inputs, training=True)
-            loss = self._loss(targets, outputs, weight)
-            if self._model.losses:
-                loss += tf.add_n([tf.cast(penalty, tf.float32) for penalty in self._model.losses])
-        gradients = tape.gradient(loss, [variable.value for variable in variables], unconnected_gradients="zero")
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs
+            if ensemble is None:
+                outputs, lesson = self._parts.outputs(inputs, training=True), None
+                loss = trained = self._with_penalties(self._loss(targets, outputs, weight))
+            else:
+                outputs, said = ensemble.outputs(inputs)
+                loss = self._loss(targets, outputs, weight)
+                trained, lesson = ensemble.lesson(said, targets, weight)
+                trained = self._with_penalties(trained)
+        gradients = tape.gradient(trained, [variable.value for variable in variables], unconnected_gradients="zero")
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs, lesson
+
+    def _with_penalties(self, loss: Any) -> Any:
+        penalties = [tf.cast(penalty, tf.float32) for penalty in self._model.losses]
+        return loss + tf.add_n(penalties) if penalties else loss
 
     def _loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
         """Return the weighted sum over the targets of each loss's weighted mean over the samples."""
@@ -217,7 +236,7 @@ class Updates:
         """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too."""
         written = [
             tf.cast(tf.reduce_sum(variable.value * 0), tf.float32)
-            for variable in self._statistics
+            for variable in self._passed
             if tf.as_dtype(variable.dtype).is_floating
         ]
         flags = [] if self._guard is None else self._guard.flags(loss, norm)

@@ -8,6 +8,7 @@ from typing import Any
 
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.step.ensemble import Ensemble
 from learnd.daemon.values import Arrays, SampleSpec
 
 
@@ -23,6 +24,7 @@ class Parts:
     clip_norm: float | None  # gradients are scaled down to this global norm
     spec: SampleSpec
     infer: Callable[[Arrays], Mapping[str, Any]]
+    ensemble: Ensemble | None  # what of the model changes behind an update
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
     by_own_step: bool  # whether updates are made by the model's own `train_step`
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
