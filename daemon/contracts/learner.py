@@ -37,6 +37,9 @@ class Learner(Stateful, Protocol):
     def metric_results(self) -> dict[str, float]:
         """Return the scores that the learner itself keeps, over every prediction so far."""
 
+    def shares(self) -> dict[str, float]:
+        """Return the share that each member of a mixture has in its predictions, by name; empty if it is none."""
+
     def compile(self) -> None:
         """Compile now, so that the next update need not wait for it. Raises ModelError, StateMismatchError."""
 

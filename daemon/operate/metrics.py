@@ -104,6 +104,9 @@ class Metrics:
         self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
         self._forgetting = gauge("forgetting_score", "How far the anchor score is below its best so far.")
+        self._shares = gauge(
+            "mixture_share", "Share of a network of a mixture, or of its average, in the predictions.", "member"
+        )
         self._drifts = counter("drift_total", "Drifts found, each counted once.", "signal", "level")
         self._reactions = counter("reactions_total", "Actions of reactions, by outcome.", "action", "outcome")
         self._rollbacks = counter("rollbacks_total", "Rollbacks to the last good copy of the model.", "reason")
@@ -200,9 +203,12 @@ class Metrics:
         self._held_out.inc(samples)
 
     def happened(self, event: Event) -> None:
-        """A line of the history: scores, a drift, a reaction, a rollback."""
+        """A line of the history: scores, shares of a mixture, a drift, a reaction, a rollback."""
         if event.kind == "score":
             self.scored(event)
+        elif event.kind == "mixture":
+            for member, share in event.data["shares"].items():
+                self._shares.labels(member).set(share)
         elif event.kind == "drift":
             self._drifts.labels(event.data["signal"], event.data["level"]).inc()
         elif event.kind == "reaction":

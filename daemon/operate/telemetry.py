@@ -74,6 +74,7 @@ class _Seen:
     window_scores: Mapping[str, float] = field(default_factory=dict)
     window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
+    mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
@@ -193,6 +194,8 @@ class Telemetry:
                 self._seen.rollbacks += 1
                 self._seen.rejected += event.data["samples_taken_back"]
                 self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
+            elif event.kind == "mixture":
+                self._seen.mixture = dict(event.data["shares"])
             elif event.kind == "drift":
                 self._count_drift(event.data["signal"], event.data["level"])
             elif event.kind == "score" and event.data["set"] == "holdout":
@@ -248,6 +251,7 @@ class Telemetry:
             "window_baselines": self._seen.window_baselines,
             "shares": self._seen.shares,
             "holdout": self._seen.holdout,
+            "mixture": self._seen.mixture,
         }
 
     def _entered(self, word: str) -> None:

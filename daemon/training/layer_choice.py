@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.recipe import Recipe, recipe_of
 from learnd.daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
 from learnd.daemon.values import ColumnKind, SampleSpec
 
-_NOT_COUNTED = ("BatchNormalization", "RunningStandardization", "RunningLabelScale")
+_NOT_COUNTED = ("BatchNormalization", "RunningStandardization", "RunningLabelScale", "LastLabels", "Mixture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,23 @@ def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
     ]
     scales_label = model.standardize and KINDS[spec.task.kind].last_activation == "linear"
     hidden = [] if model.preset == "linear" else model.hidden
+    single = [*[LayerName(f"hidden_{number}", "Dense") for number in range(len(hidden))], LayerName("output", "Dense")]
     return [
         *(standardized if model.standardize and ColumnKind.NUMBER in kinds else []),
         *embedded,
-        *[LayerName(f"hidden_{number}", "Dense") for number in range(len(hidden))],
-        LayerName("output", "Dense"),
+        *(_mixed_layers(recipe_of(model, spec)) if model.mixes else single),
         *([LayerName("label_scale", "RunningLabelScale")] if scales_label else []),
+    ]
+
+
+def _mixed_layers(recipe: Recipe) -> list[LayerName]:
+    networks = [LayerName(network.name, "AveragedNetwork") for network in recipe.networks]
+    last_labels = [LayerName("last_labels", "LastLabels")] if recipe.lagged else []
+    return [
+        *networks[: len(networks) - recipe.lagged],
+        *last_labels,
+        *networks[len(networks) - recipe.lagged :],
+        LayerName("mixture", "Mixture"),
     ]
 
 

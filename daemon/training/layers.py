@@ -185,7 +185,7 @@ class TakeColumns(StreamLayer):
         ]
         joined = runs[0] if len(runs) == 1 else keras.layers.Concatenate(axis=1, dtype=self.dtype_policy)(runs)
         taken = keras.layers.Reshape((len(self.indices),), dtype=self.dtype_policy)(joined)
-        return [keras.Model(inputs, taken, name="taken")]
+        return [keras.Model(inputs, taken, name=self.name)]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self.indices}

@@ -195,6 +195,10 @@ class KerasLearner:
         """Return the Keras metrics of the settings, over every prediction so far."""
         return {metric.name: float(metric.result()) for metric in self._network.parts.metrics}
 
+    def shares(self) -> dict[str, float]:
+        """Return the share that each member of a mixture has in its predictions, by name; empty if it is none."""
+        return self._network.shares()
+
     def export(self, path: Path) -> list[str]:
         """Write the model as a `.keras` file for inference, and return each layer that needs more than Keras to open.
 

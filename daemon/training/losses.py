@@ -102,13 +102,18 @@ class ScaledLoss(keras.losses.Loss):
 
     def __init__(self, loss: Any, label_scale: RunningLabelScale) -> None:
         super().__init__(name=loss.name, reduction=loss.reduction)
-        self._loss = loss
+        self.given = loss
         self._label_scale = label_scale
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         outputs = self._label_scale.scaled(y_pred)
         self._label_scale.learn(y_true)
-        return self._loss.call(self._label_scale.scaled(y_true), outputs)
+        return self.given.call(self._label_scale.scaled(y_true), outputs)
+
+
+def unscaled(loss: Any) -> Any:
+    """Return the loss that one in standard deviations of the label is of; any other is returned itself."""
+    return loss.given if isinstance(loss, ScaledLoss) else loss
 
 
 def _takes_one_hot(loss: Any) -> bool:

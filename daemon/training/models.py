@@ -14,13 +14,11 @@ from typing import Any
 import structlog
 
 from learnd.daemon.errors import ModelError
-from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.training import layers
-from learnd.daemon.training.layer_choice import category_name
+from learnd.daemon.training.presets import create_preset
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
 from learnd.daemon.training.step.parts import as_keras
-from learnd.daemon.values import ColumnKind, InputSpec, SampleSpec
+from learnd.daemon.values import InputSpec, SampleSpec
 
 log = structlog.get_logger()
 
@@ -42,55 +40,10 @@ def create_model(settings: ModelSettings, spec: SampleSpec, *, scales_label: boo
 
 def _checked_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
     try:
-        return _preset(settings, spec, scales_label=scales_label)
+        return create_preset(settings, spec, scales_label=scales_label)
     except (ValueError, TypeError) as error:
         told = str(error).strip().partition("\n")[0]
         raise ModelError(f"model: Keras cannot build this preset: {told}. Nothing was trained.") from error
-
-
-def _preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
-    inputs = keras.Input((spec.width,), name="features")
-    encoded = _encode(settings, spec, inputs)
-    hidden = encoded
-    for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
-        hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
-        if settings.dropout:
-            hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
-    outputs = _output(spec, encoded, hidden)
-    if scales_label and settings.standardize:
-        outputs = layers.RunningLabelScale(name="label_scale")(outputs)
-    return keras.Model(inputs, outputs, name=settings.preset or "mlp")
-
-
-def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
-    """Add the last layer, which sees the inputs beside the hidden units: what is linear is learnt first.
-
-    Its weights for the inputs start from zero, so that they do not add to the noise of the first predictions.
-    """
-    output = keras.layers.Dense(spec.task.outputs, KINDS[spec.task.kind].last_activation, name="output")
-    if hidden is encoded:
-        return output(encoded)
-    outputs = output(keras.layers.Concatenate(name="hidden_and_encoded")([hidden, encoded]))
-    weights = output.kernel.numpy()
-    weights[hidden.shape[-1] :] = 0
-    output.kernel.assign(weights)
-    return outputs
-
-
-def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
-    """Standardise the numbers and embed the categories."""
-    numbers = [index for index, column in enumerate(spec.columns) if column.kind is ColumnKind.NUMBER]
-    parts = []
-    if numbers:
-        part = inputs if len(numbers) == spec.width else layers.TakeColumns(numbers, name="numbers")(inputs)
-        parts.append(layers.RunningStandardization(name="standardize")(part) if settings.standardize else part)
-    for index, column in enumerate(spec.columns):
-        if column.kind is ColumnKind.CATEGORY:
-            name = category_name(index, column.name)
-            category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
-            embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
-            parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
-    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
 
 
 def _call_build_function(given: Path, spec: SampleSpec) -> Any:

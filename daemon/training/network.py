@@ -19,6 +19,7 @@ from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.losses import create_loss, measures_differences
 from learnd.daemon.training.metrics import create_metrics
+from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.optimizers import create_optimizer
 from learnd.daemon.training.phases import Phases, walk
@@ -60,6 +61,7 @@ class Network:
             guard=Guard(guard) if guard.sigma is not None else None,
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            ensemble=self._ensemble(train, by_own_step=by_own_step),
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
@@ -71,9 +73,27 @@ class Network:
             self._check_phases(phases)
         tell_doubts(self.parts, train, self.phases.ever_trained)
 
+    def _ensemble(self, train: TrainSettings, *, by_own_step: bool) -> Mixing | None:
+        """Return what mixes the networks of the model; None if it is one network."""
+        mixture = mixture_of(self.model)
+        if mixture is None:
+            return None
+        if by_own_step:
+            raise ModelError(
+                "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not "
+                "do. Nothing was trained. Leave train.step out, or take preset: mlp."
+            )
+        target = self._spec.targets[0]
+        return Mixing(self.model, target, create_loss(train, self.model, target, self._spec), mixture)
+
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of each network of a mixture, and of its average, by name; empty for one network."""
+        mixture = mixture_of(self.model)
+        return {} if mixture is None else dict(zip(mixture.members, map(float, mixture.shares.numpy()), strict=True))
 
     def variables(self) -> dict[str, Any]:
         """Return all variables by names that are unique and the same in every process."""

@@ -26,7 +26,8 @@ def write_plain(model: Any, path: Path) -> list[str]:
 def _plain(layer: Any) -> Any:
     """Return a layer or a model with built-in layers only, as far as possible. It shares all other layers."""
     if isinstance(layer, StreamLayer):
-        return keras.Sequential(layer.frozen(), name=layer.name)
+        parts = layer.frozen()
+        return parts[0] if isinstance(parts[0], keras.Model) else keras.Sequential(parts, name=layer.name)
     if not isinstance(layer, keras.Model) or getattr(layer, "inputs", None) is None:
         return layer
     if isinstance(layer, keras.Sequential):
@@ -34,8 +35,15 @@ def _plain(layer: Any) -> Any:
         same = keras.Sequential([*inputs, *map(_plain, layer.layers)], name=layer.name)
     else:
         graph = keras.Model(layer.input, layer.output, name=layer.name)
-        same = keras.models.clone_model(graph, clone_function=_plain)
+        same = keras.models.clone_model(graph, clone_function=_plain, call_function=_called)
     return same if type(layer).call is type(same).call else layer  # a `call` of its own need not follow the layers
+
+
+def _called(layer: Any, given: Any, *more: Any, **named: Any) -> Any:
+    """Call a layer in the graph. One in place of a mixture takes only the first inputs: the others it does not ask."""
+    if isinstance(layer, keras.Model) and isinstance(given, list):
+        given = given[: len(layer.inputs)]
+    return layer(given, *more, **named)
 
 
 @contextmanager

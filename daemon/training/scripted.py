@@ -58,6 +58,9 @@ class ScriptedLearner:
     def metric_results(self) -> dict[str, float]:
         return {}
 
+    def shares(self) -> dict[str, float]:
+        return {}
+
     def undo(self) -> None:
         self.restore(self._before)
 

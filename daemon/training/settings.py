@@ -29,6 +29,8 @@ def _by_name(value: Any) -> Any:
     return {name_of(key): weight for key, weight in value.items()} if isinstance(value, dict) else value
 
 
+_OF_ONE_NETWORK = ("hidden", "activation", "dropout")
+
 ClassWeight = Literal["balanced"] | Annotated[dict[str, PositiveFloat], BeforeValidator(_by_name)]
 
 
@@ -42,8 +44,9 @@ def _check_function(value: Path) -> Path:
 class ModelSettings(Section):
     """The model to train: a preset, your own build function, or a saved Keras model."""
 
-    preset: Literal["linear", "mlp"] | None = None
-    """A network that fits the declared samples. Default: `mlp`, if neither `build` nor `load` is given."""
+    preset: Literal["auto", "linear", "mlp"] | None = None
+    """A network that fits the declared samples; `auto` is a mixture of some. Default: `mlp`, if neither `build` nor
+    `load` is given."""
 
     build: Annotated[Path, AfterValidator(_check_function)] | None = None
     """A function, as `package.module:function` or `file.py:function`, that takes a `SampleSpec` (or nothing) and
@@ -68,6 +71,10 @@ class ModelSettings(Section):
     embedding: PositiveInt = 8
     """Dimensions of the embedding of a category, but at most as many as it has values."""
 
+    lags: bool = True
+    """Of the `auto` preset: one of its networks sees the last labels that are known, beside the features. What is
+    predicted for records outside of the stream does without it."""
+
     standardize: bool = True
     """Standardise numbers, and the label of a regression, by their running mean and variance, which are kept in the
     model. The label only if the loss is of the difference between output and label alone: `mean_squared_error`,
@@ -78,6 +85,17 @@ class ModelSettings(Section):
         if sum(origin is not None for origin in (self.preset, self.build, self.load)) > 1:
             raise ValueError("give one of preset, build and load")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_idle(self) -> Self:
+        if self.mixes and (idle := [key for key in _OF_ONE_NETWORK if key in self.model_fields_set]):
+            raise ValueError(f"{idle[0]} has no meaning for preset: auto, which has networks of its own; it is for mlp")
+        return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the model is a mixture of networks."""
+        return self.preset == "auto"
 
 
 class TrainSettings(Section):

@@ -109,6 +109,7 @@ class Column:
     kind: ColumnKind
     size: int = 0  # of a category: the number of indices
     values: tuple[str, ...] = ()  # of a category whose values are listed: the values, in the order of their indices
+    two_values: bool = False  # a number that is 0 or 1
     clock: bool = False  # tells the time: on a slow stream it is never as it was, and that says nothing
 
 

@@ -73,6 +73,13 @@ PAGE = Page(
                     {"rate": f"learnd_learning_rate{{{ONE}}}"},
                 ),
                 Lines(
+                    "Shares of a mixture",
+                    "What each network of `preset: auto`, and its average, counts in the predictions. Empty for other "
+                    "models.",
+                    units.PercentUnit,
+                    {"{{member}}": f"learnd_mixture_share{{{ONE}}}"},
+                ),
+                Lines(
                     "Phase and parameters that train",
                     "The number of the training phase, from 0, and how many parameters train in it.",
                     units.Short,

@@ -11,6 +11,7 @@ from learnd.daemon.values import FEATURES, LABEL, Call, Column, ColumnKind, Samp
 BINARY = Task("binary", 1, 1)
 NUMBERS = SampleSpec.of_columns([Column(f"x{i}", ColumnKind.NUMBER) for i in range(4)], BINARY)
 MIXED = SampleSpec.of_columns((*NUMBERS.columns, Column("kind", ColumnKind.CATEGORY, 30)), BINARY)
+KINDS = SampleSpec.of_columns(MIXED.columns, Task("classes", 4, 1))
 VALUE = SampleSpec.of_columns(MIXED.columns, Task("regression", 1, 1))
 
 _rng = np.random.default_rng(0)

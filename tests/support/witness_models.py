@@ -5,7 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.layers import RunningStandardization
+from learnd.daemon.training.networks import AveragedNetwork, LastLabels, Mixture, SoftBins
 from learnd.daemon.values import SampleSpec
 
 MOST_IDS = 8192
@@ -49,3 +51,16 @@ def noisy(spec: SampleSpec) -> Any:
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
     model.compile(optimizer=keras.optimizers.Adam(1e-2), loss="binary_crossentropy")
     return model
+
+
+def mixture(spec: SampleSpec) -> Any:
+    """Networks that learn beside each other; one sees bins, the other the last labels."""
+    inputs, outputs = keras.Input((spec.width,)), spec.task.outputs
+    columns = RunningStandardization()(Witness()(inputs))
+    seen = {"bins": SoftBins(4)(columns), "lags": LastLabels(outputs)(columns)}
+    said = [
+        AveragedNetwork([4], outputs, "relu", 0.9, name=name)(keras.layers.Concatenate()([columns, more]))
+        for name, more in seen.items()
+    ]
+    link = KINDS[spec.task.kind].last_activation
+    return keras.Model(inputs, Mixture([*seen], link, lagged=1)(said))

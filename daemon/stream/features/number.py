@@ -43,8 +43,8 @@ class NumberFeature(FeatureKind[NumberSettings]):
     key = "type"
     settings = NumberSettings
 
-    def columns(self, name: str, feature: NumberSettings) -> Iterator[Column]:  # noqa: ARG002
-        yield Column(name, ColumnKind.NUMBER)
+    def columns(self, name: str, feature: NumberSettings) -> Iterator[Column]:
+        yield Column(name, ColumnKind.NUMBER, two_values=feature.type == "boolean")
 
     def reader(self, feature: NumberSettings, texts: Texts) -> ColumnReader:
         default: Any = feature.default

@@ -56,12 +56,14 @@ class Updates:
         """
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizing = parts.model, parts.optimizing
-        self._metrics, self._guard = parts.metrics, parts.guard
+        self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
-        self._own_prediction = predicts_differently(parts)
+        behind = {id(variable) for variable in self._ensemble.variables} if self._ensemble is not None else set()
+        self._passed = {id(variable) for variable in self._statistics} - behind  # what a forward pass may write
+        self._own_prediction = self._ensemble is None and predicts_differently(parts)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
@@ -138,7 +140,7 @@ class Updates:
     ) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
         prediction = self._parts.predicted(inputs) if self._own_prediction else None
-        loss, gradients, outputs = self._gradients(inputs, targets, weight_in_loss)
+        loss, gradients, outputs, lesson = self._gradients(inputs, targets, weight_in_loss)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
         if (scale := self._optimizing.loss_scale) is not None:
             norm /= scale
@@ -146,19 +148,23 @@ class Updates:
         if self._guard is not None:
             self._guard.learn(loss, norm, tf.math.is_finite(verdict))
         self._optimizing.optimizer.apply(self._clipped(gradients, norm), self._model.trainable_variables)
+        self._scale_steps(before)
+        if self._ensemble is not None:
+            self._ensemble.follow(lesson)
         outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
         measured = self._spec.targets[0].name
         for metric in self._metrics:
             metric.add(targets[measured], self._parts.probabilities(outputs)[measured], weight)
         good = verdict == 0
         for variable, value in before:
-            variable.assign(tf.where(good, self._stepped(variable, value), value))
+            variable.assign(tf.where(good, variable.value, value))
         return outputs, tf.stack([loss, norm, verdict])
 
-    def _stepped(self, variable: Any, before: Any) -> Any:
-        """Return the value after the update. The step of a group is scaled as a whole, which suits any optimizer."""
-        times = self._times.get(id(variable))
-        return variable.value if times is None else before + times * (variable.value - before)
+    def _scale_steps(self, before: list[tuple[Any, Any]]) -> None:
+        """Scale the steps of groups: each as a whole, which suits any optimizer."""
+        for variable, value in before:
+            if (times := self._times.get(id(variable))) is not None:
+                variable.assign(value + times * (variable.value - value))
 
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
@@ -177,26 +183,34 @@ class Updates:
 
     def _gradients(
         self, inputs: Mapping[str, Any], targets: Mapping[str, Any], weight: Any
-    ) -> tuple[Any, list[Any], dict[str, Any]]:
-        variables = self._model.trainable_variables
+    ) -> tuple[Any, list[Any], dict[str, Any], Any]:
+        """Return the loss of the prediction, the gradients, the outputs, and the lesson of an ensemble.
+
+        The gradients are those of the loss, unless an ensemble trains by another one.
+        """
+        variables, ensemble = self._model.trainable_variables, self._ensemble
         with tf.GradientTape() as tape:
-            outputs = self._parts.outputs(inputs, training=True)
-            loss = self._parts.loss(targets, outputs, weight)
-            descended = self._optimizing.optimizer.scale_loss(loss)
+            if ensemble is None:
+                outputs, lesson = self._parts.outputs(inputs, training=True), None
+                loss = trained = self._parts.loss(targets, outputs, weight)
+            else:
+                outputs, said = ensemble.outputs(inputs)
+                loss = self._parts.loss(targets, outputs, weight)
+                trained, lesson = ensemble.lesson(said, targets, weight)
+            descended = self._optimizing.optimizer.scale_loss(trained)
         gradients = tape.gradient(descended, [variable.value for variable in variables], unconnected_gradients="zero")
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs, lesson
 
     def _verdict(self, loss: Any, norm: Any, before: Sequence[tuple[Any, Any]]) -> Any:
         """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too, but not
         what was infinite `before`: a constant mask is.
         """
-        statistics = {id(variable) for variable in self._statistics}
         written = [
             tf.cast(
                 tf.reduce_sum(tf.where(variable.value == value, tf.zeros_like(value), variable.value * 0)), tf.float32
             )
             for variable, value in before
-            if id(variable) in statistics and tf.as_dtype(variable.dtype).is_floating
+            if id(variable) in self._passed and tf.as_dtype(variable.dtype).is_floating
         ]
         flags = [] if self._guard is None else self._guard.flags(loss, norm)
         parts = tf.stack([loss * 0, norm * 0, *written, *flags])  # a value that is not finite, times 0, is NaN

@@ -11,6 +11,7 @@ from learnd.daemon.training.losses import TargetLoss
 from learnd.daemon.training.metrics import Measure
 from learnd.daemon.training.optimizers import Optimizing
 from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.step.ensemble import Ensemble
 from learnd.daemon.values import Arrays, SampleSpec
 
 
@@ -25,6 +26,7 @@ class Parts:
     guard: Guard | None
     spec: SampleSpec
     infer: Callable[[Arrays], Mapping[str, Any]]
+    ensemble: Ensemble | None  # what of the model changes behind an update
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
     by_own_step: bool  # whether updates are made by the model's own `train_step`
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names

@@ -121,7 +121,7 @@ def rows_of(model: Any) -> Any:
 
 def cases() -> Iterator[tuple[str, Callable[[], Any], Any]]:
     """Yield the name of each model, what makes it, and its inputs: None for those that any number fits."""
-    for kind, task, order in itertools.product(("linear", "mlp"), TASKS, ORDERS):
+    for kind, task, order in itertools.product(("linear", "mlp", "auto"), TASKS, ORDERS):
         yield f"{kind}-{task.kind}-{order}", partial(preset, kind, task, ORDERS[order]), inputs(ORDERS[order])
     bare = partial(preset, "mlp", TASKS[0], ORDERS["mixed"], standardize=False, dropout=0.2)
     yield "not-standardized", bare, inputs(ORDERS["mixed"])

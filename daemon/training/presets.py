@@ -1,0 +1,93 @@
+"""The networks that fit the declared samples: the presets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training import layers
+from learnd.daemon.training.layer_choice import category_name
+from learnd.daemon.training.networks import AveragedNetwork, LastLabels, Mixture, SoftBins
+from learnd.daemon.training.recipe import Recipe, recipe_of
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.settings import ModelSettings
+from learnd.daemon.values import ColumnKind, SampleSpec
+
+
+def create_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
+    """Return the model of a preset. With `scales_label`, one that standardises does so with the label, too."""
+    inputs = keras.Input((spec.width,), name="features")
+    encoded = _encode(settings, spec, inputs)
+    outputs = _mixture(settings, spec, encoded) if settings.mixes else _single(settings, spec, encoded)
+    if scales_label and settings.standardize:
+        outputs = layers.RunningLabelScale(name="label_scale")(outputs)
+    return keras.Model(inputs, outputs, name=settings.preset or "mlp")
+
+
+def _single(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
+    """Add hidden layers, and a last layer."""
+    hidden = encoded
+    for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
+        hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
+        if settings.dropout:
+            hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
+    return _output(spec, encoded, hidden)
+
+
+def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
+    """Add the last layer, which sees the inputs beside the hidden units: what is linear is learnt first.
+
+    Its weights for the inputs start from zero, so that they do not add to the noise of the first predictions.
+    """
+    output = keras.layers.Dense(spec.task.outputs, KINDS[spec.task.kind].last_activation, name="output")
+    if hidden is encoded:
+        return output(encoded)
+    outputs = output(keras.layers.Concatenate(name="hidden_and_encoded")([hidden, encoded]))
+    weights = output.kernel.numpy()
+    weights[hidden.shape[-1] :] = 0
+    output.kernel.assign(weights)
+    return outputs
+
+
+def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
+    """Add the networks of the recipe, each behind what it sees, and mix them."""
+    recipe, link = recipe_of(settings, spec), KINDS[spec.task.kind].last_activation
+    said = []
+    for network in recipe.networks:
+        seen, first = encoded, None
+        if network.sees == "bins":
+            seen = keras.layers.Concatenate(name="encoded_and_bins")([encoded, _bins(recipe, encoded)])
+        if network.sees == "lags":
+            lags = LastLabels(spec.task.outputs, name="last_labels")(encoded)
+            seen = keras.layers.Concatenate(name="encoded_and_lags")([encoded, lags])
+            first = encoded.shape[-1] if link == "linear" else None
+        layer = AveragedNetwork(
+            network.hidden, spec.task.outputs, network.activation, network.keep, first, name=network.name
+        )
+        said.append(layer(seen))
+    names = [network.name for network in recipe.networks]
+    return Mixture(names, link, recipe.lagged, name="mixture")(said)
+
+
+def _bins(recipe: Recipe, encoded: Any) -> Any:
+    """Add bins of the columns that need them. Numbers come first among the encoded columns."""
+    taken = encoded
+    if recipe.binned != tuple(range(encoded.shape[-1])):
+        taken = layers.TakeColumns(list(recipe.binned), name="to_bin")(encoded)
+    return SoftBins(recipe.bins, name="in_bins")(taken)
+
+
+def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
+    """Standardise the numbers and embed the categories."""
+    numbers = [index for index, column in enumerate(spec.columns) if column.kind is ColumnKind.NUMBER]
+    parts = []
+    if numbers:
+        part = inputs if len(numbers) == spec.width else layers.TakeColumns(numbers, name="numbers")(inputs)
+        parts.append(layers.RunningStandardization(name="standardize")(part) if settings.standardize else part)
+    for index, column in enumerate(spec.columns):
+        if column.kind is ColumnKind.CATEGORY:
+            name = category_name(index, column.name)
+            category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
+            embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
+            parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
