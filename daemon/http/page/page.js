@@ -88,7 +88,7 @@
     all.sort((one, other) => rank(other) - rank(one) || one.localeCompare(other));
     const rows = all.slice(0, MOST_ROWS).map((name) => row(name,
       number(Object.entries(distances[name] || {}).map(([how, far]) => `${how} ${plain(far, 3)}`).join(", ") || "–"),
-      number(share(missing[name])), number(share(rejected[name]))));
+      number(missing[name] ? percent(missing[name]) : "0"), number(share(rejected[name]))));
     if (all.length > MOST_ROWS) rows.push(row(`and ${all.length - MOST_ROWS} more`, "", "", ""));
     if (!rows.length) rows.push(row("nothing to tell yet", "", "", ""));
     find("features").replaceChildren(...rows);
