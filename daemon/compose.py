@@ -287,6 +287,6 @@ def _features(drift: Drift, decoder: SampleDecoder) -> Facts:
     return {
         "records": tally.records,
         "distances": drift.feature_distances(),
-        "missing": {name: count for name, count in tally.missing.items() if count},
-        "rejected": {name: count for name, count in tally.rejected.items() if count},
+        "missing": tally.missing_shares(),
+        "rejected": tally.rejections(),
     }

@@ -14,7 +14,7 @@ import structlog
 
 from learnd.daemon.compose import compose, known_labels, output_paths
 from learnd.daemon.config.defaults import keep_defaults
-from learnd.daemon.config.record import is_same, restored
+from learnd.daemon.config.record import as_shown, is_same, restored
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import RestartError
 from learnd.daemon.foundation.append_file import take_from_others
@@ -77,7 +77,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         if record is not None:
             settings = _with_kept_defaults(settings, record)
             _finish_under_earlier_settings(settings, record, stop, lock, monitor)
-        monitor.live.tell("settings", settings.model_dump(mode="json", by_alias=True))  # secrets are not in it
+        monitor.live.tell("settings", as_shown(settings))
         loop = compose(settings, lock, monitor)
         metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)

@@ -26,6 +26,11 @@ def as_file(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
+def as_shown(settings: Settings) -> dict[str, Any]:
+    """Return all settings with their defaults, as JSON values, for whoever looks: without secrets."""
+    return settings.model_dump(mode="json", by_alias=True)
+
+
 def record_of(settings: Settings, earlier: Facts | None) -> Facts:
     """Return the record of settings, given the one that the state directory has. Its defaults go on."""
     known = {} if earlier is None else earlier["defaults"]

@@ -44,6 +44,8 @@ class App:
                 raise
             except Exception as error:  # one answer is lost, and the daemon goes on
                 log.warning("http_not_answered", path=request.path, exc_info=True)
+                if request.writer.output_size > 0:
+                    raise  # a part of the answer was sent
                 failed = f"{request.path} cannot be answered: {type(error).__name__}: {error}"
                 return RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, failed).answer()
 

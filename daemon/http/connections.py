@@ -208,7 +208,9 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not a request."""
+        """Answer what is not a request. Raises ConnectionError, which ends the connection, if an answer has begun."""
+        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
+            raise ConnectionError("the client is gone, or has a part of an answer") from exc
         code, what = HTTPStatus(status), str(message or exc or "not known").splitlines()[0]
         if isinstance(exc, LineTooLong):
             code, what = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "a line of the header is too long"

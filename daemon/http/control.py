@@ -110,12 +110,13 @@ class Control:
 
     async def _answer(self, given: str, *, wait_s: float) -> web.StreamResponse:
         """Tell what became of a command, once that is known or after a while that it is not."""
-        until_s = time.monotonic() + wait_s  # the thread that trains sets it, and wakes nobody for that
-        while (known := self._live.outcome(given)) is None and time.monotonic() < until_s:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_EVERY_S)
-        known = known or await self._aside(self._known, given)
+        known = await self._aside(self._known, given)
         if known is None:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"no command has the id {given!r}")
+        until_s = time.monotonic() + wait_s
+        while "outcome" not in known and time.monotonic() < until_s:  # the thread that trains wakes nobody for that
+            await asyncio.sleep(_LOOK_EVERY_S)
+            known = self._live.outcome(given) or known
         if "outcome" not in known:
             waits = {"id": given, "action": known["action"], "outcome": None, "ask": f"{PATH}{given}"}
             return json_answer(waits, HTTPStatus.ACCEPTED, {"Location": f"{PATH}{given}"})

@@ -90,23 +90,24 @@ class Watching:
             return stream
         revision = 0
         while not self._ending.is_set():
-            revision, message = await self._aside(self._message, revision)
+            revision, more, message = await self._aside(self._message, revision)
             try:
                 async with asyncio.timeout(_TAKEN_WITHIN_S):
                     await stream.write(message)
             except TimeoutError:
                 cut(request)
                 return stream
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), _EVERY_S)
+            if not more:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), _EVERY_S)
         return stream
 
-    def _message(self, revision: int) -> tuple[int, bytes]:
-        """Return what is new since a revision, as an event, and the revision that it leads to."""
+    def _message(self, revision: int) -> tuple[int, bool, bytes]:
+        """Return the revision that the news since one lead to, whether there are more, and an event that tells them."""
         news = self._parts.live.since(revision)
         now = {"state": self._parts.health.state, **self._parts.status()}
         message = to_json({"now": now, "from": revision, **news})
-        return news["revision"], f"data: {message}\n\n".encode()
+        return news["revision"], news["more"], f"data: {message}\n\n".encode()
 
     def _now(self) -> bytes:
         return to_json({"state": self._parts.health.state, **self._parts.status()}).encode()

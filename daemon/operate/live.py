@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from learnd.daemon.values import Event, Facts, Rejection
@@ -19,6 +20,7 @@ _MOST_COMMANDS = 1_000
 _MOST_TEXT = 200  # characters of a mark
 _MOST_NAMED = 5  # columns of a drift
 _FIRST_EVERY_S = 1.0
+_MOST_AT_ONCE = 100  # points
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,25 @@ class Live:
             return self._commands.get(command)
 
     def since(self, revision: int) -> dict[str, Any]:
-        """Return what came after a revision (0 for all), and the `revision` that this leads to."""
+        """Return what came after a revision (0 for all), the `revision` that this leads to, and if there is `more`.
+
+        It is a part that is written as JSON within a moment: the loop may wait for it.
+        """
         with self._lock:
-            marks = sorted(found for kind in self._marks.values() for found in kind if found[0] > revision)
-            return {
-                "revision": self._revision,
-                "points": [asdict(point) for number, point in self._points if number > revision],
-                "marks": [fact for _, fact in marks],
-                "dead_letters": [fact for number, fact in self._dead_letters if number > revision],
-                **{name: value for name, (number, value) in self._facts.items() if number > revision},
-            }
+            points = [found for found in self._points if found[0] > revision]
+            end = points[_MOST_AT_ONCE - 1][0] if len(points) > _MOST_AT_ONCE else self._revision
+            marks = [found for kind in self._marks.values() for found in kind if revision < found[0] <= end]
+            letters = [letter for number, letter in self._dead_letters if revision < number <= end]
+            facts = {name: value for name, (number, value) in self._facts.items() if revision < number <= end}
+            more = end < self._revision
+        return {
+            "revision": end,
+            "more": more,
+            "points": [_as_facts(point) for number, point in points if number <= end],
+            "marks": [mark for _, mark in sorted(marks, key=itemgetter(0))],
+            "dead_letters": letters,
+            **facts,
+        }
 
     def _answer(self, event: Event) -> None:
         with self._lock:
@@ -122,6 +133,10 @@ class Live:
     def _next(self) -> int:
         self._revision += 1
         return self._revision
+
+
+def _as_facts(point: Point) -> Facts:
+    return {name: getattr(point, name) for name in Point.__dataclass_fields__}
 
 
 def _text_of(event: Event) -> str | None:

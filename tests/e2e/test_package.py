@@ -56,6 +56,11 @@ def test_the_public_names_are_there_and_wait_for_no_tensorflow() -> None:
     assert subprocess.run([sys.executable, "-c", _QUICK], check=False).returncode == 0
 
 
+def test_the_command_waits_for_nothing_that_only_a_run_needs() -> None:
+    loaded = "import sys, learnd.daemon.cli; sys.exit(bool({'tensorflow', 'keras', 'aiohttp'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
 def test_a_public_name_that_is_none_is_told_with_those_there_are() -> None:
     with pytest.raises(AttributeError, match=r"'gone'.*SampleSpec"):
         importlib.import_module("learnd").gone  # noqa: B018

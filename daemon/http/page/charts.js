@@ -60,19 +60,20 @@ const CHARTS = (() => {
   // `series(points)` gives [{label, values, dashed, filled}]; `show` makes a value a text.
   class Chart {
     constructor(home, { title, series, show = plain, range = null, marked = false, wide = false }) {
-      Object.assign(this, { title, series, show, range, marked });
+      Object.assign(this, { title, series, show, range, marked, times: [], drawn: [], values: [] });
       this.plot = null;
       this.labels = "";
       this.place = element("div", { className: "plot" });
       this.place.setAttribute("role", "img");
       this.keys = element("ul", { className: "keys" });
+      this.when = element("small");
       this.head = element("tr");
       this.body = element("tbody");
       this.twin = element("details", {}, element("summary", { textContent: "The latest numbers as a table" }),
         element("div", { className: "scroll", tabIndex: 0 },
           element("table", {}, element("thead", {}, this.head), this.body)));
       home.append(element("section", { className: `card${wide ? " wide" : ""}` },
-        element("h2", { textContent: title }), this.place, this.keys, this.twin));
+        element("h2", { textContent: title }, this.when), this.place, this.keys, this.twin));
       new ResizeObserver(() => this.plot && this.plot.setSize(this.size())).observe(this.place);
     }
 
@@ -116,18 +117,27 @@ const CHARTS = (() => {
           label: each.label, stroke: colour(`--c${number % 8}`), width: 1.5, points: { show: false },
           dash: each.dashed ? [5, 4] : [], fill: each.filled ? colour(`--c${number % 8}`) : undefined,
         }))],
-        hooks: { draw: [(plot) => marksOf(plot, this.shownMarks)] },
+        hooks: {
+          draw: [(plot) => marksOf(plot, this.shownMarks)],
+          setCursor: [(plot) => this.point(plot.cursor.idx)],
+        },
       };
       return new uPlot(options, data, this.place);
     }
 
+    point(place) { // show the values at the cursor, or the newest
+      const at = place ?? this.times.length - 1;
+      this.values.forEach((held, number) => { held.textContent = this.show(this.drawn[number].values[at]); });
+      this.when.textContent = place === null || place === undefined ? "" : ` at ${clock(this.times[at])}`;
+    }
+
     tell(times, drawn) {
-      const newest = (each) => this.show(each.values[each.values.length - 1]);
+      Object.assign(this, { times, drawn, values: drawn.map(() => element("b")) });
       const keys = drawn.map((each, number) => {
         const sample = element("i", { className: each.dashed ? "dashed" : "" });
         sample.style.background = each.dashed ? "none" : colour(`--c${number % 8}`);
         sample.style.borderColor = colour(`--c${number % 8}`);
-        return element("li", {}, sample, `${each.label} `, element("b", { textContent: newest(each) }));
+        return element("li", {}, sample, `${each.label} `, this.values[number]);
       });
       for (const kind of new Set(this.shownMarks.map((mark) => mark.kind))) {
         const [letter, tone, name] = MARKS[kind] || ["?", "--dim", kind];
@@ -136,6 +146,8 @@ const CHARTS = (() => {
         keys.push(element("li", {}, sample, name));
       }
       this.keys.replaceChildren(...keys);
+      this.point(this.plot.cursor.idx);
+      const newest = (each) => this.show(each.values[each.values.length - 1]);
       this.place.setAttribute("aria-label",
         `${this.title}, from ${clock(times[0])} to ${clock(times[times.length - 1])}. Now: ` +
         drawn.map((each) => `${each.label} ${newest(each)}`).join(", "));

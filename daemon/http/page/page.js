@@ -57,10 +57,14 @@
     return element("div", {}, element("dt", { textContent: name }), held);
   }
 
+  function showState(kind, text, reason) { // only what has changed: it is read aloud
+    if (find("state").textContent !== text) find("state").textContent = text;
+    if (find("reason").textContent !== reason) find("reason").textContent = reason;
+    find("state").dataset.state = kind;
+  }
+
   function showNow(now) {
-    find("state").textContent = now.state;
-    find("state").dataset.state = now.state;
-    find("reason").textContent = now.paused ? `paused: ${now.paused}` : now.connected || now.state !== "consuming" ? "" : "the source cannot be reached";
+    showState(now.state, now.state, now.paused ? `paused: ${now.paused}` : now.connected || now.state !== "consuming" ? "" : "the source cannot be reached");
     document.title = `${now.state} – learnd`;
     const last = shown.points[shown.points.length - 1];
     const { metric = "score", window: size } = shown.facts.score || {};
@@ -88,7 +92,7 @@
     all.sort((one, other) => rank(other) - rank(one) || one.localeCompare(other));
     const rows = all.slice(0, MOST_ROWS).map((name) => row(name,
       number(Object.entries(distances[name] || {}).map(([how, far]) => `${how} ${plain(far, 3)}`).join(", ") || "–"),
-      number(share(missing[name])), number(share(rejected[name]))));
+      number(missing[name] ? percent(missing[name]) : "0"), number(share(rejected[name]))));
     if (all.length > MOST_ROWS) rows.push(row(`and ${all.length - MOST_ROWS} more`, "", "", ""));
     if (!rows.length) rows.push(row("nothing to tell yet", "", "", ""));
     find("features").replaceChildren(...rows);
@@ -123,9 +127,7 @@
   const source = new EventSource("/v1/live");
   source.onmessage = (event) => take(JSON.parse(event.data));
   source.onerror = () => {
-    find("state").textContent = "no answer";
-    find("state").dataset.state = "away";
-    find("reason").textContent = "the daemon does not answer; what is shown is old";
+    showState("away", "no answer", "the daemon does not answer; what is shown is old");
   };
 
   async function command(action) {

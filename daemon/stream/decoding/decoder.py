@@ -143,7 +143,7 @@ class SampleDecoder:
     def _table(self, rows: Rows, count: int) -> Float64:
         """Return (count, columns): features, label, what the weight needs, and the event time if it is declared."""
         table = np.empty((count, self._uses[-1].columns.stop))
-        self.tally.records += count
+        self.tally.add_records(count)
         for use in self._uses:
             values = rows.column(use.path, use.reader.from_text)
             table[:, use.columns] = use.reader.read(values)

@@ -11,7 +11,7 @@ import pytest
 
 from learnd.daemon.config.defaults import Kept, defaults, keep_defaults
 from learnd.daemon.config.fingerprint import fingerprint
-from learnd.daemon.config.record import as_file, is_same, record_of, restored
+from learnd.daemon.config.record import as_file, as_shown, is_same, record_of, restored
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.settings_record import read_settings_record, write_settings_record
@@ -132,3 +132,16 @@ def test_a_recorded_value_that_is_no_longer_valid_names_the_way_out(settings: Se
     with pytest.raises(StoreError, match=r"gone: .*Nothing was changed.* new state directory"):
         restored(record)
     assert not is_same(settings, record)
+
+
+def test_settings_are_shown_with_their_defaults_and_without_their_secrets(tmp_path: Path) -> None:
+    sasl = {"mechanism": "SCRAM-SHA-512", "username": "ali", "password": "sesame"}
+    kafka = {"bootstrap_servers": ["b:9092"], "topic": "clicks", "sasl": sasl, "tls": {"key_password": "sesame"}}
+    http = {"token_file": str(tmp_path / "token")}
+    (tmp_path / "token").write_text("sesame, sixteen characters")
+    shown = as_shown(Settings.model_validate({**BASE, "source": {"kafka": kafka}, "http": http}))
+    text = json.dumps(shown)
+    assert "sesame" not in text
+    assert "ali" in text
+    assert shown["train"]["batch_size"] == TrainSettings().batch_size
+    assert shown["http"]["token_file"] == str(tmp_path / "token")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Served
+from served import Served, read_all
 
 from learnd.daemon.http import watching
 from learnd.daemon.http.page import page
@@ -88,3 +88,16 @@ def test_there_are_only_so_many_pages() -> None:
         assert (status, "close one" in body) == (503, True)
         for connection in pages:
             connection.close()
+
+
+def test_what_fails_while_a_page_is_open_ends_its_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_EVERY_S", 0.05)
+    with Served() as served, served.connect() as connection:
+        connection.sendall(b"GET /v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in connection.recv(1000)
+        served.status = None
+        received = read_all(connection)
+        assert b"HTTP/1.1" not in received
+        assert not received.endswith(b"0\r\n\r\n"), "it would seem to be whole"
+        served.status = {}
+        assert served.get("/status")[0] == 200

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.stream.decoding.tally import FieldTally
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import RecordBatch
 
@@ -30,9 +31,18 @@ def test_each_field_has_its_counts(columnar: bool) -> None:
     settings = SamplesSettings.model_validate(given)
     decoder = SampleDecoder(settings, settings.spec("binary"))
     values: Any = RECORDS if columnar else [json.dumps(record).encode() for record in RECORDS]
-    for _ in range(2):
-        decoder.decode(RecordBatch("p", 0, np.arange(1, len(values) + 1), values))
-    tally = decoder.tally
-    assert {name: count for name, count in tally.missing.items() if count} == {"b": 4, "c": 2}
-    assert {name: count for name, count in tally.rejected.items() if count} == {"a": 6, "y": 2}
-    assert 8 <= tally.records <= 14
+    for number, value in enumerate(values):
+        decoder.decode(RecordBatch("p", number, np.array([number + 1]), [value]))
+    assert decoder.tally.rejections() == {"a": 3, "y": 1}
+    assert decoder.tally.missing_shares() == pytest.approx(
+        {"b": 2 / decoder.tally.records, "c": 1 / decoder.tally.records}, abs=1e-4
+    )
+    assert 4 <= decoder.tally.records <= 7
+
+
+def test_of_a_large_batch_every_eighth_record_is_looked_at() -> None:
+    tally = FieldTally(["a"])
+    for values in ([None, *[1.0] * 15], np.array([np.nan, *[1.0] * 15])):
+        tally.add_records(16)
+        tally.add_missing("a", values)
+    assert (tally.records, tally.looked, tally.missing_shares()) == (32, 4, {"a": 0.5})
