@@ -40,7 +40,7 @@ class Mixing:
         self._last_labels = next((layer for layer in layers if isinstance(layer, LastLabels)), None)
         self._label_scale = next((layer for layer in layers if isinstance(layer, RunningLabelScale)), None)
         self._loss, self._of_logits = of_logits(loss)
-        self._pass = keras.Model(model.input, [model.output, *mixture.input], name="pass")
+        self._pass = keras.Model(model.input, [model.output, *tf.nest.flatten(mixture.input)], name="pass")
 
     @property
     def variables(self) -> list[Any]:
