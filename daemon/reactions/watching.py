@@ -63,8 +63,9 @@ class Watching:
             found = self._scan(signals, call.part(0, updates), report)
         return updates, found
 
-    def watch_scores(self, scores: Sequence[Event]) -> list[Event]:
-        """Return the drops in the published scores."""
+    def watch_scores(self, published: Sequence[Event]) -> list[Event]:
+        """Return the drops in the scores among what was published."""
+        scores = [event for event in published if event.kind == "score"]
         return [event for drop in self._drops for event in drop.scan(scores)]
 
     def went_back(self, samples: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.training.recipe import Recipe, recipe_of
+from learnd.daemon.training.recipe import COLUMNS, LAGS, Recipe, recipe_of
 from learnd.daemon.training.settings import LayerChoice, LayerType, ModelSettings, PhaseSettings
 from learnd.daemon.values import ColumnKind, SampleSpec
 
@@ -109,14 +109,8 @@ def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
 
 
 def _mixed_layers(recipe: Recipe) -> list[LayerName]:
-    networks = [LayerName(network.name, "AveragedNetwork") for network in recipe.networks]
-    last_labels = [LayerName("last_labels", "LastLabels")] if recipe.lagged else []
-    return [
-        *networks[: len(networks) - recipe.lagged],
-        *last_labels,
-        *networks[len(networks) - recipe.lagged :],
-        LayerName("mixture", "Mixture"),
-    ]
+    lags = [LayerName("last_labels", "LastLabels"), LayerName(LAGS, "AveragedNetwork")] if recipe.lags else []
+    return [LayerName(COLUMNS, "AveragedNetwork"), *lags, LayerName("mixture", "Mixture")]
 
 
 def category_name(index: int, column: str) -> str:

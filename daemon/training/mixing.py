@@ -13,7 +13,7 @@ from learnd.daemon.training.step.parts import as_keras
 from learnd.daemon.values import TargetSpec
 
 _SPEED, _MOST_LOSS, _SHARED = 0.5, 20.0, 0.001  # of the shares
-_RECENT = 0.001  # the weight of an update in the mean of the least errors, once there were as many
+_RECENT = 0.001  # the least weight of an update in the mean of the least errors
 _TINY = 1e-12
 _LIMIT = 10.0  # deviations, of a label that a network sees
 
@@ -28,8 +28,8 @@ class Mixing:
         s exp(-.5 min(l, 20)), divided by the sum over all members, then .999 s + .001 / members
 
     which is Hedge with a fixed share (Herbster and Warmuth 1998): a member that was of no use can come back. Losses of
-    a batch are added, each with its weight. The loss is the cross entropy; of a regression it is
-    .5 (error / 2 m)² ... with m, the running mean of the least squared error of all members, .5 error² / (2 m).
+    a batch are added, each with its weight. The loss is that which trains, the cross entropy unless the settings name
+    another; of a regression it is .5 error² / (2 m), m being the running mean of the least squared error of all members.
     """
 
     def __init__(self, model: Any, target: TargetSpec, loss: TargetLoss, mixture: Mixture) -> None:
@@ -42,7 +42,7 @@ class Mixing:
         self._label_scale = next((layer for layer in layers if isinstance(layer, RunningLabelScale)), None)
         self._labels = loss.labels
         self._loss, self._of_logits = of_logits(unscaled(loss.keras))
-        self._pass = keras.Model(model.input, [model.output, *mixture.input], name="pass")
+        self._pass = keras.Model(model.input, [model.output, *tf.nest.flatten(mixture.input)], name="pass")
 
     @property
     def variables(self) -> list[Any]:
@@ -101,7 +101,7 @@ class Mixing:
             return tf.one_hot(tf.cast(labels[:, 0], tf.int32), self._mixture.outputs)
         if self._mixture.link == "sigmoid":
             return 2 * labels - 1
-        return tf.clip_by_value(labels, -_LIMIT, _LIMIT)
+        return labels if self._label_scale is None else tf.clip_by_value(labels, -_LIMIT, _LIMIT)
 
 
 def mixture_of(model: Any) -> Mixture | None:

@@ -278,7 +278,7 @@ class Mixture(StreamLayer):
         """Return a model that takes what the networks say which see a record alone, and mixes it."""
         asked = self.networks[: len(self.networks) - self.lagged]
         inputs = [keras.Input((2, self.outputs), name=name) for name in asked]
-        said = keras.layers.Concatenate(axis=1)(inputs)
+        said = keras.layers.Concatenate(axis=1)(inputs) if len(inputs) > 1 else inputs[0]
         by_output = keras.layers.Permute((2, 1))(keras.layers.Activation(self.link)(said))
         mean = keras.layers.Dense(1, use_bias=False, name="shares")
         mixed = keras.layers.Reshape((self.outputs,))(mean(by_output))

@@ -8,7 +8,7 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training import layers
 from learnd.daemon.training.layer_choice import category_name
 from learnd.daemon.training.networks import AveragedNetwork, LastLabels, Mixture, SoftBins
-from learnd.daemon.training.recipe import Recipe, recipe_of
+from learnd.daemon.training.recipe import COLUMNS, KEEP, LAGS, UNITS, Recipe, recipe_of
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import ModelSettings
 from learnd.daemon.values import ColumnKind, SampleSpec
@@ -51,30 +51,28 @@ def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
 
 def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
     """Add the networks of the recipe, each behind what it sees, and mix them."""
-    recipe, link = recipe_of(settings, spec), KINDS[spec.task.kind].last_activation
-    said = []
-    for network in recipe.networks:
-        seen, first = encoded, None
-        if network.sees == "bins":
-            seen = keras.layers.Concatenate(name="encoded_and_bins")([encoded, _bins(recipe, encoded)])
-        if network.sees == "lags":
-            lags = LastLabels(spec.task.outputs, name="last_labels")(encoded)
-            seen = keras.layers.Concatenate(name="encoded_and_lags")([encoded, lags])
-            first = encoded.shape[-1] if link == "linear" else None
-        layer = AveragedNetwork(
-            network.hidden, spec.task.outputs, network.activation, network.keep, first, name=network.name
-        )
-        said.append(layer(seen))
-    names = [network.name for network in recipe.networks]
-    return Mixture(names, link, recipe.lagged, name="mixture")(said)
+    recipe, link, outputs = recipe_of(settings, spec), KINDS[spec.task.kind].last_activation, spec.task.outputs
+    said = [_network(COLUMNS, outputs)(_with_bins(recipe, encoded))]
+    if recipe.lags:
+        lags = LastLabels(outputs, name="last_labels")(encoded)
+        seen = keras.layers.Concatenate(name="encoded_and_lags")([encoded, lags])
+        said.append(_network(LAGS, outputs, first=encoded.shape[-1] if link == "linear" else None)(seen))
+    return Mixture(recipe.networks, link, lagged=int(recipe.lags), name="mixture")(said)
 
 
-def _bins(recipe: Recipe, encoded: Any) -> Any:
-    """Add bins of the columns that need them. Numbers come first among the encoded columns."""
+def _network(name: str, outputs: int, first: int | None = None) -> AveragedNetwork:
+    return AveragedNetwork([UNITS[name]], outputs, "relu", KEEP[name], first, name=name)
+
+
+def _with_bins(recipe: Recipe, encoded: Any) -> Any:
+    """Add bins of the columns that need them, if there are any."""
+    if not recipe.bins:
+        return encoded
     taken = encoded
     if recipe.binned != tuple(range(encoded.shape[-1])):
         taken = layers.TakeColumns(list(recipe.binned), name="to_bin")(encoded)
-    return SoftBins(recipe.bins, name="in_bins")(taken)
+    binned = SoftBins(recipe.bins, name="bins")(taken)
+    return keras.layers.Concatenate(name="encoded_and_bins")([encoded, binned])
 
 
 def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:

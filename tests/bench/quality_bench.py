@@ -1,4 +1,4 @@
-"""What drift detection, reactions and the guard are worth: with the default settings against the same without them.
+"""What drift detection, reactions and the guard are worth: with what `init` writes against the same without them.
 
 One set of default settings for all streams, five seeds each; a figure is the mean over them, with the range behind it.
 """
@@ -41,7 +41,8 @@ def errors(
 
 
 def _learner(spec: SampleSpec, seed: int) -> KerasLearner:
-    return KerasLearner(ModelSettings(task=spec.task.kind), TrainSettings(seed=seed, max_updates_per_call=1000), spec)
+    model = ModelSettings(preset="auto", task=spec.task.kind)
+    return KerasLearner(model, TrainSettings(seed=seed, max_updates_per_call=1000), spec)
 
 
 def abrupt() -> Row:

@@ -246,17 +246,12 @@ def _scripted(part: ScriptedLearner, start: int, end: int) -> list[object]:
 
 PHASES = [{"unfreeze": "output", "until": {"samples": 31}}, {"warm_up": 10}]
 OF_NETWORKS = "of networks that see the last labels"
-PHASES_OF_NETWORKS = [{"unfreeze": ["deep", "lags"], "until": {"samples": 31}}, {"warm_up": 10}]
 KERAS: dict[str, dict[str, Any]] = {
     "with dropout, in phases": {"model": {"dropout": 0.2}, "optimizer": "adam", "phases": PHASES},
     "linear": {"model": {"preset": "linear"}, "metrics": ["auc"]},
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
     "with balanced classes": {"class_weight": "balanced"},
-    OF_NETWORKS: {
-        "spec": MIXED_CLASSES,
-        "model": {"preset": "auto", "task": "classes"},
-        "phases": PHASES_OF_NETWORKS,
-    },
+    OF_NETWORKS: {"spec": MIXED_CLASSES, "model": {"preset": "auto", "task": "classes"}},
     "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
 }
 

@@ -57,7 +57,7 @@ def _what_was_seen(guess: Guess) -> str:
 def _model(guess: Guess) -> Iterator[str]:
     yield ""
     yield "model:"
-    yield "  preset: mlp"
+    yield "  preset: auto"
     yield _noted(f"  task: {guess.task}", f"{shown(guess.label.name)}: {_seen(guess.label, 'dead letters')}")
 
 

@@ -321,3 +321,14 @@ def test_a_state_without_one_of_its_arrays_is_refused() -> None:
     del state.arrays["prequential/label/overall/auc/bins"]
     with pytest.raises(StateMismatchError, match="'bins'"):
         evaluation().restore(state)
+
+
+def test_the_shares_of_a_mixture_are_told_with_the_scores() -> None:
+    class Mixed(ScriptedLearner):
+        def shares(self) -> dict[str, float]:
+            return {"columns": 0.75, "lags": 0.25}
+
+    found = evaluation(prequential={"windows": [40], "every": 100})
+    given = call(np.full(100, 0.7), np.ones(100))
+    told = [event for event in found.update(*given, Mixed(spec_of(BINARY))) if event.kind == "mixture"]
+    assert [(event.samples, event.data) for event in told] == [(100, {"shares": {"columns": 0.75, "lags": 0.25}})]

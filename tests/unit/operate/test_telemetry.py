@@ -26,6 +26,16 @@ def test_drifts_are_counted_by_signal_and_level_and_the_uptime_never_goes_back()
     assert telemetry.status()["uptime_s"] >= before + 100
 
 
+def test_the_shares_of_a_mixture_are_those_that_were_published_last() -> None:
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, Health(), None, total_known=False)
+    assert telemetry.status()["mixture"] == {}
+    for share in (0.25, 0.75):
+        telemetry.happened([Event("mixture", 10, {"shares": {"columns": share, "lags": 1 - share}})])
+    assert telemetry.status()["mixture"] == {"columns": 0.75, "lags": 0.25}
+    assert metrics.registry.get_sample_value("learnd_mixture_share", {"member": "columns"}) == 0.75
+
+
 @dataclass
 class FakeSource:
     """What telemetry sees of a source."""

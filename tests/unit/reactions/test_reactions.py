@@ -153,6 +153,7 @@ def score(samples: int, accuracy: float, name: str = "anchor") -> Event:
 def test_a_score_that_drops_is_measured_from_its_best() -> None:
     rule = {"on": "score.drop", "margin": 0.1, "do": ["reset_moments"], "cooldown": 0}
     scores = [score(1000, 0.8), score(2000, 0.9), score(3000, 0.81), score(4000, 0.79), score(5000, 0.7)]
+    scores.insert(1, Event("mixture", 1000, {"shares": {"columns": 1.0}}))  # no score
     run = Rig([rule], []).feed(Stream(np.zeros(6000)), range(0, 6001, 500), scores=scores)
     assert [event.samples for event in run.of_kind("score.drop")] == [4000]
 

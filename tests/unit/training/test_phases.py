@@ -306,12 +306,12 @@ def test_a_checkpoint_of_a_phase_that_is_gone_is_refused() -> None:
         built([{"unfreeze": "*", "batch_normalization": "training"}]).restore(one.state())
 
 
-@pytest.mark.parametrize("preset", ["mlp", "linear"])
+@pytest.mark.parametrize("preset", ["mlp", "linear", "auto"])
 def test_the_layers_of_a_preset_are_known_without_building_it(preset: str) -> None:
-    settings = ModelSettings(preset=preset, hidden=[4, 3], dropout=0.1)
+    settings = ModelSettings(preset=preset, **({} if preset == "auto" else {"hidden": [4, 3], "dropout": 0.1}))
     (told,) = problems_with_phases([PhaseSettings(unfreeze="nothing")], settings, MIXED)
     with pytest.raises(ModelError) as caught:
-        Phases([PhaseSettings(unfreeze="nothing")], learner(model=settings.model_dump(exclude_none=True)).model)
+        Phases([PhaseSettings(unfreeze="nothing")], learner(model=settings.model_dump(exclude_unset=True)).model)
     assert _layers(told) == _layers(str(caught.value).replace(". Nothing was trained.", ""))
 
 
