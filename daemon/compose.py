@@ -125,16 +125,22 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
 def known_labels(settings: Settings) -> KnownLabels:
     """Return which labels the metrics may have under these settings."""
     rules = [*settings.reactions, *phase_rules([phase.until for phase in settings.phases])]
-    kind, chosen = KINDS[settings.model.task], settings.validation.metrics
+    spec, chosen = settings.samples.spec(settings.model.task), settings.validation.metrics
     signals = {watch.watch for watch in settings.drift}
     return KnownLabels(
         rejections=sorted({*map(str, Reason), *SOURCE_REASONS, "rolled_back"}),
         drifts=[(watch.watch, level) for watch in settings.drift for level in watch.levels],
         reactions=sorted(known_outcomes(rules)),
         rollbacks=sorted({COMMAND, *known_causes(rules, signals, "roll_back")}),
-        metrics=[name for name in kind.metrics if chosen is None or name in chosen],
+        metrics=[name for name in _metric_names(spec) if chosen is None or name.rpartition(".")[2] in chosen],
         windows=["all", *map(str, settings.validation.prequential.windows)],
     )
+
+
+def _metric_names(spec: SampleSpec) -> list[str]:
+    """Return the names of the scores: those of several targets with the target's name in front."""
+    of_each = [(target.name, name) for target in spec.targets for name in KINDS[target.task.kind].metrics]
+    return [f"{target}.{name}" if len(spec.targets) > 1 else name for target, name in of_each]
 
 
 def open_source(settings: Settings) -> Source:

@@ -110,14 +110,15 @@ class Settings(Section):
     def _problems_with_source(self) -> Iterator[str]:
         if (problem := self.source.settings.problem_with(self.samples.record_format())) is not None:
             yield problem
-        if self.samples.label.is_key and not self.source.settings.keyed:
-            yield f"samples.label.from: records of source.{self.source.name} have no key; name the field of the label"
+        targets = self.samples.targets(self.model.task)
+        for key in [target.key for target in targets if target.label.is_key and not self.source.settings.keyed]:
+            yield f"samples.{key}.from: records of source.{self.source.name} have no key; name the field of the label"
         yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
 
     def _problems_between_sections(self) -> Iterator[str]:
         """Yield what the sections' owners find wrong with them, given the others."""
         prequential, published = self.validation.prequential, self.validation.metrics or ALL_METRICS
-        yield from problems_with_watches(self.drift, self.model.task)
+        yield from problems_with_watches(self.drift, self.samples.targets(self.model.task)[0].task)
         if "reactions" in self.model_fields_set:  # the usual ones may have nothing to react to
             yield from problems_with_rules(
                 self.reactions, self.drift, self.phases, self.validation, self.guard, self.model
@@ -129,6 +130,11 @@ class Settings(Section):
         except SettingsError as error:
             yield from error.problems
             return
+        for key in ("inputs", "labels") if self.model.build is None and self.model.load is None else ():
+            if getattr(self.samples, key) is not None:
+                yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
+        if self.train.class_weight is not None and len(spec.targets) > 1:
+            yield "train.class_weight: it weighs the samples of a single `samples.label`; use samples.weight"
         if self.validation.anchor is not None and spec.task.learnt:
             yield (
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "

@@ -66,7 +66,9 @@ class Evaluation:
     @property
     def shown_metric(self) -> str:
         """The one metric that the display shows."""
-        return KINDS[self._spec.task.kind].shown_metric
+        first = self._spec.targets[0]
+        shown = KINDS[first.task.kind].shown_metric
+        return shown if len(self._spec.targets) == 1 else f"{first.name}.{shown}"
 
     @spending("scoring")
     def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
@@ -275,8 +277,9 @@ def _as_one(scores: Mapping[str, Scores]) -> Scores:
 
 
 def _as_one_each(baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Scores]:
+    """Return the scores of each baseline; some targets may lack it."""
     names = dict.fromkeys(name for its in baselines.values() for name in its)
-    return {name: _as_one({target: its[name] for target, its in baselines.items() if name in its}) for name in names}
+    return {name: _as_one({target: its.get(name, {}) for target, its in baselines.items()}) for name in names}
 
 
 def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:

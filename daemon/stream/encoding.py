@@ -14,7 +14,7 @@ from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.declared import missing_columns
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import FEATURES, Fate, Float32, RecordBatch, SampleSpec
+from learnd.daemon.values import Arrays, Fate, Float32, RecordBatch, SampleSpec
 
 Record = Mapping[str, Any]
 
@@ -47,20 +47,23 @@ class Encoder:
         """Raises SettingsError if the fields cannot be read together."""
         self._samples = samples.model_copy(update={"quote": '"'})  # rows of CSV are written here
         self._decoder = input_decoder(self._samples, task)
-        self.columns: tuple[str, ...] = tuple(column.name for column in samples.spec(task).columns)
+        self._spec = samples.spec(task)
+        self.columns: tuple[str, ...] = tuple(column.name for column in self._spec.columns)
         """The names of the columns of the input."""
         self.classes = classes
         """The names of the classes or labels, in the order of the model's outputs. Of classes that are learnt: those
         that the newest checkpoint knew when the encoder was made."""
 
-    def __call__(self, records: Record | Sequence[Record]) -> Float32:
+    def __call__(self, records: Record | Sequence[Record]) -> Float32 | Arrays:
         """Return the input for a record, (1, columns), or for several, (n, columns), as float32.
+
+        Of a model with several inputs, it returns each by its name.
 
         Raises DataError if a record cannot be used, and names the first that cannot.
         """
         given = [records] if isinstance(records, Mapping) else list(records)
         if not given:
-            return np.zeros((0, len(self.columns)), np.float32)
+            return as_given(self._spec.zeros(0).inputs)
         block = self._decoder.decode(self._batch(given))
         if block.rejections:
             number, defect = int(np.argmax(block.fates == Fate.REJECT)), block.rejections[0].defect
@@ -68,8 +71,7 @@ class Encoder:
                 f"record {number} of {len(given)} cannot be encoded: {defect.detail} ({defect.reason}). Correct it, "
                 f"leave it out, or give its feature a default in the settings."
             )
-        inputs: Float32 = block.samples.inputs[FEATURES]
-        return inputs
+        return as_given(block.samples.inputs)
 
     def _batch(self, records: Sequence[Record]) -> RecordBatch:
         """Return the records as a source would have read them."""
@@ -81,6 +83,11 @@ class Encoder:
             rows = list(_rows(records, names, self._samples.delimiter))
             return RecordBatch("given", 0, ends, rows, columns=names)
         return RecordBatch("given", 0, ends, records)
+
+
+def as_given(inputs: Arrays) -> Float32 | Arrays:
+    """Return the one array alone, if there is one, as a model takes it; else all by name."""
+    return next(iter(inputs.values())) if len(inputs) == 1 else inputs
 
 
 def _json(number: int, record: Record) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
@@ -22,8 +23,8 @@ from learnd.daemon.stream.features.settings import AnyFeatureSettings
 from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
 from learnd.daemon.tasks.label import FieldName
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.tasks.settings import AnyLabelSettings, label_problems
-from learnd.daemon.values import RecordFormat, SampleSpec
+from learnd.daemon.tasks.settings import AnyLabelSettings, TaskName, label_problems
+from learnd.daemon.values import FEATURES, LABEL, InputSpec, RecordFormat, SampleSpec, TargetSpec
 
 
 def _as_type(value: Any) -> Any:
@@ -32,6 +33,10 @@ def _as_type(value: Any) -> Any:
 
 def _as_field(value: Any) -> Any:
     return {"field": value} if isinstance(value, str) else value
+
+
+def _as_features(value: Any) -> Any:
+    return {"features": value} if isinstance(value, list) else value
 
 
 @cache
@@ -64,6 +69,37 @@ class EventTimeSettings(Section):
         return self
 
 
+class InputSettings(Section):
+    """One input of the model."""
+
+    features: Annotated[list[FieldName], Field(min_length=1)]
+    """The features that fill it, row by row."""
+
+    shape: list[PositiveInt] = []
+    """Its shape without the dimension of the samples. Default: a vector."""
+
+
+class OutputSettings(AnyLabelSettings):
+    """What one of several outputs of the model learns to tell: the keys of `samples.label`, and these."""
+
+    task: TaskName | None = None
+    """What the label means. Default: `model.task`."""
+
+    loss_weight: PositiveFloat = 1.0
+    """How much the loss of this output weighs in the sum of all losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A label that is read, for an output of the model."""
+
+    name: str
+    key: str  # under `samples`
+    label: AnyLabelSettings
+    task: str
+    loss_weight: float
+
+
 class WeightSettings(Section):
     """A weight that is computed."""
 
@@ -77,6 +113,8 @@ class WeightSettings(Section):
 
 
 Feature = Annotated[AnyFeatureSettings, BeforeValidator(_as_type, json_schema_input_type=TypeName | AnyFeatureSettings)]
+Input = Annotated[InputSettings, BeforeValidator(_as_features, json_schema_input_type=list[str] | InputSettings)]
+Output = Annotated[OutputSettings, BeforeValidator(_as_field, json_schema_input_type=str | OutputSettings)]
 Label = Annotated[AnyLabelSettings, BeforeValidator(_as_field, json_schema_input_type=str | AnyLabelSettings)]
 EventTime = Annotated[EventTimeSettings, BeforeValidator(_as_field, json_schema_input_type=str | EventTimeSettings)]
 
@@ -123,8 +161,17 @@ class SamplesSettings(Section):
     features: Annotated[dict[str, Feature], Field(min_length=1)]
     """The inputs of the model by name, in order: `float`, `integer`, `boolean`, or a mapping such as `{hash: 1000}`."""
 
-    label: Label
+    inputs: Annotated[dict[str, Input], Field(min_length=1)] | None = None
+    """Of a model with several inputs, or with one that is no vector: the features of each input, by its name in the
+    model: `{numbers: [a, b], image: {features: [pixels], shape: [8, 8, 1]}}`. Default: all features are one vector."""
+
+    label: Label | None = None
     """What the model learns to tell: the name of a field, or a mapping."""
+
+    labels: Annotated[dict[str, Output], Field(min_length=2)] | None = None
+    """Of a model with several outputs, in place of `label`: what each output learns to tell, by its name in the model:
+    `{clicked: clicked, price: {task: regression, field: price, loss_weight: 0.2}}`. The first one is shown, watched
+    for drift and measured by `train.metrics`."""
 
     event_time: EventTime | None = None
     """When the event happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own time."""
@@ -163,13 +210,38 @@ class SamplesSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_label_or_several(self) -> Self:
+        if (self.label is None) == (self.labels is None):
+            raise ValueError("label: say what the model learns to tell: by `label`, or by `labels` for several outputs")
+        return self
+
+    @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
         """A model that sees the label learns nothing but to copy it."""
-        labels = self.label.fields()
+        fields = {field for target in self.targets("") for field in target.label.fields()}
         for name, feature in self.features.items():
-            if (field := feature.field or name) in labels:
+            if (field := feature.field or name) in fields:
                 raise ValueError(f"features.{name}: {field!r} is the label as well; leave it out of the features")
         return self
+
+    @model_validator(mode="after")
+    def _each_feature_is_in_one_input(self) -> Self:
+        if self.inputs is None:
+            return self
+        listed = [name for given in self.inputs.values() for name in given.features]
+        if unknown := [name for name in listed if name not in self.features]:
+            raise ValueError(f"inputs: {unknown[0]!r} is not under features; there are {', '.join(self.features)}")
+        if missing := [name for name in self.features if name not in listed]:
+            raise ValueError(f"inputs: the feature {missing[0]!r} is in none of them; add it to one, or leave it out")
+        if twice := sorted(_repeated(listed)):
+            raise ValueError(f"inputs: the feature {twice[0]!r} is listed twice; list each once")
+        return self
+
+    def features_in_order(self) -> list[tuple[str, AnyFeatureSettings]]:
+        """Return the features by name, in the order in which they fill the inputs."""
+        if self.inputs is None:
+            return list(self.features.items())
+        return [(name, self.features[name]) for given in self.inputs.values() for name in given.features]
 
     def texts(self) -> Texts:
         """Return how text is to be read. Where records have types, a category that is text is that text."""
@@ -200,8 +272,9 @@ class SamplesSettings(Section):
         """Yield each field that is read, with the key that names it, and whether it is needed: it has no default."""
         for name, feature in self.features.items():
             yield f"samples.features.{name}", feature.field or name, feature.default is None
-        for field, key in self.label.fields().items():
-            yield f"samples.{key}", field, True
+        for target in self.targets(""):
+            for field, key in target.label.fields().items():
+                yield f"samples.{key.replace('label', target.key, 1)}", field, True
         if isinstance(self.weight, str):
             yield "samples.weight", self.weight, True
         elif self.weight is not None:
@@ -220,20 +293,47 @@ class SamplesSettings(Section):
         """Return the index of the class that a word stands for under `model.task`, read as a label is; None if it
         stands for none.
         """
-        index = label_reader(KINDS[task].form(self.label), self.texts()).read([word])[0, 0]
+        first = self.targets(task)[0]
+        index = label_reader(KINDS[first.task].form(first.label), self.texts()).read([word])[0, 0]
         return None if math.isnan(index) else int(index)
 
     def spec(self, task: str) -> SampleSpec:
         """Return the shape of a sample under `model.task`. Raises SettingsError if the label does not fit it."""
-        problems = list(label_problems(self.label, task))
-        columns = tuple(
-            column for name, feature in self.features.items() for column in feature.kind.columns(name, feature)
-        )
-        names = [column.name for column in columns]
+        targets = self.targets(task)
+        problems = [
+            problem.replace("samples.label", f"samples.{target.key}", 1)
+            for target in targets
+            for problem in label_problems(target.label, target.task)
+        ]
+        columns = {name: tuple(feature.kind.columns(name, feature)) for name, feature in self.features.items()}
+        names = [column.name for part in columns.values() for column in part]
         problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
+        given = self.inputs or {FEATURES: InputSettings(features=list(self.features))}
+        inputs = []
+        for name, part in given.items():
+            of_part = [column for feature in part.features for column in columns[feature]]
+            if part.shape and math.prod(part.shape) != len(of_part):
+                problems.append(
+                    f"samples.inputs.{name}.shape: {part.shape} has room for {math.prod(part.shape)} numbers, and its "
+                    f"features give {len(of_part)}"
+                )
+            inputs.append(InputSpec.of_columns(name, of_part, part.shape))
         if problems:
             raise SettingsError(problems)
-        return SampleSpec.of_columns(columns, KINDS[task].task(self.label))
+        specs = [TargetSpec(one.name, KINDS[one.task].task(one.label), one.loss_weight) for one in targets]
+        if len(specs) > 1 and any(one.task.learnt for one in specs):
+            raise SettingsError(["samples.labels: only a single `label` can learn its classes; list them, or give N"])
+        return SampleSpec(tuple(inputs), tuple(specs))
+
+    def targets(self, task: str) -> list[Target]:
+        """Return what is learnt for each output of the model; `task` is that of labels that name none."""
+        if self.labels is None:
+            assert self.label is not None, "the settings have one of both"
+            return [Target(LABEL, "label", self.label, task, 1.0)]
+        return [
+            Target(name, f"labels.{name}", output, output.task or task, output.loss_weight)
+            for name, output in self.labels.items()
+        ]
 
 
 def _repeated(names: list[str]) -> set[str]:

@@ -33,7 +33,7 @@ else:
 def label_problems(label: LabelSettings, task: str) -> Iterator[str]:
     """Yield each reason why the label's settings do not fit the task."""
     mine = KINDS[task].label_settings.model_fields
-    for key in type(label).model_fields:
+    for key in AnyLabelSettings.model_fields:
         if key in label.model_fields_set and key not in mine:
             other = next(kind.name for kind in KINDS.values() if key in kind.label_settings.model_fields)
             yield f"samples.label.{key} is for the task {other}, but model.task is {task}: change the one or the other"

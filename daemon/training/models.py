@@ -17,7 +17,7 @@ from learnd.daemon.errors import ModelError
 from learnd.daemon.training.presets import create_preset
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
-from learnd.daemon.training.step.parts import as_keras
+from learnd.daemon.training.step.parts import as_keras, by_name
 from learnd.daemon.values import InputSpec, SampleSpec
 
 log = structlog.get_logger()
@@ -136,7 +136,7 @@ def _check_shapes(model: Any, spec: SampleSpec) -> None:
     else:
         _check_inputs(model, spec)
         outputs = model.outputs if len(model.outputs) == 1 else model.output
-    _check_outputs(outputs, spec)
+    _check_outputs(outputs, model, spec)
     if not model.trainable_variables:
         raise ModelError("model: no variable is trainable; unfreeze at least one layer")
 
@@ -162,10 +162,10 @@ def _check_inputs(model: Any, spec: SampleSpec) -> None:
             )
 
 
-def _check_outputs(outputs: Any, spec: SampleSpec) -> None:
+def _check_outputs(outputs: Any, model: Any, spec: SampleSpec) -> None:
     """Check the outputs of a model by the names of the targets; the only one needs none."""
     names, flat = [target.name for target in spec.targets], tf.nest.flatten(outputs)
-    found = {names[0]: flat[0]} if len(flat) == len(names) == 1 else outputs
+    found = by_name(outputs, model, spec)
     if not isinstance(found, dict) or set(found) != set(names):
         given = f"named {_listed([*found])}" if isinstance(found, dict) else "without names"
         raise ModelError(

@@ -115,12 +115,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a model: (m, *shape) of `dtype`. `columns` says what each column of a matrix is."""
+    """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     columns: tuple[Column, ...] = ()
+
+    @classmethod
+    def of_columns(cls, name: str, columns: Sequence[Column], shape: Sequence[int] = ()) -> InputSpec:
+        """Return the spec of a matrix of columns, or of a tensor of another shape that the columns fill row by row."""
+        return cls(name, tuple(shape) or (len(columns),), columns=tuple(columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,7 @@ class SampleSpec:
     @classmethod
     def of_columns(cls, columns: Sequence[Column], task: Task) -> SampleSpec:
         """Return the spec of a matrix of features and one label."""
-        features = InputSpec(FEATURES, (len(columns),), columns=tuple(columns))
-        return cls((features,), (TargetSpec(LABEL, task),))
+        return cls((InputSpec.of_columns(FEATURES, columns),), (TargetSpec(LABEL, task),))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -154,6 +158,26 @@ class SampleSpec:
     def width(self) -> int:
         """The number of columns of the feature matrix."""
         return len(self.columns)
+
+    def split(self, matrix: NDArray[Any]) -> Arrays:
+        """Return the inputs (n, *shape) whose columns stand side by side in a matrix (n, width)."""
+        parts, start = {}, 0
+        for spec in self.inputs:
+            end = start + len(spec.columns)
+            parts[spec.name] = matrix[:, start:end].reshape(-1, *spec.shape).astype(spec.dtype)
+            start = end
+        return parts
+
+    def split_targets(self, matrix: NDArray[Any]) -> Arrays:
+        """Return the targets (n, O) whose columns stand side by side in a matrix."""
+        ends = np.cumsum([spec.task.label_columns for spec in self.targets])
+        parts = np.split(matrix.astype(np.float32), ends[:-1], axis=1) if self.targets else []
+        return {spec.name: part for spec, part in zip(self.targets, parts, strict=True)}
+
+    def matrix(self, inputs: Arrays) -> Float32:
+        """Return the columns of the inputs (n, *shape), side by side: (n, width). What `split` has split."""
+        parts = [inputs[spec.name].reshape(-1, len(spec.columns)) for spec in self.inputs if spec.columns]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     @property
     def task(self) -> Task:

@@ -17,8 +17,9 @@ def encode(place: Place, file: Records = None, output: Output = None, form: Form
     A record needs no label. One that cannot be decoded has no row; standard error says why, and the exit code is 65.
     """
     settings = settings_at(place)
-    names = [column.name for column in settings.samples.spec(settings.model.task).columns]
+    spec = settings.samples.spec(settings.model.task)
+    names = [column.name for column in spec.columns]
     with rows_to(output, form, file) as write:
         write([(names, names)])
         for _, inputs in inputs_of(settings, file):
-            write((row, row) for row in inputs.tolist())
+            write((row, row) for row in spec.matrix(inputs).tolist())

@@ -18,7 +18,7 @@ from learnd.daemon.stream.decoding.declared import missing_fields
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.values import FEATURES, LABEL, Block, Float32, Float64, RecordBatch
+from learnd.daemon.values import Block, Float32, Float64, RecordBatch
 
 _ENOUGH = 200  # records; the batch with the last of them is judged to its end
 _MOST = 10_000  # records, to judge the share of rejects in a window
@@ -45,8 +45,10 @@ class FirstRecords:
         blocks = self._blocks()
         self._rejections = [rejection for block in blocks for rejection in block.rejections]
         self._count = sum(map(len, blocks))
-        self._labels = _joined([block.samples.targets[LABEL] for block in blocks])
-        self._inputs = _joined([block.samples.inputs[FEATURES] for block in blocks])
+        spec = settings.samples.spec(settings.model.task)
+        self._first = spec.targets[0]
+        self._labels = _joined([block.samples.targets[self._first.name] for block in blocks])
+        self._inputs = _joined([spec.matrix(block.samples.inputs) for block in blocks])
 
     def problems(self) -> Iterator[str]:
         """Yield problems if a run would end because all of the records lack the same field."""
@@ -160,7 +162,7 @@ class FirstRecords:
 
     def _doubts_of_labels(self) -> Iterator[str]:
         model, labels = self._settings.model, self._labels
-        if model.task == "binary" and len(labels) >= _ENOUGH:
+        if self._first.task.kind == "binary" and len(labels) >= _ENOUGH:
             positive = float(labels.mean())
             if positive == 0:
                 yield (
@@ -172,7 +174,7 @@ class FirstRecords:
                     f"samples.label: {positive:.1%} of the first {len(labels):,} are positive; accuracy says little of "
                     "so rare a class: look at auc and recall, and let train.class_weight: balanced give it more weight"
                 )
-        if model.task == "regression" and (model.build or model.load):
+        if self._first.task.kind == "regression" and (model.build or model.load):
             size = float(np.sqrt(np.mean(labels**2)))
             if not 1 / _FAR <= size <= _FAR:
                 yield (

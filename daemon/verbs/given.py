@@ -23,7 +23,7 @@ from learnd.daemon.errors import DataError, SettingsError, SourceError, StoreErr
 from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
 from learnd.daemon.stream.encoding import input_decoder, missing_inputs
-from learnd.daemon.values import FEATURES, Block, Fate, Float32, Int64
+from learnd.daemon.values import Arrays, Block, Fate, Int64
 from learnd.daemon.verbs.replay import source_of
 
 
@@ -54,7 +54,7 @@ Row = tuple[Any, Sequence[Any]]
 Write = Callable[[Iterable[Row]], None]
 
 
-def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Float32]]:
+def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Arrays]]:
     """Yield the records of a file or of standard input, some at a time: their numbers, from 1 on, and their inputs.
 
     What cannot be decoded is told on standard error. Raises SourceError if the records cannot be read, and DataError
@@ -70,7 +70,7 @@ def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Fl
                 raise DataError("\n".join(lacking))
             block = decoder.decode(batch)
             _tell_rejections(block, count)
-            yield count + 1 + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs[FEATURES]
+            yield count + 1 + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs
             count, rejected = count + len(block), rejected + len(block.rejections)
             end = {block.partition: int(block.ends[-1])}
             source.commit(end, end)

@@ -9,7 +9,7 @@ import typer
 
 from learnd.daemon.config.place import settings_of_state, state_at
 from learnd.daemon.state.look import checkpoint_of
-from learnd.daemon.values import FEATURES, LABEL, Task
+from learnd.daemon.values import SampleSpec, TargetSpec
 from learnd.daemon.verbs.checkpoints import restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
 
@@ -34,24 +34,29 @@ def predict(
     settings = settings_of_state(root)  # those that the model was trained with
     checkpoint = checkpoint_of(root, sequence)
     learner, classes = restored_learner(root, checkpoint), checkpoint.manifest["classes"]
-    header = ["record", *_names(settings.samples.spec(settings.model.task).task, classes)]
+    spec = settings.samples.spec(settings.model.task)
+    header = ["record", *(name for target in spec.targets for name in _names(target, spec, classes))]
     with rows_to(output, form, file) as write:
         write([(None, header)])
         for numbers, inputs in inputs_of(settings, file):
-            outputs = learner.predict({FEATURES: inputs})[LABEL]
-            write(_row(number, row, classes) for number, row in zip(numbers.tolist(), outputs.tolist(), strict=True))
+            outputs = {name: array.tolist() for name, array in learner.predict(inputs).items()}
+            rows = ({name: part[row] for name, part in outputs.items()} for row in range(len(numbers)))
+            write(_row(number, row, classes) for number, row in zip(numbers.tolist(), rows, strict=True))
 
 
-def _row(number: int, outputs: list[float], classes: Sequence[str]) -> Row:
+def _row(number: int, outputs: dict[str, list[float]], classes: Sequence[str]) -> Row:
+    cells = [value for values in outputs.values() for value in values]
     if classes:  # those that were learnt: the units behind them have no name yet
-        by_class = dict(zip(classes, outputs, strict=False))
+        by_class = dict(zip(classes, cells, strict=False))
         return {"record": number, "prediction": by_class}, [number, *by_class.values()]
-    prediction = outputs[0] if len(outputs) == 1 else outputs
-    return {"record": number, "prediction": prediction}, [number, *outputs]
+    predictions = {name: values[0] if len(values) == 1 else values for name, values in outputs.items()}
+    prediction = next(iter(predictions.values())) if len(predictions) == 1 else predictions
+    return {"record": number, "prediction": prediction}, [number, *cells]
 
 
-def _names(task: Task, classes: Sequence[str]) -> Sequence[str]:
-    """Return the names of the outputs, which are `classes` if those were learnt: one alone needs none."""
-    if task.outputs == 1:
-        return ["prediction"]
-    return [f"prediction.{name}" for name in classes or task.names or map(str, range(task.outputs))]
+def _names(target: TargetSpec, spec: SampleSpec, classes: Sequence[str]) -> Sequence[str]:
+    """Return the names of a target's outputs, which are `classes` if those were learnt: one alone needs none."""
+    of_target = "prediction" if len(spec.targets) == 1 else f"prediction.{target.name}"
+    if target.task.outputs == 1:
+        return [of_target]
+    return [f"{of_target}.{name}" for name in classes or target.task.names or map(str, range(target.task.outputs))]

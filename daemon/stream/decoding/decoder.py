@@ -31,8 +31,6 @@ from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
-    FEATURES,
-    LABEL,
     Block,
     Defect,
     Fate,
@@ -246,8 +244,8 @@ class SampleDecoder:
             ends=batch.ends,
             fates=fates,
             samples=Samples(
-                {FEATURES: table[:, :width].astype(np.float32)},
-                {LABEL: table[:, width : width + labels].astype(np.float32)},
+                self._spec.split(table[:, :width]),
+                self._spec.split_targets(table[:, width : width + labels]),
                 weight.astype(np.float32),
             ),
             event_time_s=event_time_s,
@@ -349,14 +347,16 @@ def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
 def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, ColumnReader]]:
     """Yield the name of each field, its path and its reader."""
     texts, path = settings.texts(), partial(field_path, settings.format)
-    for name, feature in settings.features.items():
+    for name, feature in settings.features_in_order():
         field = feature.field or name
         yield field, path(field), feature.kind.reader(feature, texts)
+    labels = {target.name: target.label for target in settings.targets("")}
     for target in spec.targets:
-        form = KINDS[target.task.kind].form(settings.label)
-        if settings.label.is_key:
+        label = labels[target.name]
+        form = KINDS[target.task.kind].form(label)
+        if label.is_key:
             yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts)
-        for field in settings.label.fields():
+        for field in label.fields():
             yield field, path(field), label_reader(form, texts)
     for field, reader in settings.weights().readers(texts):
         yield field, path(field), reader

@@ -33,9 +33,8 @@ class Parts:
 
     def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
         """Return what the model gives for each target, (B, C)."""
-        found = self.model(as_keras(inputs), training=training)
-        names = [target.name for target in self.spec.targets]
-        return dict(zip(names, tf.nest.flatten(found), strict=True)) if len(names) == 1 else found
+        found: dict[str, Any] = by_name(self.model(as_keras(inputs), training=training), self.model, self.spec)
+        return found
 
     def predicted(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the model gives for each target in inference mode, (B, C), with the averages of its weights if
@@ -56,6 +55,19 @@ class Parts:
     def labels(self, targets: Mapping[str, Any]) -> dict[str, Any]:
         """Return the targets as their losses take them."""
         return {name: loss.labels(targets[name]) for name, loss in self.losses.items()}
+
+
+def by_name(found: Any, model: Any, spec: SampleSpec) -> Any:
+    """Return what a model gives by the names of the targets; as it is, if it does not fit them.
+
+    The one output is that of the one target; those in a list have the names that Keras gives them: of their layers.
+    """
+    names, flat = [target.name for target in spec.targets], tf.nest.flatten(found)
+    if len(names) == len(flat) == 1:
+        return {names[0]: flat[0]}
+    if isinstance(found, list | tuple):
+        found = dict(zip(getattr(model, "output_names", ()), found, strict=False)) or found
+    return {name: found[name] for name in names} if isinstance(found, dict) and set(found) == set(names) else found
 
 
 def as_keras(named: Mapping[str, Any]) -> Any:

@@ -57,6 +57,12 @@ def outputs_in_a_list(spec):
     return keras.Model(model.input, model.outputs)
 
 
+def named_outputs_in_a_list(spec):
+    model = build(spec)
+    outputs = [keras.layers.Identity(name=name)(model.output[name]) for name in ("price", "clicked")]
+    return keras.Model(model.input, outputs)
+
+
 class Subclass(keras.Model):
     def __init__(self, units):
         super().__init__()
@@ -76,10 +82,15 @@ def subclass_of_others(spec):
     return Subclass({"clicked": 1, "cost": 2})
 
 
-def compiled(spec):
+def compiled(spec, **more):
     model = build(spec)
-    model.compile(loss={"clicked": "mean_squared_error", "price": "mean_absolute_error"})
+    loss = {"clicked": "mean_squared_error", "price": "mean_absolute_error"}
+    model.compile("adam", loss, jit_compile=False, **more)
     return model
+
+
+def compiled_with_weights(spec):
+    return compiled(spec, loss_weights={"clicked": 3.0, "price": 0.5}, metrics={"clicked": ["mae"]})
 """
 
 
@@ -208,7 +219,7 @@ def test_the_order_in_which_tensors_are_named_does_not_count() -> None:
     assert bits(one) == bits(other)
 
 
-@pytest.mark.parametrize("build", ["inputs_in_a_list", "subclass"])
+@pytest.mark.parametrize("build", ["inputs_in_a_list", "named_outputs_in_a_list", "subclass"])
 def test_inputs_in_a_list_and_subclasses_are_matched_by_name(build: str) -> None:
     one = several(build)
     report = one.update(call(samples()))
@@ -227,6 +238,26 @@ def test_a_compiled_model_brings_a_loss_for_each_target() -> None:
     of_price = np.abs(price - some.targets["price"]).mean(axis=1)
     expected = (of_clicked * some.weight).mean() + 0.25 * (of_price * some.weight).mean()
     np.testing.assert_allclose(report.loss[0], expected, rtol=1e-5)
+
+
+def test_a_model_compiled_with_several_losses_trains_as_in_keras() -> None:
+    import several_models
+
+    spec = SampleSpec(SPEC.inputs, tuple(TargetSpec(target.name, target.task) for target in SPEC.targets))
+    model = {"build": "several_models:compiled_with_weights"}
+    one, some = learner(spec, model, {"sigma": None}, batch_size=4), samples()
+    theirs = several_models.compiled_with_weights(spec)
+    theirs.set_weights(one.model.get_weights())
+    report = one.update(call(some))
+    losses = []
+    for start in range(0, SAMPLES, 4):
+        part = some[start : start + 4]
+        weights = dict.fromkeys(part.targets, part.weight)
+        losses.append(theirs.train_on_batch(part.inputs, part.targets, weights)[0])
+    np.testing.assert_allclose(report.loss, losses, rtol=1e-5)
+    for mine, other in zip(one.model.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+    assert set(one.metric_results()) == {"mae"}
 
 
 def test_a_loss_of_the_settings_holds_for_every_target() -> None:
@@ -254,7 +285,7 @@ def test_metrics_measure_the_first_target() -> None:
         ("other_inputs", "its inputs are numbers, words, and the samples have numbers, tokens"),
         ("shorter_tokens", r"input shape of tokens is \(None, 2\), and the samples need \(None, 3\): int32"),
         ("one_price", r"output shape of price is \(None, 1\), and the task regression needs \(None, 2\)"),
-        ("outputs_in_a_list", "2 outputs without names, and the samples need 2: clicked, price"),
+        ("outputs_in_a_list", "2 outputs named dense_1, dense_2, and the samples need 2: clicked, price"),
         ("subclass_of_others", "2 outputs named clicked, cost, and the samples need 2: clicked, price"),
     ],
 )
