@@ -92,6 +92,6 @@ def test_it_shows_what_is_learned_and_commands_for_those_who_know_the_token(daem
         browser.wait_for(f"getComputedStyle(document.body).backgroundColor !== {json.dumps(light)}")
         browser.wait_for("document.documentElement.scrollWidth <= 390")
         assert browser.troubles == []
-        assert {request.removeprefix(url) for request in browser.requests} == {
-            "/", "/v1/live", "/v1/control/pause", "/v1/control/resume",
-        }  # fmt: skip
+        paths = {request.removeprefix(url) for request in browser.requests}
+        assert {"/", "/v1/live", "/v1/control/pause", "/v1/control/resume"} <= paths
+        assert all(path in {"/", "/v1/live"} or path.startswith("/v1/control/") for path in paths)

@@ -5,6 +5,7 @@
   const { Chart, element, clock, plain, percent } = CHARTS;
   const MOST_POINTS = 1800; // then every second one goes
   const MOST_ROWS = 60;
+  const ASK_EVERY_MS = 1000; // what became of a command
   const find = (id) => document.getElementById(id);
   const shown = { points: [], marks: [], letters: [], facts: {} };
 
@@ -136,12 +137,15 @@
     buttons.forEach((button) => { button.disabled = true; });
     tell("asked");
     try {
-      const answer = await fetch(`/v1/control/${action}`, {
-        method: "POST", headers: { Authorization: `Bearer ${find("token").value.trim()}` },
-        body: JSON.stringify({ why: find("why").value, by: "the page" }),
-      });
-      const told = await answer.json();
-      tell(told.error || (told.outcome === null ? "it waits to act" : [told.outcome, told.reason].filter(Boolean).join(": ")));
+      const headers = { Authorization: `Bearer ${find("token").value.trim()}` };
+      const body = JSON.stringify({ why: find("why").value, by: "the page" });
+      let told = await (await fetch(`/v1/control/${action}`, { method: "POST", headers, body })).json();
+      while (told.outcome === null) {
+        tell("it waits to act");
+        await new Promise((wake) => { setTimeout(wake, ASK_EVERY_MS); });
+        told = await (await fetch(told.ask, { headers })).json();
+      }
+      tell(told.error || [told.outcome, told.reason].filter(Boolean).join(": "));
     } catch (error) {
       tell(`no answer: ${error.message}`);
     }

@@ -117,3 +117,22 @@ def test_a_stop_takes_less_than_a_second_whoever_is_connected() -> None:
             pass
         connection.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "http"]
+
+
+def test_a_thread_that_never_waits_starves_no_probe(served: Served) -> None:
+    busy = threading.Event()
+
+    def train() -> None:
+        while not busy.is_set():
+            pass
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    try:
+        began = time.monotonic()
+        for _ in range(20):
+            assert served.get("/healthz")[0] == 200
+        assert time.monotonic() - began < 20.0  # a second each, on a machine that is busy with other things, too
+    finally:
+        busy.set()
+        trainer.join()
