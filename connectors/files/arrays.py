@@ -1,7 +1,9 @@
 """A JSON array of objects, read as JSON lines: each byte stays where it is, and the ends of elements become line ends.
 
 So positions are offsets in the array, and whatever holds for lines holds for its elements: it need not fit into memory,
-a broken element is one rejected record, and a file that stops before its `]` says so.
+an element that is no JSON is one rejected record, and a file that stops before its `]` says so. Where brackets or quotes do
+not match, the end of an element cannot be told: what comes behind is rejected. Several arrays may follow each other,
+and lines: what a file is depends only on how it begins.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ _HEAD_BYTES = 1 << 12
 _SEEK_BYTES = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _ESCAPED = re.compile(rb"\\(?s:.)")
-_ARRAY_OF_OBJECTS = re.compile(rb"\[\s*\{")
+_ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*(\{|\]|$)")
 
-_BACKSLASH, _QUOTE, _COMMA, _LINE_FEED, _SPACE = b'\\",\n '
+_BACKSLASH, _QUOTE, _COMMA, _LINE_FEED, _SPACE, _ARRAY_BEGINS = b'\\",\n ['
 _WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 _DEPTH = np.zeros(256, np.int8)
 _DEPTH[list(b"[{")], _DEPTH[list(b"]}")] = 1, -1
@@ -56,6 +58,7 @@ class ArrayStream:
     def _restart(self) -> None:
         self._offset = self._stream.seek(0)
         self._depth = 0
+        self._in_array = True  # whether what was opened last at the top is one
         self._in_text = False
         self._escaped = False  # the next byte comes behind a backslash
 
@@ -90,12 +93,18 @@ class ArrayStream:
         in_text = (np.cumsum(quotes) + self._in_text) % 2 == 1
         steps = np.where(in_text | quotes, 0, _DEPTH[text])
         depth = self._depth + np.cumsum(steps)
-        self._in_text, self._depth = bool(in_text[-1]), int(depth[-1])
-        between = _between(text, in_text, steps, depth)
+        in_array = self._of_arrays(text, (steps == 1) & (depth == 1))
         found = np.frombuffer(data, np.uint8).copy()
-        found[~in_text & (depth > 0) & ((text == _LINE_FEED) | (text == ord("\r")))] = _SPACE
-        found[between] = _LINE_FEED
+        found[in_array & ~in_text & (depth > 0) & ((text == _LINE_FEED) | (text == ord("\r")))] = _SPACE
+        found[in_array & _between(text, in_text, steps, depth)] = _LINE_FEED
+        self._in_text, self._depth, self._in_array = bool(in_text[-1]), int(depth[-1]), bool(in_array[-1])
         return found.tobytes()
+
+    def _of_arrays(self, text: NDArray[np.uint8], begins: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return of which bytes the last bracket that was opened at the top is that of an array."""
+        last = np.maximum.accumulate(np.where(begins, np.arange(len(text)), -1))
+        found: NDArray[np.bool_] = np.where(last < 0, self._in_array, text[last] == _ARRAY_BEGINS)
+        return found
 
     def _without_escapes(self, data: bytes) -> bytes:
         """Return as many bytes, without the backslashes and what comes behind them."""
@@ -109,11 +118,11 @@ class ArrayStream:
 def _between(
     text: NDArray[np.uint8], in_text: NDArray[np.bool_], steps: NDArray[np.int8], depth: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which bytes are of the array itself: its brackets, its commas, and the blanks around them."""
+    """Return which bytes are of an array itself: its brackets, its commas, and the blanks around them and behind it."""
     begins = (steps == 1) & (depth == 1)
     ends = (steps == -1) & (depth == 0)
-    inside = ~in_text & (depth == 1) & ((text == _COMMA) | _WHITE[text])
-    found: NDArray[np.bool_] = begins | ends | inside
+    apart = ~in_text & (((depth == 1) & (text == _COMMA)) | ((depth <= 1) & _WHITE[text]))
+    found: NDArray[np.bool_] = begins | ends | apart
     return found
 
 
@@ -125,9 +134,5 @@ def _head(stream: ByteStream) -> bytes:
 
 
 def _begins_array(head: bytes) -> bool:
-    """Whether a file that begins like this is one JSON array of objects, and not lines of which the first is one."""
-    first, _, rest = head.removeprefix(_BOM).lstrip().partition(b"\n")
-    first = first.rstrip()
-    if first == b"[":
-        return True
-    return _ARRAY_OF_OBJECTS.match(first) is not None and not (first.endswith(b"]") and bool(rest.strip()))
+    """Whether a file that begins like this holds an array of objects, and not lines."""
+    return _ARRAY_OF_OBJECTS.match(head.removeprefix(_BOM)) is not None

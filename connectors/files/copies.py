@@ -5,7 +5,7 @@ and the last 64 KiB before the point that was read to: all of it if the original
 else what its notes say, which is at least half of it. Of a copy that is shorter than what was read, all is compared if
 the original is still there, else at least half. Less than a kilobyte of records, or a shorter copy of a file that is
 gone, counts only under the name of the original with something behind it, as in `app.jsonl.1`, or if it is the very
-file, cut within its first kilobyte: all its lines are compared.
+file, cut within its first kilobyte, or an array that was written again: all its lines are compared.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Copies:
     def __init__(self) -> None:
         self._by_print: dict[str, dict[int, FilePartition]] = {}  # the digest of the first kilobyte of records
         self._by_name: dict[str, dict[int, FilePartition]] = {}  # those with less, by the names that they had
-        self._by_inode: dict[tuple[int, int], dict[int, FilePartition]] = {}
+        self._by_path: dict[str, dict[int, FilePartition]] = {}
 
     def add(self, file: FilePartition) -> None:
         """Remember a file that was read, that more was read of, or that has another name now."""
-        if file.prints:
-            self._by_inode.setdefault(file.identity.key, {})[file.order] = file
+        for path in (file.first_path, file.path) if file.prints else ():
+            self._by_path.setdefault(path, {})[file.order] = file
         if LEAST_BYTES in file.prints:
             self._by_print.setdefault(file.prints[LEAST_BYTES], {})[file.order] = file
         elif file.prints:
@@ -52,7 +52,7 @@ class Copies:
 
     def original_of(self, file: FilePartition) -> Match | None:
         """Return what a file is a copy of, the one of which most was read; None if it is other content."""
-        if not self._by_inode:
+        if not self._by_path:
             return None
         try:
             with file.survey() as survey:
@@ -73,7 +73,7 @@ class Copies:
 
     def _alike(self, file: FilePartition, survey: Survey) -> Sequence[FilePartition]:
         """Return the files that a file may be a copy of."""
-        alike = self._by_print.get(survey.digest(LEAST_BYTES) or "", {}) | self._by_inode.get(file.identity.key, {})
+        alike = self._by_print.get(survey.digest(LEAST_BYTES) or "", {}) | self._by_path.get(file.path, {})
         name = Path(file.path).name
         for length in range(1, len(name)):
             alike |= self._by_name.get(name[:length], {})
@@ -91,14 +91,16 @@ def _match(file: FilePartition, original: FilePartition, survey: Survey) -> Matc
             return None
         compared = length
     same_file = file.identity.key == original.identity.key
-    named_after = any(_is_named_after(file.path, path) for path in (original.first_path, original.path))
-    if compared == 0 or (compared < LEAST_BYTES and not named_after and not same_file):
+    names = (original.first_path, original.path)
+    named_after = any(_is_named_after(file.path, path) for path in names)
+    same_place = file.path in names and (same_file or file.is_array)  # an inode alone is taken by the next file
+    if compared == 0 or (compared < LEAST_BYTES and not named_after and not same_place):
         return None
     around = survey.around(original.read_to)
     if compared < max(original.prints) or not around:
         if compared >= LEAST_BYTES:
             return _shorter(original, survey, named_after)
-        return _cut(original, survey, compared) if same_file else None
+        return _cut(original, survey, compared) if same_place else None
     ends_there = around[:1] == b"\n" or original.ended_in_a_line
     if not ends_there or not _same_further(file, original, compared):
         return None

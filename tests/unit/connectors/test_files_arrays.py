@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from learnd.connectors.files.arrays import ArrayStream
 from learnd.connectors.files.settings import FilesSettings
 from learnd.connectors.files.source import FilesSource
+from learnd.daemon.stream.decoding.parsing import json_object
 from learnd.daemon.values import Note, Positions, RecordBatch, RecordFormat
 
 JSON = RecordFormat("json")
@@ -117,10 +118,54 @@ def test_a_broken_element_is_one_rejected_record(tmp_path: Path) -> None:
     assert list(batch.values) == [b'{"id": 1}', b'{"id": }', b'{"id": 3}']
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"id": 1}}, {"id": 2}, {"id": 3}]',
+        b'[{"id": 1}, {"id": 2, {"id": 3}]',
+        b'[{"id": 1}, {"id": "2}, {"id": 3}]',
+    ],
+)
+def test_where_brackets_or_quotes_do_not_match_nothing_wrong_is_made_up(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    values: list[Any] = [value for batch in read(source(tmp_path / "a.json", {}, [])) for value in batch.values]
+    sound = [found for value in values if isinstance(found := json_object(value), dict)]
+    assert sound in ([], [{"id": 1}])
+    assert len(sound) < len(values)
+
+
 @pytest.mark.parametrize("content", [b"[]", b"[\n]\n", b" [ ] "])
 def test_an_empty_array_has_no_records(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
-    assert [value for value in objects(read(source(tmp_path / "a.json", {}, []))) if value != []] == []
+    assert read(source(tmp_path / "a.json", {}, [])) == []
+
+
+def test_arrays_and_lines_may_follow_each_other_whenever_they_are_read(tmp_path: Path) -> None:
+    """As when a program writes an array a flush: what it is must not depend on how much is there when it is opened."""
+    parts = [b'[{"id": 1}, {"id": 2}]\n', b'[{"id": 3}]\n', b'{"id": 4, "in": {"a": [1, 2]}}\n', b'[{"id": 5}]\n']
+    expected = [{"id": 1}, {"id": 2}, {"id": 3}, {"id": 4, "in": {"a": [1, 2]}}, {"id": 5}]
+    (tmp_path / "whole.json").write_bytes(b"".join(parts))
+    assert objects(read(source(tmp_path / "whole.json", {}, []))) == expected
+    path, found = tmp_path / "grown.json", []
+    path.touch()
+    following = source(path, {}, [], follow=True)
+    for part in parts:
+        with path.open("ab") as file:
+            file.write(part)
+        found += objects(read(following))
+    following.close()
+    assert found == expected
+
+
+@pytest.mark.parametrize("rows", [5, 60])
+def test_an_array_that_is_written_again_with_more_gives_the_rest(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(indented(ROWS[:rows]))
+    batches = read(source(path, {}, []))
+    (tmp_path / "new").write_text(indented(ROWS[: rows + 3]))
+    (tmp_path / "new").replace(path)
+    notes = [batch.note for batch in batches if batch.note is not None]
+    assert objects(read(source(path, {"file-0": int(batches[-1].ends[-1])}, notes))) == ROWS[rows : rows + 3]
 
 
 def test_an_array_that_stops_short_says_so_and_goes_on_when_it_is_whole(tmp_path: Path) -> None:

@@ -444,9 +444,3 @@ def test_a_byte_order_mark_before_any_record_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(mark + b"a,b\n1,2\n" + mark + b"3,4\n")
     assert [value for value, _ in records(drain(opened(path, CSV)))] == [b"1,2", b"3,4"]
-
-
-def test_a_line_that_holds_an_array_is_a_record_among_others(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'[{"a": 1}]\n{"a": 2}\n')
-    assert len(records(drain(opened(path)))) == 2

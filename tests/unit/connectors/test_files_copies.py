@@ -376,6 +376,18 @@ def test_new_content_that_begins_as_the_old_one_is_read_from_its_start(
     assert daemon.read(until=103) == [*lines(0, 1).splitlines(), *lines(500, 502).splitlines()]
 
 
+def test_a_small_file_that_takes_the_inode_of_another_is_read(tmp_path: Path, reader: Callable[..., Reader]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(lines(0, 2))
+    daemon = reader("in", follow=False)
+    assert len(daemon.read()) == 2
+    (folder / "a.jsonl").rename(folder / "b.jsonl")  # the same inode under another name, as if it had been freed
+    (folder / "b.jsonl").write_bytes(lines(0, 1))
+    daemon.restart()
+    assert daemon.read() == lines(0, 1).splitlines()
+
+
 def test_what_is_compared_of_a_big_file_is_bounded(tmp_path: Path, reader: Callable[..., Reader]) -> None:
     big = lines(0, 1_000_000)
     assert len(big) > 1 << 24
