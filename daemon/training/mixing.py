@@ -28,7 +28,7 @@ class Mixing:
 
     which is Hedge with a fixed share (Herbster and Warmuth 1998): a member that was of no use can come back. Losses of
     a batch are added, each with its weight. The loss is that which trains, the cross entropy unless the settings name
-    another; of a regression it is .5 error² / (2 m), m being the running mean of the least squared error of all members.
+    another; of a regression it is .5 error² / (2 m), with m the running mean of the least squared error of any member.
     """
 
     def __init__(self, model: Any, target: TargetSpec, loss: Any, mixture: Mixture) -> None:

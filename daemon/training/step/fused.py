@@ -30,8 +30,7 @@ from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
 
 # A layer that behaves differently in training has a `training` argument in its call. These layers have one too, but
 # only pass it on or, like the standardisation, give the same output in training as right after it.
-# So does a mixture in the step, where the last labels are known.
-_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "Mixture", "InputLayer")
+_SAME_WHILE_TRAINING = ("Functional", "Sequential", "Model", "RunningStandardization", "InputLayer")
 
 
 def predicts_differently(model: Any) -> bool:
@@ -83,7 +82,7 @@ class Updates:
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
         behind = {id(variable) for variable in self._ensemble.variables} if self._ensemble is not None else set()
         self._passed = [v for v in self._statistics if id(v) not in behind]  # what a forward pass may write
-        self._own_prediction = predicts_differently(self._model)
+        self._own_prediction = self._ensemble is None and predicts_differently(self._model)
         self._lengths: set[int] = set()  # of the calls that it was compiled for
         # To convert Python's conditions and loops, of which there are none here, takes half a second a start; those in
         # layers are never converted by Keras.
