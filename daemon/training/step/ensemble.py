@@ -18,7 +18,11 @@ class Ensemble(Protocol):
         """What `follow` writes. A pass of the model in training leaves it alone."""
 
     def outputs(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Return the prediction for each target (B, C), in training, and what of the same pass `lesson` needs."""
+        """Return the prediction for each target (B, C), in training, and what of the same pass `lesson` needs.
+
+        It is the prediction that is scored: nothing in the model may give other values in training than outside of it,
+        but for what the stream alone knows.
+        """
 
     def lesson(self, said: Any, targets: Mapping[str, Any], weight: Any) -> tuple[Any, Any]:
         """Return the loss that trains, a number, and what `follow` needs. `weight` (B,) is that in the loss."""
