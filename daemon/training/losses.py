@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from learnd.daemon.tasks.contract import TaskKind
@@ -14,11 +15,12 @@ from learnd.daemon.training.objects import class_of, create
 from learnd.daemon.training.phases import walk
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import TrainSettings
-from learnd.daemon.values import SampleSpec, TargetSpec
+from learnd.daemon.values import SampleSpec, TargetSpec, Task
 
 _OF_DIFFERENCES = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh")  # Keras' losses of output minus label
-_OF_INDICES = ("sparse_categorical_crossentropy", "circle")  # Keras' losses that take the index of a class
+_OF_INDICES = ("sparse_categorical_crossentropy", "circle", "categorical_generalized_cross_entropy")
 _AS_KERAS_WRAPS: Any = keras.losses.MeanSquaredError.__base__  # its name is not public
+_AS_IT_IS: Callable[[Any], Any] = tf.identity
 _LINKS: Mapping[str, Callable[[Any], Any]] = {"softmax": tf.nn.softmax, "sigmoid": tf.math.sigmoid}
 
 
@@ -28,12 +30,8 @@ class TargetLoss:
 
     keras: Any  # a keras.losses.Loss: as it was given, or around a function, as Keras wraps it
     weight: float
-    one_hot: int | None  # the number of classes, if the loss takes one-hot labels in place of the index of a class
+    labels: Callable[[Any], Any]  # from labels (B, O) to what the loss takes, such as one-hot labels (B, C)
     link: Callable[[Any], Any]  # from the model's outputs to probabilities: the identity, unless the loss takes logits
-
-    def labels(self, labels: Any) -> Any:
-        """Return labels (B, O) as the loss takes them: one-hot (B, C), if it does."""
-        return labels if self.one_hot is None else one_hot(labels, self.one_hot)
 
     def value(self, labels: Any, outputs: Any, weight: Any) -> Any:
         """Return the weighed loss of a batch, given the weight (B,) of each sample.
@@ -66,10 +64,9 @@ def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, spec: S
     loss = create("train.loss", given, keras.losses) if isinstance(given, str | dict) else given
     if not isinstance(loss, keras.losses.Loss):
         loss = _AS_KERAS_WRAPS(loss, name=getattr(loss, "__name__", None))
-    classes = target.task.outputs if target.task.kind == "classes" and _takes_one_hot(loss) else None
     scale = label_scale(model) if len(spec.targets) == 1 else None
     scaled = loss if scale is None else ScaledLoss(loss, scale)
-    return TargetLoss(scaled, weight, classes, _link(loss, kind))
+    return TargetLoss(scaled, weight, _labels_for(loss, target.task), _link(loss, kind))
 
 
 def measures_differences(settings: TrainSettings, kind: TaskKind[Any]) -> bool:
@@ -116,9 +113,17 @@ def unscaled(loss: Any) -> Any:
     return loss.given if isinstance(loss, ScaledLoss) else loss
 
 
-def _takes_one_hot(loss: Any) -> bool:
-    """Whether it is one of Keras' losses that compare an output with a label for each class."""
-    return not is_own(loss) and getattr(loss.fn, "__name__", "") not in _OF_INDICES
+def _labels_for(loss: Any, task: Task) -> Callable[[Any], Any]:
+    """Return the function from labels (B, O) to what a loss takes. One's own takes the index of a class as it is.
+
+    Keras' losses compare an output with a label for each class, but for some, which take indices. Those get them as
+    (B,): the generalized one multiplies (B, 1) crosswise.
+    """
+    if task.kind != "classes" or is_own(loss):
+        return _AS_IT_IS
+    if loss.fn.__name__ in _OF_INDICES:
+        return partial(tf.squeeze, axis=-1)
+    return partial(one_hot, classes=task.outputs)
 
 
 def _link(loss: Any, kind: TaskKind[Any]) -> Callable[[Any], Any]:

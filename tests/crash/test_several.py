@@ -12,7 +12,7 @@ SHORT = ["train.max_updates_per_call=8", "checkpoint.every.samples=150", "http.l
 
 def prepared(folder: Path) -> Path:
     shutil.copytree(ROOT / "examples" / "several", folder)
-    made = subprocess.run([sys.executable, "stream.py", "600"], cwd=folder, capture_output=True, check=True)
+    made = subprocess.run([sys.executable, "stream.py", "1500"], cwd=folder, capture_output=True, check=True)
     (folder / "fruit.jsonl").write_bytes(made.stdout)
     return folder
 
@@ -21,7 +21,7 @@ def test_several_inputs_and_outputs_killed_come_out_the_same(zygote: Zygote, tmp
     arguments = ["run", "learnd.yaml", "--json", *(part for text in SHORT for part in ("--set", text))]
     expected = succeeded(zygote.run(prepared(tmp_path / "whole"), *arguments)).json()
     folder = prepared(tmp_path / "killed")
-    for failpoints in ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@4"):
+    for failpoints in ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@2"):
         killed(zygote.run(folder, *arguments, failpoints=failpoints))
     found = succeeded(zygote.run(folder, *arguments)).json()
     assert found["digest"] == expected["digest"]

@@ -110,7 +110,9 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
     parts = Parts(
         model,
         Optimizing(optimizer, optimizer.learning_rate, 1e-3, None),
-        {LABEL: TargetLoss(loss, 1.0, None, tf.identity)},  # takes the outputs as they are: no sigmoid is put on them
+        {
+            LABEL: TargetLoss(loss, 1.0, tf.identity, tf.identity)
+        },  # takes the outputs as they are: no sigmoid is put on them
         [],
         None,
         spec,
