@@ -1,9 +1,9 @@
 """A JSON array of objects, read as JSON lines: each byte stays where it is, and the ends of elements become line ends.
 
 So positions are offsets in the array, and whatever holds for lines holds for its elements: it need not fit into memory,
-an element that is no JSON is one rejected record, and a file that stops before its `]` says so. Where brackets or quotes do
-not match, the end of an element cannot be told: what comes behind is rejected. Several arrays may follow each other,
-and lines: what a file is depends only on how it begins.
+an element that is no JSON is one rejected record, and a file that stops before its `]` says so. Where brackets or
+quotes do not match, the end of an element cannot be told: what comes behind is rejected. Several arrays may follow
+each other, and lines: what a file is depends only on how it begins.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ ORDERS = {
     "numbers-first": [NUMBER, NUMBER, CATEGORY],
     "mixed": [NUMBER, CATEGORY, NUMBER, NUMBER, CATEGORY, NUMBER],
 }
-EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/learnd.yaml"))
+# The export of the model with several inputs and outputs is opened by its own README, which the tests run.
+EXAMPLES = sorted({path.parent.name for path in (ROOT / "examples").glob("*/learnd.yaml")} - {"several"})
 
 
 def inputs(kinds: list[ColumnKind], rows: int = 64) -> Any:
@@ -144,7 +145,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder, before, needs = tmp_path_factory.mktemp("exports"), {}, {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("base"))
-        patch.syspath_prepend(ROOT / "examples" / "build_function")
         for name, make, given in cases():
             keras.utils.clear_session()
             model = make()
