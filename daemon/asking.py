@@ -5,7 +5,6 @@ For `learnd ctl` and for HTTP alike. Needs no TensorFlow, and no daemon that run
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import meant_or_known
 from learnd.daemon.state.directory import newest_sound_manifest
-from learnd.daemon.state.history import HISTORY_FILE
+from learnd.daemon.state.history import HISTORY_FILE, newest_first
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.values import Command, Facts
 
@@ -72,13 +71,8 @@ def _phase_to_end(root: Path) -> int:
 
 def _phase(root: Path) -> int:
     """Return the phase that the daemon is in, or was: the history has each beginning at once."""
-    try:
-        lines = (root / HISTORY_FILE).read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        lines = []
-    whole = [line for line in lines if line.endswith(b"}\n")]  # the daemon may be writing the last one
-    begun: list[int] = [json.loads(line)["number"] for line in whole if b'"event": "phase"' in line]
-    if begun:
-        return begun[-1]
+    begun = next(newest_first(root / HISTORY_FILE, "phase"), None)
+    if begun is not None:
+        return int(begun["number"])
     manifest = newest_sound_manifest(root)
     return 0 if manifest is None else int(manifest.get("phase", 0))

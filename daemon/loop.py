@@ -102,7 +102,8 @@ class Loop:
         entries, notes = self.keeper.restore(self.learner.compile)
         self.trainer.check_model_of(entries)
         self.reader.open(self.progress.positions, notes, self.progress.classes)
-        repeated = self.repeat(entries, stop)
+        with self.reactions.repeating():
+            repeated = self.repeat(entries, stop)
         self.keeper.go_live()
         self.monitor.happened(self.evaluation.latest(self.progress.samples))
         log.info("consuming", samples=self.progress.samples, repeated_calls=repeated)

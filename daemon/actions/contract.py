@@ -44,6 +44,10 @@ class Hands(Protocol):
     @property
     def learner(self) -> Adaptable: ...
 
+    @property
+    def live(self) -> bool:
+        """Whether this happens now, and does not repeat what an earlier process did."""
+
     def begin_next_phase(self, cause: str) -> bool:
         """Begin the next training phase. Return False if there is none, or if this event has already begun one."""
 

@@ -19,6 +19,8 @@ class SetLogLevel(Action):
     """The lowest level that is written."""
 
     def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
+        if not hands.live:  # that process has ended
+            return DONE
         level = getattr(logging, self.level.upper())
         logging.getLogger().setLevel(level)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))

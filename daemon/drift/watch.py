@@ -121,7 +121,9 @@ class Drift:
         Raises StateMismatchError, and changes nothing, if the columns or the detector of a watch do not fit.
         """
         watches = [self._make(index) for index in range(len(self._settings))]
-        for settings, watch in zip(self._settings, watches, strict=True):
+        for settings, watch, before in zip(self._settings, watches, self._watches, strict=True):
+            if isinstance(watch, DistributionWatch) and isinstance(before, DistributionWatch):
+                watch.distances = before.distances  # they are looked at, and no part of the state
             if (dumped := settings.model_dump(mode="json")) in state.facts["watches"]:
                 watch.restore(state.part(str(state.facts["watches"].index(dumped))))
         if self._scale is not None and "scale" in state.facts:

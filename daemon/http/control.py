@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
@@ -28,7 +27,7 @@ from learnd.daemon.http.answers import RefusedError, Routes, json_answer
 from learnd.daemon.http.auth import Token
 from learnd.daemon.http.connections import body_of
 from learnd.daemon.http.parts import Parts
-from learnd.daemon.state.history import HISTORY_FILE
+from learnd.daemon.state.history import HISTORY_FILE, newest_first
 from learnd.daemon.values import Command, Facts
 
 PATH = "/v1/control/"
@@ -63,7 +62,7 @@ class Control:
     def __init__(self, parts: Parts, token: Token, workers: Executor) -> None:
         """What reads and writes files runs on `workers`."""
         self._live = parts.live
-        self._root = parts.root
+        self._root, self._history = parts.root, parts.root / HISTORY_FILE
         self._inbox = Inbox(parts.root)
         self._token = token
         self._workers = workers
@@ -98,7 +97,7 @@ class Control:
                 self._remember(command)
                 return command.id
         except SettingsError as error:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, " ".join(error.problems)) from None
+            raise RefusedError(HTTPStatus.BAD_REQUEST, _sentences(error.problems)) from None
         except StoreError as error:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
         # which phase ends, nobody needs to say
@@ -128,8 +127,8 @@ class Control:
         return (
             self._live.outcome(given)
             or next((command for command in self._inbox.listed() if command.get("id") == given), None)
-            or _in_history(self._root / HISTORY_FILE, given)
             or self._asked.get(given)
+            or next((told for told in newest_first(self._history, "command") if told["id"] == given), None)
         )
 
     def _remember(self, command: Command) -> None:
@@ -139,6 +138,10 @@ class Control:
 
     async def _aside(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *given)
+
+
+def _sentences(problems: Sequence[str]) -> str:
+    return " ".join(problem if problem.endswith(".") else f"{problem}." for problem in problems)
 
 
 def _parsed(body: bytes) -> Asked:
@@ -151,19 +154,4 @@ def _parsed(body: bytes) -> Asked:
         return Asked.model_validate(given)
     except ValidationError as error:
         problems = describe(error, Document("the body", {}, given), Outline(Asked))
-        raise RefusedError(HTTPStatus.BAD_REQUEST, " ".join([*problems, NOTHING])) from None
-
-
-def _in_history(path: Path, given: str) -> Facts | None:
-    """Return the line of the history that tells what became of a command, also in an earlier process."""
-    sought = json.dumps(given).encode()
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                if sought in line and b'"event": "command"' in line and line.endswith(b"\n"):
-                    found: Facts = json.loads(line)
-                    if found["id"] == given:
-                        return found
-    except FileNotFoundError:
-        pass
-    return None
+        raise RefusedError(HTTPStatus.BAD_REQUEST, _sentences([*problems, NOTHING])) from None

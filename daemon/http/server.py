@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -79,7 +80,8 @@ class HttpServer:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(_tell)
         workers = ThreadPoolExecutor(_WORKERS, "http-worker")
-        app = App(self._parts, self._token, workers, self._ending)
+        local = ip_address(self._address[0]).is_loopback
+        app = App(self._parts, self._token, workers, self._ending, local=local)
         connections = Connections(app.handle, self._certificate.context if self._certificate is not None else None)
         tasks = [asyncio.create_task(connections.accept(self._socket)), asyncio.create_task(connections.sweep())]
         if self._certificate is not None:

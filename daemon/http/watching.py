@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from learnd.daemon.http.answers import HEADERS, RefusedError, Routes, answer
+from learnd.daemon.http.answers import HEADERS, Routes, answer
 from learnd.daemon.http.connections import cut
 from learnd.daemon.http.page import page
 from learnd.daemon.http.parts import Parts
@@ -44,7 +44,7 @@ class Watching:
         self._parts = parts
         self._workers = workers
         self._ending = ending
-        self._pages = 0
+        self._pages: list[web.BaseRequest] = []  # the oldest first, which makes room for a new one
         self.routes: Routes = {
             "/": {"GET": self._index},
             "/metrics": {"GET": self._metrics},
@@ -75,13 +75,14 @@ class Watching:
 
     async def _live(self, request: web.BaseRequest, _: str) -> web.StreamResponse:
         """Send all that there is to show, then each second what is new. Whoever does not take it is cut off."""
-        if self._pages >= _MOST_PAGES:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{_MOST_PAGES} pages are open already: close one")
-        self._pages += 1
+        if len(self._pages) >= _MOST_PAGES:
+            cut(self._pages.pop(0))
+        self._pages.append(request)
         try:
             return await self._send_live(request)
         finally:
-            self._pages -= 1
+            if request in self._pages:
+                self._pages.remove(request)
 
     async def _send_live(self, request: web.BaseRequest) -> web.StreamResponse:
         stream = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})

@@ -5,7 +5,8 @@ A rollback needs a position in the stream, which is known only between two calls
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from pydantic import ValidationError
@@ -53,6 +54,7 @@ class Reactions:
         self._saving = saving
         self._good_copy = _copy_for(self._rules.all)
         self._recent = Ring(learner.trial_samples if self._rules.ever_do("refit_standardization") else 0)
+        self.live = True
         self._good = True
         self._skip_rate = SkipRate()
         self._samples = 0  # the sample count at which actions act now
@@ -94,6 +96,13 @@ class Reactions:
         if self._progress.mostly_not_finite:
             skipped = self._progress.skipped["non_finite"]
             raise hardly_learns(f"{skipped:,} of {self._progress.updates_seen:,} updates")
+
+    @contextmanager
+    def repeating(self) -> Iterator[None]:
+        """Do again what an earlier process did."""
+        self.live = False
+        yield
+        self.live = True
 
     @spending("watching")
     def begin(self, call: Call) -> None:

@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from learnd.daemon.foundation.append_file import AppendFile
-from learnd.daemon.values import Event
+from learnd.daemon.values import Event, Facts
 
 HISTORY_FILE = "scores.jsonl"
 """The history's name in the state directory."""
+
+
+_BLOCK = 1 << 16
+
+
+def newest_first(path: Path, kind: str) -> Iterator[Facts]:
+    """Yield the lines about events of a kind, from the end of a history on; none if there is no file.
+
+    A line that is still being written is left out. Memory is bounded, however long the history is.
+    """
+    mark = f'"event": "{kind}"'.encode()
+    for line in _lines_backwards(path):
+        if mark in line and line.endswith(b"}"):
+            found: Facts = json.loads(line)
+            if found["event"] == kind:
+                yield found
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Yield the lines that have an end, the last one first."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        at, begun, ends_a_line = file.seek(0, os.SEEK_END), b"", False
+        while at > 0:
+            size = min(_BLOCK, at)
+            at = file.seek(at - size)
+            begun, *whole = (file.read(size) + begun).split(b"\n")
+            if whole and not ends_a_line:
+                del whole[-1]  # what is behind the last line feed
+                ends_a_line = True
+            yield from reversed(whole)
+        if ends_a_line:
+            yield begun
 
 
 class History(AppendFile):

@@ -136,7 +136,7 @@ class RunningLabelScale(RunningStatistics):
     its mean, into the label's own unit.
 
     Its statistics are those of the labels. The learner hands it the labels of each update, behind the prediction of
-    their samples, and takes the loss in standard deviations (`objects.ScaledLoss`). Until the label has varied, its
+    their samples, and takes the loss in standard deviations (`losses.ScaledLoss`). Until the label has varied, its
     unit counts as the deviation.
 
     Input and output: (batch, columns of the label); the output is float32.

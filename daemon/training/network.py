@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from learnd.daemon.training.compiled import updates_of
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
-from learnd.daemon.training.losses import create_loss, measures_differences
+from learnd.daemon.training.losses import TargetLoss, create_loss, measures_differences
 from learnd.daemon.training.metrics import create_metrics
 from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
@@ -53,15 +53,16 @@ class Network:
         self.phases = Phases(phases, self.model)
         self.optimizing = create_optimizer(train, self.model, self.phases.ever_trained, clips=not by_own_step)
         self.updates_before = updates_of(self.optimizing.optimizer)  # those that the model came with
+        losses = {target.name: create_loss(train, self.model, target, spec) for target in spec.targets}
         self.parts = Parts(
             model=self.model,
             optimizing=self.optimizing,
-            losses={target.name: create_loss(train, self.model, target, spec) for target in spec.targets},
+            losses=losses,
             metrics=create_metrics(train, self.model, spec),
             guard=Guard(guard) if guard.sigma is not None else None,
             spec=spec,
             infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
-            ensemble=self._ensemble(train, by_own_step=by_own_step),
+            ensemble=self._ensemble(losses, by_own_step=by_own_step),
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
@@ -73,7 +74,7 @@ class Network:
             self._check_phases(phases)
         tell_doubts(self.parts, train, self.phases.ever_trained)
 
-    def _ensemble(self, train: TrainSettings, *, by_own_step: bool) -> Mixing | None:
+    def _ensemble(self, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Mixing | None:
         """Return what mixes the networks of the model; None if it is one network."""
         mixture = mixture_of(self.model)
         if mixture is None:
@@ -83,8 +84,13 @@ class Network:
                 "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not "
                 "do. Nothing was trained. Leave train.step out, or take preset: mlp."
             )
+        if self.optimizing.averages:
+            raise ModelError(
+                "train.optimizer: use_ema: a mixture has averages of its own, and predicts with them where they are "
+                "better. Nothing was trained. Leave use_ema out, or take preset: mlp."
+            )
         target = self._spec.targets[0]
-        return Mixing(self.model, target, create_loss(train, self.model, target, self._spec), mixture)
+        return Mixing(self.model, target, losses[target.name], mixture)
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
@@ -119,17 +125,21 @@ class Network:
             [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
         ]
         label = [name for target in self._spec.targets for name in target.task.names]
-        return {"columns": columns, "label": label, "architecture": self._architecture}
+        parts = [[part.name, *part.shape] for part in self._spec.inputs]
+        parts += [[target.name] for target in self._spec.targets]
+        return {"columns": columns, "label": label, "parts": parts, "architecture": self._architecture}
 
     def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:
         """Return why a state cannot be restored; empty if it can. A guard that is new or gone is no reason."""
-        variables, arrays = self.variables(), dict(arrays)
+        variables, arrays, now = self.variables(), dict(arrays), self.facts()
         if self._guard_is_new_or_gone(arrays):
             variables, arrays = _without_guard(variables), _without_guard(arrays)
         problems = _differences(variables, arrays)
-        if facts["columns"] != self.facts()["columns"]:
+        if facts["columns"] != now["columns"]:
             problems.append("samples.features: the features, their values or their order differ")
-        if facts["label"] != self.facts()["label"]:
+        if facts.get("parts", now["parts"]) != now["parts"]:
+            problems.append("model: the inputs or outputs, their shapes or their order differ")
+        if facts["label"] != now["label"]:
             problems.append("samples.label: the classes, the values or their order differ")
         return problems
 

@@ -20,7 +20,7 @@ _FORMATS = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
 def init(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="JSON lines, CSV or Parquet: a file, a directory or a quoted glob."),
+        typer.Argument(metavar="DATA", help="JSON, CSV or Parquet: a file, a directory or a quoted glob."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
         "learnd.yaml"

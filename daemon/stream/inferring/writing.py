@@ -179,7 +179,7 @@ def _rest(guess: Guess) -> Iterator[str]:
     yield _noted("  dir: state", "where a restart continues from")
     yield ""
     yield "http:"
-    yield _noted('  listen: "127.0.0.1:9464"', "metrics, health and status")
+    yield _noted('  listen: "127.0.0.1:9464"', "a page to look at, metrics, health")
 
 
 def _noted(line: str, note: str) -> str:

@@ -136,3 +136,35 @@ def test_a_thread_that_never_waits_starves_no_probe(served: Served) -> None:
     finally:
         busy.set()
         trainer.join()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example"])
+def test_a_name_that_somebody_gave_this_machine_reads_nothing(served: Served, host: str) -> None:
+    """As a page in a browser does whose own name leads to 127.0.0.1."""
+    for path in ("/status", "/v1/live", "/"):
+        status, body, _ = served.get(path, Host=host)
+        assert status == 421
+        assert host in json.loads(body)["error"]
+    for usual in ("localhost", "127.0.0.1:80", "[::1]:80", "LOCALHOST:1"):
+        assert served.get("/healthz", Host=usual)[0] == 200
+
+
+def test_a_page_of_another_site_reads_nothing_and_a_link_there_leads_here(served: Served) -> None:
+    other = {"Sec-Fetch-Site": "cross-site"}
+    assert served.get("/status", **other, **{"Sec-Fetch-Mode": "cors"})[0] == 403
+    assert served.get("/", Accept="text/html", **other, **{"Sec-Fetch-Mode": "navigate"})[0] == 200
+    assert served.get("/status", **{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})[0] == 200
+
+
+def test_the_page_that_is_open_longest_makes_room_for_a_new_one(served: Served) -> None:
+    streams = []
+    for _ in range(18):
+        stream = served.connect()
+        stream.sendall(b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert stream.recv(64).startswith(b"HTTP/1.1 200")
+        streams.append(stream)
+    for stream in streams[:2]:
+        while stream.recv(1 << 16):
+            pass  # until it ends
+    for stream in streams[2:]:
+        stream.close()

@@ -172,3 +172,12 @@ def test_the_level_of_the_log_changes_at_once() -> None:
         assert (f'"at_level": "{level}"' in stream.getvalue()) is written
         assert (f"looked at {level}" in stream.getvalue()) is written
     assert rig().command("log_level").data["outcome"] == "refused"
+
+
+def test_a_level_that_an_earlier_process_was_told_is_not_that_of_this_one() -> None:
+    configure_logging(LogSettings(format="json"), stream := io.StringIO())
+    run = rig()
+    with run.reactions.repeating():
+        assert run.command("log_level", level="error").data["outcome"] == "done"
+    structlog.get_logger().info("looked")
+    assert "looked" in stream.getvalue()

@@ -281,3 +281,8 @@ def test_weights_of_samples_scale_what_the_shares_learn() -> None:
     other.update(type(given)((), nothing, given.held, partial=False, records=20))
     assert max(one.shares().values()) > 0.26
     np.testing.assert_allclose(list(other.shares().values()), 1 / 4, rtol=1e-5)
+
+
+def test_averages_of_an_optimizer_beside_those_of_the_mixture_are_refused() -> None:
+    with pytest.raises(ModelError, match="use_ema: a mixture has averages of its own"):
+        mixed("binary", optimizer={"adam": {"use_ema": True}})

@@ -35,6 +35,12 @@ def build(spec, names=("numbers", "tokens"), length=3, prices=2):
     return keras.Model(dict(zip(names, (numbers, tokens))), {"clicked": clicked, "price": price})
 
 
+def alike(spec):
+    given = {part.name: keras.Input(part.shape, name=part.name) for part in spec.inputs}
+    together = keras.layers.Concatenate()([*given.values()])
+    return keras.Model(given, keras.layers.Dense(1, activation="sigmoid")(together))
+
+
 def inputs_in_a_list(spec):
     model = build(spec)
     return keras.Model(model.inputs, model.output)
@@ -330,3 +336,15 @@ def test_held_out_samples_keep_their_dtypes() -> None:
     nothing = Call((), some[:0].in_batches(0, 4), some[:6], partial=False, records=6)
     evaluation.update(nothing, one.update(nothing), one)
     assert_same(Samples.of_named(evaluation.state().part("held").arrays), some[:6])
+
+
+def test_inputs_of_one_shape_that_changed_places_are_no_state_of_each_other() -> None:
+    import several_models
+
+    def spec_of(*names: str) -> SampleSpec:
+        return SampleSpec(tuple(InputSpec(name, (4,)) for name in names), SPEC.targets[:1])
+
+    one, other = (learner(spec_of(*names), {"build": "several_models:alike"}) for names in ("pq", "qp"))
+    with pytest.raises(StateMismatchError, match="the inputs or outputs, their shapes or their order differ"):
+        other.restore(one.state())
+    assert several_models.alike
