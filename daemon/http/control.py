@@ -34,6 +34,7 @@ PATH = "/v1/control/"
 _WAIT_S = 5.0  # for the outcome, before the answer says where to ask for it
 _LOOK_EVERY_S = 0.05
 _MOST_REMEMBERED = 1_000  # commands
+_REMEMBERED_BYTES = 1 << 24  # of the history, in which an id is looked for
 
 T = TypeVar("T")
 
@@ -127,8 +128,11 @@ class Control:
         return (
             self._live.outcome(given)
             or next((command for command in self._inbox.listed() if command.get("id") == given), None)
+            or next(
+                (told for told in newest_first(self._history, "command", _REMEMBERED_BYTES) if told["id"] == given),
+                None,
+            )
             or self._asked.get(given)
-            or next((told for told in newest_first(self._history, "command") if told["id"] == given), None)
         )
 
     def _remember(self, command: Command) -> None:

@@ -18,20 +18,21 @@ HISTORY_FILE = "scores.jsonl"
 _BLOCK = 1 << 16
 
 
-def newest_first(path: Path, kind: str) -> Iterator[Facts]:
+def newest_first(path: Path, kind: str, most_bytes: int = 1 << 62) -> Iterator[Facts]:
     """Yield the lines about events of a kind, from the end of a history on; none if there is no file.
 
-    A line that is still being written is left out. Memory is bounded, however long the history is.
+    A line that is still being written is left out. Memory is bounded, however long the history is. About `most_bytes`
+    of it are read.
     """
     mark = f'"event": "{kind}"'.encode()
-    for line in _lines_backwards(path):
+    for line in _lines_backwards(path, most_bytes):
         if mark in line and line.endswith(b"}"):
             found: Facts = json.loads(line)
             if found["event"] == kind:
                 yield found
 
 
-def _lines_backwards(path: Path) -> Iterator[bytes]:
+def _lines_backwards(path: Path, most_bytes: int) -> Iterator[bytes]:
     """Yield the lines that have an end, the last one first."""
     try:
         file = path.open("rb")
@@ -39,7 +40,8 @@ def _lines_backwards(path: Path) -> Iterator[bytes]:
         return
     with file:
         at, begun, ends_a_line = file.seek(0, os.SEEK_END), b"", False
-        while at > 0:
+        until = max(at - most_bytes, 0)
+        while at > until:
             size = min(_BLOCK, at)
             at = file.seek(at - size)
             begun, *whole = (file.read(size) + begun).split(b"\n")
@@ -47,7 +49,7 @@ def _lines_backwards(path: Path) -> Iterator[bytes]:
                 del whole[-1]  # what is behind the last line feed
                 ends_a_line = True
             yield from reversed(whole)
-        if ends_a_line:
+        if ends_a_line and at == 0:
             yield begun
 
 

@@ -17,9 +17,9 @@ from learnd.daemon.http import connections
 from learnd.daemon.http.connections import MOST_BODY_BYTES
 
 AUTHORIZED = f"Authorization: Bearer {TOKEN}\r\n".encode()
-REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-PAUSE = b"POST /v1/control/pause HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+PAUSE = b"POST /v1/control/pause HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZED
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ CORPUS: dict[str, tuple[bytes, int]] = {
     "a handshake of TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n", 400),
     "of HTTP/0.9": (b"GET /healthz\r\n\r\n", 200),
     "another protocol": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-    "a method of its own": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-    "a method that is not taken": (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
-    "a tunnel": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    "options of the server": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    "a proxy's request": (b"GET http://example.com/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
-    "a path outside": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    "an escaped path": (b"GET /%2e%2e/%00/etc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    "a bad escape": (b"GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
-    "a long path": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
-    "a long header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
-    "many headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 500 + b"\r\n", 400),
+    "a method of its own": (b"BREW /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "a method that is not taken": (b"DELETE /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405),
+    "a tunnel": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    "options of the server": (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    "a proxy's request": (b"GET http://a.com/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 200),
+    "a path outside": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    "an escaped path": (b"GET /%2e%2e/%00/etc HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    "a bad escape": (b"GET /%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
+    "a long path": (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+    "a long header": (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    "many headers": (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 500 + b"\r\n", 400),
     "a header without a colon": (b"GET / HTTP/1.1\r\nHost x\r\n\r\n", 400),
     "a header with a space before its colon": (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
     "two lengths": (PAUSE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
@@ -70,7 +70,7 @@ CORPUS: dict[str, tuple[bytes, int]] = {
     "not UTF-8": (PAUSE + b"Connection: close\r\nContent-Length: 2\r\n\r\n\xff\xfe", 400),
     "a list": (PAUSE + b"Connection: close\r\nContent-Length: 2\r\n\r\n[]", 400),
     "a compressed body": (PAUSE + b"Connection: close\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 202),
-    "no token": (b"POST /v1/control/pause HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 401),
+    "no token": (b"POST /v1/control/pause HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 401),
 }  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def test_who_does_not_read_what_is_sent_is_dropped(served: Served, monkeypatch: 
     served.status = {"much": "x" * 500_000}
     with served.connect() as page:
         page.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        page.sendall(b"GET /v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        page.sendall(b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_for(lambda: not _is_writable(page), "to be cut off")
     assert served.get("/healthz")[0] == 200
 

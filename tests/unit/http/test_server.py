@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_stop_takes_less_than_a_second_whoever_is_connected() -> None:
     with Served() as served:
         silent = [served.connect() for _ in range(80)]
         page, trickling = served.connect(), served.connect()
-        page.sendall(b"GET /v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        page.sendall(b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200 OK" in page.recv(100)
         trickling.sendall(b"POST /v1/control/pause HTTP/1.1\r\nHo")
         assert served.get("/healthz")[0] == 200
@@ -164,7 +165,8 @@ def test_the_page_that_is_open_longest_makes_room_for_a_new_one(served: Served) 
         assert stream.recv(64).startswith(b"HTTP/1.1 200")
         streams.append(stream)
     for stream in streams[:2]:
-        while stream.recv(1 << 16):
-            pass  # until it ends
+        with suppress(ConnectionError):
+            while stream.recv(1 << 16):
+                pass  # until it is cut
     for stream in streams[2:]:
         stream.close()

@@ -69,7 +69,7 @@ def test_who_begins_no_handshake_is_ended_and_holds_up_nobody(tmp_path: Path, mo
     with Served(tls={"certificate": certificate, "key": key}) as served:
         silent = [served.connect() for _ in range(2 * connections.MOST_CONNECTIONS)]
         plain = served.connect()
-        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert name_of(served.server.port, certificate) == "first"
         for connection in [*silent, plain]:
             assert _ended(connection)
