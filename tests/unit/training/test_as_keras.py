@@ -1,7 +1,8 @@
 """Whatever Keras has of optimizers and losses trains as by `train_on_batch`, and as by a plain loop: 200 updates each.
 
 Optimizers and losses are found in Keras' registries. Each optimizer meets each loss once, on one of the models in turn;
-every `_EACH`-th of these cases runs always, and all of them with `-m slow`.
+every `_EACH`-th of these cases runs always, and all of them with `-m slow`. No model has an Embedding: for a category
+that comes twice in a batch, Keras squares both gradients one by one.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ ROWS, UPDATES, WIDTH = 8, 200, 6
 _EACH = 41
 _CLOSE = 1e-3  # of the largest weight; 200 updates in another order of rounding
 
-NOT_ALONE = {  # optimizers that are no update rule of their own
+LEFT_OUT = {
     "Optimizer": "the base class",
     "OptimizerMap": "a part of MultiOptimizer",
     "MultiOptimizer": "test_optimizers.py has it",
@@ -27,7 +28,6 @@ NOT_ALONE = {  # optimizers that are no update rule of their own
     "Loss": "the base class",
     "CTC": "it takes sequences of labels",
 }
-DIFFERENT: dict[tuple[str, str, str], str] = {}  # model, optimizer, loss, "*" for any: why it is not as in Keras
 
 rng = np.random.default_rng(11)
 X = rng.normal(size=(ROWS * UPDATES, WIDTH)).astype(np.float32)
@@ -51,7 +51,9 @@ def dense(inputs: Any) -> Any:
 
 
 def normalized(inputs: Any) -> Any:
-    return keras.layers.LayerNormalization()(keras.layers.BatchNormalization()(keras.layers.Dense(8)(inputs)))
+    # A bias ahead of it has no gradient but what rounding leaves, of which most optimizers make whole steps.
+    hidden = keras.layers.Dense(8, use_bias=False)(inputs)
+    return keras.layers.LayerNormalization()(keras.layers.BatchNormalization()(hidden))
 
 
 def convolution(inputs: Any) -> Any:
@@ -65,7 +67,8 @@ def recurrent(inputs: Any) -> Any:
 
 def attention(inputs: Any) -> Any:
     steps = keras.layers.Reshape((WIDTH, 1))(inputs)
-    return keras.layers.Flatten()(keras.layers.MultiHeadAttention(2, 3)(steps, steps))
+    # A bias of keys has no gradient either.
+    return keras.layers.Flatten()(keras.layers.MultiHeadAttention(2, 3, use_bias=False)(steps, steps))
 
 
 def shared(inputs: Any) -> Any:
@@ -83,7 +86,7 @@ MODELS = (dense, normalized, convolution, recurrent, attention, shared, nested)
 
 def registered(module: Any, base: type) -> list[str]:
     found = [name for name in dir(module) if isinstance(cls := getattr(module, name), type) and issubclass(cls, base)]
-    return [name for name in found if name not in NOT_ALONE]
+    return [name for name in found if name not in LEFT_OUT]
 
 
 def task_of(loss: str) -> str:
@@ -139,12 +142,11 @@ def test_it_trains_as_in_keras(hidden: Callable[[Any], Any], optimizer: str, los
     for begin in range(0, len(X), ROWS):
         trained.train_on_batch(X[begin : begin + ROWS], theirs[begin : begin + ROWS])
     by_loop(looped, theirs)
-    reason = next((why for key, why in DIFFERENT.items() if matches(key, (hidden.__name__, optimizer, loss))), None)
     for expected in (trained, looped):
         same = closeness(one.model.weights, expected.weights) < _CLOSE and np.allclose(
             one.predict({FEATURES: X[:50]})[LABEL], expected(X[:50]), rtol=1e-2, atol=_CLOSE
         )
-        assert same == (reason is None), reason or closeness(one.model.weights, expected.weights)
+        assert same, closeness(one.model.weights, expected.weights)
     moved = [np.abs(a.numpy() - b).max() for a, b in zip(one.model.weights, start, strict=True)]
     assert max(moved) > 1e-4  # it has trained
 
@@ -162,10 +164,6 @@ def by_loop(model: Any, labels: Any) -> None:
 
     for begin in range(0, len(X), ROWS):
         step(X[begin : begin + ROWS], labels[begin : begin + ROWS])
-
-
-def matches(key: tuple[str, str, str], case: tuple[str, str, str]) -> bool:
-    return all(wanted in ("*", given) for wanted, given in zip(key, case, strict=True))
 
 
 def closeness(mine: Any, theirs: Any) -> float:
