@@ -81,7 +81,7 @@ class Mixing:
 
     def _surprise(self, said: Any, labels: Any) -> Any:
         """Return the squared errors (B, members), in units of those of the best members, and count them."""
-        errors = tf.reduce_mean(tf.square(said - labels[:, tf.newaxis, :]), axis=2)
+        errors = tf.reduce_mean(tf.square(self._mixture.with_mean(said) - labels[:, tf.newaxis, :]), axis=2)
         mean, count = tf.unstack(self._mixture.least.value)
         share = tf.maximum(1 / (count + 1), _RECENT)
         mean += share * (tf.reduce_mean(tf.reduce_min(errors, axis=1)) - mean)

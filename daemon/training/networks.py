@@ -232,19 +232,21 @@ class Mixture(StreamLayer):
 
     A member is a network, or its average. The last `lagged` of the networks see the last labels. In training these are
     known. Outside of it, the label right before a record is not: there the other members have the shares of these.
+    With `mean`, for a label that is standardised, the first member always says 0, the mean of the labels: so that where
+    nothing can be learnt from the columns, the mixture is hardly worse than the mean.
 
     Input: of each network (batch, 2, outputs). Output: (batch, outputs), as `link` makes it of each member: sigmoid,
     softmax or linear.
     """
 
-    def __init__(self, networks: Sequence[str], link: str, lagged: int = 0, **kwargs: Any) -> None:
+    def __init__(self, networks: Sequence[str], link: str, lagged: int = 0, mean: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.networks, self.link, self.lagged = [*networks], link, lagged
+        self.networks, self.link, self.lagged, self.mean = [*networks], link, lagged, mean
         self.linked = keras.activations.get(link)
 
     def build(self, input_shape: Any) -> None:
         self.outputs = input_shape[0][-1]
-        members = 2 * len(self.networks)
+        members = len(self.members)
         self.shares = self._kept("shares", (members,))
         self.shares.assign(np.full(members, 1 / members, np.float32))
         self.least = self._kept("least", (2,))
@@ -254,21 +256,26 @@ class Mixture(StreamLayer):
 
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         asked = inputs if training else inputs[: len(inputs) - self.lagged]
-        said = tf.concat(asked, axis=1)
+        said = self.with_mean(tf.concat(asked, axis=1))
         shares = self.shares.value[: said.shape[1]]
         if len(asked) < len(inputs):
             shares = shares / tf.reduce_sum(shares)
         return tf.reduce_sum(shares[:, tf.newaxis] * self.linked(said), axis=1)
 
+    def with_mean(self, said: Any) -> Any:
+        """Return what all members say (batch, members, outputs), given what the networks do."""
+        return tf.concat([tf.zeros_like(said[:, :1]), said], axis=1) if self.mean else said
+
     @property
     def members(self) -> list[str]:
         """The names of the members, in the order of their shares."""
-        return [name for network in self.networks for name in (network, f"{network}_average")]
+        of_networks = [name for network in self.networks for name in (network, f"{network}_average")]
+        return ["mean", *of_networks] if self.mean else of_networks
 
     @property
     def alone(self) -> Any:
         """The shares of the members that see a record alone, which add up to 1, as an array."""
-        shares = np.asarray(self.shares.value)[: 2 * (len(self.networks) - self.lagged)]
+        shares = np.asarray(self.shares.value)[: len(self.members) - 2 * self.lagged]
         return shares / shares.sum()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -282,8 +289,9 @@ class Mixture(StreamLayer):
         by_output = keras.layers.Permute((2, 1))(keras.layers.Activation(self.link)(said))
         mean = keras.layers.Dense(1, use_bias=False, name="shares")
         mixed = keras.layers.Reshape((self.outputs,))(mean(by_output))
-        mean.set_weights([self.alone[:, None]])
+        mean.set_weights([self.alone[int(self.mean) :, None]])  # the mean, which is 0, adds nothing
         return [keras.Model(inputs, mixed, name=self.name)]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "networks": self.networks, "link": self.link, "lagged": self.lagged}
+        own = {"networks": self.networks, "link": self.link, "lagged": self.lagged, "mean": self.mean}
+        return {**super().get_config(), **own}

@@ -18,8 +18,9 @@ def create_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bo
     """Return the model of a preset. With `scales_label`, one that standardises does so with the label, too."""
     inputs = keras.Input((spec.width,), name="features")
     encoded = _encode(settings, spec, inputs)
-    outputs = _mixture(settings, spec, encoded) if settings.mixes else _single(settings, spec, encoded)
-    if scales_label and settings.standardize:
+    scaled = scales_label and settings.standardize
+    outputs = _mixture(settings, spec, encoded, scaled) if settings.mixes else _single(settings, spec, encoded)
+    if scaled:
         outputs = layers.RunningLabelScale(name="label_scale")(outputs)
     return keras.Model(inputs, outputs, name=settings.preset or "mlp")
 
@@ -49,15 +50,15 @@ def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
     return outputs
 
 
-def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
-    """Add the networks of the recipe, each behind what it sees, and mix them."""
+def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any, scaled: bool) -> Any:
+    """Add the networks of the recipe, each behind what it sees, and mix them; with `scaled` labels, with their mean."""
     recipe, link, outputs = recipe_of(settings, spec), KINDS[spec.task.kind].last_activation, spec.task.outputs
     said = [_network(COLUMNS, outputs)(_with_bins(recipe, encoded))]
     if recipe.lags:
         lags = LastLabels(outputs, name="last_labels")(encoded)
         seen = keras.layers.Concatenate(name="encoded_and_lags")([encoded, lags])
         said.append(_network(LAGS, outputs, first=encoded.shape[-1] if link == "linear" else None)(seen))
-    return Mixture(recipe.networks, link, lagged=int(recipe.lags), name="mixture")(said)
+    return Mixture(recipe.networks, link, lagged=int(recipe.lags), mean=scaled, name="mixture")(said)
 
 
 def _network(name: str, outputs: int, first: int | None = None) -> AveragedNetwork:
