@@ -137,15 +137,6 @@ DOWN = Drill(
     fires_min=6,
     resolves_min=3,
 )
-NOT_SAVING = Drill(
-    "LearndNotSaving",
-    broken_by="the directory of the checkpoints cannot be written",
-    mended_by="it can be written again",
-    break_=break_checkpoints,
-    mend=mend_checkpoints,
-    fires_min=21,
-    resolves_min=8,
-)
 DRILLS = [
     DOWN,
     Drill(
@@ -196,7 +187,15 @@ DRILLS = [
         fires_min=13,
         resolves_min=20,
     ),
-    NOT_SAVING,
+    Drill(
+        "LearndNotSaving",
+        broken_by="the directory of the checkpoints cannot be written",
+        mended_by="it can be written again",
+        break_=break_checkpoints,
+        mend=mend_checkpoints,
+        fires_min=21,
+        resolves_min=8,
+    ),
     Drill(
         "LearndDiverging",
         broken_by="labels that are 10³⁰ times as large",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import signal
 import time
 import urllib.error
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 from compression import compressed
-from hindered_models import HINDRANCE
+from hindrance import HINDRANCE
 from kafka_broker import LocalBroker, free_ports, own_broker, required
 from live_stream import LiveStream, into_file, into_topic
 from processes import Daemon, Result, Zygote, succeeded
@@ -146,9 +145,3 @@ class Scene:
 def _broker() -> LocalBroker:
     broker: LocalBroker = required(own_broker)
     return broker
-
-
-def free_bytes(path: Path) -> int:
-    """Return what is free on the volume of a path."""
-    volume = os.statvfs(path)
-    return volume.f_bavail * volume.f_frsize

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
-
-HINDRANCE = "hindrance"
-"""A file in the daemon's folder: the seconds that an update takes more; if it is empty, each waits until it is gone."""
-
-
-def hinder() -> None:
-    with suppress(FileNotFoundError):
-        while not (text := Path(HINDRANCE).read_text()):
-            time.sleep(0.05)
-        time.sleep(float(text))
+from hindrance import hinder
 
 
 class Hindered(keras.Sequential):  # type: ignore[misc]  # keras is untyped
