@@ -47,6 +47,11 @@ torture: .venv/dev  ## Two hundred kills, and the tests that are too slow for `t
 	$(BIN)/python -m pytest -q -rA -o 'norecursedirs=.*' -o timeout=3600 tests/torture
 	$(BIN)/python -m pytest -q -m slow
 
+drills: .venv/dev  ## Break a running daemon in each way that an alert is for, with a real Prometheus, into docs/runbooks
+	@PYTHONPATH=tests/drills:tests/support:tests/kafka $(BIN)/python -P tests/drills/outcomes.py forget
+	$(BIN)/python -m pytest -q -n 3 -o 'norecursedirs=.*' tests/drills
+	@PYTHONPATH=tests/drills:tests/support:tests/kafka $(BIN)/python -P tests/drills/outcomes.py table
+
 docs: .venv/dev  ## Write docs/settings.md from the settings models
 	$(BIN)/python -m learnd.daemon.config.reference docs/settings.md
 
@@ -94,4 +99,4 @@ build/links: Makefile
 	@rm .venv/unfinished
 	@touch $@
 
-.PHONY: help demo demo-kafka test lint types layers bench quality torture docs dashboards image-test lock clean
+.PHONY: help demo demo-kafka test lint types layers bench quality torture drills docs dashboards image-test lock clean

@@ -22,7 +22,8 @@ hypothesis.settings.load_profile("any machine")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would the daemons that the tests start
 
 _LONGEST_FIRST = ("kafka", "crash", "golden", "e2e", "docs", "deploy", "conformance", "unit/training")
-_APART = ("docs/test_documents.py", "e2e", "deploy", "unit/training")  # what their tests share is made quickly
+# What the tests of these share is made quickly.
+_APART = ("docs/test_documents.py", "drills/test_on_files.py", "e2e", "deploy", "unit/training")
 _ON_A_BROKER = ("kafka", "conformance/test_sources.py", "conformance/test_outputs.py")
 
 

@@ -212,7 +212,8 @@ class Reactions:
         self._began_phase = False
         try:
             action = ACTIONS[command.action].model_validate(command.arguments)
-            outcome: Facts = {"outcome": action.do(self, Cause(COMMAND, self._samples, {}))}
+            cause = Cause(COMMAND, self._samples, {"by": command.by, "why": command.why})
+            outcome: Facts = {"outcome": action.do(self, cause)}
         except (NothingToDoError, KeyError, ValidationError) as refusal:  # another version may have written it
             outcome = {"outcome": "refused", "reason": str(refusal)}
         data = {"id": command.id, "action": command.action, "arguments": command.arguments, **outcome}

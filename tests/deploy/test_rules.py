@@ -27,6 +27,7 @@ WELL = {
     "learnd_memory_limit_bytes": f"4000x{LENGTH}",
     'learnd_source_lag_records{partition="t/0"}': f"0x{LENGTH}",
     "learnd_source_connected": f"1x{LENGTH}",
+    "learnd_source_lag_timestamp_seconds": f"0+60x{LENGTH}",
     'learnd_source_resume_margin_records{partition="t/0"}': f"5000x{LENGTH}",
     'learnd_source_unsaved_records{partition="t/0"}': f"10x{LENGTH}",
     "learnd_samples_trained_total": f"0+600x{LENGTH}",
@@ -55,6 +56,8 @@ class Case:
 
     fires: dict[str, str]
     quiet: dict[str, str]
+    fires_too: dict[str, str] | None = None
+    quiet_too: dict[str, str] | None = None
 
 
 CASES = {
@@ -66,17 +69,35 @@ CASES = {
     "LearndStalled": Case(
         {LAG: f"100x{LENGTH}", "learnd_samples_trained_total": f"100x{LENGTH}"},
         {LAG: f"0x{LENGTH}", "learnd_samples_trained_total": f"100x{LENGTH}"},  # there is nothing to read
+        fires_too={  # it hangs, and so does all that it tells
+            "learnd_samples_trained_total": f"100x{LENGTH}",
+            "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+        },
     ),
     "LearndSourceAway": Case(
-        {"learnd_source_connected": f"1x280 0x{LENGTH}"}, {"learnd_source_connected": f"1x292 0x{LENGTH}"}
+        {"learnd_source_connected": f"1x280 0x{LENGTH}"},
+        {"learnd_source_connected": f"1x292 0x{LENGTH}"},
+        fires_too={  # with records that were not read before
+            "learnd_source_connected": f"1x280 0x{LENGTH}",
+            LAG: f"0x280 100x{LENGTH}",
+            "learnd_samples_trained_total": f"0+600x280 168000x{LENGTH}",
+            "learnd_trained_event_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+            "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+        },
     ),
     "LearndFallingBehind": Case(
         {LAG: f"0+60x{LENGTH}"},  # 10 samples a second are trained; after 5 hours 18,000 wait
         {LAG: f"0+10x{LENGTH}"},
+        quiet_too={LAG: f"0+60x{LENGTH}", CONSUMING: f"0x{LENGTH}"},  # somebody wanted a pause
     ),
     "LearndStale": Case(
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}"},
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-200+60x{LENGTH}"},
+        quiet_too={  # somebody wanted a pause
+            LAG: f"100x{LENGTH}",
+            "learnd_trained_event_timestamp_seconds": f"0x{LENGTH}",
+            CONSUMING: f"0x{LENGTH}",
+        },
     ),
     "LearndResumeAtRisk": Case(
         {MARGIN: f"31000-100x{LENGTH}"},  # 1,000 are left, which go within 10 minutes
@@ -130,7 +151,9 @@ def test_each_alert_has_its_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_it_fires_and_no_other_does_and_then_it_does_not(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    tests = [_test(case.fires, [name]), _test(case.quiet, [])]
+    firing, quiet = (case.fires, case.fires_too), (case.quiet, case.quiet_too)
+    tests = [_test(series, [name]) for series in firing if series is not None]
+    tests += [_test(series, []) for series in quiet if series is not None]
     given = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
     (tmp_path / "test.yaml").write_text(json.dumps(given))
     checked("promtool", "test", "rules", tmp_path / "test.yaml")

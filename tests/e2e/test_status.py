@@ -31,8 +31,9 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     daemon.signal(signal.SIGCONT)
     daemon.wait_for(lambda: status()["paused"] is not None, "to be paused")
     paused = status()
-    assert (paused["state"], paused["paused"], paused["commands"]) == ("paused", "command at 0 samples", [])
-    assert "paused       command at 0 samples" in succeeded(zygote.run(folder, "status", "state")).stdout
+    why = f"command at 0 samples by {command['by']}: not yet"
+    assert (paused["state"], paused["paused"], paused["commands"]) == ("paused", why, [])
+    assert f"paused       {why}" in succeeded(zygote.run(folder, "status", "state")).stdout
     assert 0 < paused["live"]["lag"]["file-0"] <= (folder / "stream.jsonl").stat().st_size
 
     succeeded(zygote.run(folder, "ctl", "state", "resume"))

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -76,16 +77,20 @@ def scraped(instance: str) -> bytes:
 
 
 class Prometheus(ServerProcess):
-    """A server that scrapes instances of the job `learnd` five times a second, and has learnd's rules."""
+    """A server that scrapes instances of the job `learnd` and has learnd's rules."""
 
-    def __init__(self, targets: Sequence[str]) -> None:
+    def __init__(self, targets: Sequence[str], rules: Path = RULES, scrape_interval: str = "200ms") -> None:
         """`targets` are the `host:port` of the daemons."""
         super().__init__("prometheus")
         (port,) = free_ports(1)
         self._listen = f"127.0.0.1:{port}"
         configuration = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "500ms"},
-            "rule_files": [str(RULES)],
+            "global": {
+                "scrape_interval": scrape_interval,
+                "scrape_timeout": scrape_interval,
+                "evaluation_interval": "500ms",
+            },
+            "rule_files": [str(rules)],
             "scrape_configs": [{"job_name": "learnd", "static_configs": [{"targets": list(targets)}]}],
         }
         (self.folder / "prometheus.yaml").write_text(json.dumps(configuration))  # JSON is YAML
@@ -105,6 +110,11 @@ class Prometheus(ServerProcess):
         except OSError:
             return False
 
+    def reload(self) -> None:
+        """Read the rules again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the samples of an instant query, each with its labels and its value as a number."""
         given = urllib.parse.urlencode({"query": expression})
@@ -114,6 +124,14 @@ class Prometheus(ServerProcess):
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{expression}: {error.read().decode()}") from error
         return [{"labels": sample["metric"], "value": float(sample["value"][1])} for sample in result]
+
+    def alerts(self, range_: str = "") -> set[str]:
+        """Return the names of the alerts that fire, or that did in a range before, such as `[1h]`."""
+        firing = 'ALERTS{alertstate="firing"}'
+        return {
+            sample["labels"]["alertname"]
+            for sample in self.query(f"last_over_time({firing}{range_})" if range_ else firing)
+        }
 
     def await_data(self, expression: str) -> list[dict[str, Any]]:
         """Wait until an expression has a value that is a number, and return its samples."""

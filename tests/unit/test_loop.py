@@ -583,7 +583,7 @@ def test_a_pause_outlives_a_restart_and_ends_with_resume(root: Path, capsys: pyt
     paused = Run(root, ScriptedSource(steps))
     turns = iter([False] * 4 + [True] * 9)
     until(paused, lambda: next(turns))()
-    assert paused.control.paused == "command at 0 samples"
+    assert paused.control.paused == "command at 0 samples by me: to see"
     at = len(paused.learner.seen)
     assert at <= 2 * BATCH, "what was taken with the command trains, and nothing behind it"
     assert not any("resumed" in line for line in capsys.readouterr().out.splitlines()), "a stop is no end of a pause"

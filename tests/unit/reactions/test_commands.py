@@ -83,7 +83,7 @@ def test_what_makes_no_sense_is_refused_with_its_reason(
 def test_a_pause_is_asked_for_with_a_checkpoint_and_ends_with_resume() -> None:
     run = rig()
     assert run.command("pause").data["outcome"] == "done"
-    assert run.control.paused == "command at 1,500 samples"
+    assert run.control.paused == "command at 1,500 samples by me: to see"
     assert (run.saving.wanted, run.saving.take()) == (True, False)
     assert run.command("resume").data["outcome"] == "done"
     assert run.control.paused is None
