@@ -16,7 +16,7 @@ from learnd.daemon.compose import compose, known_labels, output_paths
 from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.record import as_shown, is_same, restored
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import RestartError
+from learnd.daemon.errors import RestartError, StoppedError
 from learnd.daemon.foundation.append_file import take_from_others
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.display import Display
@@ -81,6 +81,8 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         loop = compose(settings, lock, monitor)
         metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
+        if stop():
+            raise StoppedError("stopped while it was loading. Nothing was read, and nothing was changed.")
         return _consume(loop, stop, options.records, monitor)
 
 

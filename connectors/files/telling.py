@@ -60,8 +60,8 @@ def tell_what_is_other(
         log.warning(
             "files.replaced",
             file=file.first_path,
-            consequence=f"the earlier file is gone; {file.amount} were read and stay in the model. The file that "
-            "is there now trains from its start",
+            consequence=f"{file.amount} of the earlier file were read and stay in the model. What is there now trains "
+            "from its start, unless it begins as what was read",
         )
     if matched and files and not replaced and there.isdisjoint(matched):
         last = files[-1]

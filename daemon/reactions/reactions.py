@@ -276,6 +276,11 @@ class Reactions:
         copy = self._good_copy
         if copy is None or copy.progress is None:
             raise NothingToDoError("there is no good copy: one is kept only if a rule names roll_back")
+        if cause.word == COMMAND and not copy.progress["samples"]:
+            raise NothingToDoError(
+                f"there is no good copy yet but the model from before the first sample; the first is made at "
+                f"{copy.action.every:,} samples"
+            )
         if copy.exhausted and cause.word == COMMAND:
             raise NothingToDoError(
                 f"the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows"

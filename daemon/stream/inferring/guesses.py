@@ -261,12 +261,21 @@ def positive_note(label: FieldSeen, task: str) -> str | None:
     return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
 
 
-def order_note(label: FieldSeen) -> str | None:
+def header_note(fields: Sequence[FieldSeen]) -> str | None:
+    """Say that the header of a table looks like one of its records: each column of numbers has a number for a name."""
+    numbers = [field for field in fields if field.kind == "number"]
+    if not numbers or any(is_number(field.name) != (field in numbers) for field in fields):
+        return None
+    return "the first line, taken for the header, looks like a record: if it is one, put a line of names before it"
+
+
+def order_note(label: FieldSeen, form: str) -> str | None:
     """Say that the records are sorted by the label, if so: each value comes in one long run."""
     runs = 1 + sum(before != after for before, after in pairwise(label.values))
     if label.constant or runs > len(label.distinct) or runs * _LEAST_RUN > len(label.values):
         return None
-    return "the records are sorted by it, so one value is learnt after the other; unless time made this order: shuf"
+    way = "(head -1 A; tail -n +2 A | shuf) > B" if form == "csv" else "shuf A > B"
+    return f"the records are sorted by it. One value is learnt after the other: unless time made that order, {way}"
 
 
 def room_note(label: FieldSeen, label_settings: str) -> str | None:
@@ -302,3 +311,11 @@ def classes_note(label: FieldSeen, task: str) -> str | None:
         return None
     way = f"learnd init --label {yaml(label.name)} --task classes"
     return f"it has {len(label.distinct)} values; if they are classes: {way}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a name is the text of a number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

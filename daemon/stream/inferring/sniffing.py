@@ -96,6 +96,11 @@ def _sniffed(files: Sequence[Path], take: Take, given: str | None) -> Sniffed:
         return _together("json", ",", lines, len(files), _objects)
     delimiter = delimiter or max(_DELIMITERS, key=first.count)
     rows = take(RecordFormat("csv", delimiter))
+    if twice := [name for name, count in Counter(rows[0].columns or ()).items() if count > 1]:
+        raise DataError(
+            f"{path}: {len(twice)} names are those of several columns, such as {twice[0]!r}, and only one of "
+            "them could be used. Nothing was written. Give each column a name of its own"
+        )
     return _together("csv", delimiter, rows, len(files), lambda sample: _table(sample, delimiter))
 
 

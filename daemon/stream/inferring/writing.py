@@ -15,6 +15,7 @@ from learnd.daemon.stream.inferring.guesses import (
     classes_note,
     closed_note,
     hash_size,
+    header_note,
     left_out,
     odd_note,
     order_note,
@@ -39,6 +40,8 @@ def _head(guess: Guess) -> Iterator[str]:
     sniffed = guess.sniffed
     yield f"# learnd settings, inferred from {_what_was_seen(guess)}."
     yield "# They are guesses: check them."
+    if sniffed.format == "csv" and (note := header_note(guess.fields)) is not None:
+        yield f"# {note}."
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
         yield f"# {len(sniffed.broken)} more could not be read; a run would reject them: {why}"
@@ -119,7 +122,7 @@ def _label(guess: Guess) -> Iterator[str]:
     notes = [
         positive_note(label, guess.task),
         classes_note(label, guess.task),
-        order_note(label),
+        order_note(label, guess.sniffed.format),
         room_note(label, guess.label_settings),
         closed_note(guess.label_settings, whole=guess.sniffed.whole),
     ]

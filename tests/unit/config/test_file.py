@@ -100,7 +100,7 @@ http: {listen: nowhere}
 replay: []
 """
     assert problems(write(text), ("train.batch_sze=3", "train.step=fast")) == [
-        "FILE:1: model.preset: must be linear or mlp, not 'mpl': did you mean 'mlp'?",
+        "FILE:1: model.preset: must be auto or linear or mlp, not 'mpl': did you mean 'mlp'?",
         "FILE:1: unknown key model.taks: did you mean 'task'?",
         "FILE:3: source.files.path: missing, and there is no default",
         "FILE:4: unknown key source.files.pth: did you mean 'path'?",

@@ -181,3 +181,11 @@ def test_a_level_that_an_earlier_process_was_told_is_not_that_of_this_one() -> N
         assert run.command("log_level", level="error").data["outcome"] == "done"
     structlog.get_logger().info("looked")
     assert "looked" in stream.getvalue()
+
+
+def test_nobody_goes_back_to_before_the_first_sample_by_a_command() -> None:
+    run = Rig([BACK], []).feed(QUIET, [0, 900])
+    told = run.command("roll_back")
+    assert told.data["outcome"] == "refused"
+    assert "the first is made at 1,000 samples" in told.data["reason"]
+    assert run.progress.samples_trained == 900

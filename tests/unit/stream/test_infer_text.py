@@ -472,3 +472,17 @@ def test_records_in_the_order_of_their_label_are_told_of(tmp_path: Path, order: 
     _csv(tmp_path / "a.csv", [{"x": index * 37 % 101, "kind": label} for index, label in enumerate(labels)])
     text, _ = inferred(tmp_path / "a.csv", label="kind")
     assert ("the records are sorted by it" in text) == told
+
+
+def test_a_table_without_a_header_is_told_of(tmp_path: Path) -> None:
+    rows = "".join(f"{index * 37 % 100 / 100},{index * 7 % 10 / 10},{'ab'[index % 2]}\n" for index in range(1, 60))
+    (tmp_path / "a.csv").write_text(rows)
+    assert "looks like a record: if it is one, put a line of names before it" in inferred(tmp_path / "a.csv")[0]
+    (tmp_path / "b.csv").write_text("p,2019,q,2020,y\n" + rows.replace(",", ",1,"))
+    assert "looks like a record" not in inferred(tmp_path / "b.csv")[0]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,x,y\n1,2,0\n3,4,1\n")
+    with pytest.raises(DataError, match="1 names are those of several columns, such as 'x'"):
+        inferred(tmp_path / "a.csv")
