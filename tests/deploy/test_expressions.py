@@ -41,7 +41,12 @@ def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
         json_lines(stream[:BEFORE]),
         source={"files": {"path": "stream.jsonl", "follow": True}},
         samples={"features": {"a": "float", "b": "float", "c": {"hash": 50}}, "label": "y", "event_time": "at"},
-        validate={"holdout": {"share": 0.05, "every": 500}, "anchor": {"file": "anchor.jsonl", "every": 500}},
+        model={"preset": "auto"},
+        validate={
+            "prequential": {"every": 200},
+            "holdout": {"share": 0.05, "every": 500},
+            "anchor": {"file": "anchor.jsonl", "every": 500},
+        },
         http={"listen": "127.0.0.1:0"},
     )
     (folder / "anchor.jsonl").write_bytes(json_lines(stream[:20]))

@@ -39,7 +39,7 @@ def test_columns_come_in_the_order_of_the_features() -> None:
         Column("v.1", NUMBER),
         Column("t.hour.sin", NUMBER, clock=True),
         Column("t.hour.cos", NUMBER, clock=True),
-        Column("a", NUMBER),
+        Column("a", NUMBER, two_values=True),
     )
 
 

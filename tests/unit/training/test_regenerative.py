@@ -64,20 +64,22 @@ def test_its_configuration_makes_the_same_optimizer() -> None:
 
 def test_a_reset_of_the_moments_keeps_where_the_weights_started() -> None:
     trained = learner()
-    before = [origin.numpy() for origin in origins_of(trained._network.optimizer)]
+    before = [origin.numpy() for origin in origins_of(trained._network.optimizing.optimizer)]
     assert before
     for variable in trained._network.model.trainable_variables:
         variable.assign(variable.value + 1)
-    for velocity in trained._network.optimizer._velocities:
+    for velocity in trained._network.optimizing.optimizer._velocities:
         velocity.assign(velocity.value + 1)
     trained._network.reset_moments()
-    for origin, value in zip(origins_of(trained._network.optimizer), before, strict=True):
+    for origin, value in zip(origins_of(trained._network.optimizing.optimizer), before, strict=True):
         np.testing.assert_array_equal(origin.numpy(), value)
-    assert not any(np.any(velocity.numpy()) for velocity in trained._network.optimizer._velocities)
+    assert not any(np.any(velocity.numpy()) for velocity in trained._network.optimizing.optimizer._velocities)
 
 
 def test_settings_can_name_it() -> None:
-    given = learner(optimizer={"regenerative_rmsprop": {"learning_rate": 0.001, "pull": 0.0}})._network.optimizer
+    given = learner(
+        optimizer={"regenerative_rmsprop": {"learning_rate": 0.001, "pull": 0.0}}
+    )._network.optimizing.optimizer
     assert isinstance(given, RegenerativeRMSprop)
     assert given.pull == 0.0
     assert not [name for name in learner(optimizer="sgd").state().arrays if name.endswith("origin")]
