@@ -42,7 +42,7 @@ def test_commands_and_kills(
 ) -> None:
     folder, asked = made(tmp_path / "run"), 0
     state = folder / "state"
-    killed(zygote.run(folder, *RUN, failpoints="loop.call.after=kill@9"))
+    killed(zygote.run(folder, *RUN, failpoints="loop.call.after=kill@16"))  # there is a good copy by then
     for number, (failpoint, commands) in enumerate(rounds):
         for action, arguments in commands:
             ask(state, asked, action, arguments)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from expressions import ON_TOPICS_ALONE, inner, without_data
 from processes import Zygote, succeeded
 from prometheus import Prometheus, checked, scraped
@@ -41,7 +42,6 @@ def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
         json_lines(stream[:BEFORE]),
         source={"files": {"path": "stream.jsonl", "follow": True}},
         samples={"features": {"a": "float", "b": "float", "c": {"hash": 50}}, "label": "y", "event_time": "at"},
-        model={"preset": "auto"},
         validate={
             "prequential": {"every": 200},
             "holdout": {"share": 0.05, "every": 500},
@@ -50,6 +50,8 @@ def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
         http={"listen": "127.0.0.1:0"},
     )
     (folder / "anchor.jsonl").write_bytes(json_lines(stream[:20]))
+    settings = yaml.safe_load((folder / "learnd.yaml").read_text())
+    (folder / "learnd.yaml").write_text(yaml.safe_dump({**settings, "model": {"preset": "auto"}}))
     daemon = zygote.start(folder, "run", "learnd.yaml")
     daemon.wait_for(lambda: "http://127.0.0.1:" in daemon.stderr, "to listen")
     address = next(part for part in daemon.stderr.split('"') if part.startswith("http://127.0.0.1:"))

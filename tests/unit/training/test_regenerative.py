@@ -70,7 +70,7 @@ def test_a_reset_of_the_moments_keeps_where_the_weights_started() -> None:
         variable.assign(variable.value + 1)
     for velocity in trained._network.optimizing.optimizer._velocities:
         velocity.assign(velocity.value + 1)
-    trained._network.reset_moments()
+    trained._network.optimizing.reset()
     for origin, value in zip(origins_of(trained._network.optimizing.optimizer), before, strict=True):
         np.testing.assert_array_equal(origin.numpy(), value)
     assert not any(np.any(velocity.numpy()) for velocity in trained._network.optimizing.optimizer._velocities)
