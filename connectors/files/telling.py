@@ -60,7 +60,7 @@ def tell_what_is_other(
         log.warning(
             "files.replaced",
             file=file.first_path,
-            consequence=f"{file.amount} of the earlier file were read and stay in the model. What is there now trains "
+            consequence=f"{file.amount} were read of the earlier file and stay in the model. What is there now trains "
             "from its start, unless it begins as what was read",
         )
     if matched and files and not replaced and there.isdisjoint(matched):
