@@ -13,14 +13,13 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.connectors.files.compression import BrokenStreamError, ByteStream, open_stream, packing_of
+from learnd.connectors.files.compression import BrokenStreamError, ByteStream, FromStart, open_stream, packing_of
+from learnd.connectors.files.splitters import BOM
 
 ARRAY = "[]"
 """What is behind the packing of a file that holds one array."""
 
 _HEAD_BYTES = 1 << 12
-_SEEK_BYTES = 1 << 16
-_BOM = b"\xef\xbb\xbf"
 _ESCAPED = re.compile(rb"\\(?s:.)")
 _ARRAY_OF_OBJECTS = re.compile(rb"\s*\[\s*(\{|\]|$)")
 
@@ -46,17 +45,19 @@ def lines_of(descriptor: int, packing: str) -> ByteStream:
     return ArrayStream(stream) if packing.endswith(ARRAY) else stream
 
 
-class ArrayStream:
-    """The bytes of a stream that holds one JSON array, with line feeds between its elements and within none."""
+class ArrayStream(FromStart):
+    """The bytes of a stream that holds JSON arrays, with line feeds between their elements and within none.
 
-    unpacks = True
+    Only from the start on is it known what is an element.
+    """
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._restart()
 
     def _restart(self) -> None:
-        self._offset = self._stream.seek(0)
+        super()._restart()
+        self._stream.seek(0)
         self._depth = 0
         self._in_array = True  # whether what was opened last at the top is one
         self._in_text = False
@@ -70,21 +71,9 @@ class ArrayStream:
     def consumed(self) -> int:
         return self._stream.consumed
 
-    def read(self, size: int) -> bytes:
+    def _unpack(self, size: int) -> bytes:
         data = self._stream.read(size)
-        self._offset += len(data)
         return self._as_lines(data) if data else b""
-
-    def seek(self, offset: int) -> int:
-        """Go to an offset, from the start if that is behind: only from there is it known what is an element."""
-        if offset < self._offset:
-            self._restart()
-        try:
-            while self._offset < offset and self.read(min(_SEEK_BYTES, offset - self._offset)):
-                pass
-        except BrokenStreamError:
-            pass  # the next read raises it again
-        return self._offset
 
     def _as_lines(self, data: bytes) -> bytes:
         """Turn what is between elements into line feeds, and line ends within one into blanks."""
@@ -135,4 +124,4 @@ def _head(stream: ByteStream) -> bytes:
 
 def _begins_array(head: bytes) -> bool:
     """Whether a file that begins like this holds an array of objects, and not lines."""
-    return _ARRAY_OF_OBJECTS.match(head.removeprefix(_BOM)) is not None
+    return _ARRAY_OF_OBJECTS.match(head.removeprefix(BOM)) is not None

@@ -70,23 +70,13 @@ class PlainStream:
         return self.consumed
 
 
-class _Unpacking:
-    """What unpacking streams share: reading raw bytes, and seeking by unpacking again from the start."""
+class FromStart:
+    """What streams share that can only be read from their start on: seeking by reading all again."""
 
     unpacks = True
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._restart()
-
     def _restart(self) -> None:
-        self._offset = 0  # of the unpacked bytes returned
-        self._raw = 0  # offset in the file
-        self._input = b""
-
-    @property
-    def consumed(self) -> int:
-        return self._raw - len(self._input)
+        self._offset = 0  # of the bytes returned
 
     def read(self, size: int) -> bytes:
         data = self._unpack(size)
@@ -104,7 +94,25 @@ class _Unpacking:
         return self._offset
 
     def _unpack(self, size: int) -> bytes:
+        """Return the next bytes, as `read` does."""
         raise NotImplementedError
+
+
+class _Unpacking(FromStart):
+    """What unpacking streams share: reading raw bytes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._restart()
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._raw = 0  # offset in the file
+        self._input = b""
+
+    @property
+    def consumed(self) -> int:
+        return self._raw - len(self._input)
 
     def _refill(self, size: int) -> bool:
         """Read raw bytes if none are left; False at the end of the file."""

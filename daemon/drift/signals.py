@@ -30,15 +30,15 @@ class Signals:
     def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
         """Return the signals of a call that has run and has updates. The error is the mean over all targets."""
         outputs = _tables(call, report.outputs)
-        labels = _tables(call, call.batches.targets)
+        labels, given = _tables(call, call.batches.targets), given_with(call)
         wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
         return cls(
             updates=call.updates,
             error=wrong[0] if len(wrong) == 1 else np.mean(wrong, axis=0),
             loss=report.loss.astype(np.float64),
-            features=_side_by_side(_tables(call, call.batches.inputs)),
+            features=given["features"],
             predictions=_side_by_side(outputs),
-            labels=_side_by_side(labels),
+            labels=given["labels"],
         )
 
     def table(self, signal: str) -> Float32:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -25,7 +24,7 @@ _MOST_AT_ONCE = 100  # points
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """How learning went at a time, in seconds since 1970. What is not known is None or left out."""
+    """How learning went at a time, in seconds since 1970. What is not known is None, not finite, or left out."""
 
     time_s: float
     samples: int
@@ -155,8 +154,3 @@ def _text_of(event: Event) -> str | None:
     if event.kind == "command":
         return f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
     return None
-
-
-def known(value: float | None) -> float | None:
-    """Return a number, or None if it is not finite."""
-    return value if value is not None and math.isfinite(value) else None

@@ -15,7 +15,7 @@ import structlog
 from learnd.daemon.errors import FencedError, StoreError
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
-from learnd.daemon.operate.live import Live, known
+from learnd.daemon.operate.live import Live
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.tasks.behind import Behind
@@ -297,11 +297,11 @@ class Telemetry:
         self.live.point(
             samples=self._seen.earlier + self._seen.samples,
             samples_per_second=round(self._seen.rate, 1),
-            loss=known(self._seen.loss),
-            learning_rate=known(self._seen.learning_rate),
+            loss=self._seen.loss,
+            learning_rate=self._seen.learning_rate,
             lag=sum(self._seen.lag.values()) if self._seen.lag_unit is not None else None,
             rejected=self._seen.rejected,
-            score=known(self._seen.window_scores.get(views.metric)),
+            score=self._seen.window_scores.get(views.metric),
             baselines=self._seen.window_baselines,
             shares=self._seen.shares,
         )

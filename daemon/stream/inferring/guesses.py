@@ -14,7 +14,8 @@ from typing import Any
 from learnd.daemon.errors import DataError
 from learnd.daemon.foundation.section import meant_or_known
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
-from learnd.daemon.stream.inferring.numerals import Numerals
+from learnd.daemon.stream.decoding.texts import Texts
+from learnd.daemon.stream.inferring.numerals import Numerals, are_numbers
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 from learnd.daemon.stream.inferring.words import shown, yaml
@@ -261,10 +262,10 @@ def positive_note(label: FieldSeen, task: str) -> str | None:
     return f"1 is {shown(yes[0])}, in {share:.0%} of these records; the other way round: {other}"
 
 
-def header_note(fields: Sequence[FieldSeen]) -> str | None:
+def header_note(fields: Sequence[FieldSeen], texts: Texts) -> str | None:
     """Say that the header of a table looks like one of its records: each column of numbers has a number for a name."""
-    numbers = [field for field in fields if field.kind == "number"]
-    if not numbers or any(is_number(field.name) != (field in numbers) for field in fields):
+    numbers = [field.kind == "number" for field in fields]
+    if not any(numbers) or numbers != [are_numbers([field.name], texts) for field in fields]:
         return None
     return "the first line, taken for the header, looks like a record: if it is one, put a line of names before it"
 
@@ -311,11 +312,3 @@ def classes_note(label: FieldSeen, task: str) -> str | None:
         return None
     way = f"learnd init --label {yaml(label.name)} --task classes"
     return f"it has {len(label.distinct)} values; if they are classes: {way}"
-
-
-def is_number(text: str) -> bool:
-    """Whether a name is the text of a number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

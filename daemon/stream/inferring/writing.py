@@ -40,7 +40,7 @@ def _head(guess: Guess) -> Iterator[str]:
     sniffed = guess.sniffed
     yield f"# learnd settings, inferred from {_what_was_seen(guess)}."
     yield "# They are guesses: check them."
-    if sniffed.format == "csv" and (note := header_note(guess.fields)) is not None:
+    if sniffed.format == "csv" and (note := header_note(guess.fields, guess.numerals.texts)) is not None:
         yield f"# {note}."
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
