@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -15,15 +14,8 @@ from learnd.daemon.operate.settings import LogSettings
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    root.handlers.clear()
-    yield
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def _without_handlers() -> None:
+    logging.getLogger().handlers.clear()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -151,17 +150,6 @@ def test_what_another_version_has_asked_for_is_refused(action: str, arguments: d
     assert told.data["reason"]
 
 
-@pytest.fixture
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers, root.level = handlers, level
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_logging_as_before")
 def test_the_level_of_the_log_changes_at_once() -> None:
     configure_logging(LogSettings(format="json"), stream := io.StringIO())
     log = structlog.get_logger()
