@@ -270,6 +270,7 @@ def _views(
         window_scores=evaluation.window_scores,
         window_baselines=evaluation.window_baselines,
         behind=lambda: evaluation.behind(least=_ENOUGH_TO_WARN),
+        latest=lambda: evaluation.latest(learner),
         window=min(settings.validation.prequential.windows, default=1000),
         metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,

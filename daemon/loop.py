@@ -105,7 +105,6 @@ class Loop:
         with self.reactions.repeating():
             repeated = self.repeat(entries, stop)
         self.keeper.go_live()
-        self.monitor.happened(self.evaluation.latest(self.progress.samples))
         log.info("consuming", samples=self.progress.samples, repeated_calls=repeated)
 
     def repeat(self, entries: Sequence[JournalEntry], stop: Callable[[], bool]) -> int:

@@ -145,12 +145,13 @@ class Evaluation:
         names = ("kappa",) if self._weighs_classes else kind.main_metrics
         return {name: kind.metrics[name] for name in names}
 
-    def latest(self, samples: int) -> list[Event]:
+    def latest(self, learner: Learner) -> list[Event]:
         """Return the current scores: prequential ones up to now, and those of each set as last published."""
+        samples = next(iter(self._prequential.values())).samples
         if not samples:
             return []
         sets = (Event("score", samples, data) for data in self._latest.values())
-        return [*self._prequential_events(samples), *sets]
+        return [*self._prequential_events(samples), *sets, *_kept_by(learner, samples)]
 
     def state(self) -> State:
         parts = {name: part.state() for name, part in self._prequential.items()}

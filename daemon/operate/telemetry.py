@@ -37,6 +37,7 @@ class Views:
     window_scores: Callable[[int], Mapping[str, float]]
     window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
     behind: Callable[[], Sequence[Behind]]
+    latest: Callable[[], Sequence[Event]]  # the scores up to now, as they would be published
     window: int
     metric: str  # the one that the display shows
     learning_rate: Callable[[], float]
@@ -75,6 +76,7 @@ class _Seen:
     window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
     mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
+    published: bool = False  # whether scores were, by this process
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
@@ -189,17 +191,22 @@ class Telemetry:
     def happened(self, events: Sequence[Event]) -> None:
         self.live.happened(events)
         for event in events:
-            self._metrics.happened(event)
+            self._take_in(event)
             if event.kind == "rollback":
                 self._seen.rollbacks += 1
                 self._seen.rejected += event.data["samples_taken_back"]
                 self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
-            elif event.kind == "mixture":
-                self._seen.mixture = dict(event.data["shares"])
             elif event.kind == "drift":
                 self._count_drift(event.data["signal"], event.data["level"])
-            elif event.kind == "score" and event.data["set"] == "holdout":
-                self._seen.holdout = dict(event.data["metrics"])
+            elif event.kind == "score":
+                self._seen.published = True
+
+    def _take_in(self, event: Event) -> None:
+        self._metrics.happened(event)
+        if event.kind == "mixture":
+            self._seen.mixture = dict(event.data["shares"])
+        elif event.kind == "score" and event.data["set"] == "holdout":
+            self._seen.holdout = dict(event.data["metrics"])
 
     def _count_drift(self, signal: str, level: str) -> None:
         """Replace the mapping: `/status` may be reading the one before."""
@@ -270,6 +277,9 @@ class Telemetry:
         self._seen.paused = views.paused()
         self._seen.scores, self._seen.window_scores = views.scores(), views.window_scores(views.window)
         self._seen.window_baselines = _one(views.metric, views.window_baselines(views.window))
+        if not self._seen.published:  # a slow stream has its first after hours
+            for event in views.latest():
+                self._take_in(event)
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)

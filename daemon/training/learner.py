@@ -87,6 +87,7 @@ class KerasLearner:
         """
         if self._compiled is not None:
             return
+        log.info("compiling", phase=self._phase)
         times = self._phases.times(self._phase)
         compiled = CompiledSteps(self._network.parts, self._train, self.max_updates, times, at_best=self._mode)
         if self._mode_before not in (None, compiled.mode):

@@ -43,11 +43,12 @@ class FakeSource:
     connected: bool = False
     lag: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    latest: list[Event] = field(default_factory=list)
 
     def views(self) -> Views:
         return Views(
             scores=dict, baselines=dict, window_scores=lambda _: {}, window_baselines=lambda _: {}, window=1000,
-            behind=list,
+            behind=list, latest=lambda: self.latest,
             metric="accuracy", learning_rate=lambda: 0.1, phase=lambda: 0, trainable_parameters=lambda: 9,
             traces=lambda: 1, lag=lambda: self.lag, held=lambda: self.held, lag_unit="records",
             connected=lambda: self.connected, queued=lambda: 0, paused=lambda: None, threads={}, features=dict,
@@ -72,6 +73,29 @@ def test_the_lag_grows_on_while_the_source_is_away_and_has_its_age() -> None:
     assert lag == 5
     source.connected, source.lag = False, {"t/0": 3}  # what was fetched before goes on to train
     assert look() == (3, then)
+
+
+def test_until_scores_are_published_the_metrics_show_those_up_to_now() -> None:
+    def scored(accuracy: float) -> Event:
+        data = {"set": "prequential", "window": "all", "metrics": {"accuracy": accuracy}, "baselines": {}}
+        return Event("score", 3, data)
+
+    metrics, source = Metrics(), FakeSource(latest=[scored(0.5), Event("mixture", 3, {"shares": {"wide": 0.7}})])
+    telemetry = Telemetry(metrics, Health(), None, total_known=False)
+    telemetry.watch(source.views())
+
+    def look() -> float | None:
+        telemetry._next_slow_s = 0.0
+        telemetry.alive()
+        shown = {"metric": "accuracy", "window": "all"}
+        return metrics.registry.get_sample_value("learnd_prequential_score", shown)
+
+    assert look() == 0.5
+    assert telemetry.status()["mixture"] == {"wide": 0.7}
+    source.latest = [scored(0.6)]
+    assert look() == 0.6
+    telemetry.happened([scored(0.7)])
+    assert look() == 0.7
 
 
 def test_what_a_restart_repeats_and_the_margin_go_by_the_newest_checkpoint() -> None:
