@@ -13,6 +13,8 @@ from learnd.daemon.actions.contract import COMMAND
 from learnd.daemon.config.record import record_of
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
+from learnd.daemon.contest.contest import TRIAL, Challenger, Contest
+from learnd.daemon.contest.match import OUTCOMES
 from learnd.daemon.contracts import DeadLetters, Predictions, Source
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
@@ -46,6 +48,7 @@ from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.class_weights import with_names
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.trainer import Trainer
 from learnd.daemon.values import SOURCE_REASONS, Facts, Samples, SampleSpec
 
@@ -134,7 +137,12 @@ def known_labels(settings: Settings) -> KnownLabels:
         rollbacks=sorted({COMMAND, *known_causes(rules, signals, "roll_back")}),
         metrics=[name for name in _metric_names(spec) if chosen is None or name.rpartition(".")[2] in chosen],
         windows=["all", *map(str, settings.validation.prequential.windows)],
+        contests=[(name, outcome) for name in _challengers(settings) for outcome in OUTCOMES],
     )
+
+
+def _challengers(settings: Settings) -> list[str]:
+    return [*(challenger.name for challenger in settings.challengers), *([TRIAL] if _tries(settings) else [])]
 
 
 def _metric_names(spec: SampleSpec) -> list[str]:
@@ -155,14 +163,32 @@ def build_source(settings: Settings, choice: SourceChoice, state: Path) -> Sourc
     return source
 
 
-def build_learner(settings: Settings) -> KerasLearner:
-    """Build the model and what trains it. Imports TensorFlow. Raises ModelError, SettingsError."""
+def build_learner(settings: Settings) -> Contest:
+    """Build the model, what trains it, and its challengers. Imports TensorFlow. Raises ModelError, SettingsError."""
+    challengers = [
+        Challenger(
+            challenger,
+            _build(settings, *challenger.of(settings.model, settings.train), phased=not challenger.has_own_layers),
+        )
+        for challenger in settings.challengers
+    ]
+    copy = _build(settings, settings.model, settings.train) if _tries(settings) else None
+    own = _build(settings, settings.model, settings.train)
+    return Contest(own, settings.samples.spec(settings.model.task), challengers, copy)
+
+
+def _tries(settings: Settings) -> bool:
+    """Whether a rule may try something on a copy of the model."""
+    return any("trial" in rule.actions for rule in settings.reactions)
+
+
+def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, phased: bool = True) -> KerasLearner:
     from learnd.daemon.training.learner import KerasLearner
 
     spec = settings.samples.spec(settings.model.task)
-    weights = with_names(settings.train.class_weight, spec.task, settings.class_of)
-    train = settings.train.model_copy(update={"class_weight": weights})
-    return KerasLearner(settings.model, train, spec, settings.guard, settings.phases)
+    weights = with_names(train.class_weight, spec.task, settings.class_of)
+    train = train.model_copy(update={"class_weight": weights})
+    return KerasLearner(model, train, spec, settings.guard, settings.phases if phased else ())
 
 
 def anchor_samples(settings: Settings) -> Samples | None:
@@ -236,7 +262,7 @@ def _describe(
     settings: Settings,
     fingerprint: str,
     evaluation: Evaluation,
-    learner: KerasLearner,
+    learner: Contest,
     reactions: Reactions,
     control: ControlState,
     progress: Progress,
@@ -257,7 +283,7 @@ def _describe(
 def _views(
     settings: Settings,
     evaluation: Evaluation,
-    learner: KerasLearner,
+    learner: Contest,
     reader: Reader,
     source: Source,
     control: ControlState,
@@ -271,6 +297,7 @@ def _views(
         window_baselines=evaluation.window_baselines,
         behind=lambda: evaluation.behind(least=_ENOUGH_TO_WARN),
         latest=lambda: evaluation.latest(learner),
+        contest=learner.standings,
         window=min(settings.validation.prequential.windows, default=1000),
         metric=evaluation.shown_metric,
         learning_rate=lambda: learner.learning_rate,

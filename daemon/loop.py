@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from learnd.daemon.contracts import Adaptable, Monitor
+from learnd.daemon.contracts import Contested, Monitor
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import LearndError, LostError, StoppedError
@@ -34,7 +34,7 @@ class Loop:
     """Consumes the stream until it ends or the loop is stopped, and leaves a committed checkpoint."""
 
     reader: Reader
-    learner: Adaptable
+    learner: Contested
     trainer: Trainer
     evaluation: Evaluation
     reactions: Reactions

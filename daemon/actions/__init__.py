@@ -14,6 +14,7 @@ _MODULES = (
     "reset_moments",
     "next_phase",
     "refit_standardization",
+    "trial",
     "log_level",
     "roll_back",
     "pause",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.values import Event, Facts
+from learnd.daemon.values import Event, Facts, PhaseBegun
 
 DONE = "done"
 NOTHING = "nothing"  # there was nothing to do
@@ -38,6 +39,10 @@ class Cause:
         return f"{self.word} at {self.samples:,} samples"
 
 
+Change: TypeAlias = Callable[[Adaptable], PhaseBegun | None]
+"""What is done to a model. It returns the phase that begins with it, if one does."""
+
+
 class Hands(Protocol):
     """What actions may use."""
 
@@ -61,6 +66,12 @@ class Hands(Protocol):
         """Refit the statistics of the inputs. Return the outcome in a word.
 
         Raises NothingToDoError if a rule asks for it and a trial on the latest samples shows that it would not help.
+        """
+
+    def try_out(self, name: str, change: Change, samples: int) -> None:
+        """Make a change to a copy of the model, which takes its place if it proves to be better within `samples`.
+
+        Raises NothingToDoError if there is no copy, or if another change is on trial.
         """
 
     def save(self) -> None:
@@ -87,4 +98,14 @@ class Action(Section):
 
     def do(self, hands: Hands, cause: Cause) -> str:
         """Act. Return the outcome in a word, which becomes the label of a metric. Raises NothingToDoError."""
+        raise NotImplementedError
+
+
+class ModelAction(Action):
+    """An action that changes the model between two updates, and that can be tried on a copy of it."""
+
+    changes_model: ClassVar[bool] = True
+
+    def change(self, learner: Adaptable, cause: Cause) -> PhaseBegun | None:
+        """Change a model, whatever speaks against it. Return the phase that begins with it, if one does."""
         raise NotImplementedError

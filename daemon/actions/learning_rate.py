@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
+from learnd.daemon.actions.contract import DONE, Cause, Hands, ModelAction
+from learnd.daemon.contracts import Adaptable
 
 
-class ScaleLearningRate(Action):
+class ScaleLearningRate(ModelAction):
     """Change the learning rate for a while."""
-
-    changes_model: ClassVar[bool] = True
 
     times: Annotated[float, Field(gt=0, le=1000)]
     """Factor for the learning rate."""
@@ -20,9 +19,12 @@ class ScaleLearningRate(Action):
     over: PositiveInt = 2_000
     """Samples over which the factor returns to 1, linearly."""
 
-    def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
-        hands.learner.boost(self.times, self.over)
+    def do(self, hands: Hands, cause: Cause) -> str:
+        self.change(hands.learner, cause)
         return DONE
+
+    def change(self, learner: Adaptable, cause: Cause) -> None:  # noqa: ARG002
+        learner.boost(self.times, self.over)
 
 
 ACTION = ScaleLearningRate

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import NonNegativeInt
 
-from learnd.daemon.actions.contract import DONE, Action, Cause, Hands, NothingToDoError
+from learnd.daemon.actions.contract import DONE, Cause, Hands, ModelAction, NothingToDoError
+from learnd.daemon.contracts import Adaptable
+from learnd.daemon.values import PhaseBegun
 
 
-class BeginNextPhase(Action):
+class BeginNextPhase(ModelAction):
     """Begin the next training phase."""
-
-    changes_model: ClassVar[bool] = True
 
     after: NonNegativeInt | None = None
     """Act only if training is in the phase with this number, counted from 0: if that phase has ended meanwhile, the
@@ -25,6 +23,9 @@ class BeginNextPhase(Action):
         if not hands.begin_next_phase(cause.word):
             raise NothingToDoError(f"no phase follows phase {phase}, or it has just begun")
         return DONE
+
+    def change(self, learner: Adaptable, cause: Cause) -> PhaseBegun | None:
+        return learner.next_phase(cause.word, cause.samples)
 
 
 ACTION = BeginNextPhase

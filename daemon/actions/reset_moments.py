@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from learnd.daemon.actions.contract import DONE, Cause, Hands, ModelAction
+from learnd.daemon.contracts import Adaptable
 
-from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
-
-class ResetMoments(Action):
+class ResetMoments(ModelAction):
     """Reset the optimizer's moments."""
 
-    changes_model: ClassVar[bool] = True
-
-    def do(self, hands: Hands, cause: Cause) -> str:  # noqa: ARG002
-        hands.learner.reset_moments()
+    def do(self, hands: Hands, cause: Cause) -> str:
+        self.change(hands.learner, cause)
         return DONE
+
+    def change(self, learner: Adaptable, cause: Cause) -> None:  # noqa: ARG002
+        learner.reset_moments()
 
 
 ACTION = ResetMoments

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from learnd.connectors.outputs.settings import DeadLetterPlaces, PredictionSettings, problems_with_outputs
 from learnd.connectors.source_settings import Glance
 from learnd.daemon.config.source_choice import SourceChoice
+from learnd.daemon.contest.settings import ChallengerSettings, problems_with_challengers
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch, problems_with_watches
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.evaluation.settings import ValidateSettings
@@ -62,6 +63,9 @@ class Settings(Section):
 
     phases: PhasesSettings = ()
     """Which layers train, one phase after the other. Without any, all train as the model was built."""
+
+    challengers: tuple[ChallengerSettings, ...] = ()
+    """Other models that train on the same stream. One that proves to predict better takes the place of the model."""
 
     validation: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     """How the model is measured while it learns."""
@@ -123,6 +127,7 @@ class Settings(Section):
             yield from problems_with_rules(
                 self.reactions, self.drift, self.phases, self.validation, self.guard, self.model
             )
+        yield from problems_with_challengers(self.challengers, self.model, self.train)
         yield from problems_with_ends(self.phases, [watch.watch for watch in self.drift])
         yield from problems_with_best(self.checkpoint.best, prequential.windows, published)
         try:

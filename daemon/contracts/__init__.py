@@ -1,9 +1,21 @@
 """What the parts expect of each other. A contract also says what an implementation must never do."""
 
 from learnd.daemon.contracts.decoder import Decoder
-from learnd.daemon.contracts.learner import Adaptable, Learner, Stateful
+from learnd.daemon.contracts.learner import Adaptable, Contender, Contested, Learner, Stateful
 from learnd.daemon.contracts.monitor import Monitor
 from learnd.daemon.contracts.outputs import DeadLetters, Output, Predictions
 from learnd.daemon.contracts.source import Source
 
-__all__ = ["Adaptable", "DeadLetters", "Decoder", "Learner", "Monitor", "Output", "Predictions", "Source", "Stateful"]
+__all__ = [
+    "Adaptable",
+    "Contender",
+    "Contested",
+    "DeadLetters",
+    "Decoder",
+    "Learner",
+    "Monitor",
+    "Output",
+    "Predictions",
+    "Source",
+    "Stateful",
+]

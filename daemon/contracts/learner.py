@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, Samples, State
 
@@ -85,3 +86,36 @@ class Adaptable(Learner, Protocol):
 
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
         """Begin the next phase after `samples` samples of the stream; None, and nothing changes, if there is none."""
+
+
+class Contender(Adaptable, Protocol):
+    """A learner of a Keras model, which can be shown and published. Several can train on the same stream."""
+
+    @property
+    def max_updates(self) -> int:
+        """The most updates in one compiled call; a longer call is trained in pieces."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next update."""
+
+    @property
+    def traces(self) -> int:
+        """The number of call lengths compiled so far."""
+
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+
+    def export(self, path: Path) -> list[str]:
+        """Write the model as a `.keras` file, and return each layer that needs more than Keras. Raises OSError."""
+
+
+class Contested(Adaptable, Protocol):
+    """A learner whose place a changed copy of it can take."""
+
+    def try_out(self, name: str, change: Callable[[Adaptable], PhaseBegun | None], samples: int) -> str | None:
+        """Make a change to a copy of the model, which has `samples` to prove that it is better.
+
+        Return why that cannot be; None if the trial has begun.
+        """

@@ -141,16 +141,21 @@ def _as_facts(point: Point) -> Facts:
 def _text_of(event: Event) -> str | None:
     """Return an event in words; None if it is not worth a mark."""
     data = event.data
-    if event.kind == "drift":
-        columns = data.get("columns", {})
-        named = ", ".join(list(columns)[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
-        return f"drift of {data['signal']} ({data['level']})" + (f": {named}" if named else "")
-    if event.kind == "reaction":
-        return f"{data['on']}: " + ", ".join(f"{action} {outcome}" for action, outcome in data["actions"].items())
-    if event.kind == "rollback":
-        return f"rolled back by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
-    if event.kind == "phase":
-        return f"phase {data['number']}, by {data['cause']}"
-    if event.kind == "command":
-        return f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
-    return None
+    match event.kind:
+        case "drift":
+            columns = data.get("columns", {})
+            named = ", ".join(list(columns)[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
+            text = f"drift of {data['signal']} ({data['level']})" + (f": {named}" if named else "")
+        case "reaction":
+            text = f"{data['on']}: " + ", ".join(f"{action} {outcome}" for action, outcome in data["actions"].items())
+        case "rollback":
+            text = f"rolled back by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
+        case "phase":
+            text = f"phase {data['number']}, by {data['cause']}"
+        case "contest":
+            text = f"challenger {data['challenger']}: {data['outcome']} after {data['samples']:,} samples"
+        case "command":
+            text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
+        case _:
+            return None
+    return text

@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from learnd.daemon.operate.at_scrape import AtScrape
+from learnd.daemon.operate.contest_metrics import ContestMetrics
 from learnd.daemon.operate.health import STATES
 from learnd.daemon.operate.source_metrics import SourceMetrics, unknown_gauge
 from learnd.daemon.tasks.contract import Better
@@ -44,6 +45,7 @@ class KnownLabels:
     rollbacks: Sequence[str]  # reasons
     metrics: Sequence[str]  # of the task
     windows: Sequence[str]
+    contests: Sequence[tuple[str, str]]  # challengers and outcomes
 
 
 class Metrics:
@@ -56,6 +58,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         registry.register(self.at_scrape)
         self.source = SourceMetrics(registry)
+        self.contest = ContestMetrics(registry)
 
         def counter(name: str, help_: str, *labels: str) -> Counter:
             return Counter(f"learnd_{name}", help_, labels, registry=registry)
@@ -147,6 +150,7 @@ class Metrics:
             self._reactions.labels(action, outcome)
         for reason in known.rollbacks:
             self._rollbacks.labels(reason)
+        self.contest.known(known.contests)
         for metric in known.metrics:
             self._holdout.labels(metric).set(math.nan)
             self._anchor.labels(metric).set(math.nan)
@@ -211,6 +215,8 @@ class Metrics:
                 self._shares.labels(member).set(share)
         elif event.kind == "drift":
             self._drifts.labels(event.data["signal"], event.data["level"]).inc()
+        elif event.kind == "contest":
+            self.contest.ended(event.data["challenger"], event.data["outcome"])
         elif event.kind == "reaction":
             for action, outcome in event.data["actions"].items():
                 self._reactions.labels(action, outcome).inc()

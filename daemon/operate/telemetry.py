@@ -37,6 +37,7 @@ class Views:
     window_scores: Callable[[int], Mapping[str, float]]
     window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
     behind: Callable[[], Sequence[Behind]]
+    contest: Callable[[], Facts]  # who leads, and how each challenger stands
     latest: Callable[[], Sequence[Event]]  # the scores up to now, as they would be published
     window: int
     metric: str  # the one that the display shows
@@ -76,6 +77,7 @@ class _Seen:
     window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
     mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
+    contest: Facts = field(default_factory=dict)
     published: bool = False  # whether scores were, by this process
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
@@ -259,6 +261,7 @@ class Telemetry:
             "shares": self._seen.shares,
             "holdout": self._seen.holdout,
             "mixture": self._seen.mixture,
+            "contest": self._seen.contest,
         }
 
     def _entered(self, word: str) -> None:
@@ -280,6 +283,8 @@ class Telemetry:
         if not self._seen.published:  # a slow stream has its first after hours
             for event in views.latest():
                 self._take_in(event)
+        self._seen.contest = views.contest()
+        self._metrics.contest.standing(self._seen.contest["challengers"])
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)

@@ -12,9 +12,9 @@ import structlog
 from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, NothingToDoError
+from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, Change, NothingToDoError
 from learnd.daemon.actions.roll_back import RollBack
-from learnd.daemon.contracts import Adaptable
+from learnd.daemon.contracts import Contested
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.evaluation.ring import Ring
@@ -39,7 +39,7 @@ class Reactions:
         self,
         rules: Sequence[Reaction],
         phase_rules: Sequence[Reaction],
-        learner: Adaptable,
+        learner: Contested,
         watching: Watching,
         control: ControlState,
         progress: Progress,
@@ -122,7 +122,7 @@ class Reactions:
         if self._recent.size:
             self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
-        self._events += part.found
+        self._events += [*part.found, *part.report.decided]
         for event in part.found:
             if event.kind == "drift.unwatched":
                 log.info("drift_unwatched", at_samples=event.samples, **event.data)
@@ -236,6 +236,10 @@ class Reactions:
     def _refit_helps(self) -> bool:
         recent = self._recent.latest(self._recent.size)
         return len(self._recent) == self._recent.size and self.learner.refit_helps(Samples.of_named(recent))
+
+    def try_out(self, name: str, change: Change, samples: int) -> None:
+        if (reason := self.learner.try_out(name, change, samples)) is not None:
+            raise NothingToDoError(reason)
 
     def save(self) -> None:
         self._saving.ask(pin=True)

@@ -8,44 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, create_model, model_validator
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import DONE, GIVEN_UP, NOTHING, Action
+from learnd.daemon.actions.choice import ActionChoice
+from learnd.daemon.actions.contract import DONE, GIVEN_UP, NOTHING
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.drift.settings import GIVEN
-from learnd.daemon.foundation.section import Section, meant_or_known
+from learnd.daemon.foundation.section import Section
 
 Trigger = Literal["drift.warning", "drift.confirmed", "score.plateau", "score.drop", "loss.spike", "update.non_finite"]
 _AFTER = {"score.plateau": 3, "update.non_finite": 50}
 _MARGIN = {"score.plateau": 0.01, "score.drop": 0.1}
-
-
-class ActionChoice(Section):
-    """One action: its name, or `{name: {argument: value}}`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            if value not in cls.model_fields:
-                raise ValueError(f"unknown action {value!r}{meant_or_known(value, cls.model_fields)}")
-            value = {value: {}}
-        if isinstance(value, dict):
-            return {name: {} if given is None else given for name, given in value.items()}
-        return value
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError(f"name one action per entry: {', '.join(type(self).model_fields)}")
-        return self
-
-    @property
-    def name(self) -> str:
-        return next(iter(self.model_fields_set))
-
-    @property
-    def action(self) -> Action:
-        chosen: Action = getattr(self, self.name)
-        return chosen
 
 
 _OF_RULES: dict[str, Any] = {

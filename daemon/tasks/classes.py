@@ -13,7 +13,7 @@ from learnd.daemon.tasks.baselines import PRIORS, Baseline, ClassPriors, Majorit
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.label import Form, LabelSettings, Learnt, OneOf, Scalar, name_of
-from learnd.daemon.tasks.probabilities import LogLoss
+from learnd.daemon.tasks.probabilities import LogLoss, squares
 from learnd.daemon.tasks.tallies import ClassCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
 
@@ -99,6 +99,11 @@ class Classes(TaskKind[ClassesLabel]):
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
         error: Float64 = (outputs.argmax(axis=1) != labels[:, 0]).astype(np.float64)
         return error
+
+    def losses(self, outputs: Float32, labels: Float32) -> Float64:
+        came = np.arange(outputs.shape[1]) == labels
+        score: Float64 = np.minimum(squares(outputs, came.astype(np.float32)) * outputs.shape[1] / 2, 1)
+        return score
 
 
 KIND = Classes()

@@ -115,3 +115,9 @@ class TaskKind(ABC, Generic[Label]):
         """Return the error (m,) of each prediction (m, C) for its label (m, O). If an output is not finite, the value
         is of no matter.
         """
+
+    def losses(self, outputs: Float32, labels: Float32) -> Float64:
+        """Return by what two models are compared: a loss (m,) of each prediction (m, C) for its label (m, O), in the
+        range of `errors`. For probabilities it is a proper one.
+        """
+        return self.errors(outputs, labels)

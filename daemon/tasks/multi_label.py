@@ -11,7 +11,7 @@ from pydantic import Field
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
 from learnd.daemon.tasks.label import Boolean, Form, LabelSettings, SomeOf
-from learnd.daemon.tasks.probabilities import LogLoss, observe_yes_or_no
+from learnd.daemon.tasks.probabilities import LogLoss, observe_yes_or_no, squares
 from learnd.daemon.tasks.tallies import LabelCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
 
@@ -75,6 +75,9 @@ class MultiLabel(TaskKind[SeveralLabels]):
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
         error: Float64 = ((outputs > 0.5) != (labels > 0.5)).mean(axis=1, dtype=np.float64)
         return error
+
+    def losses(self, outputs: Float32, labels: Float32) -> Float64:
+        return squares(outputs, labels)
 
 
 KIND = MultiLabel()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.tasks.tallies import Scores, Tally, defined, ratio
-from learnd.daemon.values import Arrays, Float32, Int64
+from learnd.daemon.values import Arrays, Float32, Float64, Int64
 
 _LEAST_PROBABILITY = 1e-7  # what Keras clips to as well; the log loss of one prediction is at most 16.1
 _FRACTION_BITS = 32  # the log loss is summed in units of 2^-32, as integers
@@ -76,6 +76,15 @@ def _bin(probability: Float32) -> Int64:
     edge = np.maximum(np.minimum(probability, 1 - probability), _LEAST_BIN)
     distance = (edge.view(np.int32) >> _BIN_SHIFT).astype(np.int64) - _LEAST_BITS
     return np.where(probability > 0.5, 2 * _HALF - distance, distance)
+
+
+def squares(outputs: Float32, labels: Float32) -> Float64:
+    """Return the mean squared difference (m,) of probabilities (m, C) and labels that are 0 or 1: the Brier score
+    (Verification of forecasts expressed in terms of probability, Monthly Weather Review 1950), from 0 to 1.
+    """
+    differences: Float64 = np.clip(outputs, 0, 1).astype(np.float64) - labels
+    mean: Float64 = (differences**2).mean(axis=1)
+    return mean
 
 
 def observe_yes_or_no(outputs: Float32, labels: Float32) -> Arrays:

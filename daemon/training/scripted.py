@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from learnd.daemon.contracts import Adaptable
 from learnd.daemon.values import Arrays, Call, Facts, Float32, PhaseBegun, Report, Samples, SampleSpec, Skip, State
 
 _MODULUS = 1 << 61
 
 
 class ScriptedLearner:
-    """A `contracts.Adaptable`. Two columns of its features are the script, if they are there: `prediction` is what it
+    """A `contracts.Contested`. Two columns of its features are the script, if they are there: `prediction` is what it
     predicts, 0.5 otherwise, and `skip` is the `Skip` of an update, the largest of its samples.
 
     `seen` is the first column of each sample that trained it, in order. `done` is what was done to it, and behind how
@@ -75,6 +76,10 @@ class ScriptedLearner:
 
     def refit_standardization(self) -> None:
         self._do("refit_standardization")
+
+    def try_out(self, name: str, change: Callable[[Adaptable], PhaseBegun | None], samples: int) -> str | None:  # noqa: ARG002
+        self._do(f"try {name}", samples)
+        return None
 
     trial_samples = 1
 

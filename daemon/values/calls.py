@@ -136,6 +136,7 @@ class Report:
     gradient_norm: Float32  # (K,)
     skipped: NDArray[np.uint8]  # (K,) of Skip: 0 if the update changed variables
     phases: tuple[PhaseBegun, ...] = ()  # that began during the call or right after it
+    decided: tuple[Event, ...] = ()  # what became of challengers in the call
 
     @classmethod
     def joined(cls, reports: Sequence[Report]) -> Report:
@@ -148,6 +149,7 @@ class Report:
             np.concatenate([report.gradient_norm for report in reports]),
             np.concatenate([report.skipped for report in reports]),
             tuple(phase for report in reports for phase in report.phases),
+            tuple(event for report in reports for event in report.decided),
         )
 
     def skips(self) -> dict[str, int]:

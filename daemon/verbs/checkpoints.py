@@ -18,7 +18,7 @@ from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
-    from learnd.daemon.training.learner import KerasLearner
+    from learnd.daemon.contest.contest import Contest
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent", "classes")
 _MOST_NAMED = 8
@@ -181,7 +181,7 @@ def _told(output: Path, foreign: list[str]) -> str:
     )
 
 
-def restored_learner(root: Path, checkpoint: Checkpoint) -> KerasLearner:
+def restored_learner(root: Path, checkpoint: Checkpoint) -> Contest:
     """Build the model of a checkpoint of a state directory. Raises StoreError, ModelError."""
     settings = settings_of_state(root)
     from learnd.daemon.compose import build_learner

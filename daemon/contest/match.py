@@ -1,0 +1,108 @@
+"""One challenger against the model that leads."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from learnd.daemon.contest.paired import PairedTest
+from learnd.daemon.contracts import Contender
+from learnd.daemon.tasks.contract import ErrorRange
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, PhaseBegun, Report, SampleSpec, State
+
+Outcome: TypeAlias = Literal["promoted", "lost", "undecided", "called off"]
+OUTCOMES = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a challenger is judged: not on its first `warm_up` samples, on `samples` then, with an error of `level`."""
+
+    warm_up: int
+    samples: int
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a match comes to, behind so many updates of a call."""
+
+    updates: int
+    outcome: Outcome
+
+
+class Match:
+    """A challenger, and the test of how it does."""
+
+    def __init__(self, name: str, learner: Contender, terms: Terms, tries: str = "") -> None:
+        """`tries` names the change that a copy of the model tries."""
+        self.name = name
+        self.learner = learner
+        self.tries = tries
+        self.begun: PhaseBegun | None = None  # the phase that it has begun as what it tries
+        self._terms = terms
+        self._left = terms.warm_up
+        self._test = PairedTest(terms.level)
+
+    def standing(self) -> Facts:
+        """Return how it stands, for metrics and `/status`."""
+        return {"samples": self._test.samples, "lead": self._test.lead, "evidence": self._test.evidence}
+
+    def event(self, outcome: Outcome, samples: int) -> Event:
+        """Return the line of the history that says how it ended."""
+        about = {"challenger": self.name, **({"of": self.tries} if self.tries else {})}
+        return Event("contest", samples, {**about, "outcome": outcome, **self.standing()})
+
+    def begin_again(self) -> None:
+        """Compare with another leader from here on."""
+        self._test = PairedTest(self._terms.level)
+
+    def follow(self, spec: SampleSpec, call: Call, leading: Report, challenging: Report) -> Decision | None:
+        """Compare the predictions of a call; return what they decide."""
+        warm = min(self._left, call.samples)
+        self._left -= warm
+        judged = slice(warm, min(warm + self._terms.samples - self._test.samples, call.samples))
+        losses = (_losses(spec, call, report.outputs)[judged] for report in (leading, challenging))
+        found = self._test.scan(*losses, bounded=not _unbounded(spec))
+        if found is not None:
+            index, verdict = found
+            return Decision(-(-(warm + index + 1) // call.rows), "promoted" if verdict == "won" else "lost")
+        if self._test.samples >= self._terms.samples:
+            return Decision(-(-judged.stop // call.rows), "undecided")
+        return None
+
+    def of_test(self) -> State:
+        """Return the state without that of the learner."""
+        begun = None if self.begun is None else [self.begun.samples, self.begun.ends_on, dict(self.begun.data)]
+        facts = {"terms": list(astuple(self._terms)), "left": self._left, "tries": self.tries, "begun": begun}
+        return State.joined({"test": self._test.state()}, facts)
+
+    def restore_test(self, state: State) -> None:
+        """Continue from a state. The terms are those that the match began with."""
+        facts = state.facts
+        self._terms, self._left, self.tries, begun = (
+            Terms(*facts["terms"]),
+            facts["left"],
+            facts["tries"],
+            facts["begun"],
+        )
+        self._test = PairedTest(self._terms.level)
+        self._test.restore(state.part("test"))
+        self.begun = None if begun is None else PhaseBegun(*begun)
+
+
+def _losses(spec: SampleSpec, call: Call, outputs: Arrays) -> Float64:
+    """Return the loss (m,) of each sample of a call: the mean over its targets."""
+    labels = call.batches.targets
+    each = [
+        KINDS[target.task.kind].losses(*(of[target.name].reshape(call.samples, -1) for of in (outputs, labels)))
+        for target in spec.targets
+    ]
+    return each[0] if len(each) == 1 else np.mean(each, axis=0)
+
+
+def _unbounded(spec: SampleSpec) -> bool:
+    return any(KINDS[target.task.kind].error_range is ErrorRange.UNBOUNDED for target in spec.targets)

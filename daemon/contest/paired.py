@@ -1,0 +1,92 @@
+"""Whether one model predicts better than another: a paired test that may be looked at behind every sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.values import Float64
+
+Verdict: TypeAlias = Literal["won", "lost"]
+
+# The bets, and what each costs with a difference of -1 to 1. Small bets find small leads, large ones find large leads
+# soon.
+_BETS = 0.45 * 0.5 ** np.arange(0, 6, 0.5)
+_COSTS = (-np.log(1 - 2 * _BETS) - 2 * _BETS) / 4
+
+
+class PairedTest(Counters):
+    """Compares the losses of a challenger with those of the model that leads, sample by sample.
+
+    If the challenger has not been better on average, the chance that it is ever said to have won is at most `level`,
+    however long one looks and however the stream changes; the same holds for a challenger that has not been worse.
+    The evidence is the mixture, over several bets, of the e-processes of Choe and Ramdas, Comparing Sequential
+    Forecasters (Operations Research 2023), theorem 3, for differences d in [-1, 1]: the mean of
+    exp(bet * sum of d - cost(bet) * sum of (d - mean of those before)**2).
+
+    A loss without bound is divided by the mean loss of both before it, and the difference is cut off at 1.
+    """
+
+    def __init__(self, level: float) -> None:
+        super().__init__(
+            samples=np.zeros((), np.int64), lead=np.zeros(()), spread=np.zeros(()), losses=np.zeros(())
+        )  # the sums of d, of its squared deviations, and of the losses of both
+        self._needed = math.log(1 / level)
+
+    @property
+    def samples(self) -> int:
+        """How many samples were compared."""
+        return int(self.arrays["samples"])
+
+    @property
+    def lead(self) -> float:
+        """By how much the loss of the challenger was lower, on average."""
+        return float(self.arrays["lead"]) / max(self.samples, 1)
+
+    @property
+    def evidence(self) -> float:
+        """The logarithm, to base 10, of the evidence for the challenger: 2 is enough for a level of 1 %."""
+        found = _evidence(self.arrays["lead"][None], self.arrays["spread"][None])
+        return float(found[0]) / math.log(10)
+
+    def scan(self, leading: Float64, challenging: Float64, *, bounded: bool) -> tuple[int, Verdict] | None:
+        """Take in the losses (m,) of both, up to 1 if they are `bounded`. Return the index of the first sample that
+        decides, and its verdict; None if there is none. A prediction without a finite loss loses against any other.
+        """
+        differences = self._differences(leading, challenging, bounded=bounded)
+        count = self.samples + np.arange(len(differences) + 1)
+        leads = running_sum(self.arrays["lead"], differences)
+        deviations = differences - leads[:-1] / np.maximum(count[:-1], 1)
+        spreads = running_sum(self.arrays["spread"], deviations**2)
+        self.arrays = {**self.arrays, "samples": count[-1], "lead": leads[-1], "spread": spreads[-1]}
+        won = _evidence(leads[1:], spreads[1:]) >= self._needed
+        lost = _evidence(-leads[1:], spreads[1:]) >= self._needed
+        decided = np.flatnonzero(won | lost)
+        if not len(decided):
+            return None
+        first = int(decided[0])
+        return first, "won" if won[first] else "lost"
+
+    def _differences(self, leading: Float64, challenging: Float64, *, bounded: bool) -> Float64:
+        """Return by how much (m,) the losses of the challenger are lower, from -1 to 1."""
+        known = np.isfinite(leading), np.isfinite(challenging)
+        both = known[0] & known[1]
+        one, other = np.where(both, leading, 0.0), np.where(both, challenging, 0.0)
+        differences = one - other
+        if not bounded:
+            sums = running_sum(self.arrays["losses"], one + other)
+            usual = sums[:-1] / np.maximum(self.samples + np.arange(len(one)), 1)
+            differences = np.divide(differences, usual, out=np.sign(differences), where=usual > 0)
+            self.arrays = {**self.arrays, "losses": sums[-1]}
+        return np.clip(np.where(both, differences, known[1].astype(np.float64) - known[0]), -1, 1)
+
+
+def _evidence(lead: Float64, spread: Float64) -> Float64:
+    """Return the logarithm (m,) of the evidence, given the sums (m,) of the differences and of their deviations."""
+    bets = lead[:, None] * _BETS - spread[:, None] * _COSTS
+    most = bets.max(axis=1)
+    found: Float64 = most + np.log(np.exp(bets - most[:, None]).mean(axis=1))
+    return found
