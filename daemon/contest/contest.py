@@ -196,7 +196,7 @@ class Contest:
 
     def _end(self, match: Match, outcome: Outcome, samples: int) -> Event:
         self._matches.remove(match)
-        if match.name in self._challengers:
+        if match.name in self._challengers and outcome != "promoted":
             self._outcomes[match.name] = outcome
         event = match.event(outcome, samples)
         log.info("contest", at_samples=samples, **event.data)

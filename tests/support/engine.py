@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from calls import made_call, samples
 
-from learnd.daemon.contracts import Adaptable
+from learnd.daemon.contest.contest import Contest
+from learnd.daemon.contracts import Contender
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
 from learnd.daemon.drift.signals import errors
@@ -48,7 +49,7 @@ class Outcome:
 
 
 def trained(
-    learner: Adaptable,
+    learner: Contender,
     spec: SampleSpec,
     x: Any,
     y: Any,
@@ -61,7 +62,7 @@ def trained(
     settings = ValidateSettings(holdout=HoldoutSettings() if holdout else None)
     evaluation = Evaluation(settings, spec)
     watching, progress, wrong, events = Watching(rules, Drift(watches, spec), spec, ""), Progress(), [], []
-    reactions = Reactions(rules, (), learner, watching, ControlState(), progress, SaveRequest())
+    reactions = Reactions(rules, (), Contest(learner, spec), watching, ControlState(), progress, SaveRequest())
     at_once = reactions.act_at_once if reactions.ever_at_once else None
     trainer = Trainer(learner, watching, at_once)
     held = np.arange(len(x)) % _HELD == _HELD // 2 if holdout else np.zeros(len(x), np.bool_)
