@@ -93,10 +93,8 @@ class Contest:
     # Training.
 
     def compile(self) -> None:
-        for learner in self._training():
+        for learner in [*self._training(), *([self._copy] if self._copy else [])]:
             learner.compile()
-        if self._copy is not None:
-            self._copy.compile()
 
     def update(self, call: Call) -> Report:
         """Run the updates of a call. A match that is decided within it ends behind the update that decides."""
@@ -121,6 +119,10 @@ class Contest:
             self._take_back(before)
         else:
             self.restore(before.whole)
+
+    def _built(self) -> list[Contender]:
+        all_ = [self._own, *(challenger.learner for challenger in self._challengers.values())]
+        return all_ if self._copy is None else [*all_, self._copy]
 
     def _training(self) -> list[Contender]:
         return [self.leader, *(match.learner for match in self._matches)]
@@ -291,7 +293,7 @@ class Contest:
 
     @property
     def max_updates(self) -> int:
-        return min(learner.max_updates for learner in self._training())
+        return min(learner.max_updates for learner in self._built())
 
     @property
     def model(self) -> Any:
@@ -312,7 +314,7 @@ class Contest:
 
     @property
     def traces(self) -> int:
-        return sum(learner.traces for learner in self._training())
+        return sum(learner.traces for learner in self._built())
 
     @property
     def trial_samples(self) -> int:

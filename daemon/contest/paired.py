@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class PairedTest(Counters):
         leads = running_sum(self.arrays["lead"], differences)
         deviations = differences - leads[:-1] / np.maximum(count[:-1], 1)
         spreads = running_sum(self.arrays["spread"], deviations**2)
-        self.arrays = {**self.arrays, "samples": count[-1], "lead": leads[-1], "spread": spreads[-1]}
+        self._keep(samples=count[-1], lead=leads[-1], spread=spreads[-1])
         won = _evidence(leads[1:], spreads[1:]) >= self._needed
         lost = _evidence(-leads[1:], spreads[1:]) >= self._needed
         decided = np.flatnonzero(won | lost)
@@ -69,6 +69,9 @@ class PairedTest(Counters):
             return None
         first = int(decided[0])
         return first, "won" if won[first] else "lost"
+
+    def _keep(self, **values: Any) -> None:
+        self.arrays = {**self.arrays, **{name: np.array(value) for name, value in values.items()}}
 
     def _differences(self, leading: Float64, challenging: Float64, *, bounded: bool) -> Float64:
         """Return by how much (m,) the losses of the challenger are lower, from -1 to 1."""
@@ -80,7 +83,7 @@ class PairedTest(Counters):
             sums = running_sum(self.arrays["losses"], one + other)
             usual = sums[:-1] / np.maximum(self.samples + np.arange(len(one)), 1)
             differences = np.divide(differences, usual, out=np.sign(differences), where=usual > 0)
-            self.arrays = {**self.arrays, "losses": sums[-1]}
+            self._keep(losses=sums[-1])
         return np.clip(np.where(both, differences, known[1].astype(np.float64) - known[0]), -1, 1)
 
 

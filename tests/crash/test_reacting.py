@@ -10,7 +10,7 @@ from processes import Zygote, history, kill_after, killed, refused, succeeded, s
 from reacting import RECORDS, prepare
 from scenarios import assert_same, passing, seen
 
-KINDS = ("score", "drift", "reaction", "reaction.outcome", "rollback", "score.plateau", "score.drop")
+KINDS = ("score", "drift", "reaction", "reaction.outcome", "rollback", "score.plateau", "score.drop", "contest")
 FAILPOINTS = ["loop.updated", "loop.call.after", "checkpoint.write", "history.write", "checkpoint.after"]
 SCENARIOS = {"one sample an update": ("fragile", 1, True), "three, with dropout": ("fragile_with_dropout", 3, False)}
 
@@ -30,11 +30,14 @@ def made(folder: Path, scenario: tuple[str, int, bool]) -> Path:
 
 
 def test_everything_comes_to_pass(whole: tuple[Any, Path]) -> None:
-    _, state = whole
+    scenario, state = whole
     levels = {(drift["signal"], drift["level"]) for drift in history(state, "drift")}
     assert {("error", "confirmed"), ("features", "confirmed")} <= levels
     actions = {action for reaction in history(state, "reaction") for action in reaction["actions"]}
-    assert {"learning_rate", "reset_moments", "refit_standardization", "checkpoint", "roll_back"} <= actions
+    assert {"learning_rate", "reset_moments", "refit_standardization", "checkpoint", "roll_back", "trial"} <= actions
+    outcomes = {(one["challenger"], one["outcome"]) for one in history(state, "contest")}
+    assert ("slow", "lost") in outcomes
+    assert scenario[1] == 1 or {("quick", "promoted"), ("trial", "called off")} <= outcomes
     told = summary(state)
     rejected = sum(told["samples_rejected"].values())
     skipped = told["updates_skipped"] * (1 if told["updates"] > RECORDS / 2 else 3)

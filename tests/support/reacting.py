@@ -24,12 +24,16 @@ drift:
   - {{watch: features, detector: psi, reference: 500, window: 150, columns: [a, b]}}
   - {{watch: labels, detector: ks, reference: 300, window: 150, renew: false}}
 reactions:
-  - {{on: drift.warning, do: [log, reset_moments], cooldown: 300}}
+  - {{on: drift.warning, do: [log, reset_moments, {{trial: {{of: {{learning_rate: {{times: 5}}}}, samples: 700}}}}],
+      cooldown: 300}}
   - {{on: drift.confirmed, signal: error, do: [checkpoint, {{learning_rate: {{times: 3, over: 200}}}}], cooldown: 200}}
   - {{on: drift.confirmed, signal: features, do: [refit_standardization], cooldown: 0}}
   - {{on: score.plateau, window: 300, do: [log], cooldown: 300}}
   - {{on: score.drop, margin: 0.05, do: [log], cooldown: 0}}
   - {{on: update.non_finite, after: 3, do: [{{roll_back: {{every: 400, most: 9}}}}], cooldown: 0}}
+challengers:
+  - {{name: slow, train: {{optimizer: {{adam: {{learning_rate: 0.0001}}}}}}, warm_up: 200}}
+  - {{name: quick, train: {{optimizer: {{adam: {{learning_rate: 0.1}}}}}}, warm_up: 300}}
 checkpoint: {{dir: state, every: {{samples: 250, seconds: 1000}}, keep: 3}}
 http: {{listen: null}}
 """

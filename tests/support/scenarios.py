@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def seen(state: Path) -> Any:
     """Return how often each id has trained, from the variables in the newest checkpoint."""
     newest = max((state / "checkpoints").glob("[0-9]*"))
     arrays = load_file(newest / "arrays.safetensors")
-    (name,) = [name for name in arrays if name.startswith("learner/") and name.endswith("/seen")]
+    (name,) = [name for name in arrays if re.fullmatch(r"learner/model/.*/seen", name)]
     return arrays[name]
 
 

@@ -14,6 +14,9 @@ from learners import MIXED, VALUE, call, learner
 from rig import SPEC, WATCHES, Rig, Stream, errors
 
 from learnd.daemon.actions.roll_back import RollBack
+from learnd.daemon.contest.contest import Challenger, Contest
+from learnd.daemon.contest.paired import PairedTest
+from learnd.daemon.contest.settings import ChallengerSettings
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.drift.distribution import DistributionWatch
 from learnd.daemon.drift.sequential import Rise, SequentialWatch
@@ -244,6 +247,29 @@ def _scripted(part: ScriptedLearner, start: int, end: int) -> list[object]:
     return [*report.outputs["label"].tolist(), *(phase.event for phase in report.phases)]
 
 
+def _contest(part: Contest, start: int, end: int) -> list[object]:
+    if start == end:
+        return []
+    report = part.update(call(3 * start, end - start, 3))
+    return [*report.outputs["label"].tolist(), *((event.samples, event.data) for event in report.decided)]
+
+
+def contest(*, hidden: int = 8) -> Contest:
+    """A model that hardly learns, and two that challenge it: one learns, and one is as bad."""
+    made = {
+        name: learner(MIXED, {"hidden": [hidden]}, batch_size=3, optimizer={"sgd": {"learning_rate": rate}})
+        for name, rate in (("model", 1e-6), ("quick", 0.1), ("bad", 1e-6))
+    }
+    terms = {"train": {"seed": 1}, "warm_up": 20, "level": 0.4, "samples": 500}
+    named = [ChallengerSettings.model_validate({"name": name, **terms}) for name in ("quick", "bad")]
+    return Contest(made["model"], MIXED, [Challenger(settings, made[settings.name]) for settings in named])
+
+
+def _paired(part: PairedTest, start: int, end: int) -> list[object]:
+    part.scan(VALUES[0, start:end, 0], VALUES[1, start:end, 0], bounded=False)
+    return []
+
+
 PHASES = [{"unfreeze": "output", "until": {"samples": 31}}, {"warm_up": 10}]
 OF_NETWORKS = "of networks that see the last labels"
 KERAS: dict[str, dict[str, Any]] = {
@@ -280,6 +306,8 @@ _ANEW = "what belongs to rules begins anew if the rules are others"
 PARTS = [
     *(keras_part(name) for name in KERAS),
     Part(ScriptedLearner, lambda: ScriptedLearner(SPEC, [900, "command"]), _scripted, takes_any=_ANY),
+    Part(Contest, contest, _contest, 200, foreign=lambda: contest(hidden=3)),
+    Part(PairedTest, lambda: PairedTest(0.01), _paired, foreign=lambda: Counters(lead=np.zeros(2))),
     Part(Counters, lambda: Counters(n=np.zeros(1, np.int64)), _count, foreign=lambda: Counters(n=np.zeros(2))),
     counters(BinaryCounts, BinaryCounts, OUTPUTS[:, 0] > 0.5, TRUTH[:, 0], foreign=lambda: ClassCounts(3)),
     counters(ClassCounts, lambda: ClassCounts(3), *CLASSES, foreign=lambda: ClassCounts(4)),

@@ -48,6 +48,7 @@ def subclasses(section: type[Section]) -> set[type[Section]]:
 
 
 HARMLESS = [
+    "challengers.N.train.max_updates_per_call",
     "checkpoint.best",
     "checkpoint.dir",
     "checkpoint.every",

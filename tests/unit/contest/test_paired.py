@@ -1,5 +1,6 @@
 """The paired test: how often it is wrong, how soon it is right, and that it does not see where calls are cut."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_where_it_is_cut_makes_no_difference(cuts: list[int], bounded: bool) -> 
     whole, cut = PairedTest(0.01), PairedTest(0.01)
     whole.scan(leading, challenging, bounded=bounded)
     bounds = [0, *np.minimum(np.cumsum(cuts), 400).tolist(), 400] if cuts else [0, 400]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         cut.scan(leading[start:end], challenging[start:end], bounded=bounded)
     assert cut.state() == whole.state()
 

@@ -117,6 +117,7 @@ KNOWN = KnownLabels(
     rollbacks=["update.non_finite"],
     metrics=["accuracy"],
     windows=["all", "1000"],
+    contests=[("deep", "promoted")],
 )
 
 

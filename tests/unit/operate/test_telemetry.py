@@ -48,7 +48,7 @@ class FakeSource:
     def views(self) -> Views:
         return Views(
             scores=dict, baselines=dict, window_scores=lambda _: {}, window_baselines=lambda _: {}, window=1000,
-            behind=list, latest=lambda: self.latest,
+            behind=list, latest=lambda: self.latest, contest=lambda: {"challengers": {}},
             metric="accuracy", learning_rate=lambda: 0.1, phase=lambda: 0, trainable_parameters=lambda: 9,
             traces=lambda: 1, lag=lambda: self.lag, held=lambda: self.held, lag_unit="records",
             connected=lambda: self.connected, queued=lambda: 0, paused=lambda: None, threads={}, features=dict,

@@ -22,6 +22,7 @@ LEARNER = [
     ("reset_moments", {}, ["reset_moments", 1500]),
     ("refit_standardization", {}, ["refit_standardization", 1500]),
     ("next_phase", {"after": 0}, ["next_phase", 1500]),
+    ("trial", {"of": "reset_moments", "samples": 70}, ["try reset_moments", 1500, 70]),
 ]
 REFUSED = [
     ("resume", {}, [], "training is not paused"),
