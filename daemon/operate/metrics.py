@@ -107,6 +107,8 @@ class Metrics:
         self._shares = gauge(
             "mixture_share", "Share of a network of a mixture, or of its average, in the predictions.", "member"
         )
+        self._remembered = gauge("memory_samples", "Samples in the memory of the stream, by class.", "class")
+        self._replayed = gauge("memory_replayed_samples", "Samples of the memory that the model has trained on.")
         self._drifts = counter("drift_total", "Drifts found, each counted once.", "signal", "level")
         self._reactions = counter("reactions_total", "Actions of reactions, by outcome.", "action", "outcome")
         self._rollbacks = counter("rollbacks_total", "Rollbacks to the last good copy of the model.", "reason")
@@ -203,12 +205,16 @@ class Metrics:
         self._held_out.inc(samples)
 
     def happened(self, event: Event) -> None:
-        """A line of the history: scores, shares of a mixture, a drift, a reaction, a rollback."""
+        """A line of the history: scores, shares of a mixture, a memory, a drift, a reaction, a rollback."""
         if event.kind == "score":
             self.scored(event)
         elif event.kind == "mixture":
             for member, share in event.data["shares"].items():
                 self._shares.labels(member).set(share)
+        elif event.kind == "memory":
+            self._replayed.set(event.data["replayed"])
+            for class_, held in event.data["held"].items():
+                self._remembered.labels(class_).set(held)
         elif event.kind == "drift":
             self._drifts.labels(event.data["signal"], event.data["level"]).inc()
         elif event.kind == "reaction":

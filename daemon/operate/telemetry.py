@@ -75,6 +75,7 @@ class _Seen:
     window_baselines: Mapping[str, float | None] = field(default_factory=dict)  # in the metric that is shown
     holdout: Mapping[str, float] = field(default_factory=dict)  # the last that were published
     mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
+    memory: Facts = field(default_factory=dict)  # the last that was published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
@@ -196,6 +197,8 @@ class Telemetry:
                 self._metrics.rejected("rolled_back", event.data["samples_taken_back"])
             elif event.kind == "mixture":
                 self._seen.mixture = dict(event.data["shares"])
+            elif event.kind == "memory":
+                self._seen.memory = dict(event.data)
             elif event.kind == "drift":
                 self._count_drift(event.data["signal"], event.data["level"])
             elif event.kind == "score" and event.data["set"] == "holdout":
@@ -252,6 +255,7 @@ class Telemetry:
             "shares": self._seen.shares,
             "holdout": self._seen.holdout,
             "mixture": self._seen.mixture,
+            "memory": self._seen.memory,
         }
 
     def _entered(self, word: str) -> None:
