@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from learnd.daemon.training.memory.places import DRAWS, Balanced, Offer, Places, Reservoir, Ring, write

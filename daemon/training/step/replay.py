@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from learnd.daemon.tasks.registry import KINDS
@@ -73,14 +74,13 @@ class Replay:
 def _compared(loss: TargetLoss, activation: str) -> Callable[[Any], Any]:
     """Return the function from outputs to what is compared: logits, or values, in deviations if the loss is."""
     if isinstance(loss.keras, ScaledLoss):
-        scaled: Callable[[Any], Any] = loss.keras.label_scale.scaled
-        return scaled
+        return partial(loss.keras.label_scale.scaled)
     of_logits = loss.link is not tf.identity
     if activation == "softmax":
         return _centred if of_logits else lambda output: _centred(tf.math.log(tf.maximum(output, _LEAST)))
     if activation == "sigmoid" and not of_logits:
         return _logits
-    return tf.identity
+    return partial(tf.identity)
 
 
 def _centred(logits: Any) -> Any:
