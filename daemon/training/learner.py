@@ -30,7 +30,6 @@ log = structlog.get_logger()
 
 _TRIAL_SAMPLES, _TRIAL_UPDATES = 500, 8  # of a refit on trial: so many samples, and at least so many updates
 _TRIAL_PASSES = 4  # over these samples: as long as a refit lasts
-
 _CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
 
