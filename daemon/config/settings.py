@@ -30,6 +30,7 @@ from learnd.daemon.training.settings import (
     PhasesSettings,
     TrainSettings,
     problems_with_ends,
+    problems_with_mixture,
 )
 
 
@@ -138,11 +139,7 @@ class Settings(Section):
         for key in ("inputs", "labels") if self.model.build is None and self.model.load is None else ():
             if getattr(self.samples, key) is not None:
                 yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
-        if self.model.mixes and self.train.step == "train_on_batch":
-            yield (
-                "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not "
-                "do; leave it out, or take preset: mlp"
-            )
+        yield from problems_with_mixture(self.model, self.train)
         if self.train.class_weight is not None and len(spec.targets) > 1:
             yield "train.class_weight: it weighs the samples of a single `samples.label`; use samples.weight"
         if self.validation.anchor is not None and spec.task.learnt:

@@ -343,6 +343,9 @@ class Contest:
     def shares(self) -> dict[str, float]:
         return self.leader.shares()
 
+    def memory(self) -> Facts:
+        return self.leader.memory()
+
     def boost(self, factor: float, over: int) -> None:
         self.leader.boost(factor, over)
 

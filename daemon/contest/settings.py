@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.settings import TaskName
-from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.training.settings import ModelSettings, TrainSettings, problems_with_mixture
 
 Own = TypeVar("Own", bound=Section)
 
@@ -83,7 +83,8 @@ def problems_with_challengers(
         if challenger.model is not None and _other_task(challenger.model, model.task):
             yield f"challengers.{index}.model.task: the labels are of the task {model.task}; leave it out"
         try:
-            challenger.of(model, train)
+            problems = problems_with_mixture(*challenger.of(model, train))
+            yield from (f"challengers.{index}.{problem}" for problem in problems)
         except ValidationError as error:
             yield from (f"challengers.{index}: {found['msg']}" for found in error.errors())
 

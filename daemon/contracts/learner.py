@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from learnd.daemon.values import Arrays, Call, PhaseBegun, Report, Samples, State
+from learnd.daemon.values import Arrays, Call, Facts, PhaseBegun, Report, Samples, State
 
 
 class Stateful(Protocol):
@@ -40,6 +40,11 @@ class Learner(Stateful, Protocol):
 
     def shares(self) -> dict[str, float]:
         """Return the share that each member of a mixture has in its predictions, by name; empty if it is none."""
+
+    def memory(self) -> Facts:
+        """Return how many samples of each class a memory of the stream has (`held`), and how many trained again so far
+        (`replayed`); empty without one.
+        """
 
     def compile(self) -> None:
         """Compile now, so that the next update need not wait for it. Raises ModelError, StateMismatchError."""

@@ -261,13 +261,15 @@ class Evaluation:
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:
     """Yield the scores from the learner's own Keras metrics, if the settings name any and they are finite, and the
-    shares of a mixture.
+    shares of a mixture and the fill of a memory.
     """
     if metrics := {name: value for name, value in learner.metric_results().items() if math.isfinite(value)}:
         data = {"set": "prequential", "window": "all", "metrics": metrics, "baselines": {}}
         yield Event("score", samples, data)
     if shares := learner.shares():
         yield Event("mixture", samples, {"shares": shares})
+    if memory := learner.memory():
+        yield Event("memory", samples, memory)
 
 
 def _as_one(scores: Mapping[str, Scores]) -> Scores:

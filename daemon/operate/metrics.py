@@ -21,8 +21,8 @@ from prometheus_client import (
 )
 
 from learnd.daemon.operate.at_scrape import AtScrape
-from learnd.daemon.operate.contest_metrics import ContestMetrics
 from learnd.daemon.operate.health import STATES
+from learnd.daemon.operate.model_metrics import ModelMetrics
 from learnd.daemon.operate.source_metrics import SourceMetrics, unknown_gauge
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import BETTER
@@ -58,7 +58,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         registry.register(self.at_scrape)
         self.source = SourceMetrics(registry)
-        self.contest = ContestMetrics(registry)
+        self.of_model = ModelMetrics(registry)
 
         def counter(name: str, help_: str, *labels: str) -> Counter:
             return Counter(f"learnd_{name}", help_, labels, registry=registry)
@@ -107,9 +107,6 @@ class Metrics:
         self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
         self._forgetting = gauge("forgetting_score", "How far the anchor score is below its best so far.")
-        self._shares = gauge(
-            "mixture_share", "Share of a network of a mixture, or of its average, in the predictions.", "member"
-        )
         self._drifts = counter("drift_total", "Drifts found, each counted once.", "signal", "level")
         self._reactions = counter("reactions_total", "Actions of reactions, by outcome.", "action", "outcome")
         self._rollbacks = counter("rollbacks_total", "Rollbacks to the last good copy of the model.", "reason")
@@ -150,7 +147,7 @@ class Metrics:
             self._reactions.labels(action, outcome)
         for reason in known.rollbacks:
             self._rollbacks.labels(reason)
-        self.contest.known(known.contests)
+        self.of_model.known(known.contests)
         for metric in known.metrics:
             self._holdout.labels(metric).set(math.nan)
             self._anchor.labels(metric).set(math.nan)
@@ -207,21 +204,18 @@ class Metrics:
         self._held_out.inc(samples)
 
     def happened(self, event: Event) -> None:
-        """A line of the history: scores, shares of a mixture, a drift, a reaction, a rollback."""
+        """A line of the history: scores, shares of a mixture, a memory, a drift, a reaction, a rollback."""
         if event.kind == "score":
             self.scored(event)
-        elif event.kind == "mixture":
-            for member, share in event.data["shares"].items():
-                self._shares.labels(member).set(share)
         elif event.kind == "drift":
             self._drifts.labels(event.data["signal"], event.data["level"]).inc()
-        elif event.kind == "contest":
-            self.contest.ended(event.data["challenger"], event.data["outcome"])
         elif event.kind == "reaction":
             for action, outcome in event.data["actions"].items():
                 self._reactions.labels(action, outcome).inc()
         elif event.kind == "rollback":
             self._rollbacks.labels(event.data["reason"]).inc()
+        else:
+            self.of_model.happened(event)
 
     def scored(self, event: Event) -> None:
         """Scores were published: an event of kind `score`, with the baselines' scores over the same samples."""

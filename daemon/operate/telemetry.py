@@ -79,6 +79,7 @@ class _Seen:
     mixture: Mapping[str, float] = field(default_factory=dict)  # the last shares that were published
     contest: Facts = field(default_factory=dict)
     published: bool = False  # whether scores were, by this process
+    memory: Facts = field(default_factory=dict)  # the last that was published
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # how many of a level, by signal
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
@@ -207,6 +208,8 @@ class Telemetry:
         self._metrics.happened(event)
         if event.kind == "mixture":
             self._seen.mixture = dict(event.data["shares"])
+        elif event.kind == "memory":
+            self._seen.memory = dict(event.data)
         elif event.kind == "score" and event.data["set"] == "holdout":
             self._seen.holdout = dict(event.data["metrics"])
 
@@ -262,6 +265,7 @@ class Telemetry:
             "holdout": self._seen.holdout,
             "mixture": self._seen.mixture,
             "contest": self._seen.contest,
+            "memory": self._seen.memory,
         }
 
     def _entered(self, word: str) -> None:
@@ -284,7 +288,7 @@ class Telemetry:
             for event in views.latest():
                 self._take_in(event)
         self._seen.contest = views.contest()
-        self._metrics.contest.standing(self._seen.contest["challengers"])
+        self._metrics.of_model.standing(self._seen.contest["challengers"])
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)

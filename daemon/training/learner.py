@@ -12,6 +12,7 @@ import structlog
 from numpy.typing import NDArray
 
 from learnd.daemon.errors import StateMismatchError
+from learnd.daemon.training.averaging import averaged
 from learnd.daemon.training.class_weights import ClassWeights
 from learnd.daemon.training.guard import reasons_of
 from learnd.daemon.training.network import Network, refused, values_of
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 
 _TRIAL_SAMPLES, _TRIAL_UPDATES = 500, 8  # of a refit on trial: so many samples, and at least so many updates
 _TRIAL_PASSES = 4  # over these samples: as long as a refit lasts
-
 _CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
 
@@ -144,8 +144,7 @@ class KerasLearner:
 
     def _nothing(self, rows: int) -> Report:
         outputs = {target.name: np.zeros((0, rows, target.task.outputs), np.float32) for target in self._spec.targets}
-        none = np.zeros(0, np.float32)
-        return Report(outputs, none, none, np.zeros(0, np.uint8))
+        return Report(outputs, np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
     def undo(self) -> None:
         """Undo the last `update`. Only once."""
@@ -200,12 +199,16 @@ class KerasLearner:
         """Return the share that each member of a mixture has in its predictions, by name; empty if it is none."""
         return self._network.shares()
 
+    def memory(self) -> Facts:
+        """Return what a memory of the stream holds, and how many samples it gave; empty without one."""
+        return self._network.memory()
+
     def export(self, path: Path) -> list[str]:
         """Write the model as a `.keras` file for inference, and return each layer that needs more than Keras to open.
 
         Raises OSError.
         """
-        with self._network.optimizing.averaged():
+        with averaged(self._network.parts.served):
             return write_plain(self.model, path)
 
     # For actions, between two calls.

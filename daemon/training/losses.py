@@ -33,6 +33,11 @@ class TargetLoss:
     labels: Callable[[Any], Any]  # from labels (B, O) to what the loss takes, such as one-hot labels (B, C)
     link: Callable[[Any], Any]  # from the model's outputs to probabilities: the identity, unless the loss takes logits
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the loss of a batch is a sum over its samples, not a mean."""
+        return self.keras.reduction in ("sum", "none", None)
+
     def value(self, labels: Any, outputs: Any, weight: Any) -> Any:
         """Return the weighed loss of a batch, given the weight (B,) of each sample.
 
@@ -100,12 +105,12 @@ class ScaledLoss(keras.losses.Loss):
     def __init__(self, loss: Any, label_scale: RunningLabelScale) -> None:
         super().__init__(name=loss.name, reduction=loss.reduction)
         self.given = loss
-        self._label_scale = label_scale
+        self.label_scale = label_scale
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        outputs = self._label_scale.scaled(y_pred)
-        self._label_scale.learn(y_true)
-        return self.given.call(self._label_scale.scaled(y_true), outputs)
+        outputs = self.label_scale.scaled(y_pred)
+        self.label_scale.learn(y_true)
+        return self.given.call(self.label_scale.scaled(y_true), outputs)
 
 
 def unscaled(loss: Any) -> Any:

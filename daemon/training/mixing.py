@@ -47,7 +47,7 @@ class Mixing:
     @property
     def variables(self) -> list[Any]:
         of_labels = [] if self._last_labels is None else [self._last_labels.averages]
-        averages = [variable for network in self._networks for variable in network.averages]
+        averages = [variable for network in self._networks for variable in network.running.variables]
         return [*averages, *of_labels, self._mixture.shares, self._mixture.least]
 
     def outputs(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -74,7 +74,7 @@ class Mixing:
     def follow(self, lesson: Any) -> None:
         said, losses, labels, weight = lesson
         for network in self._networks:
-            network.follow()
+            network.running.follow()
         self._shift(self._surprise(said, labels) if self._mixture.link == "linear" else losses, weight)
         if self._last_labels is not None:
             self._last_labels.follow(self._seen(labels))

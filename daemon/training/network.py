@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.errors import ModelError, StateMismatchError
+from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
+from learnd.daemon.training.averaging import RunningAverages
 from learnd.daemon.training.compiled import updates_of
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.losses import TargetLoss, create_loss, measures_differences
+from learnd.daemon.training.memory.memory import Memory
 from learnd.daemon.training.metrics import create_metrics
 from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
@@ -27,6 +29,7 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
+from learnd.daemon.training.step.replay import Replay
 from learnd.daemon.values import Arrays, Facts, SampleSpec
 
 _GUARD = "guard/"  # before the names of its variables
@@ -54,6 +57,7 @@ class Network:
         self.optimizing = create_optimizer(train, self.model, self.phases.ever_trained, clips=not by_own_step)
         self.updates_before = updates_of(self.optimizing.optimizer)  # those that the model came with
         losses = {target.name: create_loss(train, self.model, target, spec) for target in spec.targets}
+        averages, replay = self._averages(train), self._replay(train, losses, by_own_step=by_own_step)
         self.parts = Parts(
             model=self.model,
             optimizing=self.optimizing,
@@ -61,8 +65,10 @@ class Network:
             metrics=create_metrics(train, self.model, spec),
             guard=Guard(guard) if guard.sigma is not None else None,
             spec=spec,
-            infer=tf.function(self._inference, reduce_retracing=True, autograph=False),
+            infer=tf.function(self._served, reduce_retracing=True, autograph=False),
             ensemble=self._ensemble(losses, by_own_step=by_own_step),
+            averages=averages,
+            replay=replay,
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
@@ -92,6 +98,38 @@ class Network:
         target = self._spec.targets[0]
         return Mixing(self.model, target, losses[target.name], mixture)
 
+    def _averages(self, train: TrainSettings) -> RunningAverages | None:
+        """Return the averages of the weights that the settings ask for, beside which there are no others."""
+        if train.average is None:
+            return None
+        if mixture_of(self.model) is not None:
+            raise ModelError(
+                "train.average: a mixture has averages of its own, and predicts with them where they are better. "
+                "Nothing was trained. Leave train.average out, or take preset: mlp."
+            )
+        if self.optimizing.averages:
+            problem = "the optimizer keeps averages too (use_ema), and only one of the two can predict; leave one out"
+            raise SettingsError([f"train.average: {problem}. Nothing was trained."])
+        return RunningAverages.of(self.phases.ever_trained, train.average.decay)
+
+    def _replay(self, train: TrainSettings, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Replay | None:
+        """Return what trains from a memory of the stream, if the settings ask for one."""
+        if train.memory is None:
+            return None
+        if mixture_of(self.model) is not None:
+            raise ModelError(
+                "train.memory: a mixture follows the stream by its last labels and shares, which samples of long ago "
+                "do not have. Nothing was trained. Leave train.memory out, or take preset: mlp."
+            )
+        if by_own_step:
+            raise ModelError(
+                "train.memory: the model's own train_step makes the updates, by a loss that learnd cannot add to. "
+                "Nothing was trained. Leave train.memory out, or train with step: fused and without a train_step of "
+                "the model."
+            )
+        memory = Memory(train.memory, self._spec, train.seed)
+        return Replay(memory, train.memory.distill, losses, self._spec)
+
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
@@ -100,6 +138,10 @@ class Network:
         """Return the share of each network of a mixture, and of its average, by name; empty for one network."""
         mixture = mixture_of(self.model)
         return {} if mixture is None else dict(zip(mixture.members, map(float, mixture.shares.numpy()), strict=True))
+
+    def memory(self) -> Facts:
+        """Return how many samples of each class the memory holds, and how many it gave; empty without one."""
+        return {} if self.parts.replay is None else self.parts.replay.memory.facts()
 
     def variables(self) -> dict[str, Any]:
         """Return all variables by names that are unique and the same in every process."""
@@ -110,6 +152,8 @@ class Network:
             "metric": [variable for metric in self.parts.metrics for variable in metric.variables],
             "guard": [] if guard is None else guard.variables,
             "step": self._of_step,
+            "average": [] if self.parts.averages is None else self.parts.averages.variables,
+            "memory": [] if self.parts.replay is None else self.parts.replay.memory.variables,
         }
         return {
             f"{part}/{index:04d}/{variable.path}": variable
@@ -192,9 +236,8 @@ class Network:
                 "one optimizer of the model."
             )
 
-    def _inference(self, inputs: Any) -> Any:
-        outputs = self.parts.predicted(inputs)
-        return self.parts.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
+    def _served(self, inputs: Any) -> Any:
+        return self.parts.inference(inputs, averaged=True)
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
         """Whether the settings have switched the guard on or off since the state was saved."""

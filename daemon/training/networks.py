@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from learnd.daemon.training.averaging import RunningAverages
 from learnd.daemon.training.layers import StreamLayer
 from learnd.daemon.training.runtime import keras, tf
 
@@ -118,8 +119,7 @@ class AveragedNetwork(StreamLayer):
 
     The network has dense hidden layers and an output layer that sees the inputs too, with weights that start from 0;
     `first` of the inputs' weights start from 1, each for its own output: what the network says first is what these
-    inputs say. Each weight has an average (Polyak and Juditsky 1992), which counts all updates until it reaches back
-    1 / (1 - `keep`) of them. With update t = 1, 2, ...: q = min(keep, t / (t + 9)), average = q average + (1 - q) w.
+    inputs say. Each weight has a running average, of which `keep` stays with each update.
 
     Input and output: (batch, inputs) to (batch, 2, outputs): the network, and the average. No gradient goes through the
     average.
@@ -155,6 +155,8 @@ class AveragedNetwork(StreamLayer):
         self.updates = self.add_weight(
             name="updates", shape=(), initializer="zeros", trainable=False, dtype="float32", autocast=False
         )
+        weights, averages = self._weights_of.values(), self._averages_of.values()
+        self.running = RunningAverages([*weights], [*averages], self.updates, self.keep)
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> Any:
         return self.add_weight(
@@ -179,19 +181,6 @@ class AveragedNetwork(StreamLayer):
             found = self._activate(tf.matmul(found, weights[f"kernel_{number}"]) + weights[f"bias_{number}"])
         found = tf.matmul(found, weights[f"kernel_{last}"]) + weights[f"bias_{last}"]
         return found + tf.matmul(inputs, weights["linear"])
-
-    @property
-    def averages(self) -> list[Any]:
-        """The variables that `follow` changes."""
-        return [*self._averages_of.values(), self.updates]
-
-    def follow(self) -> None:
-        """Take the weights, as they are behind an update, into the averages."""
-        updates = self.updates.value + 1
-        kept = tf.minimum(self.keep, updates / (updates + 9))
-        for name, average in self._averages_of.items():
-            average.assign(average.value + (1 - kept) * (self._weights_of[name].value - average.value))
-        self.updates.assign(updates)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], 2, self.outputs)

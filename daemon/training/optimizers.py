@@ -7,7 +7,6 @@ knows the norm of the gradients already. All else is Keras' own, wrappers around
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +62,6 @@ class Optimizing:
         """Those of them that updates write."""
         begun = {id(origin) for origin in origins(self.optimizer)}
         return [variable for variable in self.kept_when_skipped if id(variable) not in begun]
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let the weights be their averages within the block."""
-        raw = [(variable, variable.numpy()) for variable, _ in self.averages]
-        for variable, average in self.averages:
-            variable.assign(average.value)
-        try:
-            yield
-        finally:
-            for variable, value in raw:
-                variable.assign(value)
 
     def start_averages(self) -> None:
         """Let the averages of an optimizer that has made no update be the weights."""

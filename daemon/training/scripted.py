@@ -62,6 +62,9 @@ class ScriptedLearner:
     def shares(self) -> dict[str, float]:
         return {}
 
+    def memory(self) -> Facts:
+        return {}
+
     def undo(self) -> None:
         self.restore(self._before)
 

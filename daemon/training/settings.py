@@ -100,6 +100,33 @@ class ModelSettings(Section):
         return self.preset == "auto"
 
 
+class AverageSettings(Section):
+    """Running averages of the weights, which `predict`, exports and the holdout use in place of the weights."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.997
+    """What stays of an average with each update. An average reaches back over about 1 / (1 - decay) updates; over all
+    of them, until there are so many."""
+
+
+class MemorySettings(Section):
+    """Samples of the stream that are kept, and train again beside new ones."""
+
+    kind: Literal["balanced", "reservoir", "ring"] = "balanced"
+    """Which samples are kept: `balanced`, as many of each class as come, drawn evenly from all of them so far;
+    `reservoir`, drawn evenly from the whole stream; `ring`, the latest. Where the first label has no classes,
+    `balanced` is a reservoir."""
+
+    size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Samples in the memory. They are part of every checkpoint."""
+
+    per_update: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Samples drawn from the memory for each update."""
+
+    distill: PositiveFloat | None = 0.5
+    """How much it counts that the model still gives a sample the logits, or values, that it gave when it was new: a
+    factor of the mean squared difference. `null` turns this off."""
+
+
 class TrainSettings(Section):
     """How the model is updated."""
 
@@ -126,6 +153,13 @@ class TrainSettings(Section):
     factor of its own weight; 1 for a class that is not named. A class is named by any word that is read as its label.
     `balanced`: so that each class has the same part in the loss, by counts of the stream before the sample; a factor
     is at most 1,000. Scores and metrics do not change."""
+
+    average: AverageSettings | None = None
+    """Running averages of the weights, which `predict`, exports and the holdout use in place of the weights; `{}` for
+    the usual ones. Default: none."""
+
+    memory: MemorySettings | None = None
+    """A memory of the stream, from which samples train again; `{}` for the usual one. Default: none."""
 
     metrics: list[KerasObject] = []
     """Keras metrics, in the same forms, in addition to learnd's own scores. They see the predictions made before each
@@ -158,6 +192,24 @@ class TrainSettings(Section):
     def of_a_process(self) -> tuple[int, bool]:
         """The settings that TensorFlow reads only once in a process."""
         return self.threads, self.updates_by_one
+
+
+def problems_with_mixture(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
+    """Yield a problem for each way of training that `preset: auto` does not go together with."""
+    if not model.mixes:
+        return
+    if train.step == "train_on_batch":
+        yield (
+            "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not do; "
+            "leave it out, or take preset: mlp"
+        )
+    if train.average is not None:
+        yield "train.average: a mixture has averages of its own; leave it out, or take preset: mlp"
+    if train.memory is not None:
+        yield (
+            "train.memory: a mixture follows the stream by its last labels and shares, which samples of long ago do "
+            "not have; leave it out, or take preset: mlp"
+        )
 
 
 class GuardSettings(Section):

@@ -40,14 +40,14 @@ def rows() -> list[Row]:
 
 
 def learnd(x: Any, y: Any) -> Any:
-    return _runs(ModelSettings(standardize=False), TrainSettings(optimizer="adam"), x, y)
+    return learner_runs(ModelSettings(standardize=False), TrainSettings(optimizer="adam"), x, y)
 
 
 def preset(name: Any, x: Any, y: Any) -> Any:
-    return _runs(ModelSettings(preset=name), TrainSettings(), x, y)
+    return learner_runs(ModelSettings(preset=name), TrainSettings(), x, y)
 
 
-def _runs(model: ModelSettings, train: TrainSettings, x: Any, y: Any) -> Any:
+def learner_runs(model: ModelSettings, train: TrainSettings, x: Any, y: Any) -> Any:
     columns = [Column(f"x{index}", ColumnKind.NUMBER) for index in range(x.shape[1])]
     learner = KerasLearner(model, train, SampleSpec.of_columns(columns, Task("binary", 1, 1)))
     length = learner.max_updates

@@ -37,6 +37,7 @@ BENCHMARKS = {
     "files": "files_bench",
     "guard": "guard_bench",
     "phases": "phases_bench",
+    "forgetting": "forgetting_bench",
     "kafka": "kafka_bench",
 }
 LONG = {"quality": "quality_bench"}  # only by name

@@ -45,7 +45,7 @@ def test_killed_at_every_failpoint(whole: tuple[str, Scenario, Path], zygote: Zy
     for failpoint in FAILPOINTS[list(ALL).index(name) :: len(ALL)]:
         killed(zygote.run(folder, "run", "learnd.yaml", failpoints=f"{failpoint}=kill@{passing(rng, failpoint)}"))
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
-    assert_same(folder / "state", expected, ("score", "mixture"))
+    assert_same(folder / "state", expected, ("score", "mixture", "memory"))
 
 
 def test_killed_at_random_instants(whole: tuple[str, Scenario, Path], zygote: Zygote, tmp_path: Path) -> None:

@@ -278,7 +278,14 @@ KERAS: dict[str, dict[str, Any]] = {
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
     "with balanced classes": {"class_weight": "balanced"},
     OF_NETWORKS: {"spec": MIXED_CLASSES, "model": {"preset": "auto", "task": "classes"}},
-    "by its own step": {"step": "train_on_batch", "optimizer": "adam", "phases": PHASES},
+    "with averages and a memory": {"average": {"decay": 0.9}, "memory": {"size": 20, "per_update": 3}},
+    "of classes with a memory of them": {
+        "spec": MIXED_CLASSES,
+        "model": {"task": "classes"},
+        "memory": {"size": 20, "distill": None},
+    },
+    "of a regression with a memory": {"spec": VALUE, "model": {"task": "regression"}, "memory": {"size": 20}},
+    "by its own step": {"step": "train_on_batch", "optimizer": "adam", "average": {}, "phases": PHASES},
 }
 
 

@@ -7,6 +7,7 @@ variable after the update. An update that is not finite is undone from a copy ma
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ class TrainOnBatch:
         self._kept = [*parts.kept().values()]
         apart = {id(variable) for variable in [*_of_learnd(parts), *parts.optimizing.kept_when_skipped]}
         self._changing = [variable for variable in self._kept if id(variable) not in apart]
-        self._infer = parts.infer
+        self._infer = tf.function(partial(parts.inference, averaged=False), autograph=False)
+        self._averages = parts.averages
         self._measured = parts.spec.targets[0].name
         self._times = times
         self._step = traced(parts, rows)
@@ -69,10 +71,12 @@ class TrainOnBatch:
         if verdict != 0:
             for variable, value in before:
                 variable.assign(value)
-        elif self._times:
-            for variable, value in before:
-                if (times := self._times.get(id(variable))) is not None:
-                    variable.assign(value + np.float32(times) * (variable.value - value))
+            return loss, float("nan"), verdict
+        for variable, value in before if self._times else ():
+            if (times := self._times.get(id(variable))) is not None:
+                variable.assign(value + np.float32(times) * (variable.value - value))
+        if self._averages is not None:
+            self._averages.follow()
         return loss, float("nan"), verdict
 
     def _verdict(self, loss: float, finite: bool) -> float:

@@ -105,6 +105,9 @@ class CompiledSteps:
         return self._warmed_up(xla=True)
 
     def _may_be_one_kernel(self) -> bool:
+        """With a memory, an update multiplies by as many rows as are drawn: slower in one kernel."""
+        if self._parts.replay is not None:
+            return False
         return self._train.updates_by_one and loops_are_kernels() and multiplies_vectors(self._parts)
 
     def _in_graph_mode(self) -> Step:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from learnd.daemon.training.memory.memory import Remembered
 from learnd.daemon.training.phases import may_train
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.training.step.parts import Parts
@@ -57,6 +58,7 @@ class Updates:
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizing = parts.model, parts.optimizing
         self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
+        self._averages, self._replay = parts.averages, parts.replay
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
@@ -151,6 +153,8 @@ class Updates:
         self._scale_steps(before)
         if self._ensemble is not None:
             self._ensemble.follow(lesson)
+        if self._averages is not None:
+            self._averages.follow()
         outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
         measured = self._spec.targets[0].name
         for metric in self._metrics:
@@ -158,6 +162,8 @@ class Updates:
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, variable.value, value))
+        if self._replay is not None:
+            self._replay.memory.keep(Remembered(inputs, targets, outputs, weight_in_loss), good)
         return outputs, tf.stack([loss, norm, verdict])
 
     def _scale_steps(self, before: list[tuple[Any, Any]]) -> None:
@@ -169,7 +175,8 @@ class Updates:
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
         guard = [] if self._guard is None else self._guard.variables
-        return [*self._changing(), *guard, *self._optimizing.written_when_skipped]
+        memory = [] if self._replay is None else self._replay.memory.variables
+        return [*self._changing(), *guard, *memory, *self._optimizing.written_when_skipped]
 
     def _changing(self) -> list[Any]:
         """Return what an update changes, and leaves as it was if it is skipped."""
@@ -179,6 +186,7 @@ class Updates:
             *self._statistics,
             *[variable for variable in self._optimizing.optimizer.variables if id(variable) not in fixed],
             *[variable for metric in self._metrics for variable in metric.variables],
+            *([] if self._averages is None else self._averages.variables),
         ]
 
     def _gradients(
@@ -186,16 +194,20 @@ class Updates:
     ) -> tuple[Any, list[Any], dict[str, Any], Any]:
         """Return the loss of the prediction, the gradients, the outputs, and the lesson of an ensemble.
 
-        The gradients are those of the loss, unless an ensemble trains by another one.
+        The gradients are those of the loss, unless an ensemble trains by another one, or samples of a memory train too.
         """
         variables, ensemble = self._model.trainable_variables, self._ensemble
         with tf.GradientTape() as tape:
             if ensemble is None:
                 outputs, lesson = self._parts.outputs(inputs, training=True), None
-                loss = trained = self._parts.loss(targets, outputs, weight)
+                loss, of_targets = self._parts.loss(targets, outputs, weight)
+                trained = loss
+                if self._replay is not None:
+                    new = Remembered(inputs, targets, outputs, weight)
+                    trained = self._parts.total(self._replay.joined(self._parts, new, of_targets))
             else:
                 outputs, said = ensemble.outputs(inputs)
-                loss = self._parts.loss(targets, outputs, weight)
+                loss, _ = self._parts.loss(targets, outputs, weight)
                 trained, lesson = ensemble.lesson(said, targets, weight)
             descended = self._optimizing.optimizer.scale_loss(trained)
         gradients = tape.gradient(descended, [variable.value for variable in variables], unconnected_gradients="zero")

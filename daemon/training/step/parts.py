@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from learnd.daemon.training.averaging import RunningAverages
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.losses import TargetLoss
 from learnd.daemon.training.metrics import Measure
 from learnd.daemon.training.optimizers import Optimizing
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.ensemble import Ensemble
+from learnd.daemon.training.step.replay import Replay
 from learnd.daemon.values import Arrays, SampleSpec
 
 
@@ -27,6 +29,8 @@ class Parts:
     spec: SampleSpec
     infer: Callable[[Arrays], Mapping[str, Any]]
     ensemble: Ensemble | None  # what of the model changes behind an update
+    averages: RunningAverages | None  # of the weights, beside the model
+    replay: Replay | None  # what trains beside the samples of an update
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
     by_own_step: bool  # whether updates are made by the model's own `train_step`
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
@@ -36,21 +40,36 @@ class Parts:
         found: dict[str, Any] = by_name(self.model(as_keras(inputs), training=training), self.model, self.spec)
         return found
 
-    def predicted(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def predicted(self, inputs: Mapping[str, Any], *, averaged: bool = False) -> dict[str, Any]:
         """Return what the model gives for each target in inference mode, (B, C), with the averages of its weights if
-        the optimizer keeps some. What inference writes, such as the state of a random layer, is dropped.
+        the optimizer keeps some, or if it is to be `averaged`, as what is served. What inference writes, such as the
+        state of a random layer, is dropped.
         """
-        with keras.StatelessScope(self.optimizing.averages):
+        with keras.StatelessScope(self.served if averaged else self.optimizing.averages):
             return self.outputs(inputs, training=False)
+
+    def inference(self, inputs: Mapping[str, Any], *, averaged: bool) -> dict[str, Any]:
+        """Return what `predicted` does as probabilities or values, float32."""
+        outputs = self.predicted(inputs, averaged=averaged)
+        return self.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
+
+    @property
+    def served(self) -> list[tuple[Any, Any]]:
+        """Each weight with the average that takes its place in what is served; none without averages."""
+        return self.optimizing.averages if self.averages is None else self.averages.pairs
 
     def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs as probabilities or values, in case the loss takes logits."""
         return {name: self.losses[name].link(output) for name, output in outputs.items()}
 
-    def loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> Any:
-        """Return the sum of the targets' losses of a batch, and of what layers add to it."""
-        parts = [loss.value(targets[name], outputs[name], weight) for name, loss in self.losses.items()]
-        return tf.add_n([*parts, *(tf.cast(penalty, tf.float32) for penalty in self.model.losses)])
+    def loss(self, targets: Mapping[str, Any], outputs: Mapping[str, Any], weight: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the loss of a batch, and the parts of it that are of the targets."""
+        of_targets = {name: loss.value(targets[name], outputs[name], weight) for name, loss in self.losses.items()}
+        return self.total(of_targets), of_targets
+
+    def total(self, of_targets: Mapping[str, Any]) -> Any:
+        """Return the sum of the targets' losses, and of what layers add to it."""
+        return tf.add_n([*of_targets.values(), *(tf.cast(penalty, tf.float32) for penalty in self.model.losses)])
 
     def labels(self, targets: Mapping[str, Any]) -> dict[str, Any]:
         """Return the targets as their losses take them."""

@@ -118,6 +118,8 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
         spec,
         infer=model,
         ensemble=None,
+        averages=None,
+        replay=None,
         by_own_step=False,
         kept=dict,
         weighs_classes=False,

@@ -1,4 +1,4 @@
-"""The metrics of challengers."""
+"""The metrics of what a model is made of: networks of a mixture, a memory, challengers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter
 
 from learnd.daemon.operate.source_metrics import unknown_gauge
-from learnd.daemon.values import Facts
+from learnd.daemon.values import Event, Facts
 
 
-class ContestMetrics:
-    """How challengers stand, and what became of them. Safe from any thread."""
+class ModelMetrics:
+    """Safe from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._shares = unknown_gauge(
+            registry,
+            "mixture_share",
+            "Share of a network of a mixture, or of its average, in the predictions.",
+            "member",
+        )
+        self._remembered = unknown_gauge(
+            registry, "memory_samples", "Samples in the memory of the stream, by class.", "class"
+        )
+        self._replayed = unknown_gauge(
+            registry, "memory_replayed_samples", "Samples of the memory that the model has trained on."
+        )
         self._lead = unknown_gauge(
             registry,
             "challenger_lead",
@@ -38,12 +50,21 @@ class ContestMetrics:
         for challenger, outcome in contests:
             self._ended.labels(challenger, outcome)
 
+    def happened(self, event: Event) -> None:
+        """A line of the history: the shares of a mixture, a memory, or the end of a match; others do not count."""
+        if event.kind == "mixture":
+            for member, share in event.data["shares"].items():
+                self._shares.labels(member).set(share)
+        elif event.kind == "memory":
+            self._replayed.set(event.data["replayed"])
+            for class_, held in event.data["held"].items():
+                self._remembered.labels(class_).set(held)
+        elif event.kind == "contest":
+            self._ended.labels(event.data["challenger"], event.data["outcome"]).inc()
+
     def standing(self, challengers: Facts) -> None:
         """How each challenger stands now; one whose match is over stands nowhere."""
         for gauge, key in ((self._lead, "lead"), (self._evidence, "evidence")):
             gauge.clear()
             for name, standing in challengers.items():
                 gauge.labels(name).set(standing[key])
-
-    def ended(self, challenger: str, outcome: str) -> None:
-        self._ended.labels(challenger, outcome).inc()
