@@ -107,8 +107,6 @@ class KerasLearner:
         assert self._compiled is not None, "it has just been compiled"
         return self._compiled
 
-    # Training and prediction.
-
     @memory_error()
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any. The samples of each update are predicted before it.
