@@ -12,6 +12,7 @@ from learnd.connectors.source_settings import Glance
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch, problems_with_watches
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings, problems_with_certainty
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.operate.settings import HttpSettings, LogSettings
@@ -65,6 +66,9 @@ class Settings(Section):
 
     validation: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     """How the model is measured while it learns."""
+
+    certainty: CertaintySettings = CertaintySettings()
+    """What is said with predictions beside their values: intervals, sets, calibrated probabilities, decisions."""
 
     drift: tuple[DriftWatch, ...] = DEFAULT_WATCHES
     """Which drifts are looked for: a list. Default: a rise of the error, by `adwin`, and a change of the features, by
@@ -145,6 +149,7 @@ class Settings(Section):
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
                 "the stream: list the classes, or leave the anchor out"
             )
+        yield from problems_with_certainty(self.certainty, [target.task for target in spec.targets])
         yield from problems_with_class_weight(self.train.class_weight, spec.task, self.class_of)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
