@@ -67,9 +67,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
     spec, root = settings.samples.spec(settings.model.task), settings.checkpoint.dir
     source = open_source(settings)
     learner = build_learner(settings)
-    evaluation = Evaluation(
-        settings.validation, spec, anchor_samples(settings), weighs_classes=settings.train.class_weight is not None
-    )
+    evaluation = build_evaluation(settings, anchor_samples(settings))
     anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
     drift = Drift(settings.drift, spec)
@@ -189,6 +187,17 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
     weights = with_names(train.class_weight, spec.task, settings.class_of)
     train = train.model_copy(update={"class_weight": weights})
     return KerasLearner(model, train, spec, settings.guard, settings.phases if phased else ())
+
+
+def build_evaluation(settings: Settings, anchor: Samples | None = None) -> Evaluation:
+    """Build what scores the model and learns what is said with its predictions. Raises SettingsError."""
+    return Evaluation(
+        settings.validation,
+        settings.samples.spec(settings.model.task),
+        anchor,
+        weighs_classes=settings.train.class_weight is not None,
+        certainty=settings.certainty,
+    )
 
 
 def anchor_samples(settings: Settings) -> Samples | None:

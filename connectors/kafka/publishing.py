@@ -55,7 +55,7 @@ def _letter(rejection: Rejection) -> Message:
 def _message(one: Prediction) -> Message:
     """Return a prediction as a message. `sequence`: how many updates the model had had before."""
     place = _place(one.partition, one.start, one.end)
-    body = {**place, "sequence": one.sequence, "prediction": one.value}
+    body = {**place, "sequence": one.sequence, "prediction": one.value, **one.said}
     position = f"{one.partition}:{place['offset']}".encode()
     return Message(position if one.key is None else one.key, msgspec.json.encode(body))
 

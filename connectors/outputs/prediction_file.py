@@ -24,6 +24,6 @@ class PredictionFile(AppendFile):
         for one in predictions_of(call, report, updates):
             place = {"partition": one.partition, "start": one.start, "end": one.end}
             key = {} if one.key is None else readable("key", one.key)
-            lines += encode({**place, **key, "sequence": one.sequence, "prediction": one.value}) + b"\n"
+            lines += encode({**place, **key, "sequence": one.sequence, "prediction": one.value, **one.said}) + b"\n"
         if lines:
             self.append(bytes(lines))

@@ -13,6 +13,7 @@ from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.contest.settings import ChallengerSettings, problems_with_challengers
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch, problems_with_watches
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings, problems_with_certainty
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.operate.settings import HttpSettings, LogSettings
@@ -70,6 +71,9 @@ class Settings(Section):
 
     validation: ValidateSettings = Field(default=ValidateSettings(), alias="validate")
     """How the model is measured while it learns."""
+
+    certainty: CertaintySettings = CertaintySettings()
+    """What is said with predictions beside their values: intervals, sets, calibrated probabilities, decisions."""
 
     drift: tuple[DriftWatch, ...] = DEFAULT_WATCHES
     """Which drifts are looked for: a list. Default: a rise of the error, by `adwin`, and a change of the features, by
@@ -147,6 +151,7 @@ class Settings(Section):
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
                 "the stream: list the classes, or leave the anchor out"
             )
+        yield from problems_with_certainty(self.certainty, [target.task for target in spec.targets])
         yield from problems_with_class_weight(self.train.class_weight, spec.task, self.class_of)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]

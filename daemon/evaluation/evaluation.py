@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from learnd.daemon.contracts import Learner
 from learnd.daemon.errors import SettingsError, StateMismatchError
+from learnd.daemon.evaluation.certainty.certainty import Certainty
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
@@ -18,7 +21,7 @@ from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores
-from learnd.daemon.values import Call, Event, Facts, Report, Samples, SampleSpec, State, Task
+from learnd.daemon.values import Call, Event, Facts, Report, Said, Samples, SampleSpec, State, Task
 
 
 class Evaluation:
@@ -36,10 +39,14 @@ class Evaluation:
         anchor: Samples | None = None,
         *,
         weighs_classes: bool = False,
+        certainty: CertaintySettings | None = None,
     ) -> None:
         """`weighs_classes` says whether training does. Raises SettingsError for a metric that the tasks do not have."""
         _check_metrics(settings, spec)
         self._settings = settings
+        self._certainty = certainty or CertaintySettings()
+        self.said: Mapping[str, Said] = {}
+        """What is said with the predictions of the latest call, by target."""
         self._spec = spec
         self._weighs_classes = weighs_classes
         self._prequential = self._of_each_target()
@@ -51,8 +58,8 @@ class Evaluation:
         self._published_at = 0  # sample count at which prequential scores were last published
 
     def _of_each_target(self) -> dict[str, Prequential]:
-        windows, metrics = self._settings.prequential.windows, self._settings.metrics
-        return {target.name: Prequential(target.task, windows, metrics) for target in self._spec.targets}
+        how = (self._settings.prequential.windows, self._settings.metrics, self._certainty)
+        return {target.name: Prequential(target.task, *how) for target in self._spec.targets}
 
     def _ring(self) -> Ring:
         return Ring(self._settings.holdout.size if self._settings.holdout else 0)
@@ -62,6 +69,11 @@ class Evaluation:
         """Sample counts: a call ends with the first update that reaches a multiple of one of them."""
         parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
         return tuple(sorted({part.every for part in parts if part is not None}))
+
+    @property
+    def certainty(self) -> dict[str, Certainty]:
+        """What says something with the predictions of a target, by its name; none where nothing is to be said."""
+        return {name: part.certainty for name, part in self._prequential.items() if part.certainty.anything}
 
     @property
     def shown_metric(self) -> str:
@@ -76,6 +88,7 @@ class Evaluation:
 
         `learner` predicts with the weights at the end of the call, `sets.CHUNK` samples at a time.
         """
+        self.said = {}
         events = list(self._score_predictions(call, report)) if call.samples else []
         if len(call.held):
             self._held.add(call.held.named())
@@ -106,7 +119,8 @@ class Evaluation:
 
     def window_scores(self, window: int) -> Scores:
         """Return the prequential scores of the latest `window` samples. Takes 1 ms for 10,000 samples."""
-        return _as_one({name: part.window(window).scores() for name, part in self._prequential.items()})
+        parts = self._prequential.items()
+        return _as_one({name: part.window(window).scores() | part.certainty.window(window) for name, part in parts})
 
     def window_baselines(self, window: int) -> dict[str, Scores]:
         """Return the scores of the baselines over the latest `window` samples, by name."""
@@ -191,14 +205,17 @@ class Evaluation:
         every = self._settings.prequential.every
         outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
         labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
+        said: dict[str, list[Said]] = defaultdict(list)
         start = 0
         while start < call.samples:
             end = min(call.samples, start + every - (call.first + start) % every)
             for name, part in self._prequential.items():
-                part.add(outputs[name][start:end], labels[name][start:end])
+                if (its := part.add(outputs[name][start:end], labels[name][start:end])) is not None:
+                    said[name].append(its)
             if (call.first + end) % every == 0:
                 yield from self._prequential_scores(call.first + end)
             start = end
+        self.said = {name: Said.joined(parts) for name, parts in said.items()}
 
     def _prequential_scores(self, samples: int) -> Iterator[Event]:
         self._published_at = samples
@@ -208,7 +225,9 @@ class Evaluation:
         for name, part in self._prequential.items():
             yield self._event("prequential", "all", name, part.overall, samples)
             for window in self._settings.prequential.windows:
-                yield self._event("prequential", window, name, part.window(window), samples)
+                event = self._event("prequential", window, name, part.window(window), samples)
+                metrics = event.data["metrics"] | part.certainty.window(window)
+                yield Event(event.kind, samples, {**event.data, "metrics": metrics})
 
     def _score_holdout(self, predict: Predict, samples: int) -> list[Event]:
         assert self._settings.holdout is not None, "samples are held out"

@@ -5,21 +5,31 @@ Source: Gama, Sebastião, Rodrigues, "On evaluating stream learning algorithms" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from learnd.daemon.contracts import Stateful
+from learnd.daemon.evaluation.certainty.certainty import Certainty
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe, restore_all
 from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Float32, State, Task
+from learnd.daemon.values import Float32, Said, State, Task
 
 
 class Prequential:
     """The counts of the whole run, and the latest samples, from which windows are counted on demand."""
 
-    def __init__(self, task: Task, windows: Iterable[int], metrics: Iterable[str] | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        windows: Sequence[int],
+        metrics: Iterable[str] | None,
+        certainty: CertaintySettings | None = None,
+    ) -> None:
         self.task = task
+        self.certainty = Certainty(certainty or CertaintySettings(), task, windows)
+        """What is said with the predictions."""
         self._metrics = metrics
         self._baselines = KINDS[task.kind].baselines(task)
         self.known = KINDS[task.kind].known(task)
@@ -31,14 +41,18 @@ class Prequential:
     def samples(self) -> int:
         return self.overall.scored + self.overall.unscored
 
-    def add(self, outputs: Float32, labels: Float32) -> None:
-        """Score predictions (m, C) against labels (m, O), in the order of the stream."""
+    def add(self, outputs: Float32, labels: Float32) -> Said | None:
+        """Score predictions (m, C) against labels (m, O), in the order of the stream.
+
+        Return what is said with them; None if nothing is to be said.
+        """
         known = None if self.known is None else self.known.follow(labels[:, 0])
         rows = observe(self.task, outputs, labels, known)
         for name, baseline in self._baselines.items():
             rows[name] = baseline.follow(rows["label"])
         self.overall.add(rows, first=self.samples == 0)
         self._ring.add(rows)
+        return self.certainty.follow(outputs, labels, known) if self.certainty.anything else None
 
     def window(self, size: int) -> Scoreboard:
         """Return the counts of the latest `size` samples, including those without a finite prediction."""
@@ -62,7 +76,8 @@ class Prequential:
 
     def _parts(self) -> dict[str, Stateful]:
         known = {} if self.known is None else {"known": self.known}
-        return {"overall": self.overall, "window": self._ring, **known, **self._baselines}
+        said = {"certainty": self.certainty} if self.certainty.anything else {}
+        return {"overall": self.overall, "window": self._ring, **known, **self._baselines, **said}
 
     def _scoreboard(self) -> Scoreboard:
         return Scoreboard(self.task, self._baselines, self._metrics)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from learnd.daemon.contracts import Stateful
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.tasks.calibration import CalibrationError
 from learnd.daemon.tasks.known import among_known
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores, ratio
@@ -44,11 +45,14 @@ class Scoreboard:
         self._model = kind.tally(task)
         self._probabilities = kind.probability_tallies()
         self._baselines = {name: kind.baseline_tally(task, name) for name in baselines}
+        self._calibration = {"ece": CalibrationError()} if "ece" in kind.metrics else {}
+        self._kind = kind
         self._rows = Counters(scored=np.zeros(1, np.int64), unscored=np.zeros(1, np.int64))
         self._parts: dict[str, Counters] = {
             "rows": self._rows,
             "model": self._model,
             **self._probabilities,
+            **self._calibration,
             **self._baselines,
         }
 
@@ -78,13 +82,16 @@ class Scoreboard:
         self._model.add(rows["predicted"], label)
         for tally in self._probabilities.values():
             tally.add(rows["probability"], label)
+        if (claims := self._kind.calibration(rows)) is not None:
+            for errors in self._calibration.values():
+                errors.add(*claims)
         for name, tally in self._baselines.items():
             tally.add(rows[name][guessed], label[guessed])
 
     def scores(self) -> Scores:
         """Return the wanted metrics of the model, without undefined ones."""
         scores = self._model.scores()
-        for tally in self._probabilities.values():
+        for tally in (*self._probabilities.values(), *self._calibration.values()):
             scores |= tally.scores()
         before = self._baselines["no_change"].scores() if "no_change" in self._baselines else {}
         temporal = kappa_temporal(scores.get("accuracy"), before.get("accuracy"))

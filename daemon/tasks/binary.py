@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
@@ -37,6 +38,7 @@ class Binary(TaskKind[BinaryLabel]):
     metrics: ClassVar = {
         "accuracy": Better.HIGHER,
         "log_loss": Better.LOWER,
+        "ece": Better.LOWER,
         **dict.fromkeys(("auc", "precision", "recall", "f1", "kappa", "kappa_temporal"), Better.HIGHER),
     }
     main_metrics = ("accuracy", "log_loss")
@@ -60,6 +62,9 @@ class Binary(TaskKind[BinaryLabel]):
 
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
         return observe_yes_or_no(outputs[:, 0], labels[:, 0])
+
+    def calibration(self, rows: Arrays) -> tuple[Float32, NDArray[np.bool_]]:
+        return rows["probability"], rows["label"]
 
     def tally(self, task: Task) -> Tally:  # noqa: ARG002
         return BinaryCounts()

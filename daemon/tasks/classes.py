@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from learnd.daemon.foundation.section import Section
@@ -53,6 +54,7 @@ class Classes(TaskKind[ClassesLabel]):
     metrics: ClassVar = {
         "accuracy": Better.HIGHER,
         "log_loss": Better.LOWER,
+        "ece": Better.LOWER,
         **dict.fromkeys(("macro_precision", "macro_recall", "macro_f1", "kappa", "kappa_temporal"), Better.HIGHER),
     }
     main_metrics = ("accuracy", "log_loss")
@@ -81,7 +83,16 @@ class Classes(TaskKind[ClassesLabel]):
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
         label = labels[:, 0].astype(np.int32)
         predicted = outputs.argmax(axis=1).astype(np.int32)
-        return {"label": label, "predicted": predicted, "probability": outputs[np.arange(len(label)), label]}
+        each = np.arange(len(label))
+        return {
+            "label": label,
+            "predicted": predicted,
+            "probability": outputs[each, label],
+            "confidence": np.clip(outputs[each, predicted], 0, 1),
+        }
+
+    def calibration(self, rows: Arrays) -> tuple[Float32, NDArray[np.bool_]]:
+        return rows["confidence"], rows["predicted"] == rows["label"]
 
     def known(self, task: Task) -> Known | None:
         return Known() if task.learnt else None

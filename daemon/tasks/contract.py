@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from learnd.daemon.tasks.baselines import PRIORS, Baseline
 from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.label import Form, LabelSettings
@@ -86,6 +89,12 @@ class TaskKind(ABC, Generic[Label]):
         These are `label`, `predicted` and, if the outputs are probabilities, `probability`: what the model gave to the
         label.
         """
+
+    def calibration(self, rows: Arrays) -> tuple[Float32, NDArray[np.bool_]] | None:  # noqa: ARG002
+        """Return the probabilities (m,) whose calibration is scored, and whether what they are of came; None if none
+        is. `rows` are the columns of `observe`.
+        """
+        return None
 
     def known(self, task: Task) -> Known | None:  # noqa: ARG002
         """Return what tells which classes came before a sample; None if all are known from the start."""

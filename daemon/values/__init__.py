@@ -23,6 +23,7 @@ from learnd.daemon.values.records import (
     Rejection,
     Span,
 )
+from learnd.daemon.values.said import Said, said_rows
 from learnd.daemon.values.samples import (
     FEATURES,
     LABEL,
@@ -66,6 +67,7 @@ __all__ = [
     "RecordSample",
     "Rejection",
     "Report",
+    "Said",
     "SampleSpec",
     "Samples",
     "Skip",
@@ -77,4 +79,5 @@ __all__ = [
     "finite",
     "known_before",
     "predictions_of",
+    "said_rows",
 ]

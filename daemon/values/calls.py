@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -14,6 +14,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Int64, Note
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.records import Origin, Rejection, Span
+from learnd.daemon.values.said import Said
 from learnd.daemon.values.samples import Samples
 
 
@@ -137,6 +138,7 @@ class Report:
     skipped: NDArray[np.uint8]  # (K,) of Skip: 0 if the update changed variables
     phases: tuple[PhaseBegun, ...] = ()  # that began during the call or right after it
     decided: tuple[Event, ...] = ()  # what became of challengers in the call
+    said: Mapping[str, Said] = field(default_factory=dict)  # what is said with them, by target, if asked
 
     @classmethod
     def joined(cls, reports: Sequence[Report]) -> Report:

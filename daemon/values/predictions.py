@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from learnd.daemon.values.calls import Call, ClassNames, Report, known_before
+from learnd.daemon.values.said import said_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Prediction:
     key: bytes | None
     sequence: int  # how many updates the model had had before
     value: Any  # a number, a list of them (by name of learnt classes), or these by name of several targets
+    said: Mapping[str, Any] = field(default_factory=dict)  # beside it, by the keys that it is written under
 
 
 def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Prediction]:
@@ -31,9 +33,12 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
     changed = report.skipped == 0
     had = updates + np.cumsum(changed) - changed
     sequences = np.repeat(had, call.rows).tolist()
+    written = {name: said.outputs for name, said in report.said.items()}
     outputs: dict[str, list[Any]] = {
-        name: array.reshape(-1, array.shape[-1]).tolist() for name, array in report.outputs.items()
+        name: array.reshape(-1, array.shape[-1]).tolist() for name, array in {**report.outputs, **written}.items()
     }
+    names = () if call.classes is None else call.classes.names
+    beside = said_rows(report.said, names, alone=len(outputs) == 1)
     values_of = list(outputs.values())
     if call.classes is not None:
         values_of = [_by_class(rows, call, call.classes) for rows in values_of]
@@ -44,7 +49,7 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
             sequence, *rows = next(samples)
             values = [row[0] if len(row) == 1 and isinstance(row, list) else row for row in rows]
             value = values[0] if len(values) == 1 else dict(zip(outputs, values, strict=True))
-            yield Prediction(origin.partition, start, end, key, sequence, value)
+            yield Prediction(origin.partition, start, end, key, sequence, value, next(beside, {}))
 
 
 def _by_class(rows: Sequence[Sequence[float]], call: Call, classes: ClassNames) -> list[dict[str, float]]:

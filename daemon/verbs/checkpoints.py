@@ -18,7 +18,11 @@ from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from learnd.daemon.config.settings import Settings
     from learnd.daemon.contest.contest import Contest
+    from learnd.daemon.evaluation.certainty.certainty import Certainty
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent", "classes")
 _MOST_NAMED = 8
@@ -179,6 +183,16 @@ def _told(output: Path, foreign: list[str]) -> str:
         f"{output} does not open in plain Keras, but only where these can be imported, with their modules imported "
         f"first: {named}. A functional or Sequential model of built-in layers and learnd's opens anywhere."
     )
+
+
+def restored_certainty(settings: Settings, checkpoint: Checkpoint) -> Mapping[str, Certainty]:
+    """Return what says something with predictions as it stands in a checkpoint, by target; none if nothing does."""
+    from learnd.daemon.compose import build_evaluation
+
+    evaluation = build_evaluation(settings)
+    if evaluation.certainty:
+        evaluation.restore(checkpoint.state.part("evaluation"))
+    return evaluation.certainty
 
 
 def restored_learner(root: Path, checkpoint: Checkpoint) -> Contest:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from learnd.daemon.config.place import settings_of_state, state_at
 from learnd.daemon.state.look import checkpoint_of
-from learnd.daemon.values import SampleSpec, TargetSpec
-from learnd.daemon.verbs.checkpoints import restored_learner
+from learnd.daemon.values import SampleSpec, TargetSpec, said_rows
+from learnd.daemon.verbs.checkpoints import restored_certainty, restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
 
 verb = typer.Typer()
@@ -35,23 +36,41 @@ def predict(
     checkpoint = checkpoint_of(root, sequence)
     learner, classes = restored_learner(root, checkpoint), checkpoint.manifest["classes"]
     spec = settings.samples.spec(settings.model.task)
-    header = ["record", *(name for target in spec.targets for name in _names(target, spec, classes))]
+    certainty = restored_certainty(settings, checkpoint)
+    names = [name for target in spec.targets for name in _names(target, spec, classes)]
+    keys = dict.fromkeys(key for part in certainty.values() for key in part.keys)
+    header = ["record", *names, *keys]
     with rows_to(output, form, file) as write:
         write([(None, header)])
         for numbers, inputs in inputs_of(settings, file):
-            outputs = {name: array.tolist() for name, array in learner.predict(inputs).items()}
-            rows = ({name: part[row] for name, part in outputs.items()} for row in range(len(numbers)))
-            write(_row(number, row, classes) for number, row in zip(numbers.tolist(), rows, strict=True))
+            arrays = learner.predict(inputs)
+            said = {
+                name: part.stand(arrays[name], len(classes) if classes else None) for name, part in certainty.items()
+            }
+            arrays = {**arrays, **{name: part.outputs for name, part in said.items()}}
+            outputs = {name: array.tolist() for name, array in arrays.items()}
+            rows = [{name: part[row] for name, part in outputs.items()} for row in range(len(numbers))]
+            beside = list(said_rows(said, classes, alone=len(outputs) == 1)) if said else [{}] * len(rows)
+            write(_row(*of, classes) for of in zip(numbers.tolist(), rows, beside, strict=True))
 
 
-def _row(number: int, outputs: dict[str, list[float]], classes: Sequence[str]) -> Row:
+def _row(number: int, outputs: dict[str, list[float]], said: Mapping[str, Any], classes: Sequence[str]) -> Row:
     cells = [value for values in outputs.values() for value in values]
     if classes:  # those that were learnt: the units behind them have no name yet
         by_class = dict(zip(classes, cells, strict=False))
-        return {"record": number, "prediction": by_class}, [number, *by_class.values()]
+        return {"record": number, "prediction": by_class, **said}, [
+            number,
+            *by_class.values(),
+            *map(_cell, said.values()),
+        ]
     predictions = {name: values[0] if len(values) == 1 else values for name, values in outputs.items()}
     prediction = next(iter(predictions.values())) if len(predictions) == 1 else predictions
-    return {"record": number, "prediction": prediction}, [number, *cells]
+    return {"record": number, "prediction": prediction, **said}, [number, *cells, *map(_cell, said.values())]
+
+
+def _cell(value: Any) -> str:
+    """Return what is said with a prediction as one cell of CSV: a word as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _names(target: TargetSpec, spec: SampleSpec, classes: Sequence[str]) -> Sequence[str]:

@@ -13,6 +13,7 @@ from calls import made_call, made_report, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import AnchorSettings, HoldoutSettings, PrequentialSettings, ValidateSettings
 from learnd.daemon.foundation.counters import running_sum
@@ -38,9 +39,12 @@ SETTINGS = ValidateSettings(
     holdout=HoldoutSettings(size=20, every=60),
     anchor=AnchorSettings(file="anchor.jsonl", every=80),
 )
+CERTAINTY = CertaintySettings.model_validate(
+    {"coverage": 0.8, "calibrate": "temperature", "decide": {"cost": {"false_positive": 1, "false_negative": 3}}}
+)
 TASKS = {
-    "binary": Task("binary", 1, 1),
-    "classes": Task("classes", 4, 1),
+    "binary": Task("binary", 1, 1, ("no", "yes")),
+    "classes": Task("classes", 4, 1, tuple("abcd")),
     "regression": Task("regression", 2, 2),
     "multi_label": Task("multi_label", 3, 3),
 }
@@ -106,7 +110,7 @@ def spec_of(task: Task) -> SampleSpec:
 
 def evaluation_of(task: Task) -> Evaluation:
     anchor = stream_of(task, 99, 300)
-    return Evaluation(SETTINGS, spec_of(task), samples(anchor.x, anchor.y))
+    return Evaluation(SETTINGS, spec_of(task), samples(anchor.x, anchor.y), certainty=CERTAINTY)
 
 
 class Trained(ScriptedLearner):
@@ -132,8 +136,13 @@ def whole_bytes(state: State) -> tuple[dict[str, tuple[str, tuple[int, ...], byt
     return content, json.dumps(state.facts, allow_nan=False)
 
 
-def run(task: Task, stream: Stream, cuts: list[int], restores: set[int], batch: int) -> tuple[Evaluation, list[Event]]:
-    """Feed the stream cut at `cuts` and, as the loop does, at each period; restore into a new one after `restores`."""
+def run(
+    task: Task, stream: Stream, cuts: list[int], restores: set[int], batch: int
+) -> tuple[Evaluation, list[Event], list[Any]]:
+    """Feed the stream cut at `cuts` and, as the loop does, at each period; restore into a new one after `restores`.
+
+    Return what has scored it, the events, and what was said with each prediction.
+    """
     evaluation = evaluation_of(task)
     count = len(stream.y)
     bounds = {0, count, *(cut for cut in cuts if cut < count)}
@@ -141,14 +150,17 @@ def run(task: Task, stream: Stream, cuts: list[int], restores: set[int], batch: 
         bounds |= set(range(0, count, period))
     ordered = sorted(bounds)
     events: list[Event] = []
+    told: list[Any] = []
     for index, (start, end) in enumerate(pairwise(ordered)):
         call, report = call_of(stream, start, end, batch)
         events += evaluation.update(call, report, trained(task, end))
+        for said in evaluation.said.values():
+            told += [(row, repr(given)) for row, given in zip(said.rows(), said.outputs.tolist(), strict=True)]
         if index in restores:
             state = evaluation.state()
             evaluation = evaluation_of(task)
             evaluation.restore(State(state.arrays, json.loads(json.dumps(state.facts))))
-    return evaluation, events
+    return evaluation, events, told
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -162,11 +174,13 @@ def test_cuts_and_restores_leave_no_trace(name: str, data: st.DataObject) -> Non
     restores = data.draw(st.sets(st.integers(0, 40), max_size=4))
     batch = data.draw(st.sampled_from([1, 2, 5]))
 
-    uncut, uncut_events = run(task, stream, [], set(), 1)
-    cut, cut_events = run(task, stream, cuts, restores, batch)
+    uncut, uncut_events, uncut_told = run(task, stream, [], set(), 1)
+    cut, cut_events, cut_told = run(task, stream, cuts, restores, batch)
 
     assert whole_bytes(cut.state()) == whole_bytes(uncut.state())
     assert cut_events == uncut_events
+    assert cut_told == uncut_told
+    assert len(cut_told) == (0 if name == "multi_label" else count)
     assert cut.scores() == uncut.scores()
     assert cut.baselines() == uncut.baselines()
     assert [cut.window_scores(window) for window in (7, 40)] == [uncut.window_scores(window) for window in (7, 40)]
@@ -178,10 +192,11 @@ def test_cuts_and_restores_leave_no_trace(name: str, data: st.DataObject) -> Non
 def test_one_by_one_is_the_same_as_all_at_once(name: str) -> None:
     task = TASKS[name]
     stream = stream_of(task, 3, 500)
-    whole, whole_events = run(task, stream, [], set(), 1)
-    single, single_events = run(task, stream, list(range(500)), {100, 400}, 1)
+    whole, whole_events, whole_told = run(task, stream, [], set(), 1)
+    single, single_events, single_told = run(task, stream, list(range(500)), {100, 400}, 1)
     assert whole_bytes(single.state()) == whole_bytes(whole.state())
     assert single_events == whole_events
+    assert single_told == whole_told
     assert {event.data["set"] for event in whole_events} == {"prequential", "holdout", "anchor"}
     assert whole.latest(trained(task, 500))[0].data["unscored"] > 0
 
@@ -192,7 +207,7 @@ def test_prequential_scores_do_not_need_calls_cut_at_the_period(name: str) -> No
     stream = stream_of(task, 5, 230)
     evaluation = evaluation_of(task)
     uncut = evaluation.update(*call_of(stream, 0, 230, 1), trained(task, 230))
-    _, cut = run(task, stream, [], set(), 1)
+    _, cut, _ = run(task, stream, [], set(), 1)
     assert [event for event in uncut if event.data["set"] == "prequential"] == [
         event for event in cut if event.data["set"] == "prequential"
     ]

@@ -23,6 +23,11 @@ from learnd.daemon.drift.sequential import Rise, SequentialWatch
 from learnd.daemon.drift.settings import DriftWatch
 from learnd.daemon.drift.signals import Signals
 from learnd.daemon.drift.watch import Drift, _Scale
+from learnd.daemon.evaluation.certainty.certainty import Certainty
+from learnd.daemon.evaluation.certainty.conformal import Conformal
+from learnd.daemon.evaluation.certainty.deciding import Threshold
+from learnd.daemon.evaluation.certainty.settings import CertaintySettings
+from learnd.daemon.evaluation.certainty.temperature import Temperature
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
@@ -39,6 +44,7 @@ from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.baselines import ClassPriors, LabelPriors, MajorityClass, MajorityLabel, NoChange, RunningMean
+from learnd.daemon.tasks.calibration import CalibrationError
 from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.probabilities import Auc, LogLoss
 from learnd.daemon.tasks.registry import KINDS
@@ -120,6 +126,25 @@ def _scoreboard(part: Scoreboard, start: int, end: int) -> list[object]:
 def _prequential(part: Prequential, start: int, end: int, outputs: Any = OUTPUTS, labels: Any = TRUTH) -> list[object]:
     part.add(outputs[start:end], labels[start:end].astype(np.float32))
     return [part.window(7).summary()] if end == N else []
+
+
+CERTAIN = CertaintySettings.model_validate({"coverage": 0.9, "calibrate": "temperature", "decide": "f1"})
+USABLE = _rng.random(N) < 0.95
+
+
+def _followed(*columns: Any) -> Callable[[Any, int, int], list[object]]:
+    """Return what feeds a part rows of columns, and tells what it gave for each."""
+
+    def feed(part: Any, start: int, end: int) -> list[object]:
+        found = part.follow(*(column[start:end] for column in columns))
+        return (found[0] if isinstance(found, tuple) else found).tolist()  # type: ignore[no-any-return]
+
+    return feed
+
+
+def _certainty(part: Certainty, start: int, end: int) -> list[object]:
+    said = part.follow(OUTPUTS[start:end], TRUTH[start:end].astype(np.float32))
+    return [*said.rows(), *([part.window(40)] if end == N else [])]
 
 
 EVALUATED = {"prequential": {"windows": [40], "every": 250}, "holdout": {"size": 30, "every": 500}}
@@ -322,6 +347,31 @@ PARTS = [
     counters(ErrorSums, lambda: ErrorSums(2), *VALUES, foreign=lambda: ErrorSums(1)),
     counters(LogLoss, lambda: LogLoss(of_truth=False), OUTPUTS[:, 0], TRUTH[:, 0], foreign=BinaryCounts),
     counters(Auc, Auc, OUTPUTS[:, 0], TRUTH[:, 0], foreign=BinaryCounts),
+    counters(CalibrationError, CalibrationError, OUTPUTS[:, 0], TRUTH[:, 0], foreign=BinaryCounts),
+    Part(
+        Conformal,
+        lambda: Conformal(0.9, 2, 0.0),
+        _followed(np.abs(VALUES[0].astype(np.float64))),
+        foreign=lambda: Conformal(0.9, 1, 0.0),
+    ),
+    Part(
+        Temperature,
+        Temperature,
+        _followed(np.log(SHARES.astype(np.float64) + 1e-6), COMING, USABLE),
+        foreign=lambda: Conformal(0.9, 1, 0.0),
+    ),
+    Part(
+        Threshold,
+        lambda: Threshold(None),
+        _followed(OUTPUTS[:, 0].astype(np.float64), TRUTH[:, 0], USABLE),
+        foreign=Temperature,
+    ),
+    Part(
+        Certainty,
+        lambda: Certainty(CERTAIN, Task("binary", 1, 1, ("no", "yes")), [40]),
+        _certainty,
+        takes_any="what other settings said is begun anew",
+    ),
     baseline(NoChange, lambda: NoChange(np.zeros((), np.int32)), CLASSES[0], lambda: RunningMean(1)),
     baseline(MajorityClass, lambda: MajorityClass(3), CLASSES[0], lambda: MajorityClass(4)),
     baseline(MajorityLabel, lambda: MajorityLabel((3,)), LABELS[0], lambda: MajorityLabel((2,))),
