@@ -222,8 +222,7 @@ class Certainty:
 
 def _finite(outputs: Float32) -> NDArray[np.bool_]:
     """Return of which samples (m,) all outputs (m, C) are finite."""
-    finite: NDArray[np.bool_] = np.isfinite(outputs).all(axis=1)
-    return finite
+    return np.asarray(np.isfinite(outputs).all(axis=1))
 
 
 def _logits(probabilities: Float64, *, learnt: bool) -> Float64:
