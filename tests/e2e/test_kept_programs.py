@@ -14,9 +14,7 @@ DECAY = {"exponential_decay": {"initial_learning_rate": 0.1, "decay_steps": 50, 
 PHASES = [{"unfreeze": "*", "learning_rate": DECAY}]
 
 
-def test_a_program_is_compiled_once_for_each_of_what_xla_heeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_is_compiled_once_for_each_of_what_xla_heeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of one sets a flag of XLA: the loop of the schedule, which is the same for all batches, knows it not."""
     monkeypatch.setenv(processes.PROGRAMS, str(tmp_path / "programs"))
     zygote = Zygote()
