@@ -28,6 +28,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and so would
 _LONGEST_FIRST = ("kafka", "crash", "golden", "e2e", "docs", "deploy", "conformance", "unit/training")
 # What the tests of these share is made quickly.
 _APART = ("docs/test_documents.py", "drills/test_on_files.py", "e2e", "deploy", "unit/training")
+_TOGETHER = ("unit/training/test_plain.py",)  # but these: all models are exported for them, in half a minute
 _ON_A_BROKER = ("kafka", "conformance/test_sources.py", "conformance/test_outputs.py")
 
 
@@ -56,7 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
             path = config.rootpath / file
-            if _is_in(_APART, path):
+            if _is_in(_APART, path) and not _is_in(_TOGETHER, path):
                 return nodeid
             scenario = test.partition("[")[2].rstrip("]").partition("-")[0] if _is_in(("crash",), path) else ""
             return f"{file} {scenario}"
