@@ -19,6 +19,9 @@ ROOT = SUPPORT.parents[1]
 KILLED = -signal.SIGKILL
 _PATIENCE_S = 300.0
 
+PROGRAMS = "LEARND_TESTS_PROGRAMS"
+"""Names the folder where the daemons of a test run find what others have compiled. Unset, each compiles for itself."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -97,7 +100,13 @@ class Zygote:
             [sys.executable, "-P", SUPPORT / "zygote.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **self._environment, "PYTHONPATH": self._code, "PYTHONHASHSEED": "random"},
+            env={
+                **os.environ,
+                **self._environment,
+                **_shared_programs(),
+                "PYTHONPATH": self._code,
+                "PYTHONHASHSEED": "random",
+            },
             start_new_session=True,  # Ctrl-C is for the test process; this one ends with it
             text=True,
         )
@@ -146,6 +155,11 @@ class Zygote:
     def run(self, folder: Path, *arguments: str | Path, **options: Any) -> Result:
         """Run a command to its end, successful or not."""
         return self.start(folder, *arguments, **options).wait()
+
+
+def _shared_programs() -> dict[str, str]:
+    """Return what a zygote needs so that its commands share programs: TensorFlow reads where to look as it loads."""
+    return {"TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory=/proc/self/fd/900"} if PROGRAMS in os.environ else {}
 
 
 @cache

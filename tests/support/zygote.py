@@ -13,6 +13,7 @@ The zygote and all its commands end when standard input closes, that is, with th
 """
 
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -33,9 +34,11 @@ from learnd.daemon import cli  # noqa: F401  (imported before any fork, like the
 from learnd.daemon import run as app  # noqa: F401
 from learnd.daemon.foundation import failpoints
 from learnd.daemon.registry import OUTPUTS, SOURCES, resolve
-from learnd.daemon.training import learner, runtime  # noqa: F401
+from learnd.daemon.training import learner, runtime
 
 _LONGEST_MESSAGE = 1 << 20
+_FLAGS = os.environ.get("TF_XLA_FLAGS", "")
+_PROGRAMS = os.environ.get("LEARND_TESTS_PROGRAMS")  # the folder of what other commands have compiled, if any
 
 
 class Server:
@@ -136,12 +139,33 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     importlib.reload(runtime)  # sets environment variables that TensorFlow reads when it compiles
     sys.path[:0] = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    if _PROGRAMS:
+        _share_programs(Path(_PROGRAMS))
     if request["memory"] is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + request["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.argv = ["learnd", *request["arguments"]]
     sys.orig_argv = [sys.executable, "-m", "learnd", *request["arguments"]]  # a restart executes this
+
+
+def _share_programs(folder: Path) -> None:
+    """Take compiled programs from where others with the same flags of XLA put theirs, which the daemon sets late.
+
+    TensorFlow knows a program by its operations, shapes, names and threads, and not by flags. It looks in the folder
+    of a descriptor. It renames whole files into their places, so a kill leaves no part of a program behind.
+    """
+    configure, looks_in = learner.configure, int(_FLAGS.rpartition("/")[2])
+
+    def configured(*given: Any, **options: Any) -> None:
+        configure(*given, **options)
+        flags = folder / hashlib.sha256(os.environ["XLA_FLAGS"].encode()).hexdigest()
+        flags.mkdir(exist_ok=True, parents=True)
+        opened = os.open(flags, os.O_RDONLY)
+        os.dup2(opened, looks_in, inheritable=False)
+        os.close(opened)
+
+    learner.configure = configured
 
 
 if __name__ == "__main__":
