@@ -38,6 +38,7 @@ BENCHMARKS = {
     "guard": "guard_bench",
     "phases": "phases_bench",
     "forgetting": "forgetting_bench",
+    "challengers": "challengers_bench",
     "kafka": "kafka_bench",
 }
 LONG = {"quality": "quality_bench"}  # only by name
