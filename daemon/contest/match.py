@@ -49,7 +49,7 @@ class Match:
 
     def standing(self) -> Facts:
         """Return how it stands, for metrics and `/status`."""
-        return {"samples": self._test.samples, "lead": self._test.lead, "evidence": self._test.evidence}
+        return {"compared": self._test.samples, "lead": self._test.lead, "evidence": self._test.evidence}
 
     def event(self, outcome: Outcome, samples: int) -> Event:
         """Return the line of the history that says how it ended."""

@@ -153,7 +153,7 @@ def _text_of(event: Event) -> str | None:
         case "phase":
             text = f"phase {data['number']}, by {data['cause']}"
         case "contest":
-            text = f"challenger {data['challenger']}: {data['outcome']} after {data['samples']:,} samples"
+            text = f"challenger {data['challenger']}: {data['outcome']} after {data['compared']:,} samples"
         case "command":
             text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
         case _:

@@ -49,7 +49,7 @@ def test_a_better_challenger_leads_from_the_update_on_that_decides() -> None:
     assert (event.kind, event.data["challenger"], event.data["outcome"]) == ("contest", "quick", "promoted")
     assert 100 < event.samples < N
     assert event.data["evidence"] >= 2
-    assert event.data["samples"] == event.samples - 100
+    assert event.data["compared"] == event.samples - 100
     for start in range(0, N, 32):
         alone.update(call(start, min(32, N - start), 1, 4))
     assert alone.state().arrays.keys() <= one.state().arrays.keys()
@@ -111,7 +111,7 @@ def test_one_that_is_added_later_begins_anew_and_one_that_is_gone_is_forgotten()
     feed(alone, 0, 500)
     joined = contest(lost=True)
     joined.restore(alone.state())
-    assert joined.standings()["challengers"]["quick"]["samples"] == 0
+    assert joined.standings()["challengers"]["quick"]["compared"] == 0
     assert feed(joined, 500, 3_000)[0].data["outcome"] == "lost"
     after = Contest(linear(), NUMBERS)
     after.restore(joined.state())
@@ -124,7 +124,7 @@ def test_other_settings_make_another_challenger() -> None:
     assert first.standings()["outcomes"] == {"quick": "lost"}
     second.restore(first.state())
     assert second.standings() == {
-        "leads": "model", "challengers": {"quick": {"samples": 0, "lead": 0.0, "evidence": 0.0}}, "outcomes": {},
+        "leads": "model", "challengers": {"quick": {"compared": 0, "lead": 0.0, "evidence": 0.0}}, "outcomes": {},
     }  # fmt: skip
 
 
