@@ -59,7 +59,17 @@ def test_scores_are_those_of_the_predictions_before_each_update() -> None:
     before = reference.accuracy_score(labels[1:], labels[:-1])
     accuracy = reference.accuracy_score(labels, guessed)
     scores = found.scores()
-    assert list(scores) == ["accuracy", "log_loss", "auc", "precision", "recall", "f1", "kappa", "kappa_temporal"]
+    assert list(scores) == [
+        "accuracy",
+        "log_loss",
+        "ece",
+        "auc",
+        "precision",
+        "recall",
+        "f1",
+        "kappa",
+        "kappa_temporal",
+    ]
     assert scores["accuracy"] == pytest.approx(accuracy)
     assert scores["auc"] == pytest.approx(reference.roc_auc_score(labels, outputs), abs=1e-3)
     assert scores["kappa_temporal"] == pytest.approx((accuracy - before) / (1 - before))
