@@ -222,7 +222,8 @@ class Certainty:
 
 def _finite(outputs: Float32) -> NDArray[np.bool_]:
     """Return of which samples (m,) all outputs (m, C) are finite."""
-    return np.asarray(np.isfinite(outputs).all(axis=1))
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(outputs), axis=1)
+    return finite
 
 
 def _logits(probabilities: Float64, *, learnt: bool) -> Float64:
