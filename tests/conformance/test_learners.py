@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from learners import call
+from learners import KINDS, call
 from rig import SPEC
 from stateful import KERAS, OF_NETWORKS, STREAM, keras_part
 
@@ -29,12 +29,13 @@ class Case:
     make: Callable[[], Any]
     call: Callable[[int, int], Call]  # of so many updates, behind so many others
     outputs: int = 1
-    knows_labels: bool = False  # in the stream it knows the last labels, beside what a record alone says
+    predicts_otherwise: bool = False  # in the stream: by the last labels, which a record does not say; or unaveraged
 
 
 def of_keras(name: str, **more: Any) -> Case:
-    make, of_classes = keras_part(name, **more).make, name == OF_NETWORKS
-    return Case(make, lambda start, updates: call(3 * start, updates, 3), 4 if of_classes else 1, of_classes)
+    make, outputs = keras_part(name, **more).make, 4 if KERAS[name].get("spec") is KINDS else 1
+    otherwise = name == OF_NETWORKS or "average" in KERAS[name]
+    return Case(make, lambda start, updates: call(3 * start, updates, 3), outputs, otherwise)
 
 
 def of_script(ends: list[int | str]) -> Case:
@@ -94,7 +95,7 @@ def test_outputs_are_predictions_made_before_the_update(case: Case) -> None:
     before = one.predict(given.batches[0].inputs)
     reported = one.update(given).outputs
     assert before.keys() == reported.keys() == given.batches.targets.keys()
-    for name, outputs in before.items() if not case.knows_labels else ():
+    for name, outputs in before.items() if not case.predicts_otherwise else ():
         np.testing.assert_allclose(reported[name][0], outputs, rtol=1e-5)
     state = one.state()
     one.predict(given.batches[0].inputs)
