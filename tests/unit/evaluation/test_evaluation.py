@@ -129,7 +129,7 @@ def test_scores_are_published_at_each_multiple_of_their_period() -> None:
 def test_predictions_that_are_not_finite_are_counted_and_enter_no_score() -> None:
     found = evaluation()
     found.update(*call([np.nan, 0.9, np.inf, 0.9, -np.inf], [1, 1, 1, 0, 0]), LEARNER)
-    assert found.latest(5)[0].data["unscored"] == 3
+    assert found.latest(LEARNER)[0].data["unscored"] == 3
     assert found.scores()["accuracy"] == 0.5
     assert found.baselines()["no_change"]["accuracy"] == 0.5
     assert np.isfinite(list(found.scores().values())).all()
