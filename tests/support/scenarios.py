@@ -26,6 +26,7 @@ validate:
   holdout: {{share: 0.05, size: 50, every: 700}}
 checkpoint: {{dir: state, every: {{samples: 250, seconds: 1000}}, keep: 3}}
 predictions: {{file: predictions.jsonl}}
+certainty: {{coverage: 0.9, calibrate: temperature{certainty}}}
 http: {{listen: null}}
 """
 
@@ -51,6 +52,7 @@ class Scenario:
     task: str = "binary"
     label: str = "y"
     train: str = ""  # further settings
+    certainty: str = ""
 
     def prepare(self, folder: Path) -> Path:
         """Write stream and settings into a new folder, where the state will be, too."""
@@ -62,7 +64,7 @@ class Scenario:
 
 
 SCENARIOS = {
-    "one sample an update": Scenario("plain", 1, xla=True),
+    "one sample an update": Scenario("plain", 1, xla=True, certainty=", decide: f1"),
     "dropout, batch normalization, a frozen layer, a partial batch": Scenario("noisy", 3, xla=False),
 }
 
