@@ -26,7 +26,7 @@ RULES = ROOT / "deploy" / "prometheus" / "learnd.rules.yaml"
 
 _PACKAGES = ("prometheus", "prometheus-alertmanager")
 _TOOLS = ("prometheus", "promtool", "amtool")
-_PATIENCE_S = 100.0
+_PATIENCE_S = 300.0
 
 
 @functools.cache

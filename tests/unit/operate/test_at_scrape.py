@@ -90,7 +90,7 @@ def test_time_goes_to_the_innermost_activity_of_the_thread_that_is_followed() ->
 
     @spending("inner")
     def work() -> None:
-        time.sleep(0.01)
+        time.sleep(0.3)  # on a machine that is busy, the thread may wait for a while outside of it, too
 
     def thread() -> None:
         shares.follow()
@@ -103,4 +103,4 @@ def test_time_goes_to_the_innermost_activity_of_the_thread_that_is_followed() ->
     one = threading.Thread(target=thread)
     one.start()
     one.join()
-    assert shares.seconds["inner"] >= 0.01 > shares.seconds["outer"] > 0
+    assert shares.seconds["inner"] >= 0.3 > shares.seconds["outer"] > 0
