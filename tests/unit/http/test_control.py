@@ -94,7 +94,7 @@ def test_a_command_is_left_with_who_and_why_and_waits_to_act(served: Served, tmp
 
 @pytest.mark.parametrize("action", [name for name in ACTIONS if name not in {"learning_rate", "next_phase"}])
 def test_every_action_of_the_table_can_be_asked_for(served: Served, tmp_path: Path, action: str) -> None:
-    arguments = {"level": "debug"} if action == "log_level" else {}
+    arguments = {"log_level": {"level": "debug"}, "trial": {"of": "reset_moments"}}.get(action, {})
     assert served.post(f"/v1/control/{action}", arguments=arguments)[0] == 202
     (command,) = waiting(tmp_path)
     assert (command.action, command.by) == (action, "http 127.0.0.1")
