@@ -16,6 +16,7 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.foundation.counters import up_to_multiples
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
@@ -206,15 +207,12 @@ class Evaluation:
         outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
         labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
         said: dict[str, list[Said]] = defaultdict(list)
-        start = 0
-        while start < call.samples:
-            end = min(call.samples, start + every - (call.first + start) % every)
+        for rows in up_to_multiples(call.first, call.samples, every):
             for name, part in self._prequential.items():
-                if (its := part.add(outputs[name][start:end], labels[name][start:end])) is not None:
+                if (its := part.add(outputs[name][rows], labels[name][rows])) is not None:
                     said[name].append(its)
-            if (call.first + end) % every == 0:
-                yield from self._prequential_scores(call.first + end)
-            start = end
+            if (call.first + rows.stop) % every == 0:
+                yield from self._prequential_scores(call.first + rows.stop)
         self.said = {name: Said.joined(parts) for name, parts in said.items()}
 
     def _prequential_scores(self, samples: int) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ def running_sum(carry: Float64, values: NDArray[Any]) -> Float64:
     NumPy's `sum` adds in pairs; `cumsum` cannot.
     """
     return np.cumsum(np.concatenate((carry[None], values), dtype=np.float64), axis=0)
+
+
+def up_to_multiples(before: int, length: int, every: int) -> Iterator[slice]:
+    """Yield the pieces of `length` items that come behind `before` others: each ends at a multiple of `every`, or where
+    they all end.
+    """
+    start = 0
+    while start < length:
+        end = min(length, start + every - (before + start) % every)
+        yield slice(start, end)
+        start = end
 
 
 def earlier_alike(labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.errors import DataError
+from learnd.daemon.foundation.counters import up_to_multiples
 from learnd.daemon.values import Skip, State
 
 BLOCK = 1000  # updates
@@ -26,10 +27,8 @@ class SkipRate:
 
     def add(self, skipped: NDArray[np.uint8]) -> None:
         """Take in the `Skip` of each update."""
-        start = 0
-        while start < len(skipped):
-            taken = skipped[start : start + BLOCK - self._seen]
-            start += len(taken)
+        for rows in up_to_multiples(self._seen, len(skipped), BLOCK):
+            taken = skipped[rows]
             self._seen += len(taken)
             not_finite = int(np.count_nonzero(taken == Skip.NON_FINITE))
             self._skipped += not_finite

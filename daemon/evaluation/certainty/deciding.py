@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.evaluation.certainty.settings import CostSettings
-from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.foundation.counters import Counters, up_to_multiples
 from learnd.daemon.values import Float64
 
 _BINS = 512  # of equal width in logits from -12 to 12; the outer two are open
@@ -42,18 +42,16 @@ class Threshold(Counters):
 
     def follow(self, given: Float64, labels: NDArray[np.bool_], usable: NDArray[np.bool_]) -> Float64:
         """Return the threshold (m,) before each probability (m,), and learn the labels of those that are usable."""
-        thresholds, start = np.empty(len(given)), 0
-        while start < len(given):
-            end = min(len(given), start + _BLOCK - int(self.arrays["seen"][0]) % _BLOCK)
-            thresholds[start:end] = self.threshold
-            taken = np.flatnonzero(usable[start:end]) + start
-            bins = np.searchsorted(_EDGES, given[taken], side="right") - 1
-            counts = np.bincount(bins + _BINS * labels[taken], minlength=2 * _BINS)
+        thresholds = np.empty(len(given))
+        for rows in up_to_multiples(int(self.arrays["seen"][0]), len(given), _BLOCK):
+            thresholds[rows] = self.threshold
+            taken = usable[rows]
+            bins = np.searchsorted(_EDGES, given[rows][taken], side="right") - 1
+            counts = np.bincount(bins + _BINS * labels[rows][taken], minlength=2 * _BINS)
             self.arrays["block"] = self.arrays["block"] + counts.reshape(2, _BINS)
-            self.arrays["seen"] = self.arrays["seen"] + (end - start)
+            self.arrays["seen"] = self.arrays["seen"] + (rows.stop - rows.start)
             if self.arrays["seen"][0] % _BLOCK == 0:
                 self._choose()
-            start = end
         return thresholds
 
     def _choose(self) -> None:

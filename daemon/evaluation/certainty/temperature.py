@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.foundation.counters import Counters, running_sum
+from learnd.daemon.foundation.counters import Counters, running_sum, up_to_multiples
 from learnd.daemon.values import Float64
 
 _BLOCK = 100  # samples between two steps
@@ -41,14 +41,11 @@ class Temperature(Counters):
 
         Those that are not usable are not learnt. A logit of -inf is that of a class that cannot be.
         """
-        parts, temperatures, start = [], np.empty(len(logits)), 0
-        while start < len(logits):
-            end = min(len(logits), start + _BLOCK - int(self.arrays["count"][0]) % _BLOCK)
-            rows = slice(start, end)
+        parts, temperatures = [], np.empty(len(logits))
+        for rows in up_to_multiples(int(self.arrays["count"][0]), len(logits), _BLOCK):
             parts.append(self.stand(logits[rows]))
             temperatures[rows] = self.temperature
             self._learn(logits[rows], parts[-1], labels[rows], usable[rows])
-            start = end
         return (np.concatenate(parts) if parts else logits), temperatures
 
     def stand(self, logits: Float64) -> Float64:
