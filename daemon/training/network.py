@@ -26,7 +26,13 @@ from learnd.daemon.training.models import create_model
 from learnd.daemon.training.optimizers import create_optimizer
 from learnd.daemon.training.phases import Phases, walk
 from learnd.daemon.training.runtime import keras, tf
-from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, TrainSettings
+from learnd.daemon.training.settings import (
+    GuardSettings,
+    ModelSettings,
+    PhaseSettings,
+    TrainSettings,
+    problems_of_mixture,
+)
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.training.step.replay import Replay
@@ -57,6 +63,9 @@ class Network:
         self.optimizing = create_optimizer(train, self.model, self.phases.ever_trained, clips=not by_own_step)
         self.updates_before = updates_of(self.optimizing.optimizer)  # those that the model came with
         losses = {target.name: create_loss(train, self.model, target, spec) for target in spec.targets}
+        mixture = mixture_of(self.model)
+        if mixture is not None:
+            self._check_mixture(train, by_own_step=by_own_step)
         averages, replay = self._averages(train), self._replay(train, losses, by_own_step=by_own_step)
         self.parts = Parts(
             model=self.model,
@@ -66,7 +75,9 @@ class Network:
             guard=Guard(guard) if guard.sigma is not None else None,
             spec=spec,
             infer=tf.function(self._served, reduce_retracing=True, autograph=False),
-            ensemble=self._ensemble(losses, by_own_step=by_own_step),
+            ensemble=None
+            if mixture is None
+            else Mixing(self.model, spec.targets[0], losses[spec.targets[0].name], mixture),
             averages=averages,
             replay=replay,
             weighs_classes=train.class_weight is not None,
@@ -80,33 +91,21 @@ class Network:
             self._check_phases(phases)
         tell_doubts(self.parts, train, self.phases.ever_trained)
 
-    def _ensemble(self, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Mixing | None:
-        """Return what mixes the networks of the model; None if it is one network."""
-        mixture = mixture_of(self.model)
-        if mixture is None:
-            return None
-        if by_own_step:
-            raise ModelError(
-                "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not "
-                "do. Nothing was trained. Leave train.step out, or take preset: mlp."
-            )
+    def _check_mixture(self, train: TrainSettings, *, by_own_step: bool) -> None:
+        """Raise ModelError if a mixture cannot be trained so."""
+        problems = list(problems_of_mixture(train, by_own_step=by_own_step))
         if self.optimizing.averages:
-            raise ModelError(
+            problems.append(
                 "train.optimizer: use_ema: a mixture has averages of its own, and predicts with them where they are "
-                "better. Nothing was trained. Leave use_ema out, or take preset: mlp."
+                "better; leave it out, or take preset: mlp"
             )
-        target = self._spec.targets[0]
-        return Mixing(self.model, target, losses[target.name], mixture)
+        if problems:
+            raise ModelError(f"{'; '.join(problems)}. Nothing was trained.")
 
     def _averages(self, train: TrainSettings) -> RunningAverages | None:
         """Return the averages of the weights that the settings ask for, beside which there are no others."""
         if train.average is None:
             return None
-        if mixture_of(self.model) is not None:
-            raise ModelError(
-                "train.average: a mixture has averages of its own, and predicts with them where they are better. "
-                "Nothing was trained. Leave train.average out, or take preset: mlp."
-            )
         if self.optimizing.averages:
             problem = "the optimizer keeps averages too (use_ema), and only one of the two can predict; leave one out"
             raise SettingsError([f"train.average: {problem}. Nothing was trained."])
@@ -116,11 +115,6 @@ class Network:
         """Return what trains from a memory of the stream, if the settings ask for one."""
         if train.memory is None:
             return None
-        if mixture_of(self.model) is not None:
-            raise ModelError(
-                "train.memory: a mixture follows the stream by its last labels and shares, which samples of long ago "
-                "do not have. Nothing was trained. Leave train.memory out, or take preset: mlp."
-            )
         if by_own_step:
             raise ModelError(
                 "train.memory: the model's own train_step makes the updates, by a loss that learnd cannot add to. "

@@ -196,9 +196,13 @@ class TrainSettings(Section):
 
 def problems_with_mixture(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
     """Yield a problem for each way of training that `preset: auto` does not go together with."""
-    if not model.mixes:
-        return
-    if train.step == "train_on_batch":
+    if model.mixes:
+        yield from problems_of_mixture(train, by_own_step=train.step == "train_on_batch")
+
+
+def problems_of_mixture(train: TrainSettings, *, by_own_step: bool) -> Iterator[str]:
+    """Yield a problem for each way of training that a mixture of networks does not go together with."""
+    if by_own_step:
         yield (
             "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not do; "
             "leave it out, or take preset: mlp"
