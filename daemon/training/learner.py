@@ -22,7 +22,7 @@ from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, keras, memory_error, tf
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
-from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size
+from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size, longest_call
 from learnd.daemon.training.trial import clearly_lower
 from learnd.daemon.values import Arrays, Call, Facts, Float64, PhaseBegun, Report, Samples, SampleSpec, State
 
@@ -30,7 +30,6 @@ log = structlog.get_logger()
 
 _TRIAL_SAMPLES, _TRIAL_UPDATES = 500, 8  # of a refit on trial: so many samples, and at least so many updates
 _TRIAL_PASSES = 4  # over these samples: as long as a refit lasts
-_CALL_BYTES = 8 << 20  # of the inputs of one call: calls of images are shorter than calls of ten numbers a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class KerasLearner:
         configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one)
         self._train = train
         self._spec = spec
-        self.max_updates = _longest_call(train, spec)
+        self.max_updates = longest_call(train, spec)
         self._network = Network(model, train, spec, guard or GuardSettings(), phases)
         self._class_weights = ClassWeights(train.class_weight, spec.task)
         self._phases = self._network.phases
@@ -107,6 +106,8 @@ class KerasLearner:
         assert self._compiled is not None, "it has just been compiled"
         return self._compiled
 
+    # Training and prediction.
+
     @memory_error()
     def update(self, call: Call) -> Report:
         """Run the updates of a call, if it has any. The samples of each update are predicted before it.
@@ -142,7 +143,8 @@ class KerasLearner:
 
     def _nothing(self, rows: int) -> Report:
         outputs = {target.name: np.zeros((0, rows, target.task.outputs), np.float32) for target in self._spec.targets}
-        return Report(outputs, np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
+        none = np.zeros(0, np.float32)
+        return Report(outputs, none, none, np.zeros(0, np.uint8))
 
     def undo(self) -> None:
         """Undo the last `update`. Only once."""
@@ -393,7 +395,3 @@ class KerasLearner:
         self._set_learning_rate()
         if self.learning_rate != before:
             log.info("learning_rate_changed", before=before, now=self.learning_rate)
-
-
-def _longest_call(train: TrainSettings, spec: SampleSpec) -> int:
-    return max(1, min(train.max_updates_per_call, _CALL_BYTES // (spec.bytes_a_sample * train.batch_size)))

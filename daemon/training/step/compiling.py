@@ -15,11 +15,12 @@ from learnd.daemon.training.step.by_batch import TrainOnBatch
 from learnd.daemon.training.step.fused import Results, Updates
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.training.step.tracing import DOES_NOT_COMPILE, check_kept, reason
-from learnd.daemon.values import Float32, Samples
+from learnd.daemon.values import Float32, Samples, SampleSpec
 
 log = structlog.get_logger()
 
 _SMALL_CALL = 32
+_CALL_BYTES = 8 << 20  # of the inputs of one call
 _PRODUCTS = ("MatMul", "Einsum", "Conv")  # in the names of operations
 
 
@@ -126,6 +127,11 @@ class CompiledSteps:
         for size in sorted({call_size(1, self._max_updates), call_size(self._max_updates, self._max_updates)}):
             step(self._parts.spec.zeros(size, self._train.batch_size), np.zeros(size + 1, np.float32), 0)
         return step
+
+
+def longest_call(train: TrainSettings, spec: SampleSpec) -> int:
+    """Return the most updates of one compiled call: calls of images are shorter than calls of ten numbers a sample."""
+    return max(1, min(train.max_updates_per_call, _CALL_BYTES // (spec.bytes_a_sample * train.batch_size)))
 
 
 def call_size(updates: int, most: int) -> int:
