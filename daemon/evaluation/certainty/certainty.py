@@ -30,6 +30,7 @@ class _Given:
     """Predictions and labels as the parts need them."""
 
     values: Float64  # (m, O) of a regression; probabilities (m, C), of no and yes if the task is binary
+    finite: NDArray[np.bool_]  # (m,)
     usable: NDArray[np.bool_]  # (m,): finite, and of a class that was known
 
 
@@ -84,27 +85,28 @@ class Certainty:
             )
             values = _as_written(values)
         if self._conformal is not None:
-            scores = self._scores(values, labels, truth, given.usable, _finite(outputs))
+            scores = self._scores(values, labels, truth, given.usable, given.finite)
             thresholds = self._conformal.follow(scores)
             rows["covered"] = scores <= thresholds
         if self._threshold is not None:
             edges = self._threshold.follow(values[:, 1], truth > 0, given.usable)
             rows["threshold"] = edges
-        said = self._said(outputs, values, thresholds, edges)
+        said = self._said(outputs, given.finite, values, thresholds, edges)
         self._keep(rows, said, values, truth, given.usable)
         return said
 
     def stand(self, outputs: Float32, known: int | None = None) -> Said:
         """Return what is said with predictions (m, C) without labels, of which nothing is learnt."""
         counts = None if known is None else np.full(len(outputs), known, np.int64)
-        values, thresholds, edges = self._given(outputs, None, counts).values, None, None
+        given = self._given(outputs, None, counts)
+        values, thresholds, edges = given.values, None, None
         if self._temperature is not None:
             values = _as_written(self._temperature.stand(_logits(values, learnt=self._task.learnt)))
         if self._conformal is not None:
             thresholds = np.broadcast_to(self._conformal.stand(), (len(outputs), len(self._conformal.stand())))
         if self._threshold is not None:
             edges = np.full(len(outputs), self._threshold.threshold)
-        return self._said(outputs, values, thresholds, edges)
+        return self._said(outputs, given.finite, values, thresholds, edges)
 
     def window(self, size: int) -> Scores:
         """Return how well it held over the latest `size` samples, without what is undefined."""
@@ -150,15 +152,17 @@ class Certainty:
         return {name: part for name, part in every.items() if part is not None}
 
     def _given(self, outputs: Float32, labels: Float32 | None, known: Int64 | None) -> _Given:
-        scored = _finite(outputs)
-        outputs = np.where(scored[:, None], outputs, np.float32(0))
+        usable = finite = _finite(outputs)
+        outputs = np.where(finite[:, None], outputs, np.float32(0))
         if self._regression:
-            return _Given(outputs.astype(np.float64), scored)
+            return _Given(outputs.astype(np.float64), finite, usable)
         if known is not None:
             outputs = among_known(outputs, known)
-            scored = scored & ((labels[:, 0] < known) if labels is not None else (known > 0))
+            usable = finite & ((labels[:, 0] < known) if labels is not None else (known > 0))
         values = np.clip(outputs.astype(np.float64), 0, 1)
-        return _Given(values if self._task.kind == "classes" else np.concatenate((1 - values, values), axis=1), scored)
+        if self._task.kind == "binary":
+            values = np.concatenate((1 - values, values), axis=1)
+        return _Given(values, finite, usable)
 
     def _scores(
         self, values: Float64, labels: Float32, truth: Int64, usable: NDArray[np.bool_], finite: NDArray[np.bool_]
@@ -172,13 +176,20 @@ class Certainty:
         strange = np.where(usable, 1 - values[np.arange(len(truth)), truth], _NEW)
         return np.where(finite, strange, np.nan)[:, None]
 
-    def _said(self, outputs: Float32, values: Float64, thresholds: Float64 | None, edges: Float64 | None) -> Said:
+    def _said(
+        self,
+        outputs: Float32,
+        finite: NDArray[np.bool_],
+        values: Float64,
+        thresholds: Float64 | None,
+        edges: Float64 | None,
+    ) -> Said:
         written = outputs
         if self._temperature is not None:
             calibrated = values if self._task.kind == "classes" else values[:, 1:]
             written = np.where(np.isfinite(outputs), calibrated, outputs).astype(np.float32)
         low = high = members = decided = None
-        bounded = finite = _finite(outputs)
+        bounded = finite
         if thresholds is not None:
             bounded = finite & ~np.isnan(thresholds).any(axis=1)
             if self._regression:
