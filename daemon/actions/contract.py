@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol
 
-from learnd.daemon.contracts import Adaptable
+from learnd.daemon.contracts import Adaptable, Change
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.values import Event, Facts, PhaseBegun
 
@@ -37,10 +36,6 @@ class Cause:
 
     def __str__(self) -> str:
         return f"{self.word} at {self.samples:,} samples"
-
-
-Change: TypeAlias = Callable[[Adaptable], PhaseBegun | None]
-"""What is done to a model. It returns the phase that begins with it, if one does."""
 
 
 class Hands(Protocol):

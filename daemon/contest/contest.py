@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import structlog
 
 from learnd.daemon.contest.match import Decision, Match, Outcome, Terms
 from learnd.daemon.contest.settings import LEADER, ChallengerSettings
-from learnd.daemon.contracts import Adaptable, Contender
+from learnd.daemon.contracts import Change, Contender
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Call, Event, Facts, PhaseBegun, Report, Samples, SampleSpec, State
 
@@ -22,7 +22,6 @@ _LEVEL_OF_TRIALS = 0.01
 _PART = "contest"  # of a state, beside what is of the model that leads
 TRIAL = "trial"
 """What a changed copy of the model is called."""
-_LEVEL_OFTRIALS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ class Contest:
         log.info("contest", at_samples=samples, **event.data)
         return event
 
-    def try_out(self, name: str, change: Callable[[Adaptable], PhaseBegun | None], samples: int) -> str | None:
+    def try_out(self, name: str, change: Change, samples: int) -> str | None:
         if self._copy is None:
             return "no copy of the model is kept: one is only if a rule of the settings names trial"
         if self._leads != LEADER:
@@ -212,7 +211,7 @@ class Contest:
         if any(match.name == TRIAL for match in self._matches):
             return "another change is on trial"
         self._copy.restore(self._own.state())
-        match = Match(TRIAL, self._copy, Terms(0, samples, _LEVEL_OFTRIALS), tries=name)
+        match = Match(TRIAL, self._copy, Terms(0, samples, _LEVEL_OF_TRIALS), tries=name)
         match.begun = change(self._copy)
         if name == "next_phase" and match.begun is None:
             return "no phase follows"
@@ -287,7 +286,7 @@ class Contest:
         if self._copy is None:
             log.warning("trial_dropped", consequence="no rule under reactions names trial any more; the model stays")
             return
-        self._matches.append(self._taken_up(Match(TRIAL, self._copy, Terms(0, 1, _LEVEL_OFTRIALS)), standing))
+        self._matches.append(self._taken_up(Match(TRIAL, self._copy, Terms(0, 1, _LEVEL_OF_TRIALS)), standing))
 
     # Of the one that leads.
 

@@ -83,15 +83,10 @@ class Match:
     def restore_test(self, state: State) -> None:
         """Continue from a state. The terms are those that the match began with."""
         facts = state.facts
-        self._terms, self._left, self.tries, begun = (
-            Terms(*facts["terms"]),
-            facts["left"],
-            facts["tries"],
-            facts["begun"],
-        )
+        self._terms, self._left, self.tries = Terms(*facts["terms"]), facts["left"], facts["tries"]
+        self.begun = None if facts["begun"] is None else PhaseBegun(*facts["begun"])
         self._test = PairedTest(self._terms.level)
         self._test.restore(state.part("test"))
-        self.begun = None if begun is None else PhaseBegun(*begun)
 
 
 def _losses(spec: SampleSpec, call: Call, outputs: Arrays) -> Float64:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from learnd.daemon.values import Arrays, Call, Facts, PhaseBegun, Report, Samples, State
 
@@ -116,10 +116,14 @@ class Contender(Adaptable, Protocol):
         """Write the model as a `.keras` file, and return each layer that needs more than Keras. Raises OSError."""
 
 
+Change: TypeAlias = Callable[[Adaptable], PhaseBegun | None]
+"""What is done to a model. It returns the phase that begins with it, if one does."""
+
+
 class Contested(Adaptable, Protocol):
     """A learner whose place a changed copy of it can take."""
 
-    def try_out(self, name: str, change: Callable[[Adaptable], PhaseBegun | None], samples: int) -> str | None:
+    def try_out(self, name: str, change: Change, samples: int) -> str | None:
         """Make a change to a copy of the model, which has `samples` to prove that it is better.
 
         Return why that cannot be; None if the trial has begun.

@@ -12,9 +12,9 @@ import structlog
 from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, Change, NothingToDoError
+from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, NothingToDoError
 from learnd.daemon.actions.roll_back import RollBack
-from learnd.daemon.contracts import Contested
+from learnd.daemon.contracts import Change, Contested
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.evaluation.ring import Ring

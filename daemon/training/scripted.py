@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from learnd.daemon.contracts import Adaptable
+from learnd.daemon.contracts import Change
 from learnd.daemon.values import Arrays, Call, Facts, Float32, PhaseBegun, Report, Samples, SampleSpec, Skip, State
 
 _MODULUS = 1 << 61
@@ -80,7 +80,7 @@ class ScriptedLearner:
     def refit_standardization(self) -> None:
         self._do("refit_standardization")
 
-    def try_out(self, name: str, change: Callable[[Adaptable], PhaseBegun | None], samples: int) -> str | None:  # noqa: ARG002
+    def try_out(self, name: str, change: Change, samples: int) -> str | None:  # noqa: ARG002
         self._do(f"try {name}", samples)
         return None
 

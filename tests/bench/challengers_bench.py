@@ -60,8 +60,8 @@ def _contest(seed: int, leading: ModelSettings, challenging: ModelSettings, **tr
     y = (right ^ (rng.random(STREAM) < 0.1)).astype(np.float32)[:, None]
     spec = _spec(x)
     settings = ChallengerSettings(name="other", train=TrainSettings(seed=seed + 100, **train))
-    challenger = Challenger(settings, _learner(challenging, TrainSettings(seed=seed + 100, **train), spec))
-    contest = Contest(_learner(leading, TrainSettings(seed=seed), spec), spec, [challenger])
+    challenger = Challenger(settings, KerasLearner(challenging, TrainSettings(seed=seed + 100, **train), spec))
+    contest = Contest(KerasLearner(leading, TrainSettings(seed=seed), spec), spec, [challenger])
     for at in range(0, STREAM, LENGTH):
         for event in contest.update(call(x[at : at + LENGTH], y[at : at + LENGTH], at)).decided:
             return event.data["outcome"], event.samples
@@ -73,17 +73,15 @@ def _beside(x: Any, y: Any) -> Any:
     spec = _spec(x)
     settings = ChallengerSettings(name="other", train=TrainSettings(seed=8), samples=1 << 40)
     one = Contest(
-        _learner(DEEP, TrainSettings(), spec), spec, [Challenger(settings, _learner(DEEP, TrainSettings(), spec))]
+        KerasLearner(DEEP, TrainSettings(), spec),
+        spec,
+        [Challenger(settings, KerasLearner(DEEP, TrainSettings(), spec))],
     )
     calls = [
         call(x[at : at + one.max_updates], y[at : at + one.max_updates], at)
         for at in range(0, SAMPLES, one.max_updates)
     ]
     return lambda: timed(lambda: [one.update(each) for each in calls], SAMPLES)
-
-
-def _learner(model: ModelSettings, train: TrainSettings, spec: SampleSpec) -> KerasLearner:
-    return KerasLearner(model, train, spec)
 
 
 def _spec(x: Any) -> SampleSpec:
