@@ -140,7 +140,7 @@ def known_labels(settings: Settings) -> KnownLabels:
 
 
 def _challengers(settings: Settings) -> list[str]:
-    return [*(challenger.name for challenger in settings.challengers), *([TRIAL] if _tries(settings) else [])]
+    return [*(challenger.name for challenger in settings.challengers), *([TRIAL] if settings.tries else [])]
 
 
 def _metric_names(spec: SampleSpec) -> list[str]:
@@ -170,14 +170,9 @@ def build_learner(settings: Settings) -> Contest:
         )
         for challenger in settings.challengers
     ]
-    copy = _build(settings, settings.model, settings.train) if _tries(settings) else None
+    copy = _build(settings, settings.model, settings.train) if settings.tries else None
     own = _build(settings, settings.model, settings.train)
     return Contest(own, settings.samples.spec(settings.model.task), challengers, copy)
-
-
-def _tries(settings: Settings) -> bool:
-    """Whether a rule may try something on a copy of the model."""
-    return any("trial" in rule.actions for rule in settings.reactions)
 
 
 def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, phased: bool = True) -> KerasLearner:
@@ -186,7 +181,8 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
     spec = settings.samples.spec(settings.model.task)
     weights = with_names(train.class_weight, spec.task, settings.class_of)
     train = train.model_copy(update={"class_weight": weights})
-    return KerasLearner(model, train, spec, settings.guard, settings.phases if phased else ())
+    phases = settings.phases if phased else ()
+    return KerasLearner(model, train, spec, settings.guard, phases, models=settings.models)
 
 
 def build_evaluation(settings: Settings, anchor: Samples | None = None) -> Evaluation:

@@ -177,7 +177,7 @@ def _finish_under_earlier_settings(
         "predictions": settings.predictions,
     }
     compose(earlier.model_copy(update=here), lock, monitor).settle(stop)
-    if earlier.train.of_a_process != settings.train.of_a_process:
+    if earlier.of_a_process != settings.of_a_process:
         log.info("restarting", reason="TensorFlow in this process is set up for the earlier settings")
         raise RestartError
 

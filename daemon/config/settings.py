@@ -106,6 +106,21 @@ class Settings(Section):
         """Return the index of the class that a word stands for, as a label; None if it stands for none."""
         return self.samples.class_of(word, self.model.task)
 
+    @property
+    def tries(self) -> bool:
+        """Whether a rule may try something on a copy of the model."""
+        return any("trial" in rule.actions for rule in self.reactions)
+
+    @property
+    def models(self) -> int:
+        """The number of models that may be updated at once."""
+        return 1 + len(self.challengers) + self.tries
+
+    @property
+    def of_a_process(self) -> tuple[int, int, bool]:
+        """What TensorFlow is told only once in a process."""
+        return self.train.threads, self.models, self.train.updates_by_one
+
     def look_at_source(self) -> Glance:
         """Return what can be seen of the source now, without taking anything from it."""
         return self.source.settings.glance(self.samples.record_format())

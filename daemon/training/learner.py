@@ -54,9 +54,14 @@ class KerasLearner:
         spec: SampleSpec,
         guard: GuardSettings | None = None,
         phases: Sequence[PhaseSettings] = (),
+        *,
+        models: int = 1,
     ) -> None:
-        """Build the network without compiling it. Raises ModelError, or SettingsError for a name unknown to Keras."""
-        configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one)
+        """Build the network without compiling it; `models` is how many are updated at once in the process.
+
+        Raises ModelError, or SettingsError for a name unknown to Keras.
+        """
+        configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one, models=models)
         self._train = train
         self._spec = spec
         self.max_updates = longest_call(train, spec)

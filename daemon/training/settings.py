@@ -188,11 +188,6 @@ class TrainSettings(Section):
         """Whether an update has one sample, so that most products are of a vector and a matrix."""
         return self.batch_size == 1
 
-    @property
-    def of_a_process(self) -> tuple[int, bool]:
-        """The settings that TensorFlow reads only once in a process."""
-        return self.threads, self.updates_by_one
-
 
 def problems_with_mixture(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
     """Yield a problem for each way of training that `preset: auto` does not go together with."""

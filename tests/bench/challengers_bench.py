@@ -28,7 +28,7 @@ def rows() -> list[Row]:
     harmful = [_contest(seed, DEEP, DEEP, optimizer=HARMFUL) for seed in SEEDS]
     promoted = sum(outcome == "promoted" for outcome, _ in harmful)
     x, y = data(SAMPLES, NARROW)
-    cost = ratios(_beside(x, y), learner_runs(DEEP, TrainSettings(), x, y))
+    cost = ratios(_beside(x, y), learner_runs(DEEP, TrainSettings(), x, y, models=2))
     return [
         Row(
             "a challenger with a hidden layer against a linear model, labels by the sign of a product, a tenth of them "
@@ -60,8 +60,8 @@ def _contest(seed: int, leading: ModelSettings, challenging: ModelSettings, **tr
     y = (right ^ (rng.random(STREAM) < 0.1)).astype(np.float32)[:, None]
     spec = _spec(x)
     settings = ChallengerSettings(name="other", train=TrainSettings(seed=seed + 100, **train))
-    challenger = Challenger(settings, KerasLearner(challenging, TrainSettings(seed=seed + 100, **train), spec))
-    contest = Contest(KerasLearner(leading, TrainSettings(seed=seed), spec), spec, [challenger])
+    challenger = Challenger(settings, _learner(challenging, TrainSettings(seed=seed + 100, **train), spec))
+    contest = Contest(_learner(leading, TrainSettings(seed=seed), spec), spec, [challenger])
     for at in range(0, STREAM, LENGTH):
         for event in contest.update(call(x[at : at + LENGTH], y[at : at + LENGTH], at)).decided:
             return event.data["outcome"], event.samples
@@ -72,16 +72,17 @@ def _beside(x: Any, y: Any) -> Any:
     """Return a function that trains a model with one like it as its challenger, which is never decided."""
     spec = _spec(x)
     settings = ChallengerSettings(name="other", train=TrainSettings(seed=8), samples=1 << 40)
-    one = Contest(
-        KerasLearner(DEEP, TrainSettings(), spec),
-        spec,
-        [Challenger(settings, KerasLearner(DEEP, TrainSettings(), spec))],
-    )
+    models = [_learner(DEEP, TrainSettings(), spec) for _ in range(2)]
+    one = Contest(models[0], spec, [Challenger(settings, models[1])])
     calls = [
         call(x[at : at + one.max_updates], y[at : at + one.max_updates], at)
         for at in range(0, SAMPLES, one.max_updates)
     ]
     return lambda: timed(lambda: [one.update(each) for each in calls], SAMPLES)
+
+
+def _learner(model: ModelSettings, train: TrainSettings, spec: SampleSpec) -> KerasLearner:
+    return KerasLearner(model, train, spec, models=2)
 
 
 def _spec(x: Any) -> SampleSpec:

@@ -47,9 +47,9 @@ def preset(name: Any, x: Any, y: Any) -> Any:
     return learner_runs(ModelSettings(preset=name), TrainSettings(), x, y)
 
 
-def learner_runs(model: ModelSettings, train: TrainSettings, x: Any, y: Any) -> Any:
+def learner_runs(model: ModelSettings, train: TrainSettings, x: Any, y: Any, *, models: int = 1) -> Any:
     columns = [Column(f"x{index}", ColumnKind.NUMBER) for index in range(x.shape[1])]
-    learner = KerasLearner(model, train, SampleSpec.of_columns(columns, Task("binary", 1, 1)))
+    learner = KerasLearner(model, train, SampleSpec.of_columns(columns, Task("binary", 1, 1)), models=models)
     length = learner.max_updates
     calls = [call(x[at : at + length], y[at : at + length], at) for at in range(0, SAMPLES, length)]
     return lambda: timed(lambda: [learner.update(each) for each in calls], SAMPLES)

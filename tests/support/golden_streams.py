@@ -22,7 +22,7 @@ _EXAMPLES = ROOT / "examples"
 ONE_PROCESSOR = {
     "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
 }
 """Restricts XLA, oneDNN and NumPy to instructions that every x86-64 processor of the last ten years has. Wider ones add
 in another order, but a digest in a file must not depend on the machine."""
@@ -172,3 +172,12 @@ STREAMS: dict[str, Callable[[Path], object]] = {
     "reacting in batches": lambda folder: reacting.prepare(folder, "fragile_with_dropout", 3, xla=False),
     "phases": phased.prepare,
 }
+
+OF_THE_MAKER = (
+    "example fine_tuning",
+    "classes",
+    "killed: dropout, batch normalization, a frozen layer, a partial batch",
+    "phases",
+)
+"""Streams whose bits depend on who made the processor: outside XLA, reciprocals and their roots start from an
+instruction that is approximate, and each maker's is in its own way. Batch normalization and softmax use them."""
