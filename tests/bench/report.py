@@ -28,6 +28,13 @@ class Row:
     detail: str
 
 
+class Unwatched:
+    """A `Progress` that shows nothing."""
+
+    def begin(self, name: str, samples: int) -> Callable[[int], None]:  # noqa: ARG002
+        return lambda _: None
+
+
 def ratios(ours: Callable[[], float], theirs: Callable[[], float], turns: int = 7) -> tuple[float, str, float, float]:
     """Run two functions that return samples/s in turn. Return the median ratio, its range, and both medians."""
     ours(), theirs()
