@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from learnd.daemon.bench.advice import advice, chosen
 from learnd.daemon.bench.comparison import LEVEL, Comparison
-from learnd.daemon.bench.contestants import Contestant, Maker, Ran, Watch, baselines
+from learnd.daemon.bench.contestants import Contestant, ContestantError, Maker, Ran, Watch, baselines
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.bench.rivers import rivers
 from learnd.daemon.bench.trained import trained
@@ -32,6 +32,8 @@ class ReportCard:
     comparison: Comparison
     unfinished: Sequence[str]
     """Contestants that a signal has kept from the end, or from the beginning."""
+    failed: Mapping[str, str]
+    """Contestants that could not go on, and why."""
 
     @property
     def advice(self) -> str:
@@ -64,6 +66,7 @@ class ReportCard:
                 for one in comparison.entries
             ],
             "unfinished": list(self.unfinished),
+            "failed": dict(self.failed),
             "use": None if use is None else use.name,
             "advice": self.advice,
         }
@@ -91,12 +94,17 @@ def compared(
     Raises LearndError, and StoppedError if nothing but baselines is through.
     """
     ran: dict[str, tuple[Maker, Ran]] = {}
+    failed: dict[str, str] = {}
     for one in field:
         watch = Watch(stop, progress.begin(one.name, len(recorded)))
-        found = None if stop() else one.run(recorded, watch)
+        try:
+            found = None if stop() else one.run(recorded, watch)
+        except ContestantError as error:
+            failed[one.name] = str(error)
+            continue
         if found is not None:
             ran[one.name] = (one.maker, found)
     if all(maker == "baseline" for maker, _ in ran.values()):
         raise StoppedError("stopped before the first model was through, so there is nothing to compare.")
-    unfinished = [one.name for one in field if one.name not in ran]
-    return ReportCard(recorded, Comparison.of(recorded.task, ran, recorded.labels), unfinished)
+    unfinished = [one.name for one in field if one.name not in ran and one.name not in failed]
+    return ReportCard(recorded, Comparison.of(recorded.task, ran, recorded.labels), unfinished, failed)

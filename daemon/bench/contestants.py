@@ -46,6 +46,10 @@ class Ran:
         return self.timed / self.seconds if self.timed and self.seconds else None
 
 
+class ContestantError(Exception):
+    """Raised when a contestant of others gives up; the rest can still be compared."""
+
+
 class Contestant(Protocol):
     """Learns the samples of a recording, one pass, in their order."""
 
@@ -58,7 +62,10 @@ class Contestant(Protocol):
         """Whose it is."""
 
     def run(self, recorded: Recorded, watch: Watch) -> Ran | None:
-        """Predict and then learn each sample; None if it was stopped before the last. Raises LearndError."""
+        """Predict and then learn each sample; None if it was stopped before the last.
+
+        Raises ContestantError if it alone cannot go on, and LearndError.
+        """
 
 
 @dataclass(frozen=True, slots=True)

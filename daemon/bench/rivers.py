@@ -1,7 +1,7 @@
 """Learners of River (https://riverml.xyz), the library for learning from streams in Python.
 
 Each gets parsed values: a dict of features by name, numbers as floats and categories as texts. What scales, scales by
-running statistics, as River's own examples do; linear models get categories one-hot.
+running statistics, as River's own examples do; linear models, also in the leaves of trees, get categories one-hot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import compose, forest, linear_model, preprocessing
 
-from learnd.daemon.bench.contestants import Maker, Ran, Watch
+from learnd.daemon.bench.contestants import ContestantError, Maker, Ran, Watch
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.values import Column, ColumnKind, Float32, SampleSpec
 
@@ -48,11 +48,17 @@ class RiverContestant:
             rows = slice(start, start + _CHUNK)
             features = dicts(inputs[rows], columns)
             began = time.perf_counter()
-            with np.errstate(all="ignore"):
-                guesses += [_step(model, x, y) for x, y in zip(features, values[rows], strict=True)]
+            guesses += self._guesses(model, features, values[rows])
             seconds += time.perf_counter() - began
             watch.advance(len(features))
         return _ran(guesses, labels, seconds)
+
+    def _guesses(self, model: Any, features: Sequence[Features], values: Sequence[Any]) -> list[Any]:
+        try:
+            with np.errstate(all="ignore"):
+                return [_step(model, x, y) for x, y in zip(features, values, strict=True)]
+        except Exception as error:  # whatever the code of others raises, the rest can still be compared
+            raise ContestantError(f"{type(error).__name__}: {error}") from error
 
 
 def _ran(guesses: Sequence[Any], labels: NDArray[Any], seconds: float) -> Ran:
@@ -106,11 +112,29 @@ def rivers(spec: SampleSpec) -> list[RiverContestant]:
 def _scaled(columns: Sequence[Column], last: Any) -> Any:
     """Return a pipeline that scales numbers and gives a column to each value of a category."""
     scaler = preprocessing.StandardScaler()
-    categories = [column.name for column in columns if column.kind is ColumnKind.CATEGORY]
-    if not categories:
-        return scaler | last
-    numbers = compose.Discard(*categories) | scaler
-    return (numbers + (compose.Select(*categories) | preprocessing.OneHotEncoder(drop_zeros=True))) | last
+    one_hot = _one_hot(columns)
+    return (scaler if one_hot is None else (_numbers(columns) | scaler) + one_hot) | last
+
+
+def _forest_of_numbers(columns: Sequence[Column]) -> Any:
+    """Return a forest whose leaves are linear models, which take no texts."""
+    forest_ = forest.ARFRegressor(seed=_SEED)
+    one_hot = _one_hot(columns)
+    return forest_ if one_hot is None else (_numbers(columns) + one_hot) | forest_
+
+
+def _numbers(columns: Sequence[Column]) -> Any:
+    return compose.Discard(*_categories(columns))
+
+
+def _one_hot(columns: Sequence[Column]) -> Any:
+    """Return what gives a column to each value of a category; None if there is no category."""
+    names = _categories(columns)
+    return compose.Select(*names) | preprocessing.OneHotEncoder() if names else None
+
+
+def _categories(columns: Sequence[Column]) -> list[str]:
+    return [column.name for column in columns if column.kind is ColumnKind.CATEGORY]
 
 
 def _linear_regression(columns: Sequence[Column]) -> Any:
@@ -132,7 +156,7 @@ _BY_KIND: dict[str, dict[str, tuple[Callable[[Sequence[Column]], Any], bool]]] =
     },
     "regression": {
         "River LinearRegression": (_linear_regression, False),
-        "River ARFRegressor": (lambda _: forest.ARFRegressor(seed=_SEED), False),
+        "River ARFRegressor": (_forest_of_numbers, False),
         "River AMFRegressor": (lambda columns: _scaled(columns, forest.AMFRegressor(seed=_SEED)), True),
     },
 }

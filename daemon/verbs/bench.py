@@ -168,7 +168,7 @@ def _heading(card: ReportCard, data: Path) -> str:
     recorded, rejected = card.recorded, sum(card.recorded.rejected.values())
     which = "all" if recorded.whole else "the first"
     more = "" if recorded.whole else "; --limit takes more"
-    without = f", {rejected:,} records rejected" if rejected else ""
+    without = f", {rejected:,} rejected" if rejected else ""
     return f"{data}: {which} {len(recorded):,} samples{without}{more}. Task: {recorded.task.kind}.\n"
 
 
@@ -207,9 +207,11 @@ def _notes(card: ReportCard) -> Iterator[str]:
     for one in card.comparison.entries:
         if one.unscored:
             yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"
+    for name, why in card.failed.items():
+        yield f"{name}: it gave up, and is not compared: {why}"
     if card.unfinished:
         yield f"stopped: not through, and not compared: {', '.join(card.unfinished)}"
-    elif all(one.maker != "river" for one in card.comparison.entries):
+    elif not card.failed and all(one.maker != "river" for one in card.comparison.entries):
         yield "River's learners take one label that is one value, so that none is compared here"
 
 
