@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -86,10 +86,7 @@ class Comparison:
         sign = -1 if KINDS[task.kind].metrics[metric] is Better.HIGHER else 1
         order = sorted(entries, key=lambda one: sign * one.scores.get(metric, -sign * math.inf))
         before = next((one.scores.get("accuracy") for one in order if one.name == "no_change"), None)
-        for one in order:
-            temporal = kappa_temporal(one.scores.get("accuracy"), before)
-            one.scores.update({} if temporal is None else {"kappa_temporal": temporal})
-        return cls(task, tuple(order))
+        return cls(task, tuple(_with_kappa_temporal(one, before) for one in order))
 
     @property
     def metric(self) -> str:
@@ -147,6 +144,11 @@ class Comparison:
                 test.scan(other.errors[rows], one.errors[rows], bounded=bounded)
             self._found[pair] = test.evidence
         return self._found[pair]
+
+
+def _with_kappa_temporal(one: Entry, no_change: float | None) -> Entry:
+    temporal = kappa_temporal(one.scores.get("accuracy"), no_change)
+    return one if temporal is None else replace(one, scores={**one.scores, "kappa_temporal": temporal})
 
 
 def metric_of(task: Task) -> str:

@@ -23,7 +23,7 @@ from learnd.daemon.values import Column, ColumnKind, Float32, SampleSpec
 
 Features: TypeAlias = dict[str, Any]
 
-_CHUNK = 200  # samples between two looks at whether to stop
+_CHUNK = 50  # samples between two looks at whether to stop
 _SEED = 1
 _NO_VALUE = 0  # stands for a prediction that is none, which does not count
 

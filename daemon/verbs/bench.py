@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 verb = typer.Typer()
 
 _LIMIT = 20_000
+_PATIENCE_S = 25.0  # for a stop: a contestant looks whether there is one after some samples
 _STANDARD_OUTPUT = Path("-")
 _BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
 _WIDTH = 120  # of a table that is not on a terminal
@@ -69,20 +71,27 @@ def bench(
     Each predicts every sample before it learns it, one pass in the order of the recording.
     """
     configure_logging(LogSettings(level="error"))
-    with tempfile.TemporaryDirectory(prefix="learnd-bench-", ignore_cleanup_errors=True) as folder:
+    with StopSignal(_PATIENCE_S) as stop, _folder() as folder:
         if file is None:
-            settings = _inferred(data, known(label, task, form), overrides or [], Path(folder))
-            card = _measured(settings, limit)
+            settings = _inferred(data, known(label, task, form), overrides or [], folder)
+            card = _measured(settings, limit, stop)
         elif (label, task, form) != (None, None, None):
             raise SettingsError(["--label, --task, --format: --settings says that already; leave one of them out"])
         else:
-            settings = _of_a_file(load_settings(file, overrides or []), data, Path(folder))
+            settings = _of_a_file(load_settings(file, overrides or []), data, folder)
             with located_problems(file, overrides or ()):
-                card = _measured(settings, limit)
+                card = _measured(settings, limit, stop)
     if output is not None:
         _write(card, data, output)
     if output != _STANDARD_OUTPUT:
         _show(card, data)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder that does not stay."""
+    with tempfile.TemporaryDirectory(prefix="learnd-bench-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 def _inferred(data: Path, said: Known, overrides: list[str], folder: Path) -> Settings:
@@ -113,14 +122,14 @@ def _check(settings: Settings) -> None:
         first.check()
 
 
-def _measured(settings: Settings, limit: int) -> ReportCard:
+def _measured(settings: Settings, limit: int, stop: Callable[[], bool]) -> ReportCard:
     from learnd.daemon.bench.bench import compared, contestants
     from learnd.daemon.bench.recorded import read_recording
 
     _check(settings)
     recorded = read_recording(settings, limit)
     field = contestants(settings, recorded)
-    with StopSignal(settings.shutdown_timeout_s) as stop, _Bars() as bars:
+    with _Bars() as bars:
         return compared(field, recorded, stop, bars)
 
 

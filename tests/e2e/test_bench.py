@@ -66,6 +66,24 @@ def test_a_model_that_is_a_preset_is_compared_once(zygote: Zygote, tmp_path: Pat
     assert {entry["name"] for entry in card["contestants"] if entry["maker"] == "learnd"} == set(PRESETS)
 
 
+def test_a_recording_of_a_topic_needs_settings(zygote: Zygote, tmp_path: Path) -> None:
+    lines = [
+        {"partition": f"clicks/{number % 2}", "offset": number // 2, "value": json.dumps(record)}
+        for number, record in enumerate(records(120))
+    ]
+    ends = {"clicks/0": 60, "clicks/1": 60}
+    header = {"learnd_recording": 1, "topics": {"clicks": "id"}, "starts": dict.fromkeys(ends, 0), "ends": ends}
+    folder = prepare(tmp_path / "own", model={"preset": "linear"})
+    (folder / "clicks.jsonl").write_text(
+        "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in (header, *lines))
+    )
+    message = refused(zygote.run(folder, "bench", "clicks.jsonl"), 78)
+    assert "clicks.jsonl: it is of a topic" in message
+    assert "--settings" in message
+    told = succeeded(zygote.run(folder, "bench", "clicks.jsonl", "-s", "learnd.yaml", "--json", "-")).json()
+    assert (told["samples"], told["whole"], told["failed"], told["unfinished"]) == (120, True, {}, [])
+
+
 def test_a_signal_ends_it_with_what_is_through(zygote: Zygote, tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_bytes(json_lines(records(200)))
     for call, one_is_through in ((2, False), (210, True)):  # a preset takes 100 to 200 calls

@@ -11,13 +11,13 @@ import pytest
 from river import linear_model
 from streams import json_lines, records
 
-from learnd.daemon.bench.bench import compared
+from learnd.daemon.bench.bench import compared, contestants
 from learnd.daemon.bench.comparison import Comparison
 from learnd.daemon.bench.contestants import Watch, baselines
 from learnd.daemon.bench.recorded import Recorded, read_recording
 from learnd.daemon.bench.rivers import RiverContestant, rivers
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import DataError
+from learnd.daemon.errors import DataError, SettingsError
 
 
 class Unwatched:
@@ -106,6 +106,20 @@ def test_labels_of_several_values_are_not_for_river(tmp_path: Path) -> None:
     values = [{"a": 0.0, "b": 1.0, "y": ["u"]}] * 3
     given = settings(tmp_path, values, "multi_label", {"field": "y", "labels": ["u", "v"]})
     assert rivers(read_recording(given, None).spec) == []
+
+
+def test_models_of_several_outputs_are_not_compared(tmp_path: Path) -> None:
+    (tmp_path / "stream.jsonl").write_bytes(json_lines(records(10)))
+    labels = {name: {"field": name, "task": task} for name, task in (("y", "binary"), ("c", "regression"))}
+    several = Settings.model_validate(
+        {
+            "model": {"build": "network:build"},
+            "source": {"files": {"path": str(tmp_path / "stream.jsonl")}},
+            "samples": {"features": {"a": "float"}, "labels": labels},
+        }
+    )
+    with pytest.raises(SettingsError, match=r"^samples: bench compares models of one input and one label"):
+        contestants(several, read_recording(several, None))
 
 
 def test_a_number_that_is_too_large_for_32_bits_is_an_error_like_another(tmp_path: Path) -> None:
