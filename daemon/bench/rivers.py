@@ -112,14 +112,14 @@ def rivers(spec: SampleSpec) -> list[RiverContestant]:
 def _scaled(columns: Sequence[Column], last: Any) -> Any:
     """Return a pipeline that scales numbers and gives a column to each value of a category."""
     scaler = preprocessing.StandardScaler()
-    one_hot = _one_hot(columns)
+    one_hot = _one_hot(columns, drop_zeros=True)
     return (scaler if one_hot is None else (_numbers(columns) | scaler) + one_hot) | last
 
 
 def _forest_of_numbers(columns: Sequence[Column]) -> Any:
     """Return a forest whose leaves are linear models, which take no texts."""
     forest_ = forest.ARFRegressor(seed=_SEED)
-    one_hot = _one_hot(columns)
+    one_hot = _one_hot(columns, drop_zeros=False)
     return forest_ if one_hot is None else (_numbers(columns) + one_hot) | forest_
 
 
@@ -127,10 +127,13 @@ def _numbers(columns: Sequence[Column]) -> Any:
     return compose.Discard(*_categories(columns))
 
 
-def _one_hot(columns: Sequence[Column]) -> Any:
-    """Return what gives a column to each value of a category; None if there is no category."""
+def _one_hot(columns: Sequence[Column], *, drop_zeros: bool) -> Any:
+    """Return what gives a column to each value of a category; None if there is no category.
+
+    Zeros make no difference to a linear model but that of time; a tree needs them, to split by.
+    """
     names = _categories(columns)
-    return compose.Select(*names) | preprocessing.OneHotEncoder() if names else None
+    return compose.Select(*names) | preprocessing.OneHotEncoder(drop_zeros=drop_zeros) if names else None
 
 
 def _categories(columns: Sequence[Column]) -> list[str]:
