@@ -20,6 +20,7 @@ VERBS = (
     "record",
     "validate",
     "init",
+    "bench",
     "demo",
     "status",
     "top",

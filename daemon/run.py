@@ -51,6 +51,7 @@ class Options:
     display: bool = True
     recorded: bool = False  # the stream has a known end
     records: int | None = None  # stop once so many of the stream's first records are consumed
+    telemetry: Callable[..., Telemetry] = Telemetry  # what watches it, made as this class is
 
 
 def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summary:
@@ -64,7 +65,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     metrics.at_scrape.root = settings.checkpoint.dir
     display = Display() if options.display else None
     service = ServiceManager(os.environ, health.why_not_alive)
-    monitor = Telemetry(metrics, health, display, service, total_known=options.recorded)
+    monitor = options.telemetry(metrics, health, display, service, total_known=options.recorded)
     monitor.state("starting")
     with (
         _locked(settings, take_over=options.take_over) as lock,

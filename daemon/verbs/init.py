@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,16 @@ from learnd.daemon.errors import SettingsError, StoreError
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.tasks.registry import KINDS
 
+if TYPE_CHECKING:
+    from learnd.daemon.stream.inferring.guesses import Known
+
 verb = typer.Typer()
 
 _FORMATS = ("json", "jsonl", "ndjson", "csv", "tsv", "parquet")
+
+LabelOption = Annotated[str | None, typer.Option("--label", metavar="NAME", help="The field to learn.")]
+TaskOption = Annotated[str | None, typer.Option("--task", metavar="TASK", help=f"One of {', '.join(KINDS)}.")]
+FormatOption = Annotated[str | None, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(_FORMATS)}.")]
 
 
 @verb.command()
@@ -25,22 +32,13 @@ def init(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
         "learnd.yaml"
     ),
-    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="The field to learn.")] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help=f"One of {', '.join(KINDS)}.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="FORMAT", help=f"One of {', '.join(_FORMATS)}.")
-    ] = None,
+    label: LabelOption = None,
+    task: TaskOption = None,
+    form: FormatOption = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented settings file for DATA, from what its records show."""
-    from learnd.daemon.stream.inferring.guesses import Known
-    from learnd.daemon.stream.inferring.infer import infer_settings
-
-    for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
-        if given is not None and given not in choices:
-            raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
-    source = resolve(SOURCES["files"].settings)(path=str(data))
-    text = infer_settings(data, source.files(), source.samples, Known(label, task, form), folder=output.parent)
+    text = settings_text(data, known(label, task, form), folder=output.parent)
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
     try:
@@ -48,3 +46,24 @@ def init(
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror}; give another --output") from error
     print(f"wrote {output}; look through it, then: learnd run {output}")
+
+
+def known(label: str | None, task: str | None, form: str | None) -> Known:
+    """Return what the options say. Raises SettingsError for a task or a format that there is not."""
+    from learnd.daemon.stream.inferring.guesses import Known
+
+    for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
+        if given is not None and given not in choices:
+            raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
+    return Known(label, task, form)
+
+
+def settings_text(data: Path, said: Known, folder: Path) -> str:
+    """Return a commented settings file for the records of `data`, as it is to lie in `folder`.
+
+    Raises SourceError, DataError and SettingsError.
+    """
+    from learnd.daemon.stream.inferring.infer import infer_settings
+
+    source = resolve(SOURCES["files"].settings)(path=str(data))
+    return infer_settings(data, source.files(), source.samples, said, folder=folder)

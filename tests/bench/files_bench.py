@@ -1,29 +1,28 @@
 """Files that packages ship: `learnd init` and `learnd run` without an edit, against baselines and River's linear model.
 
-River's model gets the very columns that learnd decodes, scaled by its StandardScaler, and the label of a regression
-scaled by its TargetStandardScaler. Both are scored by test-then-train over the whole stream.
+All of them come from `daemon.bench`, as in `learnd bench`: the same samples, each scored by test-then-train over the
+whole stream from its second sample on.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from report import Row
+from report import Row, Unwatched
 
-from learnd.daemon.compose import open_source
+from learnd.daemon.bench.bench import compared
+from learnd.daemon.bench.contestants import baselines
+from learnd.daemon.bench.recorded import read_recording
+from learnd.daemon.bench.rivers import rivers
+from learnd.daemon.bench.trained import TrainedContestant
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.run import Options, run
-from learnd.daemon.stream.decoding.decoder import SampleDecoder
+from learnd.daemon.verbs.init import known, settings_text
 
 # By file, the label, and the task if it is not the one that shows in the values.
 OF_RIVER = {
@@ -77,55 +76,24 @@ def files(folder: Path) -> Iterator[tuple[Path, str, str | None]]:
 def measured(data: Path, label: str, task: str | None) -> Row:
     """Write settings, train, and compare."""
     settings = written_settings(data, label, task)
-    summary = run(settings, lambda: False, Options(http=False, display=False))
-    regression = settings.model.task == "regression"
-    metric, baseline = ("mae", "running_mean") if regression else ("accuracy", "majority")
-    ours, theirs = summary.scores[metric], river_score(settings)
-    simple = summary.baselines[baseline][metric]
-    asked = "MAE ≤ 1.05 × River's, ≤ the mean's" if regression else "accuracy ≥ River's - .01, ≥ the majority's"
-    detail = f"River {theirs:.4g}, {baseline} {simple:.4g}, {summary.samples_trained:,} samples"
-    if rejected := sum(summary.samples_rejected.values()):
+    recorded = read_recording(settings, None)
+    river, *_ = rivers(recorded.spec)
+    field = [*baselines(recorded.task), TrainedContestant("learnd", settings), river]
+    comparison = compared(field, recorded, lambda: False, Unwatched()).comparison
+    metric, baseline = comparison.metric, "running_mean" if comparison.metric == "mae" else "majority"
+    scores = {one.name: one.scores[metric] for one in comparison.entries}
+    asked = {
+        "mae": "MAE ≤ 1.05 × River's, ≤ the mean's",
+        "accuracy": "accuracy ≥ River's - .01, ≥ the majority's",
+    }[metric]
+    detail = f"River {scores[river.name]:.4g}, {baseline} {scores[baseline]:.4g}, {len(recorded):,} samples"
+    if rejected := sum(recorded.rejected.values()):
         detail += f", {rejected:,} rejected"
-    return Row(f"{data.stem}, `init` and `run` as they come, {metric}", asked, f"{ours:.4g}", detail)
+    return Row(f"{data.stem}, `init` and `run` as they come, {metric}", asked, f"{scores['learnd']:.4g}", detail)
 
 
 def written_settings(data: Path, label: str, task: str | None) -> Settings:
     """Return the settings that `learnd init` writes for the file."""
     file = data.with_suffix(".yaml")
-    told = ["--label", label, *(["--task", task] if task else [])]
-    command = [sys.executable, "-m", "learnd", "init", str(data), "--output", str(file), *told]
-    subprocess.run(command, check=True, capture_output=True)
-    return load_settings(file, [f"checkpoint.dir={data.with_suffix('.state')}"])
-
-
-def river_score(settings: Settings) -> float:
-    """Return the score of River's linear model over the same samples, in the same order."""
-    from river import linear_model, metrics, preprocessing
-
-    kind = settings.model.task
-    score: Any = metrics.MAE() if kind == "regression" else metrics.Accuracy()
-    if kind == "regression":
-        last: Any = preprocessing.TargetStandardScaler(linear_model.LinearRegression())
-    else:
-        last = linear_model.LogisticRegression() if kind == "binary" else linear_model.SoftmaxRegression()
-    model = preprocessing.StandardScaler() | last
-    for features, label in samples(settings):
-        guess = model.predict_one(features)
-        score.update(label, guess if guess is not None else type(label)(0))
-        model.learn_one(features, label)
-    return float(score.get())
-
-
-def samples(settings: Settings) -> Iterator[tuple[dict[str, float], Any]]:
-    spec = settings.samples.spec(settings.model.task)
-    decoder = SampleDecoder(settings.samples, spec)
-    make = {"regression": float, "binary": bool, "classes": int}[settings.model.task]
-    with closing(open_source(settings)) as source:
-        source.open({}, [])
-        while not source.exhausted:
-            if (batch := source.read(1.0)) is None:
-                continue
-            block = decoder.decode(batch).samples
-            (inputs,), (targets,) = block.inputs.values(), block.targets.values()
-            for x, y in zip(inputs.tolist(), targets[:, 0].tolist(), strict=True):
-                yield {str(index): value for index, value in enumerate(x)}, make(y)
+    file.write_text(settings_text(data, known(label, task, None), file.parent))
+    return load_settings(file)

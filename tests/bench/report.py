@@ -13,7 +13,7 @@ _HEAD = """# Benchmarks
 
 Made by `make bench`, never edited by hand. Each pair ran side by side in one process, in turn; a ratio is the median of
 the ratios of at least five such turns, with the lowest and the highest behind it. None of these is a test: shared
-machines are too noisy for that.
+machines are too noisy for that. The scores of files and of Elec2 are what [`learnd bench`](bench.md) measures.
 
 """
 
@@ -26,6 +26,13 @@ class Row:
     target: str
     measured: str
     detail: str
+
+
+class Unwatched:
+    """A `Progress` that shows nothing."""
+
+    def begin(self, name: str, samples: int) -> Callable[[int], None]:  # noqa: ARG002
+        return lambda _: None
 
 
 def ratios(ours: Callable[[], float], theirs: Callable[[], float], turns: int = 7) -> tuple[float, str, float, float]:

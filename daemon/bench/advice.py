@@ -1,0 +1,102 @@
+"""What a comparison comes to, in a sentence or two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from learnd.daemon.bench.comparison import Comparison, Entry
+
+_MUCH_FASTER = 1.5  # times: less is noise, and no reason
+
+
+def times_text(times: float) -> str:
+    """Return how many times as two digits that mean something: 1.4, 12, 230."""
+    return f"{times:.2g}" if times < 10 else f"{float(f'{times:.2g}'):,.0f}"
+
+
+def chosen(comparison: Comparison) -> Entry | None:
+    """Return what of learnd's to use; None if nothing is surely better than the best baseline."""
+    return next((one for one in _of_learnd(comparison) if comparison.beats_baselines(one)), None)
+
+
+def advice(comparison: Comparison) -> str:
+    """Say what to use and what it costs; plainly, if nothing is better than the baselines."""
+    if not any(map(comparison.beats_baselines, comparison.entries)):
+        return _nothing(comparison)
+    one = chosen(comparison)
+    if one is None:
+        return _elsewhere_alone(comparison)
+    sentences = [f"Use `{one.name}`: {_scored(comparison, one)}{_cost(comparison, one)}."]
+    sentences += _cheaper(comparison, one)
+    if comparison.best is not one:
+        sentences.append(_better_elsewhere(comparison, one))
+    return " ".join(sentences)
+
+
+def _nothing(comparison: Comparison) -> str:
+    baseline = comparison.best_baseline
+    if baseline is None:
+        return "No baseline is through, so nothing can be said."
+    found = (
+        f"Nothing is surely better than `{baseline.name}` ({_scored(comparison, baseline)}), which looks at no feature"
+    )
+    ahead = [one for one in comparison.entries if one.maker != "baseline"][:1]
+    if ahead and comparison.best is ahead[0]:
+        found += f"; `{ahead[0].name}` leads by less than chance explains ({_scored(comparison, ahead[0])})"
+    return (
+        f"{found}. On this recording no model is worth what it costs: look at the features and the label, or let more "
+        "samples decide."
+    )
+
+
+def _elsewhere_alone(comparison: Comparison) -> str:
+    one = next(one for one in comparison.entries if comparison.beats_baselines(one))
+    return (
+        f"None of learnd's models is surely better than the best baseline. `{one.name}` is: {_scored(comparison, one)}"
+        f"{_cost(comparison, one)}."
+    )
+
+
+def _cheaper(comparison: Comparison, one: Entry) -> Sequence[str]:
+    """Name the fastest of learnd's that is not surely worse, if it is much faster."""
+    own = one.ran.samples_per_second
+    alike = [
+        (other.ran.samples_per_second / own, other)
+        for other in _of_learnd(comparison)
+        if own and other.ran.samples_per_second and comparison.beats_baselines(other)
+        if other is not one and not comparison.surely_better(one, other)
+    ]
+    times, other = max(alike, key=lambda pair: pair[0], default=(0.0, one))
+    if times < _MUCH_FASTER:
+        return []
+    return [
+        f"`{other.name}` ({_scored(comparison, other)}) is not told apart from it and {times_text(times)} × as fast."
+    ]
+
+
+def _better_elsewhere(comparison: Comparison, one: Entry) -> str:
+    best = comparison.best
+    if best.maker == "baseline":
+        return f"`{best.name}`, which looks at no feature, has a better score, but that is not sure."
+    sure = "surely better" if comparison.surely_better(best, one) else "ahead of it, but not told apart"
+    return f"`{best.name}` is {sure}: {_scored(comparison, best)}{_cost(comparison, best)}."
+
+
+def _of_learnd(comparison: Comparison) -> list[Entry]:
+    return [one for one in comparison.entries if one.maker == "learnd"]
+
+
+def _scored(comparison: Comparison, one: Entry) -> str:
+    score = one.scores.get(comparison.metric)
+    return "no score" if score is None else f"{comparison.metric} {score:.4g}"
+
+
+def _cost(comparison: Comparison, one: Entry) -> str:
+    """Return `, 40,000 samples/s, 5 × the time of preset: linear`, as far as it was measured."""
+    speed, times, cheapest = one.ran.samples_per_second, comparison.times_cheapest(one), comparison.cheapest
+    if speed is None:
+        return ""
+    found = f", {speed:,.0f} samples/s"
+    if times is None or cheapest is None or cheapest is one:
+        return found
+    return f"{found}, {times_text(times)} × the time of `{cheapest.name}`"

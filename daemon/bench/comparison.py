@@ -1,0 +1,156 @@
+"""Who did how well on the same samples, and what of that is sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnd.daemon.bench.contestants import Maker, Ran
+from learnd.daemon.contest.paired import PairedTest
+from learnd.daemon.evaluation.scoreboard import kappa_temporal
+from learnd.daemon.tasks.contract import Better, ErrorRange
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.tallies import Scores
+from learnd.daemon.values import Float64, Task
+
+LEVEL = 0.05
+"""The chance, at most, that anything that is said to be sure of a recording is wrong."""
+
+Verdict: TypeAlias = Literal["best", "surely worse", "not told apart"]
+
+_PIECE = 1 << 16  # samples that a test takes in at once
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A contestant that is through, and its scores. The first sample, for which nobody knew a label, counts nowhere."""
+
+    name: str
+    maker: Maker
+    ran: Ran
+    scores: Scores
+    errors: Float64
+    """(m,) NaN where there is no prediction."""
+
+    @property
+    def unscored(self) -> int:
+        """Samples without a prediction. No score includes them; in a comparison they lose."""
+        return int(np.isnan(self.errors).sum())
+
+
+def entry(name: str, maker: Maker, ran: Ran, task: Task, labels: NDArray[Any]) -> Entry:
+    """Score what a contestant has predicted for labels (m, ...) as tallies count them."""
+    scored = ran.scored[1:]
+    tally = KINDS[task.kind].tally(task)
+    tally.add(ran.predicted[1:][scored], labels[1:][scored])
+    errors = np.where(scored, _errors(ran.predicted[1:], labels[1:]), np.nan)
+    return Entry(name, maker, ran, tally.scores(), errors)
+
+
+def _errors(predicted: NDArray[Any], labels: NDArray[Any]) -> Float64:
+    """Return the error (m,) of each prediction: the distance of numbers, for anything else the share that is wrong.
+
+    Their mean is the mean absolute error, or what the accuracy lacks to 1.
+    """
+    if np.issubdtype(labels.dtype, np.floating):
+        wrong = np.abs(predicted.astype(np.float64) - labels)
+    else:
+        wrong = (predicted != labels).astype(np.float64)
+    mean: Float64 = wrong.reshape(len(labels), -1).mean(axis=1)
+    return mean
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Contestants that are through, the best first, and which differences between them are sure.
+
+    Sure is what a paired test says of the whole recording (see `PairedTest`). Which one is the best, and so which are
+    compared, is known only behind the last sample: so each of the n * (n - 1) ordered pairs has its share of `LEVEL`,
+    and nothing that is said of any of them is wrong with more than that chance.
+    """
+
+    task: Task
+    entries: tuple[Entry, ...]
+    _found: dict[tuple[str, str], float] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, task: Task, ran: Mapping[str, tuple[Maker, Ran]], labels: NDArray[Any]) -> Comparison:
+        """Compare what contestants, by name, have predicted for these labels."""
+        entries = [entry(name, maker, each, task, labels) for name, (maker, each) in ran.items()]
+        metric = metric_of(task)
+        sign = -1 if KINDS[task.kind].metrics[metric] is Better.HIGHER else 1
+        order = sorted(entries, key=lambda one: sign * one.scores.get(metric, -sign * math.inf))
+        before = next((one.scores.get("accuracy") for one in order if one.name == "no_change"), None)
+        return cls(task, tuple(_with_kappa_temporal(one, before) for one in order))
+
+    @property
+    def metric(self) -> str:
+        """What the order is by."""
+        return metric_of(self.task)
+
+    @property
+    def best(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def best_baseline(self) -> Entry | None:
+        return next((one for one in self.entries if one.maker == "baseline"), None)
+
+    @property
+    def cheapest(self) -> Entry | None:
+        """The fastest of learnd's presets."""
+        presets = [one for one in self.entries if one.name.startswith("preset: ") and one.ran.samples_per_second]
+        return max(presets, key=lambda one: one.ran.samples_per_second or 0.0, default=None)
+
+    def times_cheapest(self, one: Entry) -> float | None:
+        """Return how many times the time of the fastest preset it takes."""
+        fastest = None if self.cheapest is None else self.cheapest.ran.samples_per_second
+        own = one.ran.samples_per_second
+        return None if fastest is None or own is None else fastest / own
+
+    def verdict(self, one: Entry) -> Verdict:
+        """Say how it stands to the best."""
+        if one is self.best:
+            return "best"
+        return "surely worse" if self.surely_better(self.best, one) else "not told apart"
+
+    def beats_baselines(self, one: Entry) -> bool:
+        """Whether it is surely better than the best of what looks at no feature."""
+        baseline = self.best_baseline
+        return baseline is not None and one is not baseline and self.surely_better(one, baseline)
+
+    def surely_better(self, one: Entry, other: Entry) -> bool:
+        return self.evidence(one, other) >= self.needed
+
+    @property
+    def needed(self) -> float:
+        """How much evidence makes a difference sure."""
+        pairs = max(len(self.entries) * (len(self.entries) - 1), 1)
+        return math.log10(pairs / LEVEL)
+
+    def evidence(self, one: Entry, other: Entry) -> float:
+        """Return the logarithm, to base 10, of the evidence that `one` is better than `other` on average."""
+        pair = one.name, other.name
+        if pair not in self._found:
+            test = PairedTest(LEVEL)
+            bounded = KINDS[self.task.kind].error_range is not ErrorRange.UNBOUNDED
+            for start in range(0, len(one.errors), _PIECE):
+                rows = slice(start, start + _PIECE)
+                test.scan(other.errors[rows], one.errors[rows], bounded=bounded)
+            self._found[pair] = test.evidence
+        return self._found[pair]
+
+
+def _with_kappa_temporal(one: Entry, no_change: float | None) -> Entry:
+    temporal = kappa_temporal(one.scores.get("accuracy"), no_change)
+    return one if temporal is None else replace(one, scores={**one.scores, "kappa_temporal": temporal})
+
+
+def metric_of(task: Task) -> str:
+    """Return the metric that follows from the mean of the errors: the first of the task's."""
+    return next(iter(KINDS[task.kind].metrics))

@@ -1,0 +1,145 @@
+"""learnd's own models, each trained by a whole run of the daemon over the recording."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnd.daemon.bench.contestants import Maker, Ran, Watch
+from learnd.daemon.bench.recorded import Recorded
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import StoppedError
+from learnd.daemon.evaluation.scoreboard import observe
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.run import Options, run
+from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.values import Arrays, Call, Report
+
+PRESETS = ("linear", "mlp", "auto")
+
+# What TensorFlow reads once in a process, and what says how the stream is cut into updates and compiled.
+_COMMON = ("batch_size", "max_wait_ms", "max_updates_per_call", "threads", "xla")
+_OF_MODEL = ("model", "train", "guard", "phases", "challengers", "certainty", "drift", "reactions")  # sections
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedContestant:
+    """A model of learnd under settings whose source is the recording, in a state directory that does not stay."""
+
+    name: str
+    settings: Settings
+    maker: Maker = "learnd"
+
+    def run(self, recorded: Recorded, watch: Watch) -> Ran | None:
+        from learnd.daemon.training import learner  # noqa: F401  (to import TensorFlow is no part of its time)
+
+        made: list[_Witness] = []
+
+        def telemetry(*parts: Any, total_known: bool) -> Telemetry:
+            made.append(_Witness(recorded, watch, *parts, total_known=total_known))
+            return made[0]
+
+        with tempfile.TemporaryDirectory(prefix="learnd-bench-", ignore_cleanup_errors=True) as folder:
+            settings = _in(self.settings, Path(folder) / "state")
+            options = Options(http=False, display=False, recorded=True, records=recorded.records, telemetry=telemetry)
+            try:
+                run(settings, watch.stop, options)
+            except StoppedError:
+                return None
+        return made[0].ran()
+
+
+def presets(settings: Settings, names: Sequence[str] = PRESETS) -> list[TrainedContestant]:
+    """Return learnd's presets, with the stream of these settings and all else as it is without a word of them."""
+    common = {key: getattr(settings.train, key) for key in _COMMON if key in settings.train.model_fields_set}
+    usual = {key: Settings.model_fields[key].get_default() for key in _OF_MODEL}
+    found = []
+    for name in names:
+        model = ModelSettings(preset=name, task=settings.model.task)
+        changes = {**usual, "model": model, "train": TrainSettings(**common)}
+        found.append(TrainedContestant(f"preset: {name}", settings.model_copy(update=changes)))
+    return found
+
+
+def trained(settings: Settings) -> list[TrainedContestant]:
+    """Return the presets, and the settings as they are unless they are one of them."""
+    usual = presets(settings)
+    if any(_alike(one.settings, settings) for one in usual):
+        return usual
+    return [TrainedContestant("your settings", settings), *usual]
+
+
+def _alike(one: Settings, other: Settings) -> bool:
+    return all(getattr(one, key) == getattr(other, key) for key in _OF_MODEL)
+
+
+def _in(settings: Settings, state: Path) -> Settings:
+    """Return the settings with a state directory, and without what sets samples aside or writes elsewhere."""
+    changes: dict[str, Any] = {
+        "checkpoint": settings.checkpoint.model_copy(update={"dir": state}),
+        "validation": settings.validation.model_copy(update={"holdout": None}),
+        "dead_letters": settings.dead_letters.model_copy(update={"file": None, "kafka": None}),
+        "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
+    }
+    return settings.model_copy(update=changes)
+
+
+class _Witness(Telemetry):
+    """Also keeps what a run predicts, and times it: from when it begins to read to the end of each call.
+
+    By then the model is compiled. What the witness takes itself does not count.
+    """
+
+    def __init__(self, recorded: Recorded, watch: Watch, *parts: Any, total_known: bool) -> None:
+        super().__init__(*parts, total_known=total_known)
+        self._recorded = recorded
+        self._watch = watch
+        self._known = KINDS[recorded.task.kind].known(recorded.task)
+        self._rows: list[Arrays] = []
+        self._timed = 0
+        self._seconds = 0.0
+        self._created_s = self._since_s = time.perf_counter()
+        self._start_seconds: float | None = None
+
+    def state(self, word: str) -> None:
+        super().state(word)
+        if word == "consuming" and self._start_seconds is None:
+            self._since_s = time.perf_counter()
+            self._start_seconds = self._since_s - self._created_s
+
+    def call_done(self, call: Call, report: Report, seconds: float) -> None:
+        super().call_done(call, report, seconds)
+        if not call.samples:
+            return
+        self._seconds += time.perf_counter() - self._since_s
+        self._timed += call.samples
+        self._rows.append(self._observed(call, report))
+        self._watch.advance(call.samples)
+        self._since_s = time.perf_counter()
+
+    def ran(self) -> Ran | None:
+        """Return what was predicted for the samples of the recording; None if the run did not get so far."""
+        count = len(self._recorded)
+        if self._timed < count:
+            return None
+        label, predicted, scored = (self._column(name)[:count] for name in ("label", "predicted", "scored"))
+        assert np.array_equal(label, self._recorded.labels), "the daemon trains on the samples in their order"
+        return Ran(predicted, scored, self._timed, self._seconds, self._start_seconds)
+
+    def _observed(self, call: Call, report: Report) -> Arrays:
+        target = self._recorded.spec.targets[0]
+        outputs = report.outputs[target.name].reshape(call.samples, -1)
+        labels = call.batches.targets[target.name].reshape(call.samples, -1)
+        rows = observe(target.task, outputs, labels, None if self._known is None else self._known.follow(labels[:, 0]))
+        return {name: rows[name] for name in ("label", "predicted", "scored")}
+
+    def _column(self, name: str) -> NDArray[Any]:
+        return np.concatenate([rows[name] for rows in self._rows])

@@ -1,0 +1,230 @@
+"""`learnd bench`: what to use for a recording, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from learnd.daemon.config.file import load_settings, located_problems
+from learnd.daemon.config.first_look import problems
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import SettingsError, SourceError, StoreError
+from learnd.daemon.operate.logs import configure_logging
+from learnd.daemon.operate.settings import LogSettings
+from learnd.daemon.operate.signals import StopSignal
+from learnd.daemon.operate.summary import to_json
+from learnd.daemon.registry import IS_RECORDING, resolve
+from learnd.daemon.tasks.contract import Better
+from learnd.daemon.tasks.registry import BETTER
+from learnd.daemon.verbs.first_records import FirstRecords
+from learnd.daemon.verbs.init import FormatOption, LabelOption, TaskOption, known, settings_text
+from learnd.daemon.verbs.options import Overrides
+from learnd.daemon.verbs.replay import replay_settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from learnd.daemon.bench.bench import ReportCard
+    from learnd.daemon.bench.comparison import Entry
+    from learnd.daemon.stream.inferring.guesses import Known
+
+verb = typer.Typer()
+
+_LIMIT = 20_000
+_PATIENCE_S = 25.0  # for a stop: a contestant looks whether there is one after some samples
+_STANDARD_OUTPUT = Path("-")
+_BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
+_WIDTH = 120  # of a table that is not on a terminal
+
+
+@verb.command()
+def bench(
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A recording, as init takes it; with --settings, also a topic's.")
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", "-s", metavar="SETTINGS", help="Compare these settings' model, too, on their samples."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    label: LabelOption = None,
+    task: TaskOption = None,
+    form: FormatOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=2, metavar="N", help="Compare on the first N samples.")] = _LIMIT,
+    output: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write it as JSON; - for standard output alone.")
+    ] = None,
+) -> None:
+    """Compare baselines, learners of River, the presets and your model on a recording, and say what to use.
+
+    Each predicts every sample before it learns it, one pass in the order of the recording.
+    """
+    configure_logging(LogSettings(level="error"))
+    with StopSignal(_PATIENCE_S) as stop, _folder() as folder:
+        if file is None:
+            settings = _inferred(data, known(label, task, form), overrides or [], folder)
+            card = _measured(settings, limit, stop)
+        elif (label, task, form) != (None, None, None):
+            raise SettingsError(["--label, --task, --format: --settings says that already; leave one of them out"])
+        else:
+            settings = _of_a_file(load_settings(file, overrides or []), data, folder)
+            with located_problems(file, overrides or ()):
+                card = _measured(settings, limit, stop)
+    if output is not None:
+        _write(card, data, output)
+    if output != _STANDARD_OUTPUT:
+        _show(card, data)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder that does not stay."""
+    with tempfile.TemporaryDirectory(prefix="learnd-bench-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _inferred(data: Path, said: Known, overrides: list[str], folder: Path) -> Settings:
+    """Return the settings that `init` writes for the records. Raises LearndError."""
+    if data.is_file() and resolve(IS_RECORDING)(data):
+        raise SettingsError(
+            [f"{data}: it is of a topic, whose records only settings tell how to read: give --settings"]
+        )
+    file = folder / "learnd.yaml"
+    file.write_text(settings_text(data, said, folder), encoding="utf-8")
+    places = {"source.files.path": data, "checkpoint.dir": folder / "state"}
+    return load_settings(file, [*overrides, *(f"{key}={json.dumps(str(path))}" for key, path in places.items())])
+
+
+def _of_a_file(settings: Settings, data: Path, folder: Path) -> Settings:
+    """Return the settings with `data` as the source. Raises SourceError if it is not there."""
+    if not data.exists():
+        raise SourceError(f"{data}: there is no such file, so there is nothing to compare on; name a recording")
+    return replay_settings(settings, data, folder / "state")
+
+
+def _check(settings: Settings) -> None:
+    """Raise what a run would end with because of the first records, before anything is trained."""
+    first = None if (found := problems(settings)) else FirstRecords(settings)
+    if found := [*found, *(() if first is None else first.problems())]:
+        raise SettingsError(found)
+    if first is not None:
+        first.check()
+
+
+def _measured(settings: Settings, limit: int, stop: Callable[[], bool]) -> ReportCard:
+    from learnd.daemon.bench.bench import compared, contestants
+    from learnd.daemon.bench.recorded import read_recording
+
+    _check(settings)
+    recorded = read_recording(settings, limit)
+    field = contestants(settings, recorded)
+    with _Bars() as bars:
+        return compared(field, recorded, stop, bars)
+
+
+class _Bars:
+    """A bar for each contestant on standard error, which shows only on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+        console = Console(file=sys.stderr)
+        self._bars: Progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, name: str, samples: int) -> Callable[[int], None]:
+        bar: TaskID = self._bars.add_task(name, total=samples)
+        return lambda through: self._bars.advance(bar, through)
+
+
+def _write(card: ReportCard, data: Path, output: Path) -> None:
+    text = to_json({"file": str(data), **card.facts()})
+    if output == _STANDARD_OUTPUT:
+        print(text)
+        return
+    try:
+        output.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror}; give another --json") from error
+
+
+def _show(card: ReportCard, data: Path) -> None:
+    print(_heading(card, data))
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(_table(card))
+    for line in [*_notes(card), card.advice]:
+        print(line)
+
+
+def _heading(card: ReportCard, data: Path) -> str:
+    recorded, rejected = card.recorded, sum(card.recorded.rejected.values())
+    which = "all" if recorded.whole else "the first"
+    more = "" if recorded.whole else "; --limit takes more"
+    without = f", {rejected:,} rejected" if rejected else ""
+    return f"{data}: {which} {len(recorded):,} samples{without}{more}. Task: {recorded.task.kind}.\n"
+
+
+def _table(card: ReportCard) -> Table:
+    comparison = card.comparison
+    beside = next((name for name in _BESIDE if name in comparison.best.scores), None)
+    baseline = comparison.best_baseline
+    names = [name for name in (comparison.metric, beside) if name is not None]
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("to the best")
+    if baseline is not None:
+        table.add_column(f"beats {baseline.name}")
+    for heading in ("samples/s", "time ×", "start"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in comparison.entries:
+        scores = [_score(name, one.scores.get(name)) for name in names]
+        better = [] if baseline is None else ["surely" if comparison.beats_baselines(one) else "-"]
+        cells = [one.name, *scores, comparison.verdict(one), *better, *_costs(card, one)]
+        table.add_row(*cells, style="bold" if one is comparison.best else None)
+    return table
+
+
+def _costs(card: ReportCard, one: Entry) -> Iterator[str]:
+    from learnd.daemon.bench.advice import times_text
+
+    speed, times, start = one.ran.samples_per_second, card.comparison.times_cheapest(one), one.ran.start_seconds
+    yield "-" if speed is None else f"{speed:,.0f}"
+    yield "-" if times is None else times_text(times)
+    yield "-" if start is None else f"{start:.1f} s"
+
+
+def _notes(card: ReportCard) -> Iterator[str]:
+    for one in card.comparison.entries:
+        if one.unscored:
+            yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"
+    for name, why in card.failed.items():
+        yield f"{name}: it gave up, and is not compared: {why}"
+    if card.unfinished:
+        yield f"stopped: not through, and not compared: {', '.join(card.unfinished)}"
+    elif not card.failed and all(one.maker != "river" for one in card.comparison.entries):
+        yield "River's learners take one label that is one value, so that none is compared here"
+
+
+def _score(metric: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if BETTER[metric] is Better.HIGHER else f"{value:.4g}"

@@ -1,0 +1,155 @@
+"""Who is ahead of whom, what of that is sure, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learnd.daemon.bench.advice import advice, chosen, times_text
+from learnd.daemon.bench.comparison import Comparison
+from learnd.daemon.bench.contestants import Maker, Ran
+from learnd.daemon.values import Task
+
+SAMPLES = 4_000
+BINARY, NUMBER, CLASSES = Task("binary", 1, 1), Task("regression", 1, 1), Task("classes", 3, 1)
+
+
+def coins(seed: int, samples: int = SAMPLES) -> NDArray[np.bool_]:
+    return np.random.default_rng(seed).random(samples) < 0.5
+
+
+def right(labels: NDArray[np.bool_], share: float, seed: int, *, speed: float | None = None) -> Ran:
+    """Return predictions of which so many are right, by chance."""
+    wrong = np.random.default_rng(seed).random(len(labels)) >= share
+    seconds = 0.0 if speed is None else len(labels) / speed
+    return Ran(labels ^ wrong, np.ones(len(labels), np.bool_), 0 if speed is None else len(labels), seconds)
+
+
+def of(labels: NDArray[Any], task: Task = BINARY, **ran: tuple[Maker, Ran]) -> Comparison:
+    return Comparison.of(task, ran, labels)
+
+
+def preset(labels: NDArray[np.bool_], share: float, seed: int, speed: float) -> tuple[Maker, Ran]:
+    return "learnd", right(labels, share, seed, speed=speed)
+
+
+def named(labels: NDArray[np.bool_], **ran: tuple[Maker, Ran]) -> Comparison:
+    """Compare contestants of which those of learnd are presets."""
+    shown = {f"preset: {name}" if maker == "learnd" else name: (maker, one) for name, (maker, one) in ran.items()}
+    return Comparison.of(BINARY, shown, labels)
+
+
+def test_one_that_is_better_is_surely_so_and_the_order_is_by_the_score() -> None:
+    labels = coins(1)
+    found = of(labels, low=("river", right(labels, 0.7, 2)), high=("river", right(labels, 0.8, 3)))
+    assert [one.name for one in found.entries] == ["high", "low"]
+    assert [found.verdict(one) for one in found.entries] == ["best", "surely worse"]
+    assert [found.surely_better(*pair) for pair in (found.entries, found.entries[::-1])] == [True, False]
+
+
+def test_equally_good_ones_are_hardly_ever_told_apart() -> None:
+    wrong = 0
+    for seed in range(60):
+        labels = coins(seed, 1_000)
+        ran = {name: ("river", right(labels, 0.7, 1_000 + 10 * seed + index)) for index, name in enumerate("abcd")}
+        found = Comparison.of(BINARY, ran, labels)  # type: ignore[arg-type]  # of one maker
+        wrong += any(found.verdict(one) == "surely worse" for one in found.entries)
+    assert wrong <= 3  # a twentieth of them, whichever leads
+
+
+def test_the_more_are_compared_the_more_evidence_it_takes() -> None:
+    labels = coins(1)
+    ran = {name: right(labels, 0.7, index) for index, name in enumerate("abcd")}
+    two, four = (of(labels, **{name: ("river", ran[name]) for name in names}) for names in ("ab", "abcd"))
+    assert two.needed == pytest.approx(np.log10(2 / 0.05))
+    assert four.needed == pytest.approx(np.log10(12 / 0.05))
+
+
+def test_a_prediction_that_is_none_is_in_no_score_and_loses() -> None:
+    labels = coins(1)
+    whole = right(labels, 0.7, 2)
+    some = Ran(whole.predicted, np.arange(len(labels)) % 2 == 0)
+    found = of(labels, whole=("river", whole), some=("river", some))
+    by_name = {one.name: one for one in found.entries}
+    assert by_name["some"].unscored == SAMPLES // 2
+    assert by_name["some"].scores["accuracy"] == pytest.approx(0.7, abs=0.03)
+    assert found.surely_better(by_name["whole"], by_name["some"])
+
+
+def test_the_first_sample_counts_nowhere() -> None:
+    labels = np.array([True, False, False])
+    found = of(labels, one=("river", Ran(np.array([False, False, True]), np.ones(3, np.bool_))))
+    assert found.best.errors.tolist() == [0, 1]
+    assert found.best.scores["accuracy"] == 0.5
+
+
+def test_numbers_are_compared_by_their_distance_and_one_that_is_far_off_counts_once() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.normal(size=(SAMPLES, 1)).astype(np.float32)
+    near, far = (Ran(labels + rng.normal(0, scale, labels.shape), np.ones(SAMPLES, np.bool_)) for scale in (0.1, 0.2))
+    found = of(labels, NUMBER, near=("river", near), far=("river", far))
+    assert (found.metric, [one.name for one in found.entries]) == ("mae", ["near", "far"])
+    assert found.verdict(found.entries[1]) == "surely worse"
+    assert found.best.scores["mae"] == pytest.approx(0.08, rel=0.05)
+
+    near.predicted[7] = 1e30
+    found = of(labels, NUMBER, near=("river", near), far=("river", far))
+    assert found.best.name == "far"  # by the mean
+    assert found.verdict(found.entries[1]) == "not told apart"
+
+
+def test_classes_are_right_or_wrong_however_far_their_numbers_are() -> None:
+    labels = np.array([0, 1, 2, 0], np.int32)
+    found = of(labels, CLASSES, one=("river", Ran(np.array([0, 1, 0, 1], np.int32), np.ones(4, np.bool_))))
+    assert found.best.errors.tolist() == [0, 1, 1]
+
+
+def test_without_anything_better_than_the_baselines_nothing_is_to_be_used() -> None:
+    labels = coins(1)
+    found = named(
+        labels,
+        majority=("baseline", right(labels, 0.5, 2)),
+        auto=preset(labels, 0.5, 3, 1e5),
+        tree=("river", right(labels, 0.5, 4)),
+    )
+    assert chosen(found) is None
+    assert advice(found).startswith("Nothing is surely better than `majority`")
+    assert "no model is worth what it costs" in advice(found)
+
+
+def test_the_best_is_to_be_used_and_what_is_as_good_and_faster_is_named() -> None:
+    labels = coins(1)
+    found = named(
+        labels,
+        majority=("baseline", right(labels, 0.5, 2)),
+        auto=preset(labels, 0.9, 3, 1e4),
+        mlp=preset(labels, 0.895, 4, 5e4),
+        linear=preset(labels, 0.7, 5, 1e5),
+    )
+    best, second = (f"accuracy {one.scores['accuracy']:.4g}" for one in found.entries[:2])
+    assert advice(found) == (
+        f"Use `preset: auto`: {best}, 10,000 samples/s, 10 × the time of `preset: linear`. "
+        f"`preset: mlp` ({second}) is not told apart from it and 5 × as fast."
+    )
+
+
+def test_a_learner_of_river_that_is_better_is_told_of_with_what_it_costs() -> None:
+    labels = coins(1)
+    river: tuple[Maker, Ran] = ("river", right(labels, 0.95, 6, speed=1e3))
+    base: tuple[Maker, Ran] = ("baseline", right(labels, 0.5, 2))
+    found = named(labels, majority=base, linear=preset(labels, 0.8, 3, 1e5), forest=river)
+    assert chosen(found) is not None
+    assert advice(found).startswith("Use `preset: linear`")
+    assert "`forest` is surely better: accuracy 0.9" in advice(found)
+    assert advice(found).endswith("1,000 samples/s, 100 × the time of `preset: linear`.")
+
+    found = named(labels, majority=base, linear=preset(labels, 0.5, 3, 1e5), forest=river)
+    assert chosen(found) is None
+    assert advice(found).startswith("None of learnd's models is surely better than the best baseline. `forest` is:")
+
+
+def test_times_have_two_digits() -> None:
+    assert [times_text(times) for times in (1.0, 1.44, 12.3, 228.0, 1234.0)] == ["1", "1.4", "12", "230", "1,200"]

@@ -1,0 +1,151 @@
+"""Baselines and learners of River on real recordings: the same samples, each predicted before it is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from river import linear_model
+from streams import json_lines, records
+
+from learnd.daemon.bench.bench import compared, contestants
+from learnd.daemon.bench.comparison import Comparison
+from learnd.daemon.bench.contestants import Watch, baselines
+from learnd.daemon.bench.recorded import Recorded, read_recording
+from learnd.daemon.bench.rivers import RiverContestant, rivers
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import DataError, SettingsError
+
+
+class Unwatched:
+    def begin(self, name: str, samples: int) -> Callable[[int], None]:  # noqa: ARG002
+        return lambda _: None
+
+
+UNWATCHED = Watch(lambda: False, lambda _: None)
+FEATURES = {"a": "float", "b": "float"}
+
+
+def settings(folder: Path, values: list[Any], task: str = "binary", label: Any = "y", **features: Any) -> Settings:
+    (folder / "stream.jsonl").write_bytes(json_lines(values))
+    return Settings.model_validate(
+        {
+            "model": {"task": task},
+            "source": {"files": {"path": str(folder / "stream.jsonl")}},
+            "samples": {"features": features or FEATURES, "label": label},
+        }
+    )
+
+
+def comparison(recorded: Recorded) -> Comparison:
+    field = [*baselines(recorded.task), *rivers(recorded.spec)]
+    return compared(field, recorded, lambda: False, Unwatched()).comparison
+
+
+def test_a_recording_is_read_up_to_the_sample_that_is_asked_for(tmp_path: Path) -> None:
+    values = [{"a": "none"} if number % 10 == 3 else record for number, record in enumerate(records(100))]
+    given = settings(tmp_path, values)
+    whole = read_recording(given, None)
+    assert (len(whole), whole.records, whole.rejected, whole.whole) == (90, 100, {"missing": 10}, True)
+    part = read_recording(given, 31)
+    assert (len(part), part.records, part.rejected, part.whole) == (31, 35, {"missing": 4}, False)
+    np.testing.assert_array_equal(part.inputs, whole.inputs[:31])
+    np.testing.assert_array_equal(part.labels, whole.labels[:31])
+    assert read_recording(given, 90).whole
+
+
+def test_a_recording_with_nothing_to_compare_on_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"stream\.jsonl: of 5 records 0 .* rejected: 5 missing"):
+        read_recording(settings(tmp_path, [{"a": 1.0}] * 5), None)
+    with pytest.raises(DataError, match=r"stream\.jsonl: it holds no record"):
+        read_recording(settings(tmp_path, []), None)
+
+
+def test_baselines_know_the_labels_before_and_nothing_else(tmp_path: Path) -> None:
+    values = [{"a": 0.0, "b": 0.0, "y": label} for label in (1, 1, 0, 0, 0)]
+    recorded = read_recording(settings(tmp_path, values), None)
+    ran = {one.name: one.run(recorded, UNWATCHED) for one in baselines(recorded.task)}
+    assert sorted(ran) == ["majority", "no_change"]
+    assert ran["no_change"].predicted[1:].tolist() == [True, True, False, False]
+    assert ran["majority"].predicted[1:].tolist() == [True, True, True, False]
+    assert ran["no_change"].scored.tolist() == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("task", ["binary", "classes", "regression"])
+def test_each_learner_of_river_learns(tmp_path: Path, task: str) -> None:
+    rng = np.random.default_rng(5)
+    values = []
+    for a, b in rng.normal(size=(600, 2)):
+        y = {"binary": int(a + b > 0), "classes": int(a > 0) + int(a + b > 1), "regression": 3 * a - b + 7}[task]
+        values.append({"a": a, "b": b, "y": y})
+    label = {"field": "y", "classes": 3} if task == "classes" else "y"
+    recorded = read_recording(settings(tmp_path, values, task, label), None)
+    found = comparison(recorded)
+    learners = [one for one in found.entries if one.maker == "river"]
+    assert len(learners) == {"binary": 4, "classes": 3, "regression": 3}[task]
+    assert found.entries[: len(learners)] == tuple(learners)
+    assert all(found.beats_baselines(one) for one in learners)
+    assert all(one.ran.samples_per_second for one in learners)
+
+
+@pytest.mark.parametrize("task", ["binary", "classes", "regression"])
+def test_categories_are_of_use_to_each_learner(tmp_path: Path, task: str) -> None:
+    values = [{"place": place, "n": 0.0, "y": int(place in "bd")} for place in "abcd" * 100]
+    features = {"place": {"values": ["a", "b", "c", "d"]}, "n": "float"}
+    label = {"field": "y", "classes": 2} if task == "classes" else "y"
+    found = comparison(read_recording(settings(tmp_path, values, task, label, **features), None))
+    learners = [one for one in found.entries if one.maker == "river"]
+    assert len(learners) == {"binary": 3, "classes": 2, "regression": 2}[task]  # a Mondrian forest takes numbers alone
+    assert max(one.errors.mean() for one in learners) < 0.25  # of 0.5, for who does not look at the place
+
+
+def test_labels_of_several_values_are_not_for_river(tmp_path: Path) -> None:
+    values = [{"a": 0.0, "b": 1.0, "y": ["u"]}] * 3
+    given = settings(tmp_path, values, "multi_label", {"field": "y", "labels": ["u", "v"]})
+    assert rivers(read_recording(given, None).spec) == []
+
+
+def test_models_of_several_outputs_are_not_compared(tmp_path: Path) -> None:
+    (tmp_path / "stream.jsonl").write_bytes(json_lines(records(10)))
+    labels = {name: {"field": name, "task": task} for name, task in (("y", "binary"), ("c", "regression"))}
+    several = Settings.model_validate(
+        {
+            "model": {"build": "network:build"},
+            "source": {"files": {"path": str(tmp_path / "stream.jsonl")}},
+            "samples": {"features": {"a": "float"}, "labels": labels},
+        }
+    )
+    with pytest.raises(SettingsError, match=r"^samples: bench compares models of one input and one label"):
+        contestants(several, read_recording(several, None))
+
+
+def test_a_number_that_is_too_large_for_32_bits_is_an_error_like_another(tmp_path: Path) -> None:
+    values = [{"a": a, "b": 1.0, "y": 3e37 * (number % 7 == 3)} for number, a in enumerate([1.0, 1e30, -1e38] * 40)]
+    found = comparison(read_recording(settings(tmp_path, values, "regression"), None))
+    assert all(np.isfinite(one.scores["mae"]) for one in found.entries)
+
+
+def test_a_learner_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    recorded = read_recording(settings(tmp_path, records(500)), None)
+    through: list[int] = []
+    assert rivers(recorded.spec)[0].run(recorded, Watch(lambda: bool(through), through.append)) is None
+    assert 0 < sum(through) < 500
+
+
+class Broken(linear_model.LogisticRegression):
+    def learn_one(self, x: Any, y: Any, w: float = 1.0) -> None:
+        super().learn_one(x, y, w)
+        if abs(self.intercept) > 0.01:
+            raise ZeroDivisionError("of no use")
+
+
+def test_a_learner_that_raises_an_error_is_out_and_the_others_are_compared(tmp_path: Path) -> None:
+    recorded = read_recording(settings(tmp_path, records(100)), None)
+    field = [*baselines(recorded.task), RiverContestant("broken", Broken), rivers(recorded.spec)[0]]
+    card = compared(field, recorded, lambda: False, Unwatched())
+    assert card.failed == {"broken": "ZeroDivisionError: of no use"}
+    assert card.unfinished == []
+    assert {one.name for one in card.comparison.entries} == {"no_change", "majority", "River LogisticRegression"}
