@@ -63,6 +63,11 @@ class Mixing:
         loss = tf.reduce_sum(of_networks * weight) / tf.cast(tf.shape(weight)[0], tf.float32)
         return loss, (said, losses, labels, weight)
 
+    def losses_alone(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Any:
+        _, *said = self._pass(as_keras(inputs), training=False)
+        alone = tf.concat(said[: len(said) - self._mixture.lagged], axis=1)
+        return self._losses(alone, targets[self._target.name])[:, ::2]
+
     def _losses(self, said: Any, labels: Any) -> Any:
         """Return the loss of each member (B, members), given what it said (B, members, C) and the labels (B, O)."""
         members = said.shape[1]

@@ -33,6 +33,7 @@ from learnd.daemon.training.settings import (
     TrainSettings,
     problems_of_mixture,
 )
+from learnd.daemon.training.step.head_start import HeadStart
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.training.step.replay import Replay
@@ -80,6 +81,7 @@ class Network:
             else Mixing(self.model, spec.targets[0], losses[spec.targets[0].name], mixture),
             averages=averages,
             replay=replay,
+            head_start=None if mixture is None else self._head_start(train),
             weighs_classes=train.class_weight is not None,
             by_own_step=by_own_step,
             kept=self.variables,
@@ -124,6 +126,10 @@ class Network:
         memory = Memory(train.memory, self._spec, train.seed)
         return Replay(memory, train.memory.distill, losses, self._spec)
 
+    def _head_start(self, train: TrainSettings) -> HeadStart | None:
+        """Return what a mixture starts with. With a regression it would be worse: the noise is in the labels."""
+        return HeadStart(self._spec, train.seed) if self._spec.task.kind in ("binary", "classes") else None
+
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
@@ -147,7 +153,7 @@ class Network:
             "guard": [] if guard is None else guard.variables,
             "step": self._of_step,
             "average": [] if self.parts.averages is None else self.parts.averages.variables,
-            "memory": [] if self.parts.replay is None else self.parts.replay.memory.variables,
+            "memory": [variable for memory in self.parts.memories for variable in memory.variables],
         }
         return {
             f"{part}/{index:04d}/{variable.path}": variable

@@ -54,6 +54,11 @@ class Memory:
         kept = [*self._inputs.values(), *self._targets.values(), *self._outputs.values(), self._weight]
         return [*kept, self._counts, *self._places.variables]
 
+    @property
+    def offered(self) -> Any:
+        """How many samples were offered so far, traced."""
+        return self._counts.value[0]
+
     def drawn(self, otherwise: Remembered) -> tuple[Remembered, Any]:
         """Return `per_update` samples, drawn evenly with replacement from those that are held, and how many they count.
 

@@ -27,5 +27,11 @@ class Ensemble(Protocol):
     def lesson(self, said: Any, targets: Mapping[str, Any], weight: Any) -> tuple[Any, Any]:
         """Return the loss that trains, a number, and what `follow` needs. `weight` (B,) is that in the loss."""
 
+    def losses_alone(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Any:
+        """Return the loss (m, networks) of each network that sees a sample alone, for samples of before.
+
+        It changes nothing in the model.
+        """
+
     def follow(self, lesson: Any) -> None:
         """Change the variables, behind an update on these samples. The weights that train are already its own."""

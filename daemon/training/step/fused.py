@@ -58,7 +58,8 @@ class Updates:
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizing = parts.model, parts.optimizing
         self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
-        self._averages, self._replay = parts.averages, parts.replay
+        self._averages, self._replay, self._head_start = parts.averages, parts.replay, parts.head_start
+        self._memories = parts.memories
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
@@ -162,8 +163,8 @@ class Updates:
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, variable.value, value))
-        if self._replay is not None:
-            self._replay.memory.keep(Remembered(inputs, targets, outputs, weight_in_loss), good)
+        for memory in self._memories:
+            memory.keep(Remembered(inputs, targets, outputs, weight_in_loss), good)
         return outputs, tf.stack([loss, norm, verdict])
 
     def _scale_steps(self, before: list[tuple[Any, Any]]) -> None:
@@ -175,8 +176,8 @@ class Updates:
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
         guard = [] if self._guard is None else self._guard.variables
-        memory = [] if self._replay is None else self._replay.memory.variables
-        return [*self._changing(), *guard, *memory, *self._optimizing.written_when_skipped]
+        kept = [variable for memory in self._memories for variable in memory.variables]
+        return [*self._changing(), *guard, *kept, *self._optimizing.written_when_skipped]
 
     def _changing(self) -> list[Any]:
         """Return what an update changes, and leaves as it was if it is skipped."""
@@ -194,7 +195,7 @@ class Updates:
     ) -> tuple[Any, list[Any], dict[str, Any], Any]:
         """Return the loss of the prediction, the gradients, the outputs, and the lesson of an ensemble.
 
-        The gradients are those of the loss, unless an ensemble trains by another one, or samples of a memory train too.
+        The gradients are those of the loss, unless an ensemble trains by another one, or samples of before train too.
         """
         variables, ensemble = self._model.trainable_variables, self._ensemble
         with tf.GradientTape() as tape:
@@ -211,7 +212,12 @@ class Updates:
                 trained, lesson = ensemble.lesson(said, targets, weight)
             descended = self._optimizing.optimizer.scale_loss(trained)
         gradients = tape.gradient(descended, [variable.value for variable in variables], unconnected_gradients="zero")
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], outputs, lesson
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        if ensemble is not None and self._head_start is not None:
+            new = Remembered(inputs, targets, outputs, weight)
+            more = self._head_start.gradients(ensemble, new, variables, self._optimizing.optimizer)
+            gradients = [own + other for own, other in zip(gradients, more, strict=True)]
+        return loss, gradients, outputs, lesson
 
     def _verdict(self, loss: Any, norm: Any, before: Sequence[tuple[Any, Any]]) -> Any:
         """Return 0 if the update may change the variables. Statistics that the forward pass wrote count too, but not

@@ -9,10 +9,12 @@ from typing import Any
 from learnd.daemon.training.averaging import RunningAverages
 from learnd.daemon.training.guard import Guard
 from learnd.daemon.training.losses import TargetLoss
+from learnd.daemon.training.memory.memory import Memory
 from learnd.daemon.training.metrics import Measure
 from learnd.daemon.training.optimizers import Optimizing
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.ensemble import Ensemble
+from learnd.daemon.training.step.head_start import HeadStart
 from learnd.daemon.training.step.replay import Replay
 from learnd.daemon.values import Arrays, SampleSpec
 
@@ -31,6 +33,7 @@ class Parts:
     ensemble: Ensemble | None  # what of the model changes behind an update
     averages: RunningAverages | None  # of the weights, beside the model
     replay: Replay | None  # what trains beside the samples of an update
+    head_start: HeadStart | None  # what does so in a mixture, at the start of the stream
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
     by_own_step: bool  # whether updates are made by the model's own `train_step`
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
@@ -57,6 +60,11 @@ class Parts:
     def served(self) -> list[tuple[Any, Any]]:
         """Each weight with the average that takes its place in what is served; none without averages."""
         return self.optimizing.averages if self.averages is None else self.averages.pairs
+
+    @property
+    def memories(self) -> list[Memory]:
+        """Where samples are kept that train again."""
+        return [one.memory for one in (self.replay, self.head_start) if one is not None]
 
     def probabilities(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the outputs as probabilities or values, in case the loss takes logits."""

@@ -120,6 +120,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
         ensemble=None,
         averages=None,
         replay=None,
+        head_start=None,
         by_own_step=False,
         kept=dict,
         weighs_classes=False,
