@@ -18,19 +18,24 @@ from learnd.daemon.values import FEATURES, LABEL, Column, ColumnKind, SampleSpec
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT = 450  # of 1,797
 DECAY = 0.99
-AVERAGES = AverageSettings(decay=DECAY)
+TASKS = 40
+USUAL = ModelSettings(task="classes")
+WIDE = "one hidden layer of 256, pixels up to 1, not standardised"
+SPEC = SampleSpec.of_columns(
+    [Column(f"pixel{index}", ColumnKind.NUMBER) for index in range(64)], Task("classes", 10, 1)
+)
 
 
 def rows() -> list[Row]:
+    wide = ModelSettings(task="classes", hidden=[256], standardize=False)
+    averages_of = {"average": AverageSettings(decay=DECAY)}
     return [
-        _row(
-            "averages of .99 and the usual memory",
-            "≥ .965",
-            average=AverageSettings(decay=DECAY),
-            memory=MemorySettings(),
-        ),
+        _row("averages of .99 and the usual memory", "≥ .965", **averages_of, memory=MemorySettings()),
         _row("the usual memory", "", memory=MemorySettings()),
         _row("neither", ""),
+        _row(f"the same, {WIDE}", "≥ .965", wide, **averages_of, memory=MemorySettings()),
+        _row(f"the usual memory, {WIDE}", "", wide, memory=MemorySettings()),
+        *(_permuted(preset) for preset in ("mlp", "auto")),
         ratio_row(
             f"the learner, `preset: mlp`, {NARROW} features, B = 1, with the usual memory, against none",
             "",
@@ -39,24 +44,55 @@ def rows() -> list[Row]:
     ]
 
 
-def split_digits(seed: int, **train: Any) -> float:
+def split_digits(seed: int, model: ModelSettings, **train: Any) -> float:
     """Return the accuracy over all classes behind one pass over 0 and 1, 2 and 3, ..., one sample an update."""
-    digits = load_digits()
-    order = np.random.default_rng(seed).permutation(len(digits.target))
-    x, y = digits.data[order].astype(np.float32), digits.target[order]
+    x, y = _digits(seed, model)
     held, by_task = x[:HELD_OUT], np.argsort(y[HELD_OUT:] // 2, kind="stable") + HELD_OUT
-    columns = [Column(f"pixel{index}", ColumnKind.NUMBER) for index in range(x.shape[1])]
-    spec = SampleSpec.of_columns(columns, Task("classes", 10, 1))
-    learner = KerasLearner(ModelSettings(task="classes"), TrainSettings(seed=seed, **train), spec)
+    learner = KerasLearner(model, TrainSettings(seed=seed, **train), SPEC)
     learner.update(call(x[by_task], y[by_task, None].astype(np.float32)))
     return float((learner.predict({FEATURES: held})[LABEL].argmax(axis=1) == y[:HELD_OUT]).mean())
 
 
-def _row(what: str, target: str, **train: Any) -> Row:
-    found = [split_digits(seed, **train) for seed in SEEDS]
+def _digits(seed: int, model: ModelSettings) -> tuple[Any, Any]:
+    """Return digits in a random order: features (1797, 64), up to 1 if the model does not scale them, and labels."""
+    digits = load_digits()
+    order = np.random.default_rng(seed).permutation(len(digits.target))
+    scale = 1 if model.standardize else 16
+    return digits.data[order].astype(np.float32) / scale, digits.target[order]
+
+
+def _row(what: str, target: str, model: ModelSettings = USUAL, **train: Any) -> Row:
+    found = [split_digits(seed, model, **train) for seed in SEEDS]
     spread = f"{min(found):.3f} to {max(found):.3f}"
     named = f"digits, 5 tasks of 2 classes, one pass, B = 1: accuracy over all classes at the end, with {what}"
     return Row(named, target, f"{statistics.mean(found):.4f} ({spread})", f"seeds {SEEDS[0]} to {SEEDS[-1]}")
+
+
+def _permuted(preset: Any) -> Row:
+    """Return the row of tasks that are the same digits, the pixels of each task in an order of its own."""
+    pairs = [_first_and_last(seed, preset) for seed in SEEDS]
+    first, last = (statistics.mean(column) for column in zip(*pairs, strict=True))
+    each = [late / early for early, late in pairs]
+    return Row(
+        f"digits, {TASKS} tasks, each with the pixels in another order, one pass, B = 1, `preset: {preset}`: accuracy "
+        "in the last ten against the first five",
+        "≥ 1.0 ×",
+        f"{last / first:.3f} × ({min(each):.3f} to {max(each):.3f})",
+        f"accuracy {last:.4f} against {first:.4f}, seeds {SEEDS[0]} to {SEEDS[-1]}",
+    )
+
+
+def _first_and_last(seed: int, preset: Any) -> tuple[float, float]:
+    """Return the accuracy, each sample predicted before it trains, in the first five tasks and in the last ten."""
+    rng = np.random.default_rng(seed)
+    model = ModelSettings(preset=preset, task="classes")
+    learner, right = KerasLearner(model, TrainSettings(seed=seed), SPEC), []
+    for task in range(TASKS):
+        x, y = _digits(seed * 1000 + task, model)
+        x = x[:, rng.permutation(x.shape[1])]
+        report = learner.update(call(x, y[:, None].astype(np.float32), task * len(x)))
+        right.append(float((report.outputs[LABEL][:, 0].argmax(axis=1) == y).mean()))
+    return statistics.mean(right[:5]), statistics.mean(right[-10:])
 
 
 def _preset(**train: Any) -> Any:

@@ -43,7 +43,7 @@ BENCHMARKS = {
     "challengers": "challengers_bench",
     "kafka": "kafka_bench",
 }
-LONG = {"quality": "quality_bench"}  # only by name
+LONG = {"quality": "quality_bench", "rivals": "rivals_bench"}  # only by name
 
 
 def main(names: list[str]) -> None:
