@@ -119,6 +119,13 @@ PAGE = Page(
                     units.Short,
                     {"{{reason}}": f"increase(learnd_rollbacks_total{{{ONE}}}[$__rate_interval])"},
                 ),
+                Lines(
+                    "Evidence for challengers",
+                    "That a challenger predicts better than the model that leads, as a power of ten: at 2 it takes the "
+                    "lead, at a level of 1 %. Empty without challengers and trials.",
+                    units.Short,
+                    {"{{challenger}}": f"learnd_challenger_evidence{{{ONE}}}"},
+                ),
             ),
         ),
     ),

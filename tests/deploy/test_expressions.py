@@ -51,7 +51,9 @@ def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
     )
     (folder / "anchor.jsonl").write_bytes(json_lines(stream[:20]))
     settings = yaml.safe_load((folder / "learnd.yaml").read_text())
-    (folder / "learnd.yaml").write_text(yaml.safe_dump({**settings, "model": {"preset": "auto"}}))
+    alike = {"name": "alike", "train": {"seed": 9}}  # so that its match is never over
+    changes = {"model": {"preset": "auto"}, "challengers": [alike]}
+    (folder / "learnd.yaml").write_text(yaml.safe_dump({**settings, **changes}))
     daemon = zygote.start(folder, "run", "learnd.yaml")
     daemon.wait_for(lambda: "http://127.0.0.1:" in daemon.stderr, "to listen")
     address = next(part for part in daemon.stderr.split('"') if part.startswith("http://127.0.0.1:"))

@@ -31,6 +31,7 @@ def daemon(zygote: Zygote, tmp_path: Path) -> Any:
         json_lines(stream),
         source={"files": {"path": "stream.jsonl", "follow": True}},
         drift=[{"watch": "features", "detector": "psi", "reference": 500, "window": 200}],
+        challengers=[{"name": "alike", "train": {"seed": 9}, "warm_up": 100}],
         http={"listen": "127.0.0.1:0", "token_file": "token"},
     )
     (folder / "token").write_text(TOKEN)
@@ -61,6 +62,8 @@ def test_it_shows_what_is_learned_and_commands_for_those_who_know_the_token(daem
         browser.wait_for("document.querySelectorAll('#charts canvas').length === 6")
         browser.wait_for("/psi.*15 \\(1.0 %\\)/.test(document.getElementById('features').textContent)")
         browser.wait_for("document.getElementById('tiles').textContent.includes('samples1,485')")
+        browser.wait_for("/challenger alike.*evidence/.test(document.getElementById('models').textContent)")
+        assert not browser.script("document.getElementById('models-card').hidden")
         shown = browser.script("document.body.innerText")
         for part in ("checkpoint", "null", "file-0"):
             assert part in shown, shown

@@ -86,6 +86,20 @@
     );
   }
 
+  function showModels({ mixture, contest }) {
+    const { leads, challengers = {}, outcomes = {} } = contest;
+    const stands = ({ compared, lead, evidence }) => (compared
+      ? `lower by ${plain(lead, 3)} over ${plain(compared)} samples, evidence ${plain(evidence, 2)}` : "warms up");
+    const rows = [
+      ...Object.entries(mixture).map(([name, share]) => row(name, percent(share))),
+      ...Object.entries(challengers).map(([name, standing]) => row(`challenger ${name}`, stands(standing))),
+      ...Object.entries(outcomes).map(([name, outcome]) => row(`challenger ${name}`, outcome)),
+    ];
+    if (leads && leads !== "model") rows.unshift(row(`challenger ${leads}`, "leads"));
+    find("models-card").hidden = !rows.length;
+    find("models").replaceChildren(...rows);
+  }
+
   function showFeatures({ records, distances, missing, rejected }) {
     const share = (count) => (count ? `${plain(count)} (${percent(count / Math.max(records, 1))})` : "0");
     const rank = (name) => Math.max(-1, ...Object.values(distances[name] || {}));
@@ -118,6 +132,7 @@
     shown.letters = [...shown.letters, ...message.dead_letters].slice(-20);
     for (const name of ["features", "score", "settings"]) if (name in message) shown.facts[name] = message[name];
     showNow(message.now);
+    showModels(message.now);
     if (message.points.length || message.marks.length || message.from === 0) drawCharts();
     if (message.marks.length || message.from === 0) showEvents();
     if (message.dead_letters.length || message.from === 0) showLetters();
