@@ -6,7 +6,7 @@ const CHARTS = (() => {
   const ROWS = 12; // of the table twin
   const LONG_S = 1200; // beyond it, times have no seconds
   const MARKS = { // by kind: letter, colour, name
-    drift: ["D", "--bad", "drift"], reaction: ["R", "--c2", "reaction"], rollback: ["B", "--bad", "rollback"],
+    drift: ["D", "--bad", "drift"], reaction: ["R", "--c2", "reaction"], rollback: ["B", "--bad", "rollback"], contest: ["M", "--c6", "match"],
     phase: ["P", "--c3", "phase"], command: ["C", "--accent", "command"], resume: ["S", "--dim", "restart"],
     checkpoint: ["", "--dim", "checkpoint"],
   };
