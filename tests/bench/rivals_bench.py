@@ -34,7 +34,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for name, (task, stream) in STREAMS.items():
             path = Path(folder, f"{name}.csv")
-            _write(path, stream())
+            write_stream(path, stream())
             row, rank = measured(name, path, task)
             found.append(row)
             ranks.append(rank)
@@ -104,7 +104,7 @@ STREAMS: dict[str, tuple[str, Callable[[], Iterator[Sample]]]] = {
 }
 
 
-def _write(path: Path, stream: Iterator[Sample]) -> None:
+def write_stream(path: Path, stream: Iterator[Sample]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         for number, (x, y) in enumerate(itertools.islice(stream, SAMPLES)):

@@ -41,6 +41,7 @@ BENCHMARKS = {
     "phases": "phases_bench",
     "forgetting": "forgetting_bench",
     "challengers": "challengers_bench",
+    "certainty": "certainty_bench",
     "kafka": "kafka_bench",
 }
 LONG = {"quality": "quality_bench", "rivals": "rivals_bench"}  # only by name
