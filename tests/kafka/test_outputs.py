@@ -26,6 +26,7 @@ model: {{hidden: [8]}}
 train: {{batch_size: 2, max_wait_ms: 10, max_updates_per_call: 16, xla: false}}
 dead_letters: {{max_rate: 1.0, kafka: {{topic: {dead}}}}}
 predictions: {{kafka: {{topic: {scored}}}}}
+certainty: {{coverage: 0.9, decide: f1}}
 checkpoint: {{dir: state, every: {{samples: 60, seconds: 0.3}}}}
 http: {{listen: null}}
 """
@@ -100,6 +101,9 @@ def test_what_they_hold(broker: Broker, zygote: Zygote, tmp_path: Path, client: 
     assert places == {(n % 2, n // 2) for n in range(RECORDS) if n % 10 != 3}
     assert [body["sequence"] for body in bodies] == [index // 2 for index in range(len(bodies))]
     assert all(0 <= body["prediction"] <= 1 and body["topic"] == topic for body in bodies)
+    assert bodies[0]["set"] is None, "before the first label nothing is known"
+    assert {name for body in bodies[10:] for name in body["set"]} == {"0", "1"}
+    assert {body["class"] for body in bodies} <= {"0", "1"}
     for message, body in zip(found, bodies, strict=True):
         number = 2 * body["offset"] + body["partition"]
         position = f"{topic}/{body['partition']}:{body['offset']}".encode()

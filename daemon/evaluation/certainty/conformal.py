@@ -29,7 +29,8 @@ class Conformal(Counters):
     def __init__(self, coverage: float, columns: int, least: float) -> None:
         """`least` is the threshold if even the least score of the window is too high."""
         self._miss, self._least = 1 - coverage, least
-        super().__init__(scores=np.full((columns, _WINDOW), nan), level=np.full(columns, self._miss))
+        levels = np.full(columns, self._miss)
+        super().__init__(scores=np.full((columns, _WINDOW), nan), level=levels, usual=levels.copy())
 
     def follow(self, scores: Float64) -> Float64:
         """Return the threshold before each of the scores (m, O), and learn them.
@@ -40,8 +41,11 @@ class Conformal(Counters):
         return np.array(columns, np.float64).reshape(len(columns), len(scores)).T
 
     def stand(self) -> Float64:
-        """Return the threshold (O,) for the next sample."""
-        levels = self.arrays["level"].tolist()
+        """Return the threshold (O,) for samples whose labels do not come: at the mean of the latest levels.
+
+        The level itself goes up and down with each miss, which evens out only where the next label is learnt.
+        """
+        levels = self.arrays["usual"].tolist()
         return np.array(
             [self._threshold(sorted(self._latest(column)), levels[column]) for column in range(len(levels))]
         )
@@ -49,6 +53,7 @@ class Conformal(Counters):
     def _track(self, column: int, scores: list[float]) -> list[float]:
         latest = deque(self._latest(column))
         order, level = sorted(latest), float(self.arrays["level"][column])
+        usual = float(self.arrays["usual"][column])
         thresholds = []
         for score in scores:
             threshold = self._threshold(order, level)
@@ -58,12 +63,13 @@ class Conformal(Counters):
             if order:
                 level = level + _STEP * (self._miss - (score > threshold))
                 level = min(max(level, -_STEP), 1 + _STEP)
+                usual += (level - usual) / _WINDOW
             insort(order, score)
             latest.append(score)
             if len(latest) > _WINDOW:
                 del order[bisect_left(order, latest.popleft())]
         self.arrays["scores"][column, _WINDOW - len(latest) :] = latest
-        self.arrays["level"][column] = level
+        self.arrays["level"][column], self.arrays["usual"][column] = level, usual
         return thresholds
 
     def _threshold(self, order: list[float], level: float) -> float:

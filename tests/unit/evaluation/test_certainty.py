@@ -233,11 +233,29 @@ def test_costs_are_those_of_the_decisions_that_were_written() -> None:
     assert found.window(4000)["cost"] < 0.7 * found.window(4000)["cost_at_half"]
 
 
+def test_what_stands_goes_with_no_single_miss() -> None:
+    """The threshold of the next sample jumps with each miss; that for many samples without labels does not."""
+    rng = np.random.default_rng(15)
+    labels = rng.normal(size=(3000, 1)).astype(np.float32)
+    found, standing, next_ones = certainty(REGRESSION, coverage=0.8), [], []
+    for start in range(0, len(labels), 10):
+        part = labels[start : start + 10]
+        stood, said = found.stand(np.zeros((1, 1), np.float32)), found.follow(np.zeros_like(part), part)
+        assert said.high is not None
+        assert stood.high is not None
+        standing.append(stood.high[0, 0])
+        next_ones.append(said.high[0, 0])
+    fresh = np.abs(rng.normal(size=2000))
+    held = [(fresh <= high).mean() for high in standing[100:]]
+    assert 0.7 < min(held) < max(held) < 0.9
+    assert np.std(standing[100:]) < 0.7 * np.std(next_ones[100:])
+
+
 def test_what_stands_is_what_is_said_with_the_next_sample() -> None:
     rng = np.random.default_rng(14)
     outputs = rng.random((500, 1)).astype(np.float32)
     labels = (rng.random((500, 1)) < outputs).astype(np.float32)
-    found = certainty(BINARY, coverage=0.9, calibrate="temperature", decide="f1")
+    found = certainty(BINARY, calibrate="temperature", decide="f1")
     found.follow(outputs[:400], labels[:400])
     said = found.stand(outputs[400:401])
     followed = found.follow(outputs[400:], labels[400:])
