@@ -13,8 +13,9 @@ from learnd.daemon.actions.contract import COMMAND
 from learnd.daemon.config.record import record_of
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
-from learnd.daemon.contest.contest import TRIAL, Challenger, Contest
+from learnd.daemon.contest.contest import Challenger, Contest
 from learnd.daemon.contest.match import OUTCOMES
+from learnd.daemon.contest.settings import TRIAL
 from learnd.daemon.contracts import DeadLetters, Predictions, Source
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox

@@ -83,13 +83,18 @@ class Action(Section):
     """The arguments of an action. The settings reference shows its docstring."""
 
     changes_model: ClassVar[bool] = False
-    """Whether it changes the model between two updates."""
+    """Whether it changes the model between two updates, or a copy that may take its place."""
 
     between_calls: ClassVar[bool] = False
     """Whether it needs a position in the stream, which is known only between two calls."""
 
     of_rules: ClassVar[bool] = True
     """Whether a rule may name it."""
+
+    @property
+    def tries(self) -> str | None:
+        """The name of another action that it carries out on a copy of the model."""
+        return None
 
     def do(self, hands: Hands, cause: Cause) -> str:
         """Act. Return the outcome in a word, which becomes the label of a metric. Raises NothingToDoError."""

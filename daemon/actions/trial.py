@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 from pydantic import PositiveInt
 
@@ -41,6 +41,12 @@ class Trial(Action):
 
     samples: PositiveInt = 10_000
     """How long the copy has to prove itself. Then it is dropped."""
+
+    changes_model: ClassVar[bool] = True
+
+    @property
+    def tries(self) -> str:
+        return self.of.name
 
     def do(self, hands: Hands, cause: Cause) -> str:
         change = partial(cast("ModelAction", self.of.action).change, cause=cause)

@@ -125,7 +125,8 @@ class Comparison:
         return baseline is not None and one is not baseline and self.surely_better(one, baseline)
 
     def surely_better(self, one: Entry, other: Entry) -> bool:
-        return self.evidence(one, other) >= self.needed
+        """Whether the test is sure, and the mean error, in which a huge one counts as what it is, is lower too."""
+        return self.evidence(one, other) >= self.needed and _mean(one.errors) < _mean(other.errors)
 
     @property
     def needed(self) -> float:
@@ -141,9 +142,14 @@ class Comparison:
             bounded = KINDS[self.task.kind].error_range is not ErrorRange.UNBOUNDED
             for start in range(0, len(one.errors), _PIECE):
                 rows = slice(start, start + _PIECE)
-                test.scan(other.errors[rows], one.errors[rows], bounded=bounded)
+                test.scan(other.errors[rows, None], one.errors[rows, None], bounded=[bounded])
             self._found[pair] = test.evidence
         return self._found[pair]
+
+
+def _mean(errors: Float64) -> float:
+    known = errors[~np.isnan(errors)]
+    return float(known.mean()) if len(known) else math.inf
 
 
 def _with_kappa_temporal(one: Entry, no_change: float | None) -> Entry:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.bench.contestants import Maker, Ran, Watch
+from learnd.daemon.bench.contestants import ContestantError, Maker, Ran, Watch
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import StoppedError
+from learnd.daemon.errors import LearndError, StoppedError
 from learnd.daemon.evaluation.scoreboard import observe
 from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.run import Options, run
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
@@ -54,6 +55,8 @@ class TrainedContestant:
                 run(settings, watch.stop, options)
             except StoppedError:
                 return None
+            except LearndError as error:  # the others can still be compared
+                raise ContestantError(str(error)) from error
         return made[0].ran()
 
 
@@ -78,18 +81,32 @@ def trained(settings: Settings) -> list[TrainedContestant]:
 
 
 def _alike(one: Settings, other: Settings) -> bool:
-    return all(getattr(one, key) == getattr(other, key) for key in _OF_MODEL)
+    if _preset(one.model) != _preset(other.model):
+        return False
+    return all(getattr(one, key) == getattr(other, key) for key in _OF_MODEL if key != "model")
+
+
+def _preset(model: ModelSettings) -> ModelSettings:
+    """Return the settings of a model with the preset that they stand for."""
+    usual = "mlp" if model.build is None and model.load is None else None
+    return model.model_copy(update={"preset": model.preset or usual})
 
 
 def _in(settings: Settings, state: Path) -> Settings:
-    """Return the settings with a state directory, and without what sets samples aside or writes elsewhere."""
+    """Return the settings with a state directory, and without what sets samples aside, writes elsewhere, or pauses."""
     changes: dict[str, Any] = {
         "checkpoint": settings.checkpoint.model_copy(update={"dir": state}),
         "validation": settings.validation.model_copy(update={"holdout": None}),
         "dead_letters": settings.dead_letters.model_copy(update={"file": None, "kafka": None}),
         "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
+        "reactions": tuple(kept for rule in settings.reactions if (kept := _without_pause(rule)).do),
     }
     return settings.model_copy(update=changes)
+
+
+def _without_pause(rule: Reaction) -> Reaction:
+    """Return a rule that does not wait for somebody: nobody would come."""
+    return rule.model_copy(update={"do": tuple(choice for choice in rule.do if choice.name != "pause")})
 
 
 class _Witness(Telemetry):

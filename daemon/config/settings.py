@@ -33,6 +33,7 @@ from learnd.daemon.training.settings import (
     problems_with_ends,
     problems_with_mixture,
 )
+from learnd.daemon.values import SampleSpec
 
 
 class DeadLetterSettings(RejectRateSettings, DeadLetterPlaces):
@@ -147,7 +148,6 @@ class Settings(Section):
             yield from problems_with_rules(
                 self.reactions, self.drift, self.phases, self.validation, self.guard, self.model
             )
-        yield from problems_with_challengers(self.challengers, self.model, self.train)
         yield from problems_with_ends(self.phases, [watch.watch for watch in self.drift])
         yield from problems_with_best(self.checkpoint.best, prequential.windows, published)
         try:
@@ -159,16 +159,23 @@ class Settings(Section):
             if getattr(self.samples, key) is not None:
                 yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
         yield from problems_with_mixture(self.model, self.train)
-        if self.train.class_weight is not None and len(spec.targets) > 1:
-            yield "train.class_weight: it weighs the samples of a single `samples.label`; use samples.weight"
+        yield from problems_with_challengers(
+            self.challengers, self.model, self.train, lambda train: self._problems_with_weights(train, spec)
+        )
         if self.validation.anchor is not None and spec.task.learnt:
             yield (
                 "validate.anchor: its labels are classes from the start, but samples.label.classes learns them from "
                 "the stream: list the classes, or leave the anchor out"
             )
         yield from problems_with_certainty(self.certainty, [target.task for target in spec.targets])
-        yield from problems_with_class_weight(self.train.class_weight, spec.task, self.class_of)
+        yield from self._problems_with_weights(self.train, spec)
         yield from problems_with_phases(self.phases, self.model, spec)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):
             yield from (f"drift.{index}.{problem}" for problem in watch.unknown_columns(features))
+
+    def _problems_with_weights(self, train: TrainSettings, spec: SampleSpec) -> Iterator[str]:
+        if train.class_weight is not None and len(spec.targets) > 1:
+            yield "train.class_weight: it weighs the samples of a single `samples.label`; use samples.weight"
+        else:
+            yield from problems_with_class_weight(train.class_weight, spec.task, self.class_of)

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from learnd.daemon.contest.match import Decision, Match, Outcome, Terms
-from learnd.daemon.contest.settings import LEADER, ChallengerSettings
+from learnd.daemon.contest.settings import LEADER, TRIAL, ChallengerSettings
 from learnd.daemon.contracts import Change, Contender
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Call, Event, Facts, PhaseBegun, Report, Samples, SampleSpec, State
@@ -20,8 +20,6 @@ log = structlog.get_logger()
 
 _LEVEL_OF_TRIALS = 0.01
 _PART = "contest"  # of a state, beside what is of the model that leads
-TRIAL = "trial"
-"""What a changed copy of the model is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,10 @@ class Challenger:
     settings: ChallengerSettings
     learner: Contender
 
-    def match(self) -> Match:
-        """Return its match from the start."""
+    def match(self, targets: int) -> Match:
+        """Return its match from the start, on a stream of so many targets."""
         settings = self.settings
-        return Match(settings.name, self.learner, Terms(settings.warm_up, settings.samples, settings.level))
+        return Match(settings.name, self.learner, Terms(settings.warm_up, settings.samples, settings.level), targets)
 
     @property
     def entered_with(self) -> Facts:
@@ -71,9 +69,10 @@ class Contest:
         self._own, self._copy = learner, copy
         self._challengers = {challenger.settings.name: challenger for challenger in challengers}
         self._leads = LEADER
-        self._matches = [challenger.match() for challenger in challengers]
+        self._matches = [challenger.match(len(spec.targets)) for challenger in challengers]
         self._outcomes: dict[str, Outcome] = {}  # of challengers whose match is over
         self._before: _Before | None = None
+        self._touched: set[str] = set()  # challengers that have trained or were restored in this process
         self._threads = ThreadPoolExecutor(len(challengers) + 1, "challenger") if challengers or copy else None
 
     @property
@@ -140,6 +139,7 @@ class Contest:
         """Update all that train. Return the report of the one that leads, and what is decided."""
         if self._threads is None:
             return self.leader.update(call), {}
+        self._touched.update(match.name for match in self._matches)
         challenging = [self._threads.submit(match.learner.update, call) for match in self._matches]
         leading = self.leader.update(call)
         reports = [other.result() for other in challenging]
@@ -170,20 +170,23 @@ class Contest:
         Of two that win at once, the first one leads, and the other one challenges it.
         """
         winner = next((match for match, decision in decisions.items() if decision.outcome == "promoted"), None)
+        earlier = self.leader.phase, self.leader.phase_ends_on
         ended = {match: one.outcome for match, one in decisions.items() if match is winner or one.outcome != "promoted"}
         phases = report.phases
         if winner is not None:
             if winner.name != TRIAL:  # a change of a model that does not lead any more is of no use
                 ended |= {match: "called off" for match in self._matches if match.name == TRIAL}
-            phases += self._promote(winner, samples)
+            self._promote(winner)
+            if (self.leader.phase, self.leader.phase_ends_on) != earlier:
+                phases += (self.leader.phase_from("promoted", samples),)
         events = tuple(self._end(match, outcome, samples) for match, outcome in ended.items())
         if winner is not None:
             for match in self._matches:
                 match.begin_again()
         return replace(report, phases=phases, decided=events)
 
-    def _promote(self, winner: Match, samples: int) -> tuple[PhaseBegun, ...]:
-        """Let a challenger lead. Return the phase that begins with it, if it has tried that."""
+    def _promote(self, winner: Match) -> None:
+        """Let a challenger lead."""
         if winner.name == TRIAL:
             assert self._copy is not None, "it is what has won"
             self._own, self._copy = self._copy, self._own
@@ -191,17 +194,12 @@ class Contest:
             if self._leads != LEADER:
                 self._outcomes[self._leads] = "lost"
             self._leads = winner.name
-        if winner.begun is None:
-            return ()
-        return (replace(winner.begun, samples=samples, ends_on=self.leader.phase_ends_on),)
 
     def _end(self, match: Match, outcome: Outcome, samples: int) -> Event:
         self._matches.remove(match)
         if match.name in self._challengers and outcome != "promoted":
             self._outcomes[match.name] = outcome
-        event = match.event(outcome, samples)
-        log.info("contest", at_samples=samples, **event.data)
-        return event
+        return match.event(outcome, samples)
 
     def try_out(self, name: str, change: Change, samples: int) -> str | None:
         if self._copy is None:
@@ -211,9 +209,8 @@ class Contest:
         if any(match.name == TRIAL for match in self._matches):
             return "another change is on trial"
         self._copy.restore(self._own.state())
-        match = Match(TRIAL, self._copy, Terms(0, samples, _LEVEL_OF_TRIALS), tries=name)
-        match.begun = change(self._copy)
-        if name == "next_phase" and match.begun is None:
+        match = Match(TRIAL, self._copy, Terms(0, samples, _LEVEL_OF_TRIALS), len(self._spec.targets), tries=name)
+        if change(self._copy) is None and name == "next_phase":
             return "no phase follows"
         self._matches.append(match)
         return None
@@ -241,7 +238,8 @@ class Contest:
         return State({**leading.arrays, **contest.arrays}, {**leading.facts, **contest.facts})
 
     def restore(self, state: State) -> None:
-        """Continue from a state. A challenger that is new, or whose settings are, begins with nothing learnt.
+        """Continue from a state. A challenger that is new, or whose settings are, begins with nothing learnt; one that
+        has learnt something since then is called off.
 
         Raises StateMismatchError, and changes nothing, if the state does not fit the model that leads in it.
         """
@@ -261,11 +259,16 @@ class Contest:
         self._leads = leads
         self._outcomes = {name: outcome for name, outcome in told.facts["outcomes"].items() if name in known - {leads}}
         standing = told.part("matches")
+        begun = {name: one for name, one in self._challengers.items() if name != leads and name not in self._outcomes}
+        for name in (begun.keys() - known) & self._touched:  # it knows what the state that is restored does not
+            del begun[name]
+            self._outcomes[name] = "called off"
+        targets = len(self._spec.targets)
         self._matches = [
-            self._taken_up(challenger.match(), standing) if name in known else challenger.match()
-            for name, challenger in self._challengers.items()
-            if name != leads and name not in self._outcomes
+            self._taken_up(challenger.match(targets), standing) if name in known else challenger.match(targets)
+            for name, challenger in begun.items()
         ]
+        self._touched |= (begun.keys() & known) | {leads}
         if TRIAL in standing.facts:
             self._take_up_trial(standing)
 
@@ -286,7 +289,9 @@ class Contest:
         if self._copy is None:
             log.warning("trial_dropped", consequence="no rule under reactions names trial any more; the model stays")
             return
-        self._matches.append(self._taken_up(Match(TRIAL, self._copy, Terms(0, 1, _LEVEL_OF_TRIALS)), standing))
+        self._matches.append(
+            self._taken_up(Match(TRIAL, self._copy, Terms(0, 1, _LEVEL_OF_TRIALS), len(self._spec.targets)), standing)
+        )
 
     # Of the one that leads.
 
@@ -328,7 +333,16 @@ class Contest:
         return self.leader.phase_ends_on
 
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
-        return self.leader.next_phase(cause, samples)
+        """Begin the next phase of the model that leads, and of the challengers that are in the same one."""
+        alike = [match.learner for match in self._matches if match.learner.phase == self.leader.phase]
+        begun = self.leader.next_phase(cause, samples)
+        if begun is not None:
+            for learner in alike:
+                learner.next_phase(cause, samples)
+        return begun
+
+    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
+        return self.leader.phase_from(cause, samples)
 
     def predict(self, inputs: Arrays) -> Arrays:
         return self.leader.predict(inputs)

@@ -11,7 +11,7 @@ from learnd.daemon.contest.paired import PairedTest
 from learnd.daemon.contracts import Contender
 from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, PhaseBegun, Report, SampleSpec, State
+from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, SampleSpec, State, TargetSpec
 
 Outcome: TypeAlias = Literal["promoted", "lost", "undecided", "called off"]
 OUTCOMES = get_args(Outcome)
@@ -37,15 +37,14 @@ class Decision:
 class Match:
     """A challenger, and the test of how it does."""
 
-    def __init__(self, name: str, learner: Contender, terms: Terms, tries: str = "") -> None:
-        """`tries` names the change that a copy of the model tries."""
+    def __init__(self, name: str, learner: Contender, terms: Terms, targets: int, tries: str = "") -> None:
+        """`targets` is how many the stream has; `tries` names the change that a copy of the model tries."""
         self.name = name
         self.learner = learner
         self.tries = tries
-        self.begun: PhaseBegun | None = None  # the phase that it has begun as what it tries
-        self._terms = terms
+        self._terms, self._targets = terms, targets
         self._left = terms.warm_up
-        self._test = PairedTest(terms.level)
+        self._test = PairedTest(terms.level, targets)
 
     def standing(self) -> Facts:
         """Return how it stands, for metrics and `/status`."""
@@ -58,7 +57,7 @@ class Match:
 
     def begin_again(self) -> None:
         """Compare with another leader from here on."""
-        self._test = PairedTest(self._terms.level)
+        self._test = PairedTest(self._terms.level, self._targets)
 
     def follow(self, spec: SampleSpec, call: Call, leading: Report, challenging: Report) -> Decision | None:
         """Compare the predictions of a call; return what they decide."""
@@ -66,7 +65,7 @@ class Match:
         self._left -= warm
         judged = slice(warm, min(warm + self._terms.samples - self._test.samples, call.samples))
         losses = (_losses(spec, call, report.outputs)[judged] for report in (leading, challenging))
-        found = self._test.scan(*losses, bounded=not _unbounded(spec))
+        found = self._test.scan(*losses, bounded=[not _unbounded(target) for target in spec.targets])
         if found is not None:
             index, verdict = found
             return Decision(-(-(warm + index + 1) // call.rows), "promoted" if verdict == "won" else "lost")
@@ -76,28 +75,26 @@ class Match:
 
     def of_test(self) -> State:
         """Return the state without that of the learner."""
-        begun = None if self.begun is None else [self.begun.samples, self.begun.ends_on, dict(self.begun.data)]
-        facts = {"terms": list(astuple(self._terms)), "left": self._left, "tries": self.tries, "begun": begun}
+        facts = {"terms": list(astuple(self._terms)), "left": self._left, "tries": self.tries}
         return State.joined({"test": self._test.state()}, facts)
 
     def restore_test(self, state: State) -> None:
         """Continue from a state. The terms are those that the match began with."""
         facts = state.facts
         self._terms, self._left, self.tries = Terms(*facts["terms"]), facts["left"], facts["tries"]
-        self.begun = None if facts["begun"] is None else PhaseBegun(*facts["begun"])
-        self._test = PairedTest(self._terms.level)
+        self._test = PairedTest(self._terms.level, self._targets)
         self._test.restore(state.part("test"))
 
 
 def _losses(spec: SampleSpec, call: Call, outputs: Arrays) -> Float64:
-    """Return the loss (m,) of each sample of a call: the mean over its targets."""
+    """Return the loss (m, targets) of each sample of a call."""
     labels = call.batches.targets
     each = [
         KINDS[target.task.kind].losses(*(of[target.name].reshape(call.samples, -1) for of in (outputs, labels)))
         for target in spec.targets
     ]
-    return each[0] if len(each) == 1 else np.mean(each, axis=0)
+    return np.stack(each, axis=1)
 
 
-def _unbounded(spec: SampleSpec) -> bool:
-    return any(KINDS[target.task.kind].error_range is ErrorRange.UNBOUNDED for target in spec.targets)
+def _unbounded(target: TargetSpec) -> bool:
+    return KINDS[target.task.kind].error_range is ErrorRange.UNBOUNDED

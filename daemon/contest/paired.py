@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -27,12 +28,14 @@ class PairedTest(Counters):
     Forecasters (Operations Research 2023), theorem 3, for differences d in [-1, 1]: the mean of
     exp(bet * sum of d - cost(bet) * sum of (d - mean of those before)**2).
 
-    A loss without bound is divided by the mean loss of both before it, and the difference is cut off at 1.
+    A loss without bound is divided by the mean loss of both before it, and the difference is cut off at 1: what is
+    compared, then, is the mean of these, in which one huge error counts no more than a large one. Of several targets,
+    d is the mean over them.
     """
 
-    def __init__(self, level: float) -> None:
+    def __init__(self, level: float, targets: int = 1) -> None:
         super().__init__(
-            samples=np.zeros((), np.int64), lead=np.zeros(()), spread=np.zeros(()), losses=np.zeros(())
+            samples=np.zeros((), np.int64), lead=np.zeros(()), spread=np.zeros(()), losses=np.zeros(targets)
         )  # the sums of d, of its squared deviations, and of the losses of both
         self._needed = math.log(1 / level)
 
@@ -52,9 +55,10 @@ class PairedTest(Counters):
         found = _evidence(self.arrays["lead"][None], self.arrays["spread"][None])
         return float(found[0]) / math.log(10)
 
-    def scan(self, leading: Float64, challenging: Float64, *, bounded: bool) -> tuple[int, Verdict] | None:
-        """Take in the losses (m,) of both, up to 1 if they are `bounded`. Return the index of the first sample that
-        decides, and its verdict; None if there is none. A prediction without a finite loss loses against any other.
+    def scan(self, leading: Float64, challenging: Float64, *, bounded: Sequence[bool]) -> tuple[int, Verdict] | None:
+        """Take in the losses (m, targets) of both, up to 1 if those of a target are `bounded`. Return the index of the
+        first sample that decides, and its verdict; None if there is none. A prediction without a finite loss loses
+        against any other.
         """
         differences = self._differences(leading, challenging, bounded=bounded)
         count = self.samples + np.arange(len(differences) + 1)
@@ -73,18 +77,23 @@ class PairedTest(Counters):
     def _keep(self, **values: Any) -> None:
         self.arrays = {**self.arrays, **{name: np.array(value) for name, value in values.items()}}
 
-    def _differences(self, leading: Float64, challenging: Float64, *, bounded: bool) -> Float64:
+    def _differences(self, leading: Float64, challenging: Float64, *, bounded: Sequence[bool]) -> Float64:
         """Return by how much (m,) the losses of the challenger are lower, from -1 to 1."""
         known = np.isfinite(leading), np.isfinite(challenging)
         both = known[0] & known[1]
         one, other = np.where(both, leading, 0.0), np.where(both, challenging, 0.0)
         differences = one - other
-        if not bounded:
-            sums = running_sum(self.arrays["losses"], one + other)
-            usual = sums[:-1] / np.maximum(self.samples + np.arange(len(one)), 1)
-            differences = np.divide(differences, usual, out=np.sign(differences), where=usual > 0)
+        if not all(bounded):
+            sums = np.stack(
+                [running_sum(*each) for each in zip(self.arrays["losses"], (one + other).T, strict=True)], 1
+            )
             self._keep(losses=sums[-1])
-        return np.clip(np.where(both, differences, known[1].astype(np.float64) - known[0]), -1, 1)
+            usual = sums[:-1] / np.maximum(self.samples + np.arange(len(one)), 1)[:, None]
+            relative = np.divide(differences, usual, out=np.sign(differences), where=usual > 0)
+            differences = np.where(bounded, differences, relative)
+        each = np.clip(np.where(both, differences, known[1].astype(np.float64) - known[0]), -1, 1)
+        mean: Float64 = each[:, 0] if each.shape[1] == 1 else each.mean(axis=1)
+        return mean
 
 
 def _evidence(lead: Float64, spread: Float64) -> Float64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -42,8 +42,8 @@ class ChallengerSettings(Section):
 
     @model_validator(mode="after")
     def _otherwise(self) -> Self:
-        if self.name == LEADER:
-            raise ValueError(f"name: {LEADER} is the name of the one that it challenges; give another")
+        if self.name in _TAKEN:
+            raise ValueError(f"name: {self.name} is the name of {_TAKEN[self.name]}; give another")
         if self.model is None and self.train is None:
             raise ValueError("give model or train: it would be the same as the one that it challenges")
         common = [key for key in _COMMON if self.train is not None and key in self.train.model_fields_set]
@@ -65,6 +65,11 @@ class ChallengerSettings(Section):
 LEADER = "model"
 """What the model of the settings is called among its challengers."""
 
+TRIAL = "trial"
+"""What a changed copy of the model is called."""
+
+_TAKEN = {LEADER: "the one that it challenges", TRIAL: "what the action trial tries"}
+
 
 def _with(base: Own, changes: Own | None) -> Own:
     given = {} if changes is None else {name: getattr(changes, name) for name in changes.model_fields_set}
@@ -73,9 +78,15 @@ def _with(base: Own, changes: Own | None) -> Own:
 
 
 def problems_with_challengers(
-    challengers: Sequence[ChallengerSettings], model: ModelSettings, train: TrainSettings
+    challengers: Sequence[ChallengerSettings],
+    model: ModelSettings,
+    train: TrainSettings,
+    of_training: Callable[[TrainSettings], Iterable[str]],
 ) -> Iterator[str]:
-    """Yield what is wrong with challengers of these settings."""
+    """Yield what is wrong with challengers of these settings.
+
+    `of_training` yields what in a `train` of theirs does not fit the labels.
+    """
     names = [challenger.name for challenger in challengers]
     for index, challenger in enumerate(challengers):
         if challenger.name in names[:index]:
@@ -83,7 +94,10 @@ def problems_with_challengers(
         if challenger.model is not None and _other_task(challenger.model, model.task):
             yield f"challengers.{index}.model.task: the labels are of the task {model.task}; leave it out"
         try:
-            problems = problems_with_mixture(*challenger.of(model, train))
+            own_model, own_train = challenger.of(model, train)
+            problems = [*problems_with_mixture(own_model, own_train)]
+            if challenger.train is not None and challenger.train.class_weight is not None:
+                problems += of_training(own_train)
             yield from (f"challengers.{index}.{problem}" for problem in problems)
         except ValidationError as error:
             yield from (f"challengers.{index}: {found['msg']}" for found in error.errors())

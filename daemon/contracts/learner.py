@@ -96,6 +96,9 @@ class Adaptable(Learner, Protocol):
 class Contender(Adaptable, Protocol):
     """A learner of a Keras model, which can be shown and published. Several can train on the same stream."""
 
+    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
+        """Return the current phase as one that begins after `samples` samples of the stream."""
+
     @property
     def max_updates(self) -> int:
         """The most updates in one compiled call; a longer call is trained in pieces."""

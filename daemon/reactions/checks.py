@@ -49,8 +49,8 @@ def _without_skips(rule: Reaction, guard: GuardSettings) -> Iterator[str]:
 
 
 def _without_effect(rule: Reaction, phases: Sequence[PhaseSettings], model: ModelSettings) -> Iterator[str]:
-    if "next_phase" in rule.actions and len(phases) < 2:
+    if "next_phase" in rule.effects and len(phases) < 2:
         yield "next_phase has no phase to go on to: phases has fewer than two"
     own_layers = model.build is not None or model.load is not None
-    if "refit_standardization" in rule.actions and not (model.standardize or own_layers):
+    if "refit_standardization" in rule.effects and not (model.standardize or own_layers):
         yield "refit_standardization has nothing to refit: model.standardize is false"

@@ -123,6 +123,8 @@ class Reactions:
             self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
         self._events += [*part.found, *part.report.decided]
+        for event in part.report.decided:
+            log.info(event.kind, at_samples=event.samples, **event.data)
         for event in part.found:
             if event.kind == "drift.unwatched":
                 log.info("drift_unwatched", at_samples=event.samples, **event.data)
@@ -301,8 +303,8 @@ class Reactions:
         self._good = True
         self._skip_rate.restart()
         self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
-        while self.learner.phase < phase:  # what ended the earlier phases does not happen again
-            self._next_phase("rollback")
+        while self.learner.phase < phase and self._next_phase("rollback"):
+            pass  # what ended the earlier phases does not happen again; a challenger may lead that has none
         return DONE
 
     def _tell_rollback(

@@ -79,6 +79,11 @@ class Reaction(Section):
         return {choice.name for choice in self.do}
 
     @property
+    def effects(self) -> set[str]:
+        """Its actions, and what they try."""
+        return self.actions | {choice.action.tries for choice in self.do if choice.action.tries is not None}
+
+    @property
     def between_calls(self) -> bool:
         """Whether one of its actions needs a position in the stream; then all of them wait for the end of the call."""
         return any(choice.action.between_calls for choice in self.do)

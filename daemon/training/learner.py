@@ -20,7 +20,7 @@ from learnd.daemon.training.objects import create_learning_rate
 from learnd.daemon.training.phases import parameters
 from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.rate import LearningRate
-from learnd.daemon.training.runtime import configure, keras, memory_error, tf
+from learnd.daemon.training.runtime import configure, memory_error
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
 from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size, longest_call
 from learnd.daemon.training.trial import clearly_lower
@@ -91,7 +91,7 @@ class KerasLearner:
         """
         if self._compiled is not None:
             return
-        log.info("compiling", phase=self._phase)
+        log.info("compiling", model=self.model.name, phase=self._phase)
         times = self._phases.times(self._phase)
         compiled = CompiledSteps(self._network.parts, self._train, self.max_updates, times, at_best=self._mode)
         if self._mode_before not in (None, compiled.mode):
@@ -168,7 +168,6 @@ class KerasLearner:
 
     @property
     def model(self) -> Any:
-        """The Keras model."""
         return self._network.model
 
     @property
@@ -189,12 +188,7 @@ class KerasLearner:
     @property
     def info(self) -> dict[str, str]:
         """The names of model and optimizer, and the versions of Keras and TensorFlow."""
-        return {
-            "model": self.model.name,
-            "optimizer": self._network.optimizing.optimizer.name,
-            "keras": keras.__version__,
-            "tensorflow": tf.__version__,
-        }
+        return self._network.info()
 
     def metric_results(self) -> dict[str, float]:
         """Return the Keras metrics of the settings, over every prediction so far."""
@@ -309,6 +303,10 @@ class KerasLearner:
         self._rate.begin_phase(self._base_rates[self._phase], self._phases.settings(self._phase).warm_up)
         self.compile()  # even a phase that ends at once: its mode limits that of later phases
         self._reset_guard()
+        return self.phase_from(cause, samples)
+
+    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
+        """Return the phase as one that begins after `samples` samples of the stream."""
         data = {
             "number": self._phase,
             "cause": cause,

@@ -161,6 +161,11 @@ class Network:
             for index, variable in enumerate(variables)
         }
 
+    def info(self) -> dict[str, str]:
+        """Return the names of model and optimizer, and the versions of Keras and TensorFlow."""
+        names = {"model": self.model.name, "optimizer": self.optimizing.optimizer.name}
+        return {**names, "keras": keras.__version__, "tensorflow": tf.__version__}
+
     def facts(self) -> Facts:
         """Return what the columns and labels mean, and how the model is built: variables of the same shape may mean
         something else.

@@ -59,7 +59,7 @@ class Updates:
         self._model, self._optimizing = parts.model, parts.optimizing
         self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
         self._averages, self._replay, self._head_start = parts.averages, parts.replay, parts.head_start
-        self._memories = parts.memories
+        self._kept = [variable for memory in parts.memories for variable in memory.variables]
         self._times = times
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
@@ -163,8 +163,11 @@ class Updates:
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, variable.value, value))
-        for memory in self._memories:
-            memory.keep(Remembered(inputs, targets, outputs, weight_in_loss), good)
+        new = Remembered(inputs, targets, outputs, weight_in_loss)
+        if self._replay is not None:
+            self._replay.memory.keep(new, good)
+        if self._head_start is not None:
+            self._head_start.keep(new, good)
         return outputs, tf.stack([loss, norm, verdict])
 
     def _scale_steps(self, before: list[tuple[Any, Any]]) -> None:
@@ -176,8 +179,7 @@ class Updates:
     def _written(self) -> list[Any]:
         """Return every variable that a call writes."""
         guard = [] if self._guard is None else self._guard.variables
-        kept = [variable for memory in self._memories for variable in memory.variables]
-        return [*self._changing(), *guard, *kept, *self._optimizing.written_when_skipped]
+        return [*self._changing(), *guard, *self._kept, *self._optimizing.written_when_skipped]
 
     def _changing(self) -> list[Any]:
         """Return what an update changes, and leaves as it was if it is skipped."""

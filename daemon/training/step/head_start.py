@@ -1,4 +1,4 @@
-"""The start of a stream, when samples are few: each of them trains a mixture several times."""
+"""The start of a stream, when samples are few: a mixture trains on the latest of them beside each update."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class HeadStart:
 
     def __init__(self, spec: SampleSpec, seed: int) -> None:
         self.memory = Memory(LATEST, spec, seed)
+
+    def keep(self, new: Remembered, good: Any) -> None:
+        """Offer the samples of an update, as `Memory.keep` does, until it ends."""
+        self.memory.keep(new, tf.logical_and(good, self.memory.offered < SAMPLES))
 
     def gradients(self, ensemble: Ensemble, new: Remembered, variables: Sequence[Any], optimizer: Any) -> list[Any]:
         """Return what the gradients of an update on the samples `new` have beside their own, zeros at the end of it."""

@@ -22,8 +22,13 @@ def brier(seed: int, samples: int, *, noise: tuple[float, float]) -> list[NDArra
     return [(np.clip(bias + rng.normal(0, scale, samples), 0, 1) - came) ** 2 for scale in noise]
 
 
+def scanned(test: PairedTest, leading: Any, challenging: Any, *, bounded: bool = True) -> Any:
+    """Take in the losses (m,) of both on a single target."""
+    return test.scan(leading[:, None], challenging[:, None], bounded=[bounded])
+
+
 def verdicts(samples: int, noise: tuple[float, float], level: float = 0.01) -> list[Any]:
-    return [PairedTest(level).scan(*brier(seed, samples, noise=noise), bounded=True) for seed in range(SEEDS)]
+    return [scanned(PairedTest(level), *brier(seed, samples, noise=noise)) for seed in range(SEEDS)]
 
 
 def test_one_that_is_no_better_hardly_ever_wins() -> None:
@@ -41,7 +46,7 @@ def test_one_that_is_better_wins_soon_and_one_that_is_worse_loses() -> None:
 def test_the_evidence_is_that_of_the_formula() -> None:
     leading, challenging = brier(1, 50, noise=(0.3, 0.1))
     one = PairedTest(1e-9)
-    assert one.scan(leading, challenging, bounded=True) is None
+    assert scanned(one, leading, challenging) is None
     differences = leading - challenging
     before = [0.0, *(differences[:end].mean() for end in range(1, 50))]
     bets = 0.45 * 2.0 ** (-np.arange(12) / 2)
@@ -56,17 +61,17 @@ def test_the_evidence_is_that_of_the_formula() -> None:
 def test_where_it_is_cut_makes_no_difference(cuts: list[int], bounded: bool) -> None:
     leading, challenging = brier(3, 400, noise=(0.2, 0.1))
     whole, cut = PairedTest(0.01), PairedTest(0.01)
-    whole.scan(leading, challenging, bounded=bounded)
+    scanned(whole, leading, challenging, bounded=bounded)
     bounds = [0, *np.minimum(np.cumsum(cuts), 400).tolist(), 400] if cuts else [0, 400]
     for start, end in pairwise(bounds):
-        cut.scan(leading[start:end], challenging[start:end], bounded=bounded)
+        scanned(cut, leading[start:end], challenging[start:end], bounded=bounded)
     assert cut.state() == whole.state()
 
 
 def test_a_loss_without_bound_counts_by_what_is_usual() -> None:
     rng = np.random.default_rng(5)
     leading, challenging = np.abs(rng.normal(0, 2, 3_000)), np.abs(rng.normal(0, 1, 3_000))
-    found = [PairedTest(0.01).scan(leading * unit, challenging * unit, bounded=False) for unit in (1e-6, 1.0, 1e6)]
+    found = [scanned(PairedTest(0.01), leading * unit, challenging * unit, bounded=False) for unit in (1e-6, 1.0, 1e6)]
     assert found[0] == found[1] == found[2]
     assert found[0] is not None
     assert found[0][1] == "won"
@@ -75,6 +80,33 @@ def test_a_loss_without_bound_counts_by_what_is_usual() -> None:
 @pytest.mark.parametrize("bounded", [True, False])
 def test_who_predicts_nothing_loses(bounded: bool) -> None:
     some, none = np.full(500, 0.3), np.full(500, np.nan)
-    assert PairedTest(0.01).scan(some, none, bounded=bounded)[1] == "lost"  # type: ignore[index]
-    assert PairedTest(0.01).scan(none, some, bounded=bounded)[1] == "won"  # type: ignore[index]
-    assert PairedTest(0.01).scan(none, none, bounded=bounded) is None
+    assert scanned(PairedTest(0.01), some, none, bounded=bounded)[1] == "lost"
+    assert scanned(PairedTest(0.01), none, some, bounded=bounded)[1] == "won"
+    assert scanned(PairedTest(0.01), none, none, bounded=bounded) is None
+
+
+def test_of_several_targets_no_unit_counts_more() -> None:
+    rng = np.random.default_rng(6)
+    both = [np.abs(rng.normal(0, scales, (3_000, 2))) for scales in ([1, 2], [2, 1])]
+    for unit in (1e-3, 1.0, 1e3):
+        units = np.array([1.0, unit])
+        one = PairedTest(0.01, targets=2)
+        assert one.scan(both[0] * units, both[1] * units, bounded=[False, False]) is None, (
+            "each is better at one of two"
+        )
+    better = np.array([1.0, 1e3]) * np.abs(rng.normal(0, [1, 1], (3_000, 2)))
+    found = PairedTest(0.01, targets=2).scan(both[0] * [1.0, 1e3], better, bounded=[False, False])
+    assert found is not None
+    assert found[1] == "won"
+
+
+def test_bounded_and_unbounded_targets_stand_beside_each_other() -> None:
+    rng = np.random.default_rng(7)
+    leading, challenging = rng.random((2, 2_000, 2))
+    leading[:, 1], challenging[:, 1] = 1e6 * leading[:, 1], 1e6 * challenging[:, 1]
+    whole, cut = PairedTest(1e-9, targets=2), PairedTest(1e-9, targets=2)
+    whole.scan(leading, challenging, bounded=[True, False])
+    for start, end in pairwise([0, 1, 700, 2_000]):
+        cut.scan(leading[start:end], challenging[start:end], bounded=[True, False])
+    assert cut.state() == whole.state()
+    assert abs(whole.lead) < 0.05
