@@ -43,6 +43,7 @@ class ReportCard:
         """Return the whole card, for machines."""
         comparison, use = self.comparison, chosen(self.comparison)
         return {
+            "label": self.recorded.label,
             "task": self.recorded.task.kind,
             "samples": len(self.recorded),
             "whole": self.recorded.whole,

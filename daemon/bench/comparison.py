@@ -24,6 +24,8 @@ LEVEL = 0.05
 Verdict: TypeAlias = Literal["best", "surely worse", "not told apart"]
 
 _PIECE = 1 << 16  # samples that a test takes in at once
+_FREQUENT = 0.95
+_FEW = 100  # samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,17 @@ class Comparison:
     @property
     def best_baseline(self) -> Entry | None:
         return next((one for one in self.entries if one.maker == "baseline"), None)
+
+    @property
+    def one_class_is_rare(self) -> bool:
+        """Whether it is hardly ever wrong to say what is most frequent: accuracy says little, then."""
+        majority = next((one for one in self.entries if one.name == "majority"), None)
+        return majority is not None and majority.scores.get("accuracy", 0.0) > _FREQUENT
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few samples to say anything."""
+        return len(self.best.errors) < _FEW
 
     @property
     def cheapest(self) -> Entry | None:

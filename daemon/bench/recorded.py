@@ -26,6 +26,8 @@ class Recorded:
     """The first samples of a recording."""
 
     spec: SampleSpec
+    label: str
+    """The fields that hold the label."""
     samples: Samples
     records: int
     """So many of the first records hold these samples."""
@@ -75,7 +77,8 @@ def read_recording(settings: Settings, most: int | None) -> Recorded:
             break
     if samples < _LEAST:
         raise DataError(_too_few(settings, records, samples, rejected))
-    return Recorded(spec, Samples.joined(parts), records, rejected, whole)
+    fields = settings.samples.targets(settings.model.task)[0].label.fields()
+    return Recorded(spec, ", ".join(fields) or "the key", Samples.joined(parts), records, rejected, whole)
 
 
 @dataclass(frozen=True, slots=True)

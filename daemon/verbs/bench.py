@@ -178,7 +178,8 @@ def _heading(card: ReportCard, data: Path) -> str:
     which = "all" if recorded.whole else "the first"
     more = "" if recorded.whole else "; --limit takes more"
     without = f", {rejected:,} rejected" if rejected else ""
-    return f"{data}: {which} {len(recorded):,} samples{without}{more}. Task: {recorded.task.kind}.\n"
+    about = f"Label: {recorded.label}. Task: {recorded.task.kind}."
+    return f"{data}: {which} {len(recorded):,} samples{without}{more}. {about}\n"
 
 
 def _table(card: ReportCard) -> Table:
@@ -213,6 +214,8 @@ def _costs(card: ReportCard, one: Entry) -> Iterator[str]:
 
 
 def _notes(card: ReportCard) -> Iterator[str]:
+    if card.comparison.one_class_is_rare:
+        yield "accuracy says little where all but a few labels are the same: look at auc and log_loss of a run"
     for one in card.comparison.entries:
         if one.unscored:
             yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"

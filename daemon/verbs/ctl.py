@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
@@ -83,5 +84,15 @@ def _by_name(action: str, arguments: Sequence[str]) -> Facts:
         name, equals, value = argument.partition("=")
         if not equals:
             raise SettingsError([f"{action}: {argument}: write an argument as name=value. {NOTHING}"])
-        given[name] = typed(value)
+        given[name] = _read(f"{action}: {argument}", value)
     return given
+
+
+def _read(argument: str, value: str) -> Any:
+    """Return a value; one in braces or brackets is YAML. Raises SettingsError."""
+    if value[:1] + value[-1:] not in ("{}", "[]"):
+        return typed(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{argument}: what is in braces is no YAML. {NOTHING}"]) from error

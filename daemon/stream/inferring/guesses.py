@@ -184,6 +184,10 @@ def _likely_task(label: FieldSeen) -> str:
     distinct = label.distinct
     if label.kind == "labels":
         return "multi_label"
+    if label.kind == "time":
+        raise DataError(
+            f"the field {label.name} holds times, which no task learns; name another --label. Nothing was written."
+        )
     if label.kind == "boolean" or set(distinct) <= {0, 1} or len(distinct) == 2:
         return "binary"
     if label.kind == "text":

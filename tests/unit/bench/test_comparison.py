@@ -151,5 +151,28 @@ def test_a_learner_of_river_that_is_better_is_told_of_with_what_it_costs() -> No
     assert advice(found).startswith("None of learnd's models is surely better than the best baseline. `forest` is:")
 
 
+def test_what_is_usually_nearer_and_now_and_then_far_off_is_not_surely_better() -> None:
+    rng = np.random.default_rng(9)
+    labels = rng.normal(size=(SAMPLES, 1))
+    off = np.where(rng.random((SAMPLES, 1)) < 0.01, 100.0, 0.5)
+    near, far = (Ran(labels + distance, np.ones(SAMPLES, np.bool_)) for distance in (off, 1.0))
+    found = of(labels, NUMBER, near=("learnd", near), far=("baseline", far))
+    assert found.best.name == "far"
+    assert not any(found.surely_better(*pair) for pair in (found.entries, found.entries[::-1]))
+
+
+def test_of_few_samples_and_of_a_rare_class_no_model_is_called_useless() -> None:
+    few = coins(1, 30)
+    same = {name: right(few, 0.5, 2) for name in ("model", "majority")}
+    found = Comparison.of(BINARY, {"model": ("learnd", same["model"]), "majority": ("baseline", same["majority"])}, few)
+    assert "too few samples to say anything" in advice(found)
+    rare = np.random.default_rng(3).random(SAMPLES) < 0.01
+    never = Ran(np.zeros(SAMPLES, np.bool_), np.ones(SAMPLES, np.bool_))
+    found = Comparison.of(BINARY, {"model": ("learnd", never), "majority": ("baseline", never)}, rare)
+    assert found.one_class_is_rare
+    assert "may still be worth a lot" in advice(found)
+    assert "worth what it costs" not in advice(found)
+
+
 def test_times_have_two_digits() -> None:
     assert [times_text(times) for times in (1.0, 1.44, 12.3, 228.0, 1234.0)] == ["1", "1.4", "12", "230", "1,200"]

@@ -221,3 +221,42 @@ def test_every_kind_of_task_has_a_loss_to_compare() -> None:
         one = Contest(models[0], spec, [challenger(models[1])])
         events = [event for at in range(0, 4_000, 500) for event in one.update(call(at, 500, 1, y=y)).decided]
         assert [event.data["outcome"] for event in events] == ["promoted"], spec.task.kind
+
+
+def test_another_phase_that_comes_with_another_leader_is_told_with_its_sample() -> None:
+    """So that what ends the phase of a later event is known, however calls are cut."""
+
+    def phases(length: int) -> list[Any]:
+        leading = linear(SLOW, phases=[{"until": "plateau"}, {}])
+        one = Contest(leading, NUMBERS, [challenger(linear())])
+        found = []
+        for start in range(0, N, length):
+            found += one.update(call(start, min(length, N - start), 1, 4)).phases
+        return found
+
+    (told,) = phases(N)
+    assert (told.data["number"], told.data["cause"], told.ends_on) == (0, "promoted", None)
+    assert 100 < told.samples < N
+    assert phases(7) == phases(1) == [told]
+
+
+def test_challengers_in_the_same_phase_go_on_with_the_model() -> None:
+    plan = [{"until": "plateau"}, {}]
+    same, own = linear(phases=plan), linear()
+    one = Contest(linear(phases=plan), NUMBERS, [challenger(same, "same"), challenger(own, "own")])
+    begun = one.next_phase("plateau", 0)
+    assert begun is not None
+    assert (one.phase, same.phase, own.phase) == (1, 1, 0)
+    assert one.next_phase("plateau", 0) is None
+
+
+def test_a_challenger_that_knows_more_than_the_state_that_is_restored_is_called_off() -> None:
+    alone = Contest(linear(), NUMBERS)
+    feed(alone, 0, 100)
+    earlier = alone.state()  # as of before it was named
+    one = contest(lost=True)
+    one.restore(earlier)
+    feed(one, 100, 150)
+    one.restore(earlier)
+    assert one.standings() == {"leads": "model", "challengers": {}, "outcomes": {"quick": "called off"}}
+    assert feed(one, 100, 300) == []

@@ -39,6 +39,11 @@ def test_another_build_takes_the_task_alone() -> None:
     [
         ([{"name": "one"}], "give model or train"),
         ([{"name": "model", "train": {"seed": 1}}], "the name of the one that it challenges"),
+        ([{"name": "trial", "train": {"seed": 1}}], "the name of what the action trial tries"),
+        (
+            [{"name": "one", "train": {"class_weight": {"often": 2.0}}}],
+            "challengers.0.train.class_weight.often: there is no such class",
+        ),
         ([{"name": "One", "train": {"seed": 1}}], "String should match pattern"),
         ([{"name": "one", "train": {"batch_size": 9}}], "train.batch_size: it is that of all models"),
         ([{"name": "one", "train": {"seed": 1}}] * 2, "challengers.1.name: one is another one's name"),
@@ -49,6 +54,25 @@ def test_another_build_takes_the_task_alone() -> None:
 def test_what_is_wrong_is_said(challengers: list[dict[str, Any]], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem):
         given(*challengers)
+
+
+def test_weights_of_classes_are_held_against_the_labels() -> None:
+    weighed = {"name": "one", "train": {"class_weight": "balanced"}}
+    with pytest.raises(ValidationError, match=r"challengers\.0\.train\.class_weight: a regression task has no classes"):
+        given(weighed, model={"task": "regression"})
+
+
+@pytest.mark.parametrize(
+    ("do", "problem"),
+    [
+        ([{"trial": {"of": "next_phase"}}], "next_phase has no phase to go on to"),
+        ([{"trial": {"of": "refit_standardization"}}], "refit_standardization has nothing to refit"),
+        ([{"trial": {"of": "reset_moments"}}, "roll_back"], "roll_back would undo trial"),
+    ],
+)
+def test_a_trial_of_nothing_is_refused(do: Any, problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        given(model={"standardize": False}, reactions=[{"on": "drift.confirmed", "do": do}])
 
 
 def test_a_trial_names_an_action_that_changes_the_model() -> None:

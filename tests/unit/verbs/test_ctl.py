@@ -29,6 +29,14 @@ def test_it_is_left_with_its_arguments(trained: Path) -> None:
     assert command.id in told
 
 
+def test_an_argument_in_braces_is_yaml(trained: Path) -> None:
+    ask(trained, "trial", ["of={learning_rate: {times: 3}}", "samples=500"], "")
+    (command,) = Inbox(trained).waiting()
+    assert command.arguments["of"]["learning_rate"]["times"] == 3
+    with pytest.raises(SettingsError, match="what is in braces is no YAML"):
+        ask(trained, "trial", ["of={learning_rate: }}"], "")
+
+
 @pytest.mark.parametrize("action", ["pause", "next_phase"])
 def test_a_daemon_that_has_just_started_is_commanded_too(tmp_path: Path, action: str) -> None:
     lock = StateLock(tmp_path / "state")
