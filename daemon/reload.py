@@ -21,9 +21,9 @@ from learnd.daemon.actions.reload import RELOAD
 from learnd.daemon.config.changes import Change, changes
 from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.first_look import problems
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.record import as_shown, record_of
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.config.settings_file import SettingsFile
 from learnd.daemon.errors import LearndError
 from learnd.daemon.http.checks import problems_with_http
 from learnd.daemon.operate.logs import configure_logging
@@ -54,8 +54,8 @@ class Running:
 class Reload:
     """Carries out reloads that somebody, a signal or a changed file asks for. For the loop's thread only."""
 
-    def __init__(self, file: SettingsFile, signals: StopSignal) -> None:
-        self._file = file
+    def __init__(self, given: GivenSettings, signals: StopSignal) -> None:
+        self._given = given
         self._signals = signals
         self._next_look_s = 0.0
         self._settings: Settings | None = None
@@ -83,7 +83,7 @@ class Reload:
         if not self._settings.reload_on_change or time.monotonic() < self._next_look_s:
             return None
         self._next_look_s = time.monotonic() + _LOOK_EVERY_S
-        return "change of the file" if self._file.changed() else None
+        return "change of the file" if self._given.changed() else None
 
     def _outcome(self) -> Facts:
         """Reload, and return what became of it, for the history and whoever has asked."""
@@ -106,7 +106,7 @@ class Reload:
     def _reloaded(self, running: Running) -> list[Change]:
         """Take up what the file says now, and return what has changed. Raises LearndError, and nothing has then."""
         assert self._settings is not None, "begin comes first"
-        settings = _with_defaults(self._file.read(_problems), running)
+        settings = _with_defaults(self._given.read(_problems), running)
         changed = changes(self._settings, settings)
         if late := [change.key for change in changed if not change.live]:
             they = "they take" if len(late) > 1 else "it takes"

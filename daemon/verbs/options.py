@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.config.settings_file import SettingsFile
 from learnd.daemon.operate.logs import configure_logging
 
-SettingsArgument = Annotated[Path, typer.Argument(metavar="SETTINGS", help="The settings file (YAML).")]
+SettingsFile = Annotated[Path, typer.Argument(metavar="SETTINGS", help="The settings file (YAML).")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a setting: train.batch_size=32.")
 ]
@@ -35,14 +35,14 @@ def load(
     return first_read(as_given(file, overrides, state), further)
 
 
-def as_given(file: Path, overrides: Sequence[str] | None, state: Path | None = None) -> SettingsFile:
+def as_given(file: Path, overrides: Sequence[str] | None, state: Path | None = None) -> GivenSettings:
     """Return the settings as the command line names them."""
     extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
-    return SettingsFile(file, [*(overrides or []), *extra])
+    return GivenSettings(file, [*(overrides or []), *extra])
 
 
-def first_read(file: SettingsFile, further: Callable[[Settings], Sequence[str]] | None = None) -> Settings:
+def first_read(given: GivenSettings, further: Callable[[Settings], Sequence[str]] | None = None) -> Settings:
     """Read the settings, and log as they say. As `load`."""
-    settings = file.read(further)
+    settings = given.read(further)
     configure_logging(settings.log)
     return settings

@@ -15,7 +15,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError, StoreError
 from learnd.daemon.operate.signals import StopSignal
 from learnd.daemon.registry import RECORDER, resolve
-from learnd.daemon.verbs.options import Overrides, SettingsArgument, load
+from learnd.daemon.verbs.options import Overrides, SettingsFile, load
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,7 +25,7 @@ verb = typer.Typer()
 
 @verb.command()
 def record(
-    file: SettingsArgument,
+    file: SettingsFile,
     recording: Annotated[Path, typer.Option("--to", metavar="FILE", help="A .jsonl, .jsonl.zst or .parquet file.")],
     start: Annotated[
         str | None, typer.Option("--start", help="Where to begin: as source.kafka.start, which it overrides.")

@@ -14,7 +14,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SourceError, StoreError
 from learnd.daemon.registry import IS_RECORDING, resolve
-from learnd.daemon.verbs.options import AsJson, Overrides, SettingsArgument, StateOption, load
+from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, load
 from learnd.daemon.verbs.run import train
 
 verb = typer.Typer()
@@ -22,7 +22,7 @@ verb = typer.Typer()
 
 @verb.command()
 def replay(
-    file: SettingsArgument,
+    file: SettingsFile,
     recording: Annotated[Path, typer.Option("--from", metavar="FILE", help="The recorded stream.")],
     overrides: Overrides = None,
     state: StateOption = None,

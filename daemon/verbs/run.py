@@ -10,18 +10,18 @@ import typer
 
 from learnd.daemon.config.file import located_problems
 from learnd.daemon.config.first_look import problems
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.config.settings_file import SettingsFile
 from learnd.daemon.errors import RestartError, StoppedError, StoreError
 from learnd.daemon.operate.signals import StopSignal
-from learnd.daemon.verbs.options import AsJson, Overrides, SettingsArgument, StateOption, as_given, first_read
+from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, as_given, first_read
 
 verb = typer.Typer()
 
 
 @verb.command()
 def run(
-    file: SettingsArgument,
+    file: SettingsFile,
     overrides: Overrides = None,
     state: StateOption = None,
     as_json: AsJson = False,
@@ -43,7 +43,7 @@ def train(
     as_json: bool,
     recorded: bool = False,
     take_over: bool = False,
-    given: SettingsFile | None = None,
+    given: GivenSettings | None = None,
 ) -> None:
     """Run the daemon, and print its summary. `recorded`: the stream has a known end. `given` can be read again."""
     stop = StopSignal(settings.shutdown_timeout_s, reloads=given is not None)

@@ -15,13 +15,13 @@ from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.http.checks import problems_with_http
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.verbs.first_records import FirstRecords
-from learnd.daemon.verbs.options import Overrides, SettingsArgument, StateOption, load
+from learnd.daemon.verbs.options import Overrides, SettingsFile, StateOption, load
 
 verb = typer.Typer()
 
 
 @verb.command()
-def validate(file: SettingsArgument, overrides: Overrides = None, state: StateOption = None) -> None:
+def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption = None) -> None:
     """Check a settings file: print every problem with its line. The exit code is 78 if there is one.
 
     If a run would end soon because of the source or its first records, the exit code is that of the run: 74 or 65.

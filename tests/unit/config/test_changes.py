@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from learnd.daemon.config.changes import changes
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.config.settings_file import SettingsFile
 from learnd.daemon.errors import SettingsError
 
 BASE: dict[str, Any] = {
@@ -65,7 +65,7 @@ TEXT = "source: {files: {path: a.jsonl}}\nsamples: {features: {a: float}, label:
 def test_a_file_that_changes_is_noticed_once_it_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(TEXT)
-    file = SettingsFile(path, ["log.level=debug"])
+    file = GivenSettings(path, ["log.level=debug"])
     assert file.read().log.level == "debug"
     assert [file.changed() for _ in range(2)] == [False, False]
     path.write_text(TEXT + "log:")
@@ -86,7 +86,7 @@ def test_a_link_that_leads_to_another_file_is_a_change(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "settings.yaml").write_text(TEXT)
     (tmp_path / "data").symlink_to("one")
-    file = SettingsFile(tmp_path / "data" / "settings.yaml", [])
+    file = GivenSettings(tmp_path / "data" / "settings.yaml", [])
     file.read()
     assert [file.changed() for _ in range(2)] == [False, False]
     (tmp_path / "next").symlink_to("other")

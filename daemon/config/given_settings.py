@@ -1,4 +1,4 @@
-"""A settings file with its overrides, which a daemon may read again."""
+"""The settings as the command line gives them, a file and overrides, which a daemon may read again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learnd.daemon.config.settings import Settings
 _Stamp = tuple[int, int, int, int] | None
 
 
-class SettingsFile:
+class GivenSettings:
     """The file, the overrides of the command line, and which content of the file was read last."""
 
     def __init__(self, path: Path, overrides: Sequence[str]) -> None:
