@@ -97,11 +97,13 @@ class StopSignal:
         """Whether a reload was asked for since the last look. If the terminal is gone by now, it sent the signal while
         it closed, and that stops.
         """
-        asked, self._reload_asked = self._reload_asked, False
-        if asked and self._lost_terminal():
+        if not self._reload_asked:
+            return False
+        self._reload_asked = False  # one that comes now is of the same file
+        if self._lost_terminal():
             self._handle(signal.SIGHUP, None)
             return False
-        return asked
+        return True
 
     def _lost_terminal(self) -> bool:
         """Whether a terminal that was there is closed: the one that signals come from, or one that is written to."""
