@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from answering import asked, metric
-from processes import Daemon, Zygote, dead_letters, history, killed, refused, succeeded, summary
+from processes import Daemon, Zygote, consumed, dead_letters, history, killed, refused, succeeded, summary
 from served import TOKEN
 from streams import json_lines, prepare, records, write_settings
 
@@ -54,35 +54,39 @@ def reloads(folder: Path) -> list[dict[str, Any]]:
     return [line for line in history(folder / "state", "command") if line["action"] == "reload"]
 
 
-def by_signal(zygote: Zygote, daemon: Daemon, folder: Path) -> None:  # noqa: ARG001
+def by_signal(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  # noqa: ARG001
     daemon.signal(signal.SIGHUP)
+    return {}
 
 
-def by_ctl(zygote: Zygote, daemon: Daemon, folder: Path) -> None:  # noqa: ARG001
+def by_ctl(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  # noqa: ARG001
     assert "asked: reload" in succeeded(zygote.run(folder, "ctl", "state", "reload", "--why", "to see")).stdout
+    return {}
 
 
-def by_http(zygote: Zygote, daemon: Daemon, folder: Path) -> None:  # noqa: ARG001
+def by_http(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  # noqa: ARG001
     status, body = asked(daemon, "reload", token=f"{TOKEN}, token")
     assert (status, body["outcome"]) in [(200, "done"), (409, "refused")], body
+    return {key: body[key] for key in ("id", "outcome", "reason", "changed") if key in body}
 
 
+Way = Callable[[Zygote, Daemon, Path], dict[str, Any]]
 SUCCESSFUL = "learnd_settings_reload_successful"
-WAYS: list[Callable[[Zygote, Daemon, Path], None]] = [by_signal, by_ctl, by_http]
+WAYS: list[Way] = [by_signal, by_ctl, by_http]
 
 
-def told(way: Callable[[Zygote, Daemon, Path], None], zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:
+def told(way: Way, zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:
     """Reload, and return what the history says of it."""
     before = len(reloads(folder))
-    way(zygote, daemon, folder)
+    answer = way(zygote, daemon, folder)
     daemon.wait_for(lambda: len(reloads(folder)) > before, "to reload")
-    return reloads(folder)[-1]
+    line = reloads(folder)[-1]
+    assert {key: line[key] for key in answer} == answer
+    return line
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_good_a_wrong_and_an_impossible_file(
-    way: Callable[[Zygote, Daemon, Path], None], zygote: Zygote, folder: Path
-) -> None:
+def test_a_good_a_wrong_and_an_impossible_file(way: Way, zygote: Zygote, folder: Path) -> None:
     daemon = started(zygote, folder)
     assert metric(daemon, SUCCESSFUL) == 1
 
@@ -143,9 +147,32 @@ def test_what_a_reload_takes_up_acts(zygote: Zygote, folder: Path) -> None:
     succeeded(daemon.wait())
 
 
-def test_a_kill_behind_a_reload_leaves_the_model_of_a_run_without_one(zygote: Zygote, tmp_path: Path) -> None:
+def test_what_cannot_be_remembered_is_not_taken_up(zygote: Zygote, folder: Path) -> None:
+    """A daemon that runs with other settings than its state directory tells would be finished with the wrong ones."""
+    daemon = started(zygote, folder)
+    record = folder / "state" / "settings.json"
+    record.rename(folder / "kept")
+    record.mkdir()  # as unwritable as a file on a full disk, also for root
+    written(folder, **LIVE)
+    line = told(by_signal, zygote, daemon, folder)
+    assert line["outcome"] == "refused"
+    assert line["reason"].startswith("the state directory cannot be written: ")
+    assert metric(daemon, SUCCESSFUL) == 0
+    record.rmdir()
+    (folder / "kept").rename(record)
+    line = told(by_signal, zygote, daemon, folder)
+    assert (line["outcome"], "log.level" in line["changed"], len(line["changed"])) == ("done", True, 6)
+    daemon.signal(signal.SIGTERM)
+    succeeded(daemon.wait())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_kill_behind_a_reload_leaves_the_model_of_a_run_without_one(
+    at_once: bool, zygote: Zygote, tmp_path: Path
+) -> None:
     lines = json_lines(records())
-    whole, reloaded = (prepare(tmp_path / name, lines[: len(lines) // 2], source=FOLLOWING) for name in "ab")
+    half = lines.index(b"\n", len(lines) // 2) + 1
+    whole, reloaded = (prepare(tmp_path / name, lines[:half], source=FOLLOWING) for name in ("whole", "reloaded"))
     for folder in (whole, reloaded):
         daemon = started(zygote, folder)
         if folder is reloaded:
@@ -153,14 +180,18 @@ def test_a_kill_behind_a_reload_leaves_the_model_of_a_run_without_one(zygote: Zy
             assert told(by_signal, zygote, daemon, folder)["outcome"] == "done"
             write_settings(folder, source=FOLLOWING, **LATE)
             assert told(by_signal, zygote, daemon, folder)["outcome"] == "refused"
+            if at_once:
+                killed(daemon.kill())
         with (folder / "stream.jsonl").open("ab") as stream:
-            stream.write(lines[len(lines) // 2 :])
-        if folder is reloaded:
+            stream.write(lines[half:])
+        if folder is reloaded and not at_once:
+            daemon.wait_for(lambda folder=folder: consumed(folder / "state") > half, "to train on")  # type: ignore[misc]
             killed(daemon.kill())
-            write_settings(folder, source=FOLLOWING, **LIVE, train={"max_updates_per_call": 7})
-        else:
+        if folder is whole:
             daemon.signal(signal.SIGTERM)
             succeeded(daemon.wait())
+        else:
+            write_settings(folder, source=FOLLOWING, **LIVE, train={"max_updates_per_call": 7})
         succeeded(zygote.run(folder, *RUN, "--set", "source.files.follow=false"))
     assert summary(reloaded / "state") == summary(whole / "state")
     outcomes = [(line["outcome"], line.get("reason")) for line in reloads(reloaded)]
