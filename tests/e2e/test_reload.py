@@ -60,8 +60,12 @@ def by_signal(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  
 
 
 def by_ctl(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  # noqa: ARG001
-    assert "asked: reload" in succeeded(zygote.run(folder, "ctl", "state", "reload", "--why", "to see")).stdout
-    return {}
+    told = zygote.run(folder, "ctl", "state", "reload", "--why", "to see")
+    if told.code == 0:
+        assert told.stdout.startswith("reload: done; changed: checkpoint.every, checkpoint.keep, ")
+        return {"outcome": "done", "why": "to see"}
+    reason = refused(told, 78).removeprefix("reload was refused: ").removesuffix("\n")
+    return {"outcome": "refused", "reason": reason, "why": "to see"}
 
 
 def by_http(zygote: Zygote, daemon: Daemon, folder: Path) -> dict[str, Any]:  # noqa: ARG001
