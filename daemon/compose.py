@@ -51,7 +51,7 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.class_weights import with_names
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.trainer import Trainer
-from learnd.daemon.values import SOURCE_REASONS, Facts, Samples, SampleSpec
+from learnd.daemon.values import SOURCE_REASONS, Ahead, Facts, Samples, SampleSpec
 
 if TYPE_CHECKING:
     from learnd.daemon.training.learner import KerasLearner
@@ -62,8 +62,11 @@ _ACTIVITIES = ("waiting", "writing", "updating", "repeating", "watching", "scori
 _ENOUGH_TO_WARN = 1_000  # samples, for the log to say that a baseline is ahead
 
 
-def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
-    """Build the parts, in the thread that will run them. Imports TensorFlow. Raises LearndError."""
+def compose(settings: Settings, lock: StateLock, monitor: Telemetry, ahead: Ahead = tuple) -> Loop:
+    """Build the parts, in the thread that will run them. `ahead` carries out what acts ahead of the journal.
+
+    Imports TensorFlow. Raises LearndError.
+    """
     log.info("loading", what="TensorFlow")
     spec, root = settings.samples.spec(settings.model.task), settings.checkpoint.dir
     source = open_source(settings)
@@ -120,6 +123,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry) -> Loop:
         outputs=outputs,
         keeper=keeper,
         monitor=monitor,
+        ahead=ahead,
         gives_up_lost=settings.source.settings.gives_up_lost,
     )
 

@@ -22,7 +22,7 @@ from learnd.daemon.state.outputs import Outputs
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.training.trainer import Trainer
-from learnd.daemon.values import Call, Event, JournalEntry, Report
+from learnd.daemon.values import Ahead, Call, Event, JournalEntry, Report
 
 log = structlog.get_logger()
 
@@ -44,6 +44,7 @@ class Loop:
     outputs: Outputs
     keeper: Keeper
     monitor: Monitor
+    ahead: Ahead = tuple  # carries out what a repetition could not
     gives_up_lost: bool = False  # whether to give up journaled calls whose records are no longer in the source
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -148,7 +149,7 @@ class Loop:
             self.monitor.alive()
             with self._saved_on_error():
                 call = self._next_records()
-            if commands := self.inbox.new(self.control):
+            if commands := self.ahead(self.inbox.new(self.control)):
                 return replace(call or self.reader.empty_call(self.progress.samples), commands=commands)
             if call is not None or self.reader.exhausted:
                 return call

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,11 +26,15 @@ from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.operate.summary import Summary
 from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.reload import Reload, Running
 from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import StateLock
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.values import Facts
+
+if TYPE_CHECKING:
+    from learnd.daemon.http.server import HttpServer
 
 log = structlog.get_logger()
 
@@ -51,6 +56,7 @@ class Options:
     display: bool = True
     recorded: bool = False  # the stream has a known end
     records: int | None = None  # stop once so many of the stream's first records are consumed
+    reload: Reload | None = None  # None: the settings are read once
     telemetry: Callable[..., Telemetry] = Telemetry  # what watches it, made as this class is
 
 
@@ -69,7 +75,7 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
     monitor.state("starting")
     with (
         _locked(settings, take_over=options.take_over) as lock,
-        _served(settings, metrics, health, monitor, lock) if options.http else nullcontext(),
+        _served(settings, metrics, health, monitor, lock) if options.http else nullcontext() as server,
         display or nullcontext(),
         service,
         _failure_told(monitor),
@@ -78,8 +84,10 @@ def run(settings: Settings, stop: Callable[[], bool], options: Options) -> Summa
         if record is not None:
             settings = _with_kept_defaults(settings, record)
             _finish_under_earlier_settings(settings, record, stop, lock, monitor)
-        monitor.live.tell("settings", as_shown(settings))
-        loop = compose(settings, lock, monitor)
+        monitor.settings_read(as_shown(settings))
+        loop = compose(settings, lock, monitor, tuple if options.reload is None else options.reload.ahead)
+        if options.reload is not None:
+            options.reload.begin(settings, Running(loop.keeper, loop.reader, monitor, server))
         metrics.composed(loop.keeper.settings_record["fingerprint"], known_labels(settings))
         metrics.model_built(trainable_parameters=loop.learner.trainable_parameters, info=loop.learner.info)
         if stop():
@@ -114,10 +122,10 @@ def _locked(settings: Settings, *, take_over: bool) -> Iterator[StateLock]:
 @contextmanager
 def _served(
     settings: Settings, metrics: Metrics, health: Health, monitor: Telemetry, lock: StateLock
-) -> Iterator[None]:
+) -> Iterator[HttpServer | None]:
     """Answer over HTTP, if there is an address to listen on."""
     if settings.http.listen is None:
-        yield
+        yield None
         return
     from learnd.daemon.http.parts import Parts
     from learnd.daemon.http.server import HttpServer
@@ -127,7 +135,7 @@ def _served(
     server.start()
     lock.announce(server.url)
     try:
-        yield
+        yield server
     finally:
         server.stop()
 

@@ -16,6 +16,7 @@ _MODULES = (
     "refit_standardization",
     "trial",
     "log_level",
+    "reload",
     "roll_back",
     "pause",
     "resume",

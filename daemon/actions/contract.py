@@ -11,6 +11,7 @@ from learnd.daemon.values import Event, Facts, PhaseBegun
 
 DONE = "done"
 NOTHING = "nothing"  # there was nothing to do
+REFUSED = "refused"  # a command that makes no sense, or cannot be carried out
 GIVEN_UP = "given up"  # the daemon stops instead
 
 COMMAND = "command"  # the word for a cause that is an operator's

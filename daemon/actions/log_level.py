@@ -11,7 +11,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class SetLogLevel(Action):
-    """Write the log from this level on, until the process ends or is told otherwise."""
+    """Write the log from this level on, until the process ends, or reads its settings again."""
 
     of_rules: ClassVar[bool] = False  # it is for somebody who looks
 

@@ -19,8 +19,12 @@ def fingerprint(settings: Settings) -> str:
 
     The order of the features counts: it is that of the model's columns.
     """
-    canonical = json.dumps(what_counts(settings), separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """Return what counts of a value of the settings, in the form that the fingerprint is made of."""
+    return json.dumps(what_counts(value), separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def what_counts(value: Any) -> Any:

@@ -43,6 +43,11 @@ def keys(section: type[Section] = Settings, path: str = "", *, counted: bool = T
             yield from keys(inner, inner_path, counted=of_model)
 
 
+def live_keys() -> list[Key]:
+    """Return the keys that a running daemon takes up when its settings are read again."""
+    return [key for key in keys() if key.name in key.section.live]
+
+
 def _sections(kind: Any, path: str) -> Iterator[tuple[type[Section], str]]:
     """Yield the sections that a value of a type can hold, each with its path."""
     if kind is SourceChoice:

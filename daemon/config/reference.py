@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learnd.daemon.config.file import schema
+from learnd.daemon.config.keys import live_keys
 
 _Schema = Mapping[str, Any]
 
@@ -28,6 +29,8 @@ as a JSON Schema, for editors.
   Overrides are checked like the file.
 - **Relative paths** start at the settings file's folder; in a `--set`, at the current folder.
 - **Secrets**: each secret key `name` can be given as `name_file`, the path of a file that holds the secret.
+- **While a daemon runs**, it can [read the file again](operations.md#new-settings-while-it-runs): the last table of
+  this page has the keys that it takes up then. All others take effect at a restart.
 - **Defaults** are those of this version. A state directory keeps [those that it was begun
   with](operations.md#upgrades-and-defaults).
 """
@@ -39,7 +42,13 @@ _LIMITS = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": 
 def reference() -> str:
     """Return the page, in Markdown."""
     page = _Page(schema())
-    return "\n".join([_INTRODUCTION, *page.lines()]) + "\n"
+    return "\n".join([_INTRODUCTION, *page.lines(), *_live_lines()]) + "\n"
+
+
+def _live_lines() -> Iterator[str]:
+    yield from ("## What changes while a daemon runs", "", "| key | when it takes effect |", "| --- | --- |")
+    for key in live_keys():
+        yield f"| `{key.path}` | {_cell(key.section.live[key.name])} |"
 
 
 class _Page:

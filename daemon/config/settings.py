@@ -46,8 +46,10 @@ class Settings(Section):
     """Everything that learnd is told."""
 
     harmless: ClassVar[Mapping[str, str]] = {
-        "shutdown_timeout_s": "a stop that takes longer is repeated by the next start"
+        "shutdown_timeout_s": "a stop that takes longer is repeated by the next start",
+        "reload_on_change": "what a reload takes up is harmless, too",
     }
+    live: ClassVar[Mapping[str, str]] = {"shutdown_timeout_s": "for the stop to come", "reload_on_change": "at once"}
 
     model: ModelSettings = ModelSettings()
     """Which network learns."""
@@ -102,6 +104,11 @@ class Settings(Section):
     shutdown_timeout_s: PositiveFloat = 25.0
     """How long a stop may take, in seconds: to finish the call and to write a checkpoint. Keep it below the 30 that
     Kubernetes waits before it kills."""
+
+    reload_on_change: bool = False
+    """Whether a daemon reads this file again by itself when it has changed, as when Kubernetes renews a ConfigMap. It
+    looks once a second, and reads a file that two looks have found the same. Without it, a daemon does so when it is
+    asked to."""
 
     def class_of(self, word: str) -> int | None:
         """Return the index of the class that a word stands for, as a label; None if it stands for none."""

@@ -37,6 +37,10 @@ class Section(BaseModel):
     """The keys that the model does not depend on, each with the reason. All others but those of `access` are part of
     the fingerprint: a change of them takes effect between two calls, and their defaults are kept with the state."""
 
+    live: ClassVar[Mapping[str, str]] = {}
+    """The keys that a running daemon takes up when its settings are read again, each with when it does. They are
+    harmless, all of them. Others take effect at a restart."""
+
     reads: ClassVar[tuple[str, ...]] = ()
     """The keys that name files which must be there when a run begins."""
 

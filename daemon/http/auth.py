@@ -18,7 +18,7 @@ class Token:
 
     def __init__(self, file: Path | None) -> None:
         """Raises SettingsError if there is a file, but no token in it."""
-        self._file = file
+        self.file = file
         if file is not None:
             try:
                 _read(file)
@@ -27,11 +27,12 @@ class Token:
 
     def check(self, authorization: str) -> None:
         """Raise RefusedError unless a header `Authorization` carries the token."""
-        if self._file is None:
+        file = self.file
+        if file is None:
             off = "nothing can be changed over HTTP: set http.token_file to a file with a token, or use `learnd ctl`"
             raise RefusedError(HTTPStatus.FORBIDDEN, off)
         try:
-            token = _read(self._file)
+            token = _read(file)
         except ValueError as error:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"nothing was changed: {error}") from None
         scheme, _, given = authorization.partition(" ")

@@ -63,6 +63,10 @@ class HttpServer:
         self._started.wait()
         log.info("http is listening", url=self.url)
 
+    def take_up(self, settings: HttpSettings) -> None:
+        """Let those command from now on who have the token of these settings, in which nothing else may differ."""
+        self._token.file = settings.token_file
+
     def stop(self) -> None:
         """Stop listening and close all connections; return within a second."""
         if self._thread.is_alive() and self._loop is not None and self._ending is not None:

@@ -130,11 +130,27 @@ class Metrics:
         self._model = Info("learnd_model", "The model that is trained.", registry=registry)
         self._build = Info("learnd_build", "The versions that run.", registry=registry)
         self._settings = Info("learnd_settings", "The fingerprint of the settings.", registry=registry)
+        self._reloaded = gauge(
+            "settings_reload_successful", "1 if the last read of the settings file was taken up, 0 if it was refused."
+        )
+        self._reload_time = gauge(
+            "settings_reload_success_timestamp_seconds",
+            "When the settings file was last read and taken up, in seconds since 1970.",
+        )
         self._state = gauge("state", "1 for the current state of the daemon, 0 for all others.", "state")
 
     def started(self, *, versions: Mapping[str, str]) -> None:
         """The daemon runs with these versions, by package."""
         self._build.info(dict(versions))
+
+    def settings_read(self, *, timestamp_s: float) -> None:
+        """The settings file was read and taken up, at the start or by a reload, in seconds since 1970."""
+        self._reloaded.set(1)
+        self._reload_time.set(timestamp_s)
+
+    def settings_kept(self) -> None:
+        """A reload was refused."""
+        self._reloaded.set(0)
 
     def composed(self, fingerprint: str, known: KnownLabels) -> None:
         """The settings have this fingerprint, and allow these labels."""

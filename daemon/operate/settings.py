@@ -40,6 +40,7 @@ class HttpSettings(Section):
         "token_file": "who may command; the commands themselves are in the journal",
         "tls": "how it is reached",
     }
+    live: ClassVar[Mapping[str, str]] = {"token_file": "for the next command"}
     reads: ClassVar[tuple[str, ...]] = ("token_file",)
 
     listen: str | None = "127.0.0.1:9464"
@@ -65,6 +66,7 @@ class LogSettings(Section):
     """What is logged to standard error, and how."""
 
     harmless: ClassVar[Mapping[str, str]] = {"level": "what is written to the log", "format": "how it is written"}
+    live: ClassVar[Mapping[str, str]] = {"level": "at once", "format": "at once"}
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is written."""

@@ -231,6 +231,15 @@ class Telemetry:
         else:
             self._metrics.checkpoint_failed(_reason(error))
 
+    def settings_read(self, shown: Facts) -> None:
+        """The daemon runs with these settings from now on."""
+        self._metrics.settings_read(timestamp_s=time.time())
+        self.live.tell("settings", shown)
+
+    def settings_kept(self) -> None:
+        """A reload was refused, and the settings stay."""
+        self._metrics.settings_kept()
+
     def journal_blocked(self, why: str | None) -> None:
         self._health.blocked(why)
         self._metrics.journal_blocked(why is not None)

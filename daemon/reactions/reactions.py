@@ -12,7 +12,16 @@ import structlog
 from pydantic import ValidationError
 
 from learnd.daemon.actions import ACTIONS
-from learnd.daemon.actions.contract import COMMAND, DONE, GIVEN_UP, NOTHING, Action, Cause, NothingToDoError
+from learnd.daemon.actions.contract import (
+    COMMAND,
+    DONE,
+    GIVEN_UP,
+    NOTHING,
+    REFUSED,
+    Action,
+    Cause,
+    NothingToDoError,
+)
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Change, Contested
 from learnd.daemon.control.control_state import ControlState
@@ -212,16 +221,19 @@ class Reactions:
         """Carry out a command, and write its outcome to the history."""
         self._control.obeyed(command)
         self._began_phase = False
-        try:
-            action = ACTIONS[command.action].model_validate(command.arguments)
-            cause = Cause(COMMAND, self._samples, {"by": command.by, "why": command.why})
-            outcome: Facts = {"outcome": action.do(self, cause)}
-        except (NothingToDoError, KeyError, ValidationError) as refusal:  # another version may have written it
-            outcome = {"outcome": "refused", "reason": str(refusal)}
+        outcome = command.became or self._outcome_of(command)
         data = {"id": command.id, "action": command.action, "arguments": command.arguments, **outcome}
         log.info("command", at_samples=self._samples, **data)
         about = {"by": command.by, "asked_at": command.at, "why": command.why}
         self._events.append(Event("command", self._samples, {**data, **about}))
+
+    def _outcome_of(self, command: Command) -> Facts:
+        try:
+            action = ACTIONS[command.action].model_validate(command.arguments)
+            cause = Cause(COMMAND, self._samples, {"by": command.by, "why": command.why})
+            return {"outcome": action.do(self, cause)}
+        except (NothingToDoError, KeyError, ValidationError) as refusal:  # another version may have written it
+            return {"outcome": REFUSED, "reason": str(refusal)}
 
     def begin_next_phase(self, cause: str) -> bool:
         if self._began_phase:

@@ -127,6 +127,19 @@ class Keeper:
         if blocked:
             self.monitor.journal_blocked(None)
 
+    def take_up(self, settings: CheckpointSettings, record: Facts) -> None:
+        """Save as these settings say from now on, and remember the record of all settings.
+
+        Raises StoreError if the record cannot be written, and FencedError if another daemon took over: nothing has
+        changed then.
+        """
+        self.lock.check()
+        try:
+            write_settings_record(self.root, record)
+        except OSError as error:
+            raise StoreError(f"the state directory cannot be written: {error}. Nothing was changed.") from error
+        self.settings, self.settings_record = settings, record
+
     @spending("saving")
     def save_if_due(self) -> None:
         """Commit if enough samples or seconds have passed, or if somebody asked for it.

@@ -46,6 +46,11 @@ class CheckpointSettings(Section):
         "keep": "how many old ones stay",
         "best": "which old ones stay",
     }
+    live: ClassVar[Mapping[str, str]] = {
+        "every": "at once",
+        "keep": "when the next checkpoint is written",
+        "best": "when the next checkpoint is written",
+    }
 
     dir: Path = Path("state")
     """The state directory: checkpoints, journal, dead letters, history. One daemon at a time."""

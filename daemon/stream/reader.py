@@ -132,6 +132,12 @@ class Reader:
         assert call is not None, "no samples are as many as no updates need"
         return replace(call, first=first)
 
+    def limit_rejections(self, max_rate: float, window: int) -> None:
+        """Judge the records that are read from now on by these limits."""
+        with self._changed:
+            self._reject_rate.limit(max_rate, window)
+            self._changed.notify_all()  # records may be held no longer
+
     @spending("waiting")
     def call(self, first: int, timeout_s: float) -> Call | None:
         """Return the next call, after `first` samples; None if none is due within `timeout_s` or the stream has ended.

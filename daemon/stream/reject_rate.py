@@ -22,6 +22,10 @@ class RejectRateSettings(Section):
         "max_rate": "when a run ends, never what it learned until then",
         "window": "as max_rate",
     }
+    live: ClassVar[Mapping[str, str]] = {
+        "max_rate": "for the records that are read from then on",
+        "window": "at once: of a longer window, no more is known than of the one before",
+    }
 
     max_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Stop (exit code 65) when more than this share of the last `window` records was rejected."""
@@ -45,6 +49,13 @@ class RejectRate:
         self._in_lines = False  # whether a record had more than one
         self._last: Rejection | None = None
         self._alike = max_rate < 1  # whether every record so far lacks the same field
+
+    def limit(self, max_rate: float, window: int) -> None:
+        """Judge the records that come by these limits; those of the last ones that the window has room for count."""
+        self._max_rate, self._window = max_rate, window
+        self._recent = deque(self._recent, maxlen=window)
+        self._rejected = sum(reason is not None for reason in self._recent)
+        self._alike = self._alike and max_rate < 1
 
     @property
     def lacking(self) -> Rejection | None:

@@ -8,7 +8,7 @@ A *position* is, per partition, the offset after the last record. A resume first
 
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, Note, Positions, finite
 from learnd.daemon.values.calls import Call, ClassNames, JournalEntry, PhaseBegun, Report, Skip, known_before
-from learnd.daemon.values.commands import Command
+from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, predictions_of
 from learnd.daemon.values.records import (
@@ -41,6 +41,7 @@ __all__ = [
     "FEATURES",
     "LABEL",
     "SOURCE_REASONS",
+    "Ahead",
     "Arrays",
     "Block",
     "Call",

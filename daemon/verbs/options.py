@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from learnd.daemon.config.file import load_settings
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.operate.logs import configure_logging
 
@@ -32,7 +32,17 @@ def load(
 
     `further` looks for problems in the files that sound settings name. Raises SettingsError with every problem.
     """
+    return first_read(as_given(file, overrides, state), further)
+
+
+def as_given(file: Path, overrides: Sequence[str] | None, state: Path | None = None) -> GivenSettings:
+    """Return the settings as the command line names them."""
     extra = [] if state is None else [f"checkpoint.dir={json.dumps(str(state))}"]
-    settings = load_settings(file, [*(overrides or []), *extra], further=further)
+    return GivenSettings(file, [*(overrides or []), *extra])
+
+
+def first_read(given: GivenSettings, further: Callable[[Settings], Sequence[str]] | None = None) -> Settings:
+    """Read the settings, and log as they say. As `load`."""
+    settings = given.read(further)
     configure_logging(settings.log)
     return settings

@@ -10,10 +10,11 @@ import typer
 
 from learnd.daemon.config.file import located_problems
 from learnd.daemon.config.first_look import problems
+from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import RestartError, StoppedError, StoreError
 from learnd.daemon.operate.signals import StopSignal
-from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, load
+from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, as_given, first_read
 
 verb = typer.Typer()
 
@@ -30,19 +31,33 @@ def run(
     ] = False,
 ) -> None:
     """Train from the stream until it ends or a signal comes; go on where the last run stopped."""
-    settings = load(file, overrides, state, problems)
+    given = as_given(file, overrides, state)
+    settings = first_read(given, problems)
     with located_problems(file, overrides or ()):
-        train(settings, as_json=as_json, take_over=take_over)
+        train(settings, as_json=as_json, take_over=take_over, given=given)
 
 
-def train(settings: Settings, *, as_json: bool, recorded: bool = False, take_over: bool = False) -> None:
-    """Run the daemon, and print its summary. `recorded`: the stream has a known end."""
-    stop = StopSignal(settings.shutdown_timeout_s)
+def train(
+    settings: Settings,
+    *,
+    as_json: bool,
+    recorded: bool = False,
+    take_over: bool = False,
+    given: GivenSettings | None = None,
+) -> None:
+    """Run the daemon, and print its summary. `recorded`: the stream has a known end. `given` can be read again."""
+    stop = StopSignal(settings.shutdown_timeout_s, reloads=given is not None)
     try:
         with stop:
             from learnd.daemon import run as daemon
+            from learnd.daemon.reload import Reload
 
-            options = daemon.Options(take_over=take_over, http=not recorded, recorded=recorded)
+            options = daemon.Options(
+                take_over=take_over,
+                http=not recorded,
+                recorded=recorded,
+                reload=None if given is None else Reload(given, stop),
+            )
             summary = daemon.run(settings, stop, options)
     except RestartError as restart:
         if stop():

@@ -12,6 +12,7 @@ from learnd.daemon.config.defaults import keep_defaults
 from learnd.daemon.config.first_look import doubts, problems
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
+from learnd.daemon.http.checks import problems_with_http
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.verbs.first_records import FirstRecords
 from learnd.daemon.verbs.options import Overrides, SettingsFile, StateOption, load
@@ -48,7 +49,7 @@ class _Look:
 
     def problems(self, settings: Settings) -> Sequence[str]:
         """Return what is wrong with the files, with the data, or with the model: the first that has problems."""
-        if found := [*problems(settings), *_problems_with_http(settings)]:
+        if found := [*problems(settings), *problems_with_http(settings.http)]:
             return found
         self._first = FirstRecords(settings)
         return problems_with_data(settings, self._first) or problems_with_model(settings)
@@ -60,23 +61,6 @@ class _Look:
 
     def doubts(self) -> Iterator[str]:
         return iter(()) if self._first is None else self._first.doubts()
-
-
-def _problems_with_http(settings: Settings) -> list[str]:
-    """Return why the server would not start: the token or the certificate is none."""
-    http = settings.http
-    if http.listen is None or (http.token_file is None and http.tls is None):
-        return []  # to import the server takes a moment
-    from learnd.daemon.http.auth import Token
-    from learnd.daemon.http.tls import Certificate
-
-    try:
-        Token(http.token_file)
-        if http.tls is not None:
-            Certificate(http.tls)
-    except SettingsError as error:
-        return error.problems
-    return []
 
 
 def problems_with_data(settings: Settings, first: FirstRecords) -> list[str]:

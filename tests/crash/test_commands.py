@@ -16,9 +16,9 @@ KINDS = ("command", "phase", "rollback", "reaction", "drift", "score")
 RUN = ("run", "learnd.yaml", "--json")
 ROUNDS: list[tuple[str, list[tuple[str, dict[str, Any]]]]] = [  # where to die, and what is asked for ahead of that
     ("inbox.remove.before=kill@1", [("learning_rate", {"times": 3, "over": 400})]),
-    ("journal.append.before=kill@1", [("next_phase", {"after": 0}), ("reset_moments", {})]),
+    ("journal.append.before=kill@1", [("next_phase", {"after": 0}), ("reset_moments", {}), ("reload", {})]),
     ("journal.append.after=kill@1", [("refit_standardization", {}), ("resume", {})]),
-    ("loop.updated=kill@12", [("roll_back", {}), ("log", {})]),
+    ("loop.updated=kill@12", [("roll_back", {}), ("reload", {}), ("log", {})]),
     ("loop.call.after=kill@9", [("pause", {}), ("resume", {}), ("next_phase", {"after": 0})]),
     ("checkpoint.rename.before=kill@1", [("checkpoint", {}), ("learning_rate", {"times": 0.5})]),
 ]

@@ -40,6 +40,7 @@ WELL = {
     "learnd_checkpoint_timestamp_seconds": f"0+60x{LENGTH}",
     "learnd_journal_blocked": f"0x{LENGTH}",
     "learnd_state_free_bytes": f"1000000x{LENGTH}",
+    "learnd_settings_reload_successful": f"1x{LENGTH}",
     'learnd_score_lead{metric="accuracy",window="1000"}': f"0.1x{LENGTH}",
     'learnd_score_lead{metric="kappa",window="1000"}': f"-0.1x{LENGTH}",
     'learnd_state{state="consuming"}': f"1x{LENGTH}",
@@ -131,6 +132,10 @@ CASES = {
     "LearndNoBetterThanBaseline": Case(
         {'learnd_score_lead{metric="accuracy",window="1000"}': f"-0.1x{LENGTH}"},
         {'learnd_score_lead{metric="accuracy",window="1000"}': f"0.01x{LENGTH}"},
+    ),
+    "LearndReloadFailed": Case(
+        {"learnd_settings_reload_successful": f"1x280 0x{LENGTH}"},
+        {"learnd_settings_reload_successful": f"1x296 0x{LENGTH}"},
     ),
     "LearndPausedForLong": Case(
         {PAUSED: f"1x{LENGTH}", CONSUMING: f"0x{LENGTH}", "learnd_samples_trained_total": f"9x{LENGTH}"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 
 from drill import Drill
@@ -107,6 +108,21 @@ def mend_checkpoints(scene: Scene) -> None:
     (scene.state / "away").rename(scene.state / "checkpoints")
 
 
+def reload_a_mistake(scene: Scene) -> None:
+    """Have the daemon read a file with a key that is none."""
+    with (scene.folder / "learnd.yaml").open("a") as settings:
+        settings.write("modle: {}\n")
+    scene.daemon.signal(signal.SIGHUP)
+
+
+def correct_the_settings_and_reload(scene: Scene) -> None:
+    path = scene.folder / "learnd.yaml"
+    assert "settings_kept" in scene.daemon.stderr
+    path.write_text(path.read_text().removesuffix("modle: {}\n"))
+    scene.tool("validate", "learnd.yaml")
+    scene.tool("ctl", "state", "reload")
+
+
 def pause(scene: Scene) -> None:
     scene.tool("ctl", "state", "pause", "--why", "a drill")
 
@@ -203,6 +219,15 @@ DRILLS = [
         mend=correct_the_producer,
         fires_min=36,
         resolves_min=20,
+    ),
+    Drill(
+        "LearndReloadFailed",
+        broken_by="a mistake in the settings file, and SIGHUP",
+        mended_by="`learnd validate`, a file without it, `learnd ctl DIR reload`",
+        break_=reload_a_mistake,
+        mend=correct_the_settings_and_reload,
+        fires_min=7,
+        resolves_min=3,
     ),
     Drill(
         "LearndPausedForLong",

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import ssl
-import urllib.error
-import urllib.request
-import uuid
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from processes import Daemon, Zygote, history, killed, refused, succeeded
+from answering import asked, sent
+from processes import Zygote, history, killed, refused, succeeded
 from served import TOKEN, make_certificate
 from streams import json_lines, prepare, records
 
@@ -24,32 +20,6 @@ def prepared(folder: Path, **http: Any) -> Path:
     prepare(folder, source=FOLLOWING, http={"listen": "127.0.0.1:0", "token_file": "token", **http})
     (folder / "token").write_text(TOKEN)
     return folder
-
-
-def asked(daemon: Daemon, action: str, **body: Any) -> tuple[int, dict[str, Any]]:
-    """Return the status and the body of the answer once the outcome is known: it is asked for again until then."""
-    body = {"id": uuid.uuid4().hex, **body}
-    while (answer := sent(daemon, action, **body)) is not None and answer[0] == 202:
-        assert daemon.state() != "Z", daemon.stderr
-    assert answer is not None
-    return answer
-
-
-def sent(daemon: Daemon, action: str, **body: Any) -> tuple[int, dict[str, Any]] | None:
-    """Return the status and the body of an answer; None if there is none."""
-    daemon.wait_for(lambda: "//127.0.0.1:" in daemon.stderr, "to listen")
-    url = next(text for text in daemon.stderr.split('"') if "//127.0.0.1:" in text)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    request = urllib.request.Request(f"{url}/v1/control/{action}", json.dumps(body).encode(), headers)
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    try:
-        with urllib.request.urlopen(request, timeout=60, context=trusting) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-    except (OSError, HTTPException):
-        return None
 
 
 def test_a_command_is_sent_again_after_a_kill_and_acts_once(zygote: Zygote, tmp_path: Path) -> None:

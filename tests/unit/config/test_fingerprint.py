@@ -10,7 +10,7 @@ from learnd.daemon.actions import ACTIONS
 from learnd.daemon.config import source_choice
 from learnd.daemon.config.defaults import defaults
 from learnd.daemon.config.fingerprint import fingerprint, what_counts
-from learnd.daemon.config.keys import Key, keys
+from learnd.daemon.config.keys import Key, keys, live_keys
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.foundation.section import Section
 
@@ -64,6 +64,7 @@ HARMLESS = [
     "log.level",
     "predictions.file",
     "predictions.kafka",
+    "reload_on_change",
     "shutdown_timeout_s",
     "source.files.follow",
     "source.files.path",
@@ -92,6 +93,28 @@ def test_what_is_harmless_is_this_and_no_more() -> None:
     assert {path for path in outermost if path.rpartition(".")[0] not in outermost} == set(HARMLESS)
 
 
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_what_a_running_daemon_takes_up_is_harmless(section: type[Section]) -> None:
+    """Else a resume would repeat calls under other settings than those that they were trained with."""
+    assert set(section.live) <= set(section.harmless)
+    assert all(section.live.values())
+
+
+def test_what_a_running_daemon_takes_up_is_this_and_no_more() -> None:
+    assert [key.path for key in live_keys()] == [
+        "checkpoint.every",
+        "checkpoint.keep",
+        "checkpoint.best",
+        "dead_letters.max_rate",
+        "dead_letters.window",
+        "http.token_file",
+        "log.level",
+        "log.format",
+        "shutdown_timeout_s",
+        "reload_on_change",
+    ]
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS if key.counts], ids=lambda key: key.path)
 def test_a_counted_key_has_a_recorded_default_or_must_be_given(key: Key) -> None:
     field = key.section.model_fields[key.name]
@@ -106,6 +129,7 @@ def test_a_counted_key_has_a_recorded_default_or_must_be_given(key: Key) -> None
         {"checkpoint": {"dir": "elsewhere", "every": {"samples": 5}, "keep": 9, "best": {}}},
         {"dead_letters": {"file": "dead.jsonl", "max_rate": 0.5, "window": 10}},
         {"shutdown_timeout_s": 3},
+        {"reload_on_change": True},
         {"train": {"max_updates_per_call": 1}},
         {"source": {"files": {"path": "b.jsonl", "follow": True, "when_gone": "skip"}}},
     ],

@@ -140,11 +140,24 @@ def test_a_gauge_is_nan_until_it_is_known() -> None:
         "loss", "gradient_norm", "learning_rate", "phase", "trainable_parameters", "forgetting_score",
         "checkpoint_bytes", "checkpoint_timestamp_seconds", "source_connected", "source_lag_timestamp_seconds",
         "trained_event_timestamp_seconds", "event_clock_ahead_seconds", "queue_samples", "unsaved_samples",
+        "settings_reload_successful", "settings_reload_success_timestamp_seconds",
     )  # fmt: skip
     assert [name for name in unknown if not math.isnan(value(metrics, name) or 0)] == []
     assert math.isnan(value(metrics, "prequential_score", metric="accuracy", window="1000") or 0)
     assert math.isnan(value(metrics, "score_lead", metric="accuracy", window="all") or 0)
     assert math.isnan(value(metrics, "holdout_score", metric="accuracy") or 0)
+
+
+def test_a_reload_that_was_refused_leaves_the_time_of_the_one_before() -> None:
+    metrics = Metrics()
+    metrics.settings_read(timestamp_s=100.0)
+    assert value(metrics, "settings_reload_successful") == 1
+    metrics.settings_kept()
+    assert value(metrics, "settings_reload_successful") == 0
+    assert value(metrics, "settings_reload_success_timestamp_seconds") == 100.0
+    metrics.settings_read(timestamp_s=200.0)
+    assert value(metrics, "settings_reload_successful") == 1
+    assert value(metrics, "settings_reload_success_timestamp_seconds") == 200.0
 
 
 def test_no_series_says_when_another_was_created() -> None:

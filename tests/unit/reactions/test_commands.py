@@ -2,6 +2,7 @@
 
 import io
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ LEARNER = [
 ]
 REFUSED = [
     ("resume", {}, [], "training is not paused"),
+    ("reload", {}, [], "this run reads its settings once, at its start. Nothing was changed."),
     ("roll_back", {}, [], "there is no good copy: one is kept only if a rule names roll_back"),
     ("next_phase", {}, [], "no phase follows phase 0, or it has just begun"),
     ("next_phase", {"after": 1}, ["command"], "it was asked for after phase 1, but training is in phase 0"),
@@ -37,9 +39,8 @@ def rig(*rules: Any, ends: Any = ()) -> Rig:
 
 
 def test_each_action_is_tried_here() -> None:
-    assert {"log", "log_level", "checkpoint", "pause", "resume", "roll_back", *(name for name, *_ in LEARNER)} == set(
-        ACTIONS
-    )
+    here = {"log", "log_level", "checkpoint", "pause", "reload", "resume", "roll_back"}
+    assert here | {name for name, *_ in LEARNER} == set(ACTIONS)
 
 
 @pytest.mark.parametrize(("action", "arguments", "done"), LEARNER)
@@ -115,6 +116,26 @@ def test_the_model_goes_back_as_often_as_the_rule_allows() -> None:
     run.reactions.check()  # a command never ends the daemon
     run.feed(QUIET, [1500, 3000])
     assert run.progress.ranges() == {"p": [[0, 1000], [1500, 3000]]}
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_was_carried_out_ahead_of_the_journal_is_told_as_it_came_out(live: bool) -> None:
+    run = rig()
+    became = {"outcome": "refused", "reason": "train: it takes effect at a restart"}
+    command = Command("id", "reload", {}, "me", "now", "to see", became)
+    call = replace(Stream([]).call(0, 0), commands=(command,))
+    if live:
+        run.train(call)
+    else:
+        with run.reactions.repeating():
+            run.train(call)
+    (told,) = run.of_kind("command")
+    assert {name: told.data[name] for name in ("id", "action", "by", *became)} == {
+        "id": "id",
+        "action": "reload",
+        "by": "me",
+        **became,
+    }
 
 
 def test_a_command_is_remembered() -> None:

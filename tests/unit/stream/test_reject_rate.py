@@ -102,3 +102,35 @@ def test_messages_of_csv_are_counted_one_by_one() -> None:
     settings = SamplesSettings.model_validate(given)
     batch = RecordBatch("t-0", 0, np.array([1]), [b'"a\nb",much,1'], columns=("t", "a", "y"))
     assert SampleDecoder(settings, settings.spec("binary")).decode(batch).lines is None
+
+
+def test_another_limit_judges_what_comes_next() -> None:
+    rate = RejectRate(0.2, 10)
+    rate.limit(1, 10)
+    rate.add(decoded(*["x,much,1"] * 10))
+    rate.limit(0.5, 10)
+    rate.add(decoded("x,1,1"))  # nobody is judged for what the limit before has let through
+    with pytest.raises(DataError, match=r"9 of the last 10 records were rejected, over the limit of 50%"):
+        rate.add(decoded("x,much,1"))
+
+
+def test_a_longer_window_goes_on_with_what_is_known_and_a_shorter_one_with_the_latest() -> None:
+    rate = RejectRate(0.5, 4)
+    rate.add(decoded(*["x,1,1"] * 2, *["x,much,1"] * 2))
+    rate.limit(0.5, 6)
+    rate.add(decoded("x,much,1"))  # 3 of 6
+    with pytest.raises(DataError, match="4 of the last 6 records"):
+        rate.add(decoded("x,much,1"))
+    rate = RejectRate(0.5, 4)
+    rate.add(decoded(*["x,1,1"] * 2, *["x,much,1"] * 2))
+    rate.limit(0.5, 2)
+    with pytest.raises(DataError, match="2 of the last 2 records"):
+        rate.add(decoded("x,much,1"))
+
+
+def test_records_that_lack_a_field_are_held_no_longer_than_the_limit_says() -> None:
+    rate = RejectRate(0.2, 1000)
+    rate.add(decoded(",,1"))
+    assert rate.lacking is not None
+    rate.limit(1, 1000)
+    assert rate.lacking is None

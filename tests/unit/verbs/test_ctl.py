@@ -1,10 +1,15 @@
 """`learnd ctl`: a command is left as it was meant, or refused in words before anything is left."""
 
 import json
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from learnd.daemon.cli import app
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import SettingsError, StoreError
 from learnd.daemon.state.lock import StateLock
@@ -23,10 +28,10 @@ def trained(tmp_path: Path) -> Path:
 
 
 def test_it_is_left_with_its_arguments(trained: Path) -> None:
-    told = ask(trained, "learning_rate", ["times=0.5", "over=300"], "to see")
-    (command,) = Inbox(trained).waiting()
+    command, path = ask(trained, "learning_rate", ["times=0.5", "over=300"], "to see")
+    assert Inbox(trained).waiting() == (command,)
     assert (command.action, command.arguments, command.why) == ("learning_rate", {"times": 0.5, "over": 300}, "to see")
-    assert command.id in told
+    assert command.id in path.name
 
 
 def test_an_argument_in_braces_is_yaml(trained: Path) -> None:
@@ -91,3 +96,39 @@ def test_the_phase_that_ends_is_read_from_the_whole_lines_of_the_history(trained
     ask(trained, "next_phase", [], "")
     (command,) = Inbox(trained).waiting()
     assert command.arguments == {"after": 1}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "told"),
+    [
+        ({"outcome": "done"}, 0, "pause: done"),
+        ({"outcome": "done", "changed": {"log.level": {}, "log.format": {}}}, 0, "changed: log.level, log.format"),
+        ({"outcome": "done", "changed": {}}, 0, "changed: nothing"),
+        ({"outcome": "refused", "reason": "it makes no sense"}, 78, "pause was refused: it makes no sense"),
+        (None, 0, "asked: pause acts ahead"),
+    ],
+)
+def test_it_tells_what_a_daemon_that_runs_has_made_of_it(
+    outcome: dict[str, Any] | None, code: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = StateLock(tmp_path)
+    lock.acquire()  # a daemon runs
+
+    def obey() -> None:
+        while not (waiting := Inbox(tmp_path).waiting()):
+            time.sleep(0.01)
+        if outcome is not None:
+            Inbox(tmp_path).remove(waiting)
+            line = {"samples": 0, "event": "command", "id": waiting[0].id, "action": "pause", **outcome}
+            (tmp_path / "scores.jsonl").write_text(json.dumps(line) + "\n")
+
+    if outcome is None:
+        monkeypatch.setattr("learnd.daemon.verbs.ctl._WAIT_S", 0.1)
+    daemon = threading.Thread(target=obey)
+    daemon.start()
+    result = CliRunner().invoke(app, ["ctl", str(tmp_path), "pause"])
+    daemon.join()
+    lock.release()
+    text = str(result.exception) if code else result.stdout
+    assert (result.exit_code, getattr(result.exception, "exit_code", 0)) == ((1, 78) if code else (0, 0))
+    assert told in text
