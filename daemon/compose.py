@@ -15,11 +15,12 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.contest.contest import Challenger, Contest
 from learnd.daemon.contest.match import OUTCOMES
-from learnd.daemon.contest.settings import TRIAL
+from learnd.daemon.contest.settings import TRIAL, ChallengerSettings
 from learnd.daemon.contracts import DeadLetters, Predictions, Source
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
+from learnd.daemon.errors import ModelError, SettingsError
 from learnd.daemon.evaluation.anchor import read_anchor
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.foundation.shares import Shares
@@ -168,16 +169,21 @@ def build_source(settings: Settings, choice: SourceChoice, state: Path) -> Sourc
 
 def build_learner(settings: Settings) -> Contest:
     """Build the model, what trains it, and its challengers. Imports TensorFlow. Raises ModelError, SettingsError."""
-    challengers = [
-        Challenger(
-            challenger,
-            _build(settings, *challenger.of(settings.model, settings.train), phased=not challenger.has_own_layers),
-        )
-        for challenger in settings.challengers
-    ]
+    challengers = [Challenger(challenger, _build_of(challenger, settings)) for challenger in settings.challengers]
     copy = _build(settings, settings.model, settings.train) if settings.tries else None
     own = _build(settings, settings.model, settings.train)
     return Contest(own, settings.samples.spec(settings.model.task), challengers, copy)
+
+
+def _build_of(challenger: ChallengerSettings, settings: Settings) -> KerasLearner:
+    """Build the model of a challenger. Raises ModelError, SettingsError, which say whose it is."""
+    given = challenger.of(settings.model, settings.train)
+    try:
+        return _build(settings, *given, phased=not challenger.has_own_layers)
+    except SettingsError as error:
+        raise SettingsError([f"challengers.{challenger.name}.{problem}" for problem in error.problems]) from error
+    except ModelError as error:
+        raise ModelError(f"challengers.{challenger.name}: {error}") from error
 
 
 def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, phased: bool = True) -> KerasLearner:

@@ -14,6 +14,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.http.checks import problems_with_http
 from learnd.daemon.state.settings_record import read_settings_record
+from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.verbs.first_records import FirstRecords
 from learnd.daemon.verbs.options import Overrides, SettingsFile, StateOption, load
 
@@ -80,10 +81,10 @@ def problems_with_model(settings: Settings) -> list[str]:
 
     Raises ModelError.
     """
-    model, train = settings.model, settings.train
     schedules = [phase.learning_rate for phase in settings.phases if isinstance(phase.learning_rate, dict)]
-    named = [model.build, model.load, train.optimizer, train.loss, *train.metrics, *schedules]
-    if not any(named) and "activation" not in model.model_fields_set:
+    given = [(settings.model, settings.train)]
+    given += [challenger.of(settings.model, settings.train) for challenger in settings.challengers]
+    if not any(schedules) and not any(_names_of_keras(*each) for each in given):
         return []
     from learnd.daemon.compose import build_learner
 
@@ -92,6 +93,13 @@ def problems_with_model(settings: Settings) -> list[str]:
     except SettingsError as error:
         return error.problems
     return []
+
+
+def _names_of_keras(model: ModelSettings, train: TrainSettings) -> bool:
+    """Whether a model names anything that only Keras, or a file, can tell more of."""
+    return any([model.build, model.load, train.optimizer, train.loss, *train.metrics]) or (
+        "activation" in model.model_fields_set
+    )
 
 
 def _long_references(settings: Settings) -> Iterator[str]:

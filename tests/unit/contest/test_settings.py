@@ -1,5 +1,6 @@
 """The settings of challengers: what they take from the model that they challenge, and what is wrong with them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from pydantic import ValidationError
 
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.contest.settings import ChallengerSettings
+from learnd.daemon.errors import ModelError, SettingsError
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
+from learnd.daemon.verbs.validate import problems_with_model
 
 MODEL = ModelSettings(preset="mlp", hidden=[8], dropout=0.1)
 TRAIN = TrainSettings(seed=3, batch_size=4)
@@ -88,3 +91,14 @@ def test_a_trial_names_an_action_that_changes_the_model() -> None:
     ):
         with pytest.raises(ValidationError, match=problem):
             rule(of)
+
+
+def test_what_only_keras_can_tell_says_whose_it_is(tmp_path: Path) -> None:
+    def problem(**model: str) -> str:
+        settings = given({"name": "other", "model": model})
+        with pytest.raises((ModelError, SettingsError)) as error:
+            problems_with_model(settings)
+        return str(error.value)
+
+    assert problem(load=str(tmp_path / "nothing.keras")).startswith("challengers.other")
+    assert problem(build="nowhere:build").startswith("challengers.other")
