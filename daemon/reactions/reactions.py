@@ -214,7 +214,8 @@ class Reactions:
     def _outcome(self, action: Action, cause: Cause) -> str:
         try:
             return action.do(self, cause)
-        except NothingToDoError:
+        except NothingToDoError as reason:
+            log.info("nothing_to_do", at_samples=self._samples, cause=str(cause), reason=str(reason))
             return NOTHING
 
     def _obey(self, command: Command) -> None:

@@ -43,6 +43,7 @@ _LIMIT = 20_000
 _PATIENCE_S = 25.0  # for a stop: a contestant looks whether there is one after some samples
 _STANDARD_OUTPUT = Path("-")
 _BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
+_SHORT_S = 1.0
 _WIDTH = 120  # of a table that is not on a terminal
 
 
@@ -219,6 +220,8 @@ def _notes(card: ReportCard) -> Iterator[str]:
     for one in card.comparison.entries:
         if one.unscored:
             yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"
+    if any(0 < one.ran.seconds < _SHORT_S for one in card.comparison.entries if one.maker == "learnd"):
+        yield "speeds: some were measured over less than a second, and say little; more samples say more"
     for name, why in card.failed.items():
         yield f"{name}: it gave up, and is not compared: {why}"
     if card.unfinished:
