@@ -73,6 +73,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry, ahead: Ahea
     source = open_source(settings)
     learner = build_learner(settings)
     evaluation = build_evaluation(settings, anchor_samples(settings))
+    _tell_what_is_of_the_stream_alone(learner, evaluation)
     anchor = evaluation.anchor_digest
     ends = phase_rules([phase.until for phase in settings.phases])
     drift = Drift(settings.drift, spec)
@@ -205,6 +206,17 @@ def build_evaluation(settings: Settings, anchor: Samples | None = None) -> Evalu
         weighs_classes=settings.train.class_weight is not None,
         certainty=settings.certainty,
     )
+
+
+def _tell_what_is_of_the_stream_alone(learner: Contest, evaluation: Evaluation) -> None:
+    if evaluation.certainty and learner.served_otherwise is not None:
+        how, way_out = learner.served_otherwise
+        log.warning(
+            "certainty_of_stream_alone",
+            reason=f"outside of the stream the model predicts {how}",
+            consequence="learnd predict says nothing of it; predictions that the run writes have it",
+            way_out=way_out,
+        )
 
 
 def anchor_samples(settings: Settings) -> Samples | None:

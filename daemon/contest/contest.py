@@ -305,6 +305,10 @@ class Contest:
         return self.leader.model
 
     @property
+    def served_otherwise(self) -> tuple[str, str] | None:
+        return self.leader.served_otherwise
+
+    @property
     def trainable_parameters(self) -> int:
         return self.leader.trainable_parameters
 

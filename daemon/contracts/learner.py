@@ -112,6 +112,12 @@ class Contender(Adaptable, Protocol):
         """The number of call lengths compiled so far."""
 
     @property
+    def served_otherwise(self) -> tuple[str, str] | None:
+        """How `predict` predicts otherwise than `update` does, such as "without the last labels", and the way out: what
+        is learnt of the predictions in the stream does not hold of others then. None if both predict alike.
+        """
+
+    @property
     def model(self) -> Any:
         """The Keras model."""
 

@@ -46,8 +46,6 @@ class Evaluation:
         _check_metrics(settings, spec)
         self._settings = settings
         self._certainty = certainty or CertaintySettings()
-        self.said: Mapping[str, Said] = {}
-        """What is said with the predictions of the latest call, by target."""
         self._spec = spec
         self._weighs_classes = weighs_classes
         self._prequential = self._of_each_target()
@@ -84,13 +82,13 @@ class Evaluation:
         return shown if len(self._spec.targets) == 1 else f"{first.name}.{shown}"
 
     @spending("scoring")
-    def update(self, call: Call, report: Report, learner: Learner) -> list[Event]:
-        """Take in a call, and return the scores that are due, in the order of their sample counts.
+    def update(self, call: Call, report: Report, learner: Learner) -> tuple[list[Event], Mapping[str, Said]]:
+        """Take in a call. Return the scores that are due, in the order of their sample counts, and what is said with
+        the predictions, by target.
 
         `learner` predicts with the weights at the end of the call, `sets.CHUNK` samples at a time.
         """
-        self.said = {}
-        events = list(self._score_predictions(call, report)) if call.samples else []
+        events, said = self._score_predictions(call, report) if call.samples else ([], {})
         if len(call.held):
             self._held.add(call.held.named())
         holdout, anchor = self._settings.holdout, self._settings.anchor
@@ -98,7 +96,7 @@ class Evaluation:
             events += self._score_holdout(learner.predict, call.end)
         if anchor and self._anchor and call.passes(anchor.every):
             events += self._score_anchor(learner.predict, call.end)
-        return [*events, *_kept_by(learner, call.end)] if events else []
+        return [*events, *_kept_by(learner, call.end)] if events else [], said
 
     def at_end(self, learner: Learner, samples: int) -> list[Event]:
         """Return the scores at the end of the stream, which need not be a multiple of a period."""
@@ -201,19 +199,22 @@ class Evaluation:
         self._best_anchor = dict(state.facts["best_anchor"]) if state.facts["anchor"] == self.anchor_digest else {}
         self._published_at = state.facts["published_at"]
 
-    def _score_predictions(self, call: Call, report: Report) -> Iterator[Event]:
-        """Yield scores at each exact multiple of the period, so that they do not depend on where the call ends."""
+    def _score_predictions(self, call: Call, report: Report) -> tuple[list[Event], Mapping[str, Said]]:
+        """Return scores at each exact multiple of the period, so that they do not depend on where the call ends, and
+        what is said with the predictions.
+        """
         every = self._settings.prequential.every
         outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
         labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
+        events: list[Event] = []
         said: dict[str, list[Said]] = defaultdict(list)
         for rows in up_to_multiples(call.first, call.samples, every):
             for name, part in self._prequential.items():
                 if (its := part.add(outputs[name][rows], labels[name][rows])) is not None:
                     said[name].append(its)
             if (call.first + rows.stop) % every == 0:
-                yield from self._prequential_scores(call.first + rows.stop)
-        self.said = {name: Said.joined(parts) for name, parts in said.items()}
+                events += self._prequential_scores(call.first + rows.stop)
+        return events, {name: Said.joined(parts) for name, parts in said.items()}
 
     def _prequential_scores(self, samples: int) -> Iterator[Event]:
         self._published_at = samples

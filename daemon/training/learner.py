@@ -70,8 +70,8 @@ class KerasLearner:
         self._phases = self._network.phases
         self._phase = 0
         own_rate = self._network.optimizing.own_rate
-        self._base_rates = [create_learning_rate(number, phase, own_rate) for number, phase in enumerate(phases)]
-        self._base_rates = self._base_rates or [own_rate]
+        rates = [create_learning_rate(number, phase, own_rate) for number, phase in enumerate(phases)]
+        self._base_rates = rates or [own_rate]
         self._rate = LearningRate(self._base_rates[0], self._network.updates_before)
         self._earlier_traces = 0
         self._before: _Before | None = None
@@ -126,10 +126,8 @@ class KerasLearner:
         reports, done = [], 0
         while done < call.updates:  # a journaled call may be longer than the settings allow now
             end = min(done + self.max_updates, done + self._updates_left(call.rows), call.updates)
-            if call.partial:
-                reports.append(self._run(self._steps.partial, call, done, end, size=1))
-            else:
-                reports.append(self._run(self._steps.full, call, done, end, call_size(end - done, self.max_updates)))
+            size = 1 if call.partial else call_size(end - done, self.max_updates)
+            reports.append(self._run(self._steps.partial if call.partial else self._steps.full, call, done, end, size))
             done = end
             phases += self._begin_due_phases(call.first + done * call.rows)
         return replace(Report.joined(reports), phases=tuple(phases))
@@ -148,8 +146,7 @@ class KerasLearner:
 
     def _nothing(self, rows: int) -> Report:
         outputs = {target.name: np.zeros((0, rows, target.task.outputs), np.float32) for target in self._spec.targets}
-        none = np.zeros(0, np.float32)
-        return Report(outputs, none, none, np.zeros(0, np.uint8))
+        return Report(outputs, np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
     def undo(self) -> None:
         """Undo the last `update`. Only once."""
@@ -165,6 +162,11 @@ class KerasLearner:
     def predict(self, inputs: Arrays) -> Arrays:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return self._network.predict(inputs)
+
+    @property
+    def served_otherwise(self) -> tuple[str, str] | None:
+        """How `predict` differs from what `update` predicts, and the way out; None if it does not."""
+        return self._network.served_otherwise
 
     @property
     def model(self) -> Any:
@@ -203,10 +205,7 @@ class KerasLearner:
         return self._network.memory()
 
     def export(self, path: Path) -> list[str]:
-        """Write the model as a `.keras` file for inference, and return each layer that needs more than Keras to open.
-
-        Raises OSError.
-        """
+        """Write the model as a `.keras` file, and return each layer that needs more than Keras. Raises OSError."""
         with averaged(self._network.parts.served):
             return write_plain(self.model, path)
 
@@ -242,11 +241,10 @@ class KerasLearner:
     def refit_helps(self, recent: Samples) -> bool:
         """Whether a refit would clearly have helped with the `trial_samples` latest samples. Changes nothing.
 
-        False as well if a trial would take too long: with a model's own step, or shortly before a phase ends.
-
-        They are trained again on trial, for as long as a refit lasts, without one and with one, and both times taken
-        back. What counts are the losses of the second half, each before its update: by then, the statistics of the
-        refit are those of these samples.
+        False as well if a trial would take too long: with a model's own step, or shortly before a phase ends. They
+        are trained again on trial, for as long as a refit lasts, without one and with one, and both times taken back.
+        What counts are the losses of the second half, each before its update: by then, the statistics of the refit are
+        those of these samples.
         """
         rows = self._train.batch_size
         updates = _TRIAL_PASSES * len(recent) // rows

@@ -134,6 +134,16 @@ class Network:
         """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
         return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
 
+    @property
+    def served_otherwise(self) -> tuple[str, str] | None:
+        """How predictions outside of the stream are made otherwise than in it, and what to set so that they are not;
+        None if they are not.
+        """
+        if self.parts.averages is not None:
+            return "with averages of its weights", "leave train.average out"
+        mixture = mixture_of(self.model)
+        return None if mixture is None or not mixture.lagged else ("without the last labels", "set model.lags: false")
+
     def shares(self) -> dict[str, float]:
         """Return the share of each network of a mixture, and of its average, by name; empty for one network."""
         mixture = mixture_of(self.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ def predict(
     learner, classes = restored_learner(root, checkpoint), checkpoint.manifest["classes"]
     spec = settings.samples.spec(settings.model.task)
     certainty = restored_certainty(settings, checkpoint)
+    if certainty and learner.served_otherwise is not None:
+        _tell_what_is_left_out(*learner.served_otherwise)
+        certainty = {}
     names = [name for target in spec.targets for name in _names(target, spec, classes)]
     keys = dict.fromkeys(key for part in certainty.values() for key in part.keys)
     header = ["record", *names, *keys]
@@ -52,6 +56,16 @@ def predict(
             rows = [{name: part[row] for name, part in outputs.items()} for row in range(len(numbers))]
             beside = list(said_rows(said, classes, alone=len(outputs) == 1)) if said else [{}] * len(rows)
             write(_row(*of, classes) for of in zip(numbers.tolist(), rows, beside, strict=True))
+
+
+def _tell_what_is_left_out(how: str, way_out: str) -> None:
+    print(
+        "learnd: warning: nothing of `certainty` is said with these predictions. It was learnt from those in the "
+        f"stream, and here the model predicts {how}: its intervals, sets, temperature and decisions would not hold. "
+        f"Those that the run writes (`predictions`) have them. To have them here too, {way_out}, and train in a new "
+        "--state directory.",
+        file=sys.stderr,
+    )
 
 
 def _row(number: int, outputs: dict[str, list[float]], said: Mapping[str, Any], classes: Sequence[str]) -> Row:

@@ -17,7 +17,7 @@ def test_a_recording_alone_is_enough(zygote: Zygote, tmp_path: Path) -> None:
     values = [{**record, "y": "yes" if record["y"] else "no"} for record in records(300)]
     (tmp_path / "own.jsonl").write_bytes(b"{}\n" + json_lines(values))
     told = succeeded(zygote.run(tmp_path, "bench", "own.jsonl", "--limit", "250", "--json", "card.json", *QUICK[:2]))
-    assert "own.jsonl: the first 250 samples, 1 rejected; --limit takes more. Task: binary." in told.stdout
+    assert "own.jsonl: the first 250 samples, 1 rejected; --limit takes more. Label: y. Task: binary." in told.stdout
     assert told.stderr == ""
     card = json.loads((tmp_path / "card.json").read_text())
     assert (card["task"], card["metric"], card["samples"], card["whole"]) == ("binary", "accuracy", 250, False)

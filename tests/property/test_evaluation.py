@@ -153,8 +153,9 @@ def run(
     told: list[Any] = []
     for index, (start, end) in enumerate(pairwise(ordered)):
         call, report = call_of(stream, start, end, batch)
-        events += evaluation.update(call, report, trained(task, end))
-        for said in evaluation.said.values():
+        scores, saying = evaluation.update(call, report, trained(task, end))
+        events += scores
+        for said in saying.values():
             told += [(row, repr(given)) for row, given in zip(said.rows(), said.outputs.tolist(), strict=True)]
         if index in restores:
             state = evaluation.state()
@@ -206,7 +207,7 @@ def test_prequential_scores_do_not_need_calls_cut_at_the_period(name: str) -> No
     task = TASKS[name]
     stream = stream_of(task, 5, 230)
     evaluation = evaluation_of(task)
-    uncut = evaluation.update(*call_of(stream, 0, 230, 1), trained(task, 230))
+    uncut, _ = evaluation.update(*call_of(stream, 0, 230, 1), trained(task, 230))
     _, cut, _ = run(task, stream, [], set(), 1)
     assert [event for event in uncut if event.data["set"] == "prequential"] == [
         event for event in cut if event.data["set"] == "prequential"

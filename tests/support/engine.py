@@ -78,7 +78,7 @@ def trained(
             reactions.react(part)
         report = Report.joined(reports)
         progress.add(call, report)
-        events += reactions.finish(call, evaluation.update(call, report, learner))[0]
+        events += reactions.finish(call, evaluation.update(call, report, learner)[0])[0]
         reactions.check()
         wrong.append(errors(spec.task, report.outputs[LABEL][:, 0], labels))
     return Outcome(np.concatenate(wrong), events)

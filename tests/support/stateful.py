@@ -165,7 +165,7 @@ def _evaluation(part: Evaluation, start: int, end: int) -> list[object]:
             TABLE[first:last, None], TRUTH[first:last, None], held=samples(TABLE[held], TRUTH[held]), first=first
         )
         trained = ScriptedLearner(SPEC)
-        found += part.update(consumed, made_report(OUTPUTS[first:last, None]), trained)
+        found += part.update(consumed, made_report(OUTPUTS[first:last, None]), trained)[0]
     return told(found)
 
 

@@ -22,7 +22,6 @@ from learnd.daemon.values import Arrays, Float32, Float64, Int64, Said, State, T
 
 _LEAST = 1e-7  # probability, as in the log loss
 _NO_INTERVAL_IS_EMPTY, _SETS_MAY_BE = 0.0, -1.0  # the least thresholds
-_NEW = 2.0  # the score of a class that had not come: above that of any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,7 @@ class _Given:
     values: Float64  # (m, O) of a regression; probabilities (m, C), of no and yes if the task is binary
     finite: NDArray[np.bool_]  # (m,)
     usable: NDArray[np.bool_]  # (m,): finite, and of a class that was known
+    known: NDArray[np.bool_] | None = None  # (m, C) of classes that are learnt: which had come
 
 
 class Certainty:
@@ -80,19 +80,15 @@ class Certainty:
         truth = np.where(given.usable, labels[:, 0], 0).astype(np.int64)
         values, thresholds, edges = given.values, None, None
         if self._temperature is not None:
-            values, rows["temperature"] = self._temperature.follow(
-                _logits(values, learnt=self._task.learnt), truth, given.usable
-            )
+            values, rows["temperature"] = self._temperature.follow(_logits(given), truth, given.usable)
             values = _as_written(values)
         if self._conformal is not None:
-            scores = self._scores(values, labels, truth, given.usable, given.finite)
-            thresholds = self._conformal.follow(scores)
-            rows["covered"] = scores <= thresholds
+            thresholds = self._conformal.follow(self._scores(given, values, labels, truth))
         if self._threshold is not None:
             edges = self._threshold.follow(values[:, 1], truth > 0, given.usable)
             rows["threshold"] = edges
-        said = self._said(outputs, given.finite, values, thresholds, edges)
-        self._keep(rows, said, values, truth, given.usable)
+        said = self._said(outputs, given, values, thresholds, edges)
+        self._keep(rows, said, values, labels, truth, given.usable)
         return said
 
     def stand(self, outputs: Float32, known: int | None = None) -> Said:
@@ -101,12 +97,12 @@ class Certainty:
         given = self._given(outputs, None, counts)
         values, thresholds, edges = given.values, None, None
         if self._temperature is not None:
-            values = _as_written(self._temperature.stand(_logits(values, learnt=self._task.learnt)))
+            values = _as_written(self._temperature.stand(_logits(given)))
         if self._conformal is not None:
             thresholds = np.broadcast_to(self._conformal.stand(), (len(outputs), len(self._conformal.stand())))
         if self._threshold is not None:
             edges = np.full(len(outputs), self._threshold.threshold)
-        return self._said(outputs, given.finite, values, thresholds, edges)
+        return self._said(outputs, given, values, thresholds, edges)
 
     def window(self, size: int) -> Scores:
         """Return how well it held over the latest `size` samples, without what is undefined."""
@@ -153,33 +149,33 @@ class Certainty:
 
     def _given(self, outputs: Float32, labels: Float32 | None, known: Int64 | None) -> _Given:
         usable = finite = _finite(outputs)
+        come = None
         outputs = np.where(finite[:, None], outputs, np.float32(0))
         if self._regression:
             return _Given(outputs.astype(np.float64), finite, usable)
         if known is not None:
             outputs = among_known(outputs, known)
             usable = finite & ((labels[:, 0] < known) if labels is not None else (known > 0))
+            come = np.arange(outputs.shape[1]) < known[:, None]
         values = np.clip(outputs.astype(np.float64), 0, 1)
         if self._task.kind == "binary":
             values = np.concatenate((1 - values, values), axis=1)
-        return _Given(values, finite, usable)
+        return _Given(values, finite, usable, come)
 
-    def _scores(
-        self, values: Float64, labels: Float32, truth: Int64, usable: NDArray[np.bool_], finite: NDArray[np.bool_]
-    ) -> Float64:
+    def _scores(self, given: _Given, values: Float64, labels: Float32, truth: Int64) -> Float64:
         """Return how strange each label is: (m, O) for a regression, (m, 1) for classes; NaN if nothing was predicted.
 
-        A class that is new is in no set.
+        A class that is new is in no set, whatever the threshold: it is infinitely strange.
         """
         if self._regression:
-            return np.where(finite[:, None], np.abs(labels - values), np.nan)
-        strange = np.where(usable, 1 - values[np.arange(len(truth)), truth], _NEW)
-        return np.where(finite, strange, np.nan)[:, None]
+            return np.where(given.finite[:, None], np.abs(labels - values), np.nan)
+        strange = np.where(given.usable, 1 - values[np.arange(len(truth)), truth], np.inf)
+        return np.where(given.finite, strange, np.nan)[:, None]
 
     def _said(
         self,
         outputs: Float32,
-        finite: NDArray[np.bool_],
+        given: _Given,
         values: Float64,
         thresholds: Float64 | None,
         edges: Float64 | None,
@@ -189,23 +185,27 @@ class Certainty:
             calibrated = values if self._task.kind == "classes" else values[:, 1:]
             written = np.where(np.isfinite(outputs), calibrated, outputs).astype(np.float32)
         low = high = members = decided = None
-        bounded = finite
+        bounded = given.finite
         if thresholds is not None:
-            bounded = finite & ~np.isnan(thresholds).any(axis=1)
+            bounded = given.finite & ~np.isnan(thresholds).any(axis=1)
             if self._regression:
                 low, high = values - thresholds, values + thresholds
             else:
-                members = (1 - values <= thresholds) & ((values > 0) | (not self._task.learnt))
+                members = (1 - values <= thresholds) & (True if given.known is None else given.known)
         if edges is not None:
             decided = values[:, 1] >= edges
-        return Said(written, self._task.names, finite, bounded, low, high, members, decided)
+        return Said(written, self._task.names, given.finite, bounded, low, high, members, decided)
 
-    def _keep(self, rows: Arrays, said: Said, values: Float64, truth: Int64, usable: NDArray[np.bool_]) -> None:
+    def _keep(
+        self, rows: Arrays, said: Said, values: Float64, labels: Float32, truth: Int64, usable: NDArray[np.bool_]
+    ) -> None:
         rows["usable"] = usable
         rows["bounded"] = said.bounded
         if said.low is not None and said.high is not None:
+            rows["covered"] = (said.low <= labels) & (labels <= said.high)
             rows["size"] = said.high - said.low
         elif said.members is not None:
+            rows["covered"] = (usable & said.members[np.arange(len(truth)), truth])[:, None]
             rows["size"] = said.members.sum(axis=1, dtype=np.float64)[:, None]
         if self._temperature is not None:
             binary = self._task.kind == "binary"
@@ -237,10 +237,10 @@ def _finite(outputs: Float32) -> NDArray[np.bool_]:
     return finite
 
 
-def _logits(probabilities: Float64, *, learnt: bool) -> Float64:
+def _logits(given: _Given) -> Float64:
     """Return logits (m, C) of probabilities; of classes that are learnt and have not come, -inf."""
-    logits: Float64 = np.log(np.maximum(probabilities, _LEAST))
-    return np.where(probabilities > 0, logits, -np.inf) if learnt else logits
+    logits: Float64 = np.log(np.maximum(given.values, _LEAST))
+    return logits if given.known is None else np.where(given.known, logits, -np.inf)
 
 
 def _as_written(probabilities: Float64) -> Float64:

@@ -3,15 +3,16 @@
 A score says how strange a label is, given its prediction. Each threshold is an order statistic of the latest scores.
 Its level follows the misses, as in Gibbs, Candès, "Adaptive conformal inference under distribution shift" (2021), and
 stays within one step of [0, 1]. So over 1,000 samples the share of misses is at most (1 + 2 * 0.04) / (0.04 * 1,000) =
-0.027 from the one asked for. There are two exceptions: more is missed while each score is more than twice all that came
-lately, and less if scores cannot be above the least threshold.
+0.027 from the one asked for. There are three exceptions: more is missed while each score is more than twice all that
+came lately, or if more labels than that are such as nothing can hold, and less if scores cannot be above the least
+threshold.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from math import ceil, isnan, nan
+from math import ceil, inf, isnan, nan
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class Conformal(Counters):
     def follow(self, scores: Float64) -> Float64:
         """Return the threshold before each of the scores (m, O), and learn them.
 
-        It is NaN before the first score. A score that is NaN is not learnt.
+        It is NaN before the first finite score. A score that is NaN is not learnt. One that is infinite is a miss of
+        which no threshold can be made: it moves the level alone.
         """
         columns = [self._track(column, its) for column, its in enumerate(scores.T.tolist())]
         return np.array(columns, np.float64).reshape(len(columns), len(scores)).T
@@ -64,6 +66,8 @@ class Conformal(Counters):
                 level = level + _STEP * (self._miss - (score > threshold))
                 level = min(max(level, -_STEP), 1 + _STEP)
                 usual += (level - usual) / _WINDOW
+            if score == inf:
+                continue
             insort(order, score)
             latest.append(score)
             if len(latest) > _WINDOW:

@@ -215,6 +215,14 @@ def test_it_is_the_one_that_leads_that_is_exported(tmp_path: Path) -> None:
     np.testing.assert_allclose(opened(X[:5, :4]), one.predict({"features": X[:5, :4]})["label"], rtol=1e-5)
 
 
+def test_it_is_the_one_that_leads_whose_predictions_are_served_otherwise() -> None:
+    one = Contest(linear(SLOW), NUMBERS, [challenger(linear(average={}))])
+    assert one.served_otherwise is None
+    (event,) = feed(one, 0, N)
+    assert event.data["outcome"] == "promoted"
+    assert one.served_otherwise == ("with averages of its weights", "leave train.average out")
+
+
 def test_every_kind_of_task_has_a_loss_to_compare() -> None:
     for spec, y in ((KINDS, (X[:, 4:] % 4)), (VALUE, X[:, :1] - 2 * X[:, 1:2])):
         models = [learner(spec, {"task": spec.task.kind, "preset": "linear"}, optimizer=rate) for rate in (SLOW, None)]

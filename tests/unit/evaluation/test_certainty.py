@@ -15,6 +15,7 @@ from learnd.daemon.evaluation.certainty.deciding import Threshold
 from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.certainty.temperature import Temperature
 from learnd.daemon.tasks.calibration import CalibrationError
+from learnd.daemon.tasks.known import among_known
 from learnd.daemon.values import Task
 
 N = 20_000
@@ -52,10 +53,12 @@ def noise(kind: str) -> Any:
 )
 def test_intervals_hold_the_share_that_was_asked_in_every_window(kind: str) -> None:
     labels = noise(kind).astype(np.float32)[:, None]
-    said = certainty(REGRESSION, coverage=0.9).follow(np.zeros_like(labels), labels)
+    found = certainty(REGRESSION, coverage=0.9)
+    said = found.follow(np.zeros_like(labels), labels)
     assert said.low is not None
     assert said.high is not None
     held = ((said.low <= labels) & (labels <= said.high))[:, 0]
+    assert found.window(1000)["coverage"] == held[-1000:].mean()
     windows = np.convolve(held, np.full(1000, 1 / 1000), "valid")
     assert windows[1:].min() >= 0.87
     assert windows.max() <= 0.93
@@ -66,9 +69,11 @@ def test_sets_of_classes_hold_the_share_that_was_asked_in_every_window() -> None
     outputs = rng.dirichlet(np.full(3, 0.4), N).astype(np.float32)
     labels = np.array([rng.choice(3, p=row / row.sum()) for row in outputs.astype(np.float64)])
     labels[8000:9000] = rng.integers(0, 3, 1000)  # the model is worth nothing for a while
-    said = certainty(CLASSES, coverage=0.9).follow(outputs, labels[:, None].astype(np.float32))
+    found = certainty(CLASSES, coverage=0.9)
+    said = found.follow(outputs, labels[:, None].astype(np.float32))
     assert said.members is not None
     held = said.members[np.arange(N), labels]
+    assert found.window(1000)["coverage"] == held[-1000:].mean()
     windows = np.convolve(held, np.full(1000, 1 / 1000), "valid")
     assert windows[1:].min() >= 0.87
     assert windows.max() <= 0.93
@@ -137,6 +142,41 @@ def test_a_class_that_is_new_is_in_no_set() -> None:
     assert said.members is not None
     assert not said.members[:, 2:].any()
     assert not said.members[25, 1]
+
+
+@pytest.mark.parametrize(("new", "least", "most"), [(0.05, 0.88, 0.92), (0.2, 0.77, 0.8), (1, None, None)])
+def test_what_is_told_of_sets_is_what_they_hold_where_classes_keep_coming(
+    new: float, least: float | None, most: float | None
+) -> None:
+    rng = np.random.default_rng(16)
+    count, window = 3000, 2000
+    is_new = rng.random(count) < new
+    is_new[0] = True
+    known = np.cumsum(is_new) - is_new
+    outputs = rng.dirichlet(np.full(is_new.sum(), 0.1), count).astype(np.float32)
+    shares = among_known(outputs, known)
+    drawn = (rng.random((count, 1)) > shares.cumsum(axis=1)).sum(axis=1)
+    labels = np.where(is_new, known, np.minimum(drawn, known - 1))
+    found = certainty(Task("classes", outputs.shape[1], 1, learnt=True), (window,), coverage=0.9)
+    said = found.follow(outputs, labels[:, None].astype(np.float32), known)
+    assert said.members is not None
+    held = said.members[np.arange(count), labels][-window:].mean()
+    told = found.window(window).get("coverage")
+    if least is None or most is None:
+        assert told is None, "nothing is known of what sets would hold"
+        assert not said.bounded.any()
+    else:
+        assert told == held
+        assert least < held < most + 0.01
+
+
+def test_a_miss_that_no_threshold_holds_moves_the_level_and_is_in_no_threshold() -> None:
+    scores = np.tile([0.1, 0.2, 0.3, np.inf], 400)[:, None]
+    found = Conformal(0.6, 1, -1.0)
+    thresholds = found.follow(scores)[:, 0]
+    assert np.isnan(thresholds[0])
+    assert np.nanmax(thresholds) <= 0.6
+    assert (scores[-400:, 0] > thresholds[-400:]).mean() == pytest.approx(0.4, abs=0.03)
 
 
 def test_the_temperature_comes_to_the_one_that_is_best() -> None:

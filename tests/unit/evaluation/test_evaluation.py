@@ -111,7 +111,7 @@ def test_a_window_of_the_whole_run_scores_no_baseline_before_the_first_label() -
 
 def test_scores_are_published_at_each_multiple_of_their_period() -> None:
     found = evaluation(prequential={"windows": [2], "every": 3})
-    events = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), LEARNER)
+    events, _ = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), LEARNER)
     assert [(event.samples, event.data["set"], event.data["window"]) for event in events] == [
         (3, "prequential", "all"),
         (3, "prequential", 2),
@@ -146,7 +146,7 @@ def test_nothing_that_is_not_finite_is_kept(task: Task) -> None:
 
 def test_a_diverged_model_has_no_scores_in_a_window() -> None:
     found = evaluation(prequential={"windows": [5], "every": 10})
-    events = found.update(*call([0.9] * 5 + [np.nan] * 5, [1] * 10), LEARNER)
+    events, _ = found.update(*call([0.9] * 5 + [np.nan] * 5, [1] * 10), LEARNER)
     assert events[1].data["metrics"] == {}
     assert events[1].data["unscored"] == 5
 
@@ -155,8 +155,8 @@ def test_a_diverged_model_has_no_scores_in_a_window() -> None:
 def test_a_call_of_no_update_takes_the_held_out_samples_and_publishes_nothing(rows: int) -> None:
     found = evaluation(holdout={"every": 2})
     empty = made_call(np.zeros((0, rows, 2)), np.zeros((0, rows, 1)), held=samples(np.ones((3, 2)), np.ones((3, 1))))
-    assert found.update(empty, made_report(np.zeros((0, rows, 1))), LEARNER) == []
-    events = found.update(*call([0.9, 0.9], [1, 1]), LEARNER)
+    assert found.update(empty, made_report(np.zeros((0, rows, 1))), LEARNER) == ([], {})
+    events, _ = found.update(*call([0.9, 0.9], [1, 1]), LEARNER)
     assert [event.data["scored"] for event in events if event.data["set"] == "holdout"] == [3]
 
 
@@ -164,7 +164,7 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
     found = evaluation(holdout={"size": 3, "every": 2})
     assert found.holdout_scores() == {}
     held = [(0.1, 1), (0.9, 1), (0.8, 1), (0.7, 0)]
-    events = found.update(*call([0.9, 0.9], [0, 0], held), LEARNER)
+    events, _ = found.update(*call([0.9, 0.9], [0, 0], held), LEARNER)
     assert [(event.samples, event.data["set"], event.data["scored"]) for event in events] == [(2, "holdout", 3)]
     assert found.holdout_scores()["accuracy"] == 2 / 3
     assert events[0].data["baselines"] == {
@@ -175,7 +175,7 @@ def test_the_holdout_is_scored_with_the_current_weights_on_the_latest_samples() 
 
 def test_a_set_of_values_is_beside_the_running_mean_of_the_stream() -> None:
     found = evaluation(Task("regression", 1, 1), holdout={"every": 2})
-    events = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), LEARNER)
+    events, _ = found.update(*call([0, 0], [3, 5], [(1, 1), (6, 7)]), LEARNER)
     assert events[0].data["metrics"]["mae"] == 0.5
     assert events[0].data["baselines"] == {"running_mean": {"mae": 3.0, "rmse": 3.0, "r2": 0.0}}
 
@@ -183,8 +183,8 @@ def test_a_set_of_values_is_beside_the_running_mean_of_the_stream() -> None:
 def test_the_anchor_set_is_scored_at_its_period() -> None:
     anchor = samples([[0.9, 0], [0.9, 0], [0.1, 0]], [[1], [0], [0]])
     found = evaluation(anchor_set=anchor, anchor={"file": "a.jsonl", "every": 4})
-    assert found.update(*call([0.9] * 3, [1] * 3), LEARNER) == []
-    events = found.update(*call([0.9] * 2, [1] * 2, first=3), LEARNER)
+    assert found.update(*call([0.9] * 3, [1] * 3), LEARNER) == ([], {})
+    events, _ = found.update(*call([0.9] * 2, [1] * 2, first=3), LEARNER)
     assert [(event.samples, event.data["set"]) for event in events] == [(5, "anchor")]
     assert events[0].data["metrics"]["accuracy"] == 2 / 3
 
@@ -340,5 +340,5 @@ def test_the_shares_of_a_mixture_are_told_with_the_scores() -> None:
 
     found = evaluation(prequential={"windows": [40], "every": 100})
     given = call(np.full(100, 0.7), np.ones(100))
-    told = [event for event in found.update(*given, Mixed(spec_of(BINARY))) if event.kind == "mixture"]
+    told = [event for event in found.update(*given, Mixed(spec_of(BINARY)))[0] if event.kind == "mixture"]
     assert [(event.samples, event.data) for event in told] == [(100, {"shares": {"columns": 0.75, "lags": 0.25}})]

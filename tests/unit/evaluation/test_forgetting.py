@@ -37,7 +37,7 @@ def scored(under_test: Evaluation, wrong: int) -> Event:
     learner = Forgetful(SPEC)
     learner.wrong = wrong
     nothing: Any = np.zeros((2, 1, 1))
-    events = under_test.update(made_call(nothing, nothing), made_report(nothing), learner)
+    events, _ = under_test.update(made_call(nothing, nothing), made_report(nothing), learner)
     (event,) = [event for event in events if event.data["set"] == "anchor"]
     return event
 

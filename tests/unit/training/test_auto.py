@@ -180,6 +180,7 @@ def test_without_lags_the_report_is_what_is_predicted() -> None:
     before = one.predict(given.batches[0].inputs)[LABEL]
     np.testing.assert_allclose(one.update(given).outputs[LABEL][0], before, rtol=1e-5)
     assert not any(layer.name == "last_labels" for layer in one.model.layers)
+    assert one.served_otherwise is None
 
 
 def test_a_mixture_says_what_each_member_counts() -> None:

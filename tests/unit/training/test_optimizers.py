@@ -147,6 +147,7 @@ def test_averages_of_the_weights_are_what_predicts(train: dict[str, Any], tmp_pa
     np.testing.assert_allclose(exported(INPUT[:9]).numpy(), expected, rtol=1e-4)
     report = one.update(call(0, 1, 4, 4, x=INPUT))
     np.testing.assert_allclose(report.outputs[LABEL][0], expected[:4], rtol=1e-4)
+    assert one.served_otherwise is None
 
 
 def test_before_the_first_update_the_average_is_the_weights() -> None:

@@ -308,9 +308,9 @@ def test_each_target_is_scored_under_its_name() -> None:
     one, evaluation, some = several(), Evaluation(settings, SPEC), samples()
     reports = [one.update(call(some[:40]))]
     held = Call((), some[:40].in_batches(10, 4), some[40:], partial=False, records=48)
-    events = evaluation.update(held, reports[0], one)
+    events, _ = evaluation.update(held, reports[0], one)
     reports.append(one.update(call(some[40:], first=40)))
-    events += evaluation.update(call(some[40:], first=40), reports[1], one)
+    events += evaluation.update(call(some[40:], first=40), reports[1], one)[0]
     published = [(event.data["set"], event.data["window"], event.data["target"], event.samples) for event in events]
     assert published == [
         (set_, window, target, at)
