@@ -116,7 +116,7 @@ def test_predict_by_averages_is_neither_calibrated_nor_decided_as_in_the_stream(
     inputs = {"features": learnd.encoder(folder / "learnd.yaml")(records())}
     root = folder / "state"
     own = restored_learner(root, checkpoint_of(root, None)).predict(inputs)["label"][:, 0]
-    np.testing.assert_allclose([row["prediction"] for row in rows], own, rtol=1e-6)
+    np.testing.assert_allclose([row["prediction"] for row in rows], own, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
