@@ -42,7 +42,7 @@ def fill(disk: Path) -> Path:
 
 def test_training_outlasts_checkpoints_that_fail(zygote: Zygote, digest: str, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", checkpoint={"every": {"samples": 100}})
-    failing = "checkpoint.write=enospc@3,checkpoint.manifest.before=eio@4,history.sync=eio@6,history.write=enospc@4"
+    failing = "checkpoint.write=enospc@3,checkpoint.manifest.before=eio@2,history.sync=eio@4,history.write=enospc@4"
     result = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failing))
     assert result.json()["digest"] == digest
     for failpoint in ("checkpoint.write", "checkpoint.manifest.before"):

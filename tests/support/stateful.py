@@ -291,7 +291,7 @@ def contest(*, hidden: int = 8) -> Contest:
 
 
 def _paired(part: PairedTest, start: int, end: int) -> list[object]:
-    part.scan(VALUES[0, start:end, 0], VALUES[1, start:end, 0], bounded=False)
+    part.scan(VALUES[0, start:end, :1], VALUES[1, start:end, :1], bounded=[False])
     return []
 
 
