@@ -260,8 +260,8 @@ class Contest:
         self._outcomes = {name: outcome for name, outcome in told.facts["outcomes"].items() if name in known - {leads}}
         standing = told.part("matches")
         begun = {name: one for name, one in self._challengers.items() if name != leads and name not in self._outcomes}
-        for name in (begun.keys() - known) & self._touched:  # it knows what the state that is restored does not
-            del begun[name]
+        for name in [name for name in begun if name not in known and name in self._touched]:
+            del begun[name]  # it knows what the state that is restored does not
             self._outcomes[name] = "called off"
         targets = len(self._spec.targets)
         self._matches = [
