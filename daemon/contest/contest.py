@@ -29,10 +29,10 @@ class Challenger:
     settings: ChallengerSettings
     learner: Contender
 
-    def match(self, targets: int) -> Match:
-        """Return its match from the start, on a stream of so many targets."""
+    def match(self, spec: SampleSpec) -> Match:
+        """Return its match from the start."""
         settings = self.settings
-        return Match(settings.name, self.learner, Terms(settings.warm_up, settings.samples, settings.level), targets)
+        return Match(settings.name, self.learner, Terms(settings.warm_up, settings.samples, settings.level), spec)
 
     @property
     def entered_with(self) -> Facts:
@@ -69,7 +69,7 @@ class Contest:
         self._own, self._copy = learner, copy
         self._challengers = {challenger.settings.name: challenger for challenger in challengers}
         self._leads = LEADER
-        self._matches = [challenger.match(len(spec.targets)) for challenger in challengers]
+        self._matches = [challenger.match(spec) for challenger in challengers]
         self._outcomes: dict[str, Outcome] = {}  # of challengers whose match is over
         self._before: _Before | None = None
         self._touched: set[str] = set()  # challengers that have trained or were restored in this process
@@ -146,8 +146,7 @@ class Contest:
         if not call.updates:
             return leading, {}
         found = {
-            match: match.follow(self._spec, call, leading, report)
-            for match, report in zip(self._matches, reports, strict=True)
+            match: match.follow(call, leading, report) for match, report in zip(self._matches, reports, strict=True)
         }
         return leading, {match: decision for match, decision in found.items() if decision is not None}
 
@@ -209,11 +208,14 @@ class Contest:
         if any(match.name == TRIAL for match in self._matches):
             return "another change is on trial"
         self._copy.restore(self._own.state())
-        match = Match(TRIAL, self._copy, Terms(0, samples, _LEVEL_OF_TRIALS), len(self._spec.targets), tries=name)
+        match = self._trial(self._copy, samples, name)
         if change(self._copy) is None and name == "next_phase":
             return "no phase follows"
         self._matches.append(match)
         return None
+
+    def _trial(self, copy: Contender, samples: int, tries: str = "") -> Match:
+        return Match(TRIAL, copy, Terms(0, samples, _LEVEL_OF_TRIALS), self._spec, tries)
 
     # State.
 
@@ -263,11 +265,8 @@ class Contest:
         for name in [name for name in begun if name not in known and name in self._touched]:
             del begun[name]  # it knows what the state that is restored does not
             self._outcomes[name] = "called off"
-        targets = len(self._spec.targets)
-        self._matches = [
-            self._taken_up(challenger.match(targets), standing) if name in known else challenger.match(targets)
-            for name, challenger in begun.items()
-        ]
+        fresh = {name: challenger.match(self._spec) for name, challenger in begun.items()}
+        self._matches = [self._taken_up(one, standing) if name in known else one for name, one in fresh.items()]
         self._touched |= (begun.keys() & known) | {leads}
         if TRIAL in standing.facts:
             self._take_up_trial(standing)
@@ -289,9 +288,7 @@ class Contest:
         if self._copy is None:
             log.warning("trial_dropped", consequence="no rule under reactions names trial any more; the model stays")
             return
-        self._matches.append(
-            self._taken_up(Match(TRIAL, self._copy, Terms(0, 1, _LEVEL_OF_TRIALS), len(self._spec.targets)), standing)
-        )
+        self._matches.append(self._taken_up(self._trial(self._copy, samples=1), standing))  # the state has its terms
 
     # Of the one that leads.
 

@@ -37,14 +37,14 @@ class Decision:
 class Match:
     """A challenger, and the test of how it does."""
 
-    def __init__(self, name: str, learner: Contender, terms: Terms, targets: int, tries: str = "") -> None:
-        """`targets` is how many the stream has; `tries` names the change that a copy of the model tries."""
+    def __init__(self, name: str, learner: Contender, terms: Terms, spec: SampleSpec, tries: str = "") -> None:
+        """`tries` names the change that a copy of the model tries."""
         self.name = name
         self.learner = learner
         self.tries = tries
-        self._terms, self._targets = terms, targets
+        self._terms, self._spec = terms, spec
         self._left = terms.warm_up
-        self._test = PairedTest(terms.level, targets)
+        self.begin_again()
 
     def standing(self) -> Facts:
         """Return how it stands, for metrics and `/status`."""
@@ -56,16 +56,16 @@ class Match:
         return Event("contest", samples, {**about, "outcome": outcome, **self.standing()})
 
     def begin_again(self) -> None:
-        """Compare with another leader from here on."""
-        self._test = PairedTest(self._terms.level, self._targets)
+        """Compare with the model that leads from here on."""
+        self._test = PairedTest(self._terms.level, len(self._spec.targets))
 
-    def follow(self, spec: SampleSpec, call: Call, leading: Report, challenging: Report) -> Decision | None:
+    def follow(self, call: Call, leading: Report, challenging: Report) -> Decision | None:
         """Compare the predictions of a call; return what they decide."""
         warm = min(self._left, call.samples)
         self._left -= warm
         judged = slice(warm, min(warm + self._terms.samples - self._test.samples, call.samples))
-        losses = (_losses(spec, call, report.outputs)[judged] for report in (leading, challenging))
-        found = self._test.scan(*losses, bounded=[not _unbounded(target) for target in spec.targets])
+        losses = (_losses(self._spec, call, report.outputs)[judged] for report in (leading, challenging))
+        found = self._test.scan(*losses, bounded=[not _unbounded(target) for target in self._spec.targets])
         if found is not None:
             index, verdict = found
             return Decision(-(-(warm + index + 1) // call.rows), "promoted" if verdict == "won" else "lost")
@@ -82,7 +82,7 @@ class Match:
         """Continue from a state. The terms are those that the match began with."""
         facts = state.facts
         self._terms, self._left, self.tries = Terms(*facts["terms"]), facts["left"], facts["tries"]
-        self._test = PairedTest(self._terms.level, self._targets)
+        self.begin_again()
         self._test.restore(state.part("test"))
 
 
