@@ -91,7 +91,7 @@ def test_a_pause_outlives_a_kill_and_leaves_no_trace_in_the_model(zygote: Zygote
             daemon.kill()
             daemon = zygote.start(folder, *RUN)
             daemon.wait_for(lambda daemon=daemon: "consuming" in daemon.stderr, "to consume")  # type: ignore[misc]
-        daemon.wait_for(lambda daemon=daemon: daemon.state() in "SR", "to run on")  # type: ignore[misc]  # D: on a disk
+        daemon.wait_until_running()
         ask(folder / "state", 2, "resume", {})
         succeeded(daemon.wait())
         assert [line["outcome"] for line in history(folder / "state", "command")] == ["done", "done"]

@@ -61,6 +61,10 @@ class Daemon:
         """Return the letter that the kernel has for it: R, S, T if it was stopped, Z if it has ended."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
+    def wait_until_running(self) -> None:
+        """Wait until it runs or sleeps: for a moment it may wait for a disk."""
+        self.wait_for(lambda: self.state() in "SR", "to run on")
+
     def wait_until_stopped(self) -> None:
         """Wait for a failpoint with the action `stop`."""
         self.wait_for(lambda: self.state() == "T", "to be stopped")
