@@ -123,7 +123,7 @@ class Drift:
         watches = [self._make(index) for index in range(len(self._settings))]
         for settings, watch, before in zip(self._settings, watches, self._watches, strict=True):
             if isinstance(watch, DistributionWatch) and isinstance(before, DistributionWatch):
-                watch.distances = before.distances  # they are looked at, and no part of the state
+                watch.look_on_from(before)
             if (dumped := settings.model_dump(mode="json")) in state.facts["watches"]:
                 watch.restore(state.part(str(state.facts["watches"].index(dumped))))
         if self._scale is not None and "scale" in state.facts:

@@ -118,7 +118,7 @@ class Reactions:
         """Carry out the commands of a call, before its updates."""
         self._samples = call.first
         if self._good_copy is not None and call.first == 0:
-            self._good_copy.look(self.learner, None, Progress().state().facts)
+            self._good_copy.look(self.learner, None, Progress().mark())
         for command in call.commands:
             if not self._control.has_obeyed(command):  # two files may hold the same one
                 self._obey(command)
@@ -289,7 +289,7 @@ class Reactions:
             self._follow(*due, idle=idle)
             if not idle:
                 return
-        self._good = copy.look(self.learner, error, self._progress.state().facts)
+        self._good = copy.look(self.learner, error, self._progress.mark())
 
     def roll_back(self, cause: Cause) -> str:
         copy = self._good_copy

@@ -69,8 +69,13 @@ class Progress:
         until = note.get("until")
         return until is None or any(self.positions.get(partition, 0) < end for partition, end in until.items())
 
+    def mark(self) -> Facts:
+        """Return what `take_back` needs to take back what trains from now on."""
+        counts = {"samples": self.samples, "samples_trained": self.samples_trained, "updates": self.updates}
+        return {**counts, "positions": dict(self.positions)}
+
     def take_back(self, then: Facts) -> list[tuple[str, int, int]]:
-        """Set aside what was trained since `then`, the facts of the state that the model was rolled back to.
+        """Set aside what was trained since `then`, the mark of the state that the model was rolled back to.
 
         Return the partition, start and end of each range. Positions, the count of `samples` and the classes that came
         do not go back.

@@ -20,7 +20,7 @@ from learnd.daemon.training.objects import create_learning_rate
 from learnd.daemon.training.phases import parameters
 from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.rate import LearningRate
-from learnd.daemon.training.runtime import configure, memory_error
+from learnd.daemon.training.runtime import configure, memory_error, value_of
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
 from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size, longest_call
 from learnd.daemon.training.trial import clearly_lower
@@ -319,7 +319,7 @@ class KerasLearner:
         if guard is None:
             return
         if self._before is not None:
-            self._before.values.extend((variable, np.array(variable.value.numpy())) for variable in guard.variables)
+            self._before.values.extend((variable, value_of(variable)) for variable in guard.variables)
         guard.reset()
 
     def _return_to(self, phase: int, mode: Mode | None) -> None:

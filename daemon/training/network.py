@@ -25,7 +25,7 @@ from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.optimizers import create_optimizer
 from learnd.daemon.training.phases import Phases, walk
-from learnd.daemon.training.runtime import keras, tf
+from learnd.daemon.training.runtime import keras, tf, value_of
 from learnd.daemon.training.settings import (
     GuardSettings,
     ModelSettings,
@@ -291,4 +291,4 @@ def _differences(variables: dict[str, Any], arrays: Arrays, most: int = 3) -> li
 
 def values_of(variables: dict[str, Any]) -> Arrays:
     """Return copies of the variables' values."""
-    return {name: np.array(variable.value.numpy()) for name, variable in variables.items()}
+    return {name: value_of(variable) for name, variable in variables.items()}

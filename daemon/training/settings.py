@@ -175,7 +175,7 @@ class TrainSettings(Section):
     xla: bool | None = None
     """Compile with XLA. Default: XLA if the model compiles with it, else graph mode."""
 
-    max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 4096
+    max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 10_000
     """The most updates in one compiled call. Calls grow with the backlog, up to this and to about a second: a clean
     stop waits for the end of one."""
 

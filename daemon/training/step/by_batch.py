@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.training.runtime import tf
+from learnd.daemon.training.runtime import tf, value_of
 from learnd.daemon.training.step.fused import Results
 from learnd.daemon.training.step.own_step import of_last_batch, traced
 from learnd.daemon.training.step.parts import Parts, as_keras
@@ -97,10 +97,10 @@ def _of_learnd(parts: Parts) -> list[Any]:
 
 
 def _copies(variables: list[Any]) -> list[tuple[Any, Any]]:
-    return [(variable, np.array(variable.value.numpy())) for variable in variables]
+    return [(variable, value_of(variable)) for variable in variables]
 
 
 def _finite(variable: Any, before: NDArray[Any]) -> bool:
     """Whether all that changed of a variable is finite: a constant mask is not."""
-    value = variable.value.numpy()
+    value = value_of(variable)
     return not np.issubdtype(value.dtype, np.floating) or bool((np.isfinite(value) | (value == before)).all())

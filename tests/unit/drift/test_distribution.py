@@ -82,9 +82,9 @@ def test_a_warning_is_below_a_confirmed_drift() -> None:
 
 def test_a_value_that_never_was_counts_in_a_column_of_two_values() -> None:
     reference = np.zeros((1000, 1), np.float32)
-    assert stability_index(binned(reference), reference[:500])[0] == 0
-    assert stability_index(binned(reference), reference[:500] - 1)[0] == 0  # up to the minimum is one bin
-    assert stability_index(binned(reference), reference[:500] + 1)[0] > 5
+    assert stability_index(binned(reference), reference[None, :500])[0, 0] == 0
+    assert stability_index(binned(reference), reference[None, :500] - 1)[0, 0] == 0  # up to the minimum is one bin
+    assert stability_index(binned(reference), reference[None, :500] + 1)[0, 0] > 5
 
 
 def test_the_index_is_that_of_its_formula() -> None:
@@ -93,15 +93,27 @@ def test_the_index_is_that_of_its_formula() -> None:
     edges, counts = binned(reference)[:11, 0], binned(reference)[11:, 0]
     q = np.maximum(counts / 1000, 0.001)
     p = np.maximum(np.histogram(upper[:, 0], [-np.inf, *(edges + 0.5), np.inf])[0] / 500, 0.001)
-    assert stability_index(binned(reference), upper)[0] == pytest.approx(np.sum((p - q) * np.log(p / q)))
+    assert stability_index(binned(reference), upper[None])[0, 0] == pytest.approx(np.sum((p - q) * np.log(p / q)))
 
 
 def test_the_distance_is_that_of_scipy() -> None:
     from scipy.stats import ks_2samp
 
     old, new = rows(700), rows(300, seed=5, shift=0.3)
-    ours = kolmogorov_smirnov(np.sort(old, axis=0), new)
-    assert ours == pytest.approx([ks_2samp(old[:, i], new[:, i]).statistic for i in range(3)])
+    with_equal_values = [np.round(each, 1) for each in (old, new)]
+    for reference, window in ((old, new), with_equal_values, (new, old), (old + 10, new), (old, new + 10)):
+        ours = kolmogorov_smirnov(np.sort(reference, axis=0), window[None])[0]
+        assert ours.tolist() == pytest.approx([ks_2samp(reference[:, i], window[:, i]).statistic for i in range(3)])
+
+
+@pytest.mark.parametrize("measure", [stability_index, kolmogorov_smirnov])
+def test_a_window_is_as_far_by_itself_as_among_others(measure: Any) -> None:
+    old, new = rows(700), rows(1200, seed=5, shift=0.3)
+    for columns in (slice(None), slice(1)):
+        reference = binned(old[:, columns]) if measure is stability_index else np.sort(old[:, columns], axis=0)
+        together = measure(reference, new[:, columns].reshape(4, 300, -1))
+        alone = [measure(reference, new[None, at : at + 300, columns])[0] for at in range(0, 1200, 300)]
+        assert np.array_equal(together, alone)
 
 
 def _moving(count: int) -> dict[str, Any]:
