@@ -43,7 +43,7 @@ class DistributionWatch:
 
     def look_on_from(self, other: DistributionWatch) -> None:
         """Take over the distances of another watch, which are no part of the state."""
-        self._latest = other._latest  # noqa: SLF001  (of this class)
+        self._latest = other._latest
 
     def scan(self, rows: Float32, counts: Any) -> list[Finding]:
         """Take in rows (m, columns); `counts` are the sample counts at each. Return sample, level and data of drifts.
