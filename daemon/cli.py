@@ -29,6 +29,7 @@ VERBS = (
     "schema",
     "checkpoints",
     "predict",
+    "evaluate",
     "encode",
 )
 """The modules of `daemon.verbs`, in the order of `learnd --help`. Each has a `verb`, with its command or its group."""

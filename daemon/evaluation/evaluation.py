@@ -14,7 +14,7 @@ from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
-from learnd.daemon.evaluation.sets import Predict, predict_all, score_set
+from learnd.daemon.evaluation.sets import Predict, SetScores, predict_all
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.counters import up_to_multiples
 from learnd.daemon.foundation.shares import spending
@@ -158,6 +158,11 @@ class Evaluation:
         names = ("kappa",) if self._weighs_classes else kind.main_metrics
         return {name: kind.metrics[name] for name in names}
 
+    def of_a_set(self) -> dict[str, SetScores]:
+        """Return what scores samples that do not train, by target, with the baselines as they stand now."""
+        metrics, parts = self._settings.metrics, self._prequential.items()
+        return {name: SetScores(part.task, part.constants, metrics, part.known) for name, part in parts}
+
     def latest(self, learner: Learner) -> list[Event]:
         """Return the current scores: prequential ones up to now, and those of each set as last published."""
         samples = next(iter(self._prequential.values())).samples
@@ -242,10 +247,9 @@ class Evaluation:
     ) -> Iterator[Event]:
         """Yield the scores of some samples, for each target. `more` adds facts to each event."""
         outputs = predict_all(predict, of.inputs)
-        for name, part in self._prequential.items():
-            labels, metrics = of.targets[name], self._settings.metrics
-            board = score_set(part.task, outputs[name], labels, part.constants, metrics, part.known)
-            event = self._event(set_, "all", name, board, samples)
+        for name, scores in self.of_a_set().items():
+            scores.add(outputs[name], of.targets[name])
+            event = self._event(set_, "all", name, scores.board, samples)
             self._latest[self._key(set_, name)] = dict(event.data)
             extra = more(name, event.data["metrics"]) if more is not None else {}
             yield Event(event.kind, samples, {**event.data, **extra})

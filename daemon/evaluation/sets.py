@@ -17,24 +17,27 @@ Predict: TypeAlias = Callable[[Arrays], Arrays]
 CHUNK = 256  # samples per call of `predict`: one shape means one compilation, and limited memory
 
 
-def score_set(
-    task: Task,
-    outputs: Float32,
-    labels: Float32,
-    constants: Mapping[str, Baseline],
-    metrics: Iterable[str] | None,
-    known: Known | None = None,
-) -> Scoreboard:
-    """Score predictions (m, C) against labels (m, O), and what baselines predict now, by name.
+class SetScores:
+    """Scores of samples of one target, taken in some at a time, beside those of what baselines predict now, by name."""
 
-    `known` are the classes that have trained; None if all are known from the start.
-    """
-    rows = observe(task, outputs, labels, None if known is None else known.stand(labels))
-    for name, baseline in constants.items():
-        rows[name] = baseline.stand(rows["label"])
-    board = Scoreboard(task, constants, metrics)
-    board.add(rows, first=False)
-    return board
+    def __init__(
+        self,
+        task: Task,
+        constants: Mapping[str, Baseline],
+        metrics: Iterable[str] | None,
+        known: Known | None = None,
+    ) -> None:
+        """`known` are the classes that have trained; None if all are known from the start."""
+        self.task = task
+        self.board = Scoreboard(task, constants, metrics)
+        self._constants, self._known = constants, known
+
+    def add(self, outputs: Float32, labels: Float32) -> Arrays:
+        """Score predictions (m, C) against labels (m, O). Return what was counted: the columns of `observe`."""
+        rows = observe(self.task, outputs, labels, None if self._known is None else self._known.stand(labels))
+        guesses = {name: baseline.stand(rows["label"]) for name, baseline in self._constants.items()}
+        self.board.add({**rows, **guesses}, first=False)
+        return rows
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:

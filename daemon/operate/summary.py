@@ -70,18 +70,7 @@ class Summary:
         few = f" (of {self.samples_held_out} samples: too few to judge by)" if self.samples_held_out < _ENOUGH else ""
         lines += [f"{'holdout':<12}{', '.join(held)}{few}"] if held else []
         lines += [f"{'holdout':<12}not scored: {self.holdout_unscored}"] if self.holdout_unscored else []
-        return "\n".join([*lines, "", *self._score_lines(), *self._behind_lines()]) + "\n"
-
-    def _score_lines(self) -> list[str]:
-        """Return a line for each metric, a column for the model and for each baseline."""
-        names = list(self.baselines)
-        width = max(len(name) for name in (*names, "model", "12345.6789")) + 2
-        head = f"{'':<16}" + "".join(f"{name:>{width}}" for name in ("model", *names))
-        lines = [head]
-        for metric, score in self.scores.items():
-            cells = (score, *(self.baselines[name].get(metric) for name in names))
-            lines.append(f"{metric:<16}" + "".join(f"{_cell(value):>{width}}" for value in cells))
-        return lines
+        return "\n".join([*lines, "", *score_lines(self.scores, self.baselines), *self._behind_lines()]) + "\n"
 
     def _behind_lines(self) -> list[str]:
         """Say where a baseline is ahead: a table of many numbers does not."""
@@ -89,6 +78,18 @@ class Summary:
             return []
         found = "; ".join(behind.text for behind in self.behind_baselines)
         return ["", f"the model is behind what looks at no feature: {found}"]
+
+
+def score_lines(scores: _Scores, baselines: Mapping[str, _Scores]) -> list[str]:
+    """Return a line for each metric, a column for the model and for each baseline."""
+    names = list(baselines)
+    width = max(len(name) for name in (*names, "model", "12345.6789")) + 2
+    head = f"{'':<16}" + "".join(f"{name:>{width}}" for name in ("model", *names))
+    lines = [head]
+    for metric, score in scores.items():
+        cells = (score, *(baselines[name].get(metric) for name in names))
+        lines.append(f"{metric:<16}" + "".join(f"{_cell(value):>{width}}" for value in cells))
+    return lines
 
 
 def _cell(value: float | None) -> str:

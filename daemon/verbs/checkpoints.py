@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from learnd.daemon.config.settings import Settings
     from learnd.daemon.contest.contest import Contest
     from learnd.daemon.evaluation.certainty.certainty import Certainty
+    from learnd.daemon.evaluation.evaluation import Evaluation
 
 _SHOWN = ("sequence", "digest", "samples_trained", "positions", "ranges", "scores", "parent", "classes")
 _MOST_NAMED = 8
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
+
+SequenceOption = Annotated[int | None, typer.Option("--sequence", help="The checkpoint's number. Default: the newest.")]
 
 verb = typer.Typer()
 group = typer.Typer(help="Look at checkpoints, verify them, export the model.", no_args_is_help=True)
@@ -66,9 +69,7 @@ def pin_one(
 def export_model(
     directory: StateArgument,
     output: Annotated[Path, typer.Argument(metavar="FILE.keras", help="Where to write.")],
-    sequence: Annotated[
-        int | None, typer.Option("--sequence", help="The checkpoint's number. Default: the newest.")
-    ] = None,
+    sequence: SequenceOption = None,
 ) -> None:
     """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
     if foreign := export(directory, output, sequence):
@@ -187,12 +188,16 @@ def _told(output: Path, foreign: list[str]) -> str:
 
 def restored_certainty(settings: Settings, checkpoint: Checkpoint) -> Mapping[str, Certainty]:
     """Return what says something with predictions as it stands in a checkpoint, by target; none if nothing does."""
+    return restored_evaluation(settings, checkpoint).certainty
+
+
+def restored_evaluation(settings: Settings, checkpoint: Checkpoint) -> Evaluation:
+    """Return the scores as they stand in a checkpoint."""
     from learnd.daemon.compose import build_evaluation
 
     evaluation = build_evaluation(settings)
-    if evaluation.certainty:
-        evaluation.restore(checkpoint.state.part("evaluation"))
-    return evaluation.certainty
+    evaluation.restore(checkpoint.state.part("evaluation"))
+    return evaluation
 
 
 def restored_learner(root: Path, checkpoint: Checkpoint) -> Contest:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import typer
 
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.contracts import Source
+from learnd.daemon.contracts import Decoder, Source
 from learnd.daemon.errors import DataError, SettingsError, SourceError, StoreError
 from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
@@ -57,20 +58,32 @@ Write = Callable[[Iterable[Row]], None]
 def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Arrays]]:
     """Yield the records of a file or of standard input, some at a time: their numbers, from 1 on, and their inputs.
 
-    What cannot be decoded is told on standard error. Raises SourceError if the records cannot be read, and DataError
-    if they lack a column, or at the end if one of them could not be decoded.
+    They need no label. Otherwise as `blocks_of`.
     """
-    decoder = input_decoder(settings.samples, settings.model.task)
+    decoder, lacking = input_decoder(settings.samples, settings.model.task), partial(missing_inputs, settings.samples)
+    for first, block in blocks_of(settings, file, decoder, lacking):
+        yield first + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs
+
+
+def blocks_of(
+    settings: Settings, file: Path | None, decoder: Decoder, lacking: Callable[[Sequence[str], str], Sequence[str]]
+) -> Iterator[tuple[int, Block]]:
+    """Yield the records of a file or of standard input, some at a time, decoded: the number of the first, from 1 on.
+
+    `lacking` says what the columns of the records lack. What cannot be decoded is told on standard error. Raises
+    SourceError if the records cannot be read, and DataError if they lack a column, or at the end if one of them could
+    not be decoded.
+    """
     count = rejected = 0
     with _opened(settings, file) as source:
         while not source.exhausted:
             if (batch := source.read(1.0)) is None:
                 continue
-            if batch.columns is not None and (lacking := missing_inputs(settings.samples, batch.columns, _name(file))):
-                raise DataError("\n".join(lacking))
+            if batch.columns is not None and (problems := lacking(batch.columns, _name(file))):
+                raise DataError("\n".join(problems))
             block = decoder.decode(batch)
             _tell_rejections(block, count)
-            yield count + 1 + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs
+            yield count + 1, block
             count, rejected = count + len(block), rejected + len(block.rejections)
             end = {block.partition: int(block.ends[-1])}
             source.commit(end, end)

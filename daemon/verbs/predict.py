@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from learnd.daemon.config.place import settings_of_state, state_at
 from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.values import SampleSpec, TargetSpec, said_rows
-from learnd.daemon.verbs.checkpoints import restored_certainty, restored_learner
+from learnd.daemon.verbs.checkpoints import SequenceOption, restored_certainty, restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
 
 verb = typer.Typer()
@@ -24,9 +24,7 @@ def predict(
     file: Records = None,
     output: Output = None,
     form: Format = None,
-    sequence: Annotated[
-        int | None, typer.Option("--sequence", help="The checkpoint's number. Default: the newest.")
-    ] = None,
+    sequence: SequenceOption = None,
 ) -> None:
     """Print the model's prediction for each record: with the number of the record, from 1 on.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from learnd.daemon.evaluation.sets import CHUNK, predict_all, score_set
+from learnd.daemon.evaluation.sets import CHUNK, SetScores, predict_all
 from learnd.daemon.tasks.baselines import MajorityLabel
 from learnd.daemon.values import Arrays, Task
 
@@ -29,8 +29,10 @@ def test_a_set_is_scored_beside_the_constants_learned_so_far() -> None:
     labels = np.array([[1], [0], [0], [1]], np.float32)
     majority = MajorityLabel(())
     majority.follow(np.array([True]))
-    board = score_set(Task("binary", 1, 1), outputs, labels, {"majority": majority}, ("accuracy", "kappa_temporal"))
-    assert board.summary() == {
+    scores = SetScores(Task("binary", 1, 1), {"majority": majority}, ("accuracy", "kappa_temporal"))
+    for rows in (slice(1), slice(1, None)):
+        scores.add(outputs[rows], labels[rows])
+    assert scores.board.summary() == {
         "scored": 3,
         "unscored": 1,
         "metrics": {"accuracy": 2 / 3},
