@@ -13,6 +13,8 @@ import yaml
 from processes import ROOT
 from prometheus import RULES, checked
 
+from learnd.daemon.operate.health import STATES, Health
+
 pytestmark = pytest.mark.usefixtures("real_prometheus")
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -228,3 +230,32 @@ def test_each_link_of_the_runbooks_leads_somewhere() -> None:
         headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
         anchors = {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
         assert not anchor or anchor in anchors, link
+
+
+def test_each_reason_of_not_being_ready_and_each_exit_code_has_a_row() -> None:
+    section = RUNBOOKS.read_text().partition("\n## When it is not ready\n")[2].partition("\n## Drills\n")[0]
+    firsts = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("|")]
+    told = " ".join(firsts)
+    for state in set(STATES) - {"consuming", "failed"}:
+        health = Health()
+        health.entered(state)
+        assert health.why_not_ready() == f"the daemon is {state}"
+        assert state in told
+    now = [0.0]
+    health = Health(clock=lambda: now[0])
+    health.entered("consuming")
+    reasons = [health.why_not_ready()]
+    health.reached(True)
+    health.saved("the disk is full")
+    reasons.append(health.why_not_ready())
+    health.blocked("there is no room")
+    reasons.append(health.why_not_ready())
+    now[0] = 1000.0
+    reasons.append(health.why_not_ready())
+    health.failed("an error")
+    reasons.append(health.why_not_ready())
+    for reason in reasons:
+        assert reason is not None
+        assert any(reason.startswith(first.partition("…")[0]) for first in firsts if "…" in first or first == reason)
+    codes = {code for first in firsts for code in first.split(", ")}
+    assert {"0", "2", "65", "70", "74", "78", "137"} <= codes
