@@ -19,7 +19,8 @@ def rows() -> list[Row]:
 
 def rows_of(batch_size: int) -> list[Row]:
     """Return the rows of a batch size: a process runs only one of them, since TensorFlow reads some flags once."""
-    what = f"the daemon with the default preset, MLP {FEATURES}-64-32-1, B = {batch_size}, JSON lines of {FEATURES} features"
+    network = f"MLP {FEATURES}-64-32-1, B = {batch_size}"
+    what = f"the daemon with the default preset, {network}, JSON lines of {FEATURES} features"
     train = {"train": {"batch_size": batch_size}}
     found = []
     for name, target, (x, y) in (
