@@ -24,6 +24,7 @@ VERBS = (
     "demo",
     "status",
     "top",
+    "report",
     "support_bundle",
     "ctl",
     "schema",

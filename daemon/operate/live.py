@@ -79,7 +79,7 @@ class Live:
         for event in events:
             if event.kind == "command":
                 self._answer(event)
-            if (text := _text_of(event)) is not None:
+            if (text := text_of(event)) is not None:
                 self.mark(event.kind, event.samples, text)
 
     def mark(self, kind: str, samples: int, text: str) -> None:
@@ -138,7 +138,7 @@ def _as_facts(point: Point) -> Facts:
     return {name: getattr(point, name) for name in Point.__dataclass_fields__}
 
 
-def _text_of(event: Event) -> str | None:
+def text_of(event: Event) -> str | None:
     """Return an event in words; None if it is not worth a mark."""
     data = event.data
     match event.kind:

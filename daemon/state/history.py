@@ -32,6 +32,18 @@ def newest_first(path: Path, kind: str, most_bytes: int = 1 << 62) -> Iterator[F
                 yield found
 
 
+def oldest_first(path: Path) -> Iterator[Facts]:
+    """Yield the lines of a history; none if there is no file. A line that is still being written is left out."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            if line.endswith(b"}\n"):
+                yield json.loads(line)
+
+
 def _lines_backwards(path: Path, most_bytes: int) -> Iterator[bytes]:
     """Yield the lines that have an end, the last one first."""
     try:

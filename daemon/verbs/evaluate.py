@@ -46,7 +46,7 @@ def evaluate(place: Place, file: Records = None, sequence: SequenceOption = None
     root = state_at(place)
     settings = settings_of_state(root)  # those that the model was trained with
     checkpoint = checkpoint_of(root, sequence)
-    scored = _Scored.nothing(settings, checkpoint)
+    scored = Scored.nothing(settings, checkpoint)
     try:
         scored.add_all(root, checkpoint, settings, file)
     finally:  # what could be decoded is told, also if something could not
@@ -79,7 +79,7 @@ class _Target:
 
 
 @dataclass(slots=True)
-class _Scored:
+class Scored:
     """What was found on the records so far."""
 
     sequence: int
@@ -88,7 +88,7 @@ class _Scored:
     records: int = 0
 
     @classmethod
-    def nothing(cls, settings: Settings, checkpoint: Checkpoint) -> _Scored:
+    def nothing(cls, settings: Settings, checkpoint: Checkpoint) -> Scored:
         """Return what is there before the first record."""
         from learnd.daemon.evaluation.by_class import ByClass
 

@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, program
+from browser import NAMELESS, Browser, program
 from kafka_broker import required
 from processes import Daemon, Zygote, succeeded
 from served import TOKEN
 from streams import json_lines, prepare, records
-
-# Of everything that can be reached by the keyboard or read aloud: what has no name.
-_NAMELESS = """[...document.querySelectorAll('input, button, summary, section, [role=img], [role=region]')].filter(
-  (each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length
-    || document.getElementById(each.getAttribute('aria-labelledby'))?.textContent.trim())).length"""
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def test_it_shows_what_is_learned_and_commands_for_those_who_know_the_token(daem
         press(browser, "#charts details summary", "Enter", 13)
         browser.wait_for("document.querySelector('#charts details').open")
         browser.wait_for("document.querySelectorAll('#charts details tbody tr').length > 1")
-        assert browser.script(_NAMELESS) == 0
+        assert browser.script(NAMELESS) == 0
         settings = browser.script("document.getElementById('settings').textContent")
         assert json.loads(settings)["samples"]["label"]
         assert TOKEN not in settings

@@ -28,6 +28,11 @@ _OPTIONS = (
 )  # fmt: skip
 _PATIENCE_S = 60.0
 
+# Of everything that can be reached by the keyboard or read aloud: what has no name.
+NAMELESS = """[...document.querySelectorAll('input, button, summary, section, [role=img], [role=region]')].filter(
+  (each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length
+    || document.getElementById(each.getAttribute('aria-labelledby'))?.textContent.trim())).length"""
+
 
 @functools.cache
 def program() -> str:

@@ -1,4 +1,5 @@
-"""The page at `/`: one document, with its style and scripts in it, that asks for nothing but what this server has.
+"""The page at `/`, and a report: documents with their style and scripts in them. The page asks for nothing but what
+this server has, a report for nothing at all.
 
 `uPlot.*` is uPlot 1.6.32 as npm has it, under the MIT license beside it.
 """
@@ -11,19 +12,26 @@ import hashlib
 from importlib.resources import files
 
 _STYLES = ("uPlot.min.css", "page.css")
-_SCRIPTS = ("uPlot.iife.min.js", "charts.js", "page.js")
+_CHARTS = ("uPlot.iife.min.js", "charts.js")
 
 
 @functools.cache
 def page() -> tuple[bytes, str]:
     """Return the document, and the policy that lets a browser run and load what is in it, and nothing else."""
-    style, script = _joined(_STYLES), _joined(_SCRIPTS)
+    style, script = _joined(_STYLES), _joined((*_CHARTS, "page.js"))
     document = _text("index.html").replace("/*style*/", style).replace("/*script*/", script)
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return document.encode(), policy
+
+
+def report(told: str) -> str:
+    """Return the document of a report, given what it tells, as JSON."""
+    style, script = _joined(_STYLES), _joined((*_CHARTS, "report.js"))
+    document = _text("report.html").replace("/*style*/", style).replace("/*script*/", script)
+    return document.replace("/*told*/", told.replace("<", "\\u003c"))  # no text of a user ends the script
 
 
 def _joined(names: tuple[str, ...]) -> str:

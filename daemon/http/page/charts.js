@@ -20,6 +20,15 @@ const CHARTS = (() => {
     if (size > 0 && size < 0.001) return value.toExponential(2);
     return value.toFixed(digits);
   };
+  // What a chart is drawn over: of a point or a mark, the place; of a place, its text; of an axis, the texts.
+  const OVER_TIME = {
+    name: "Time", key: "time", isTime: true, spanGaps: false, at: (each) => each.time_s, tell: (place) => clock(place),
+    ticks: (plot, splits) => splits.map((place) => clock(place).slice(0, spanOf(plot) > LONG_S ? -3 : undefined)),
+  };
+  const OVER_SAMPLES = {
+    name: "Samples", key: "samples", isTime: false, spanGaps: true, at: (each) => each.samples, tell: (place) => plain(place),
+    ticks: (_, splits) => splits.map((place) => plain(place)),
+  };
   const short = (text) => text.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, ""); // 0.2500 % is 0.25 %
   const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
 
@@ -31,7 +40,7 @@ const CHARTS = (() => {
 
   const spanOf = (plot) => plot.scales.x.max - plot.scales.x.min;
 
-  function marksOf(plot, marks) {
+  function marksOf(plot, marks, over) {
     const { ctx, bbox } = plot;
     const scale = devicePixelRatio;
     ctx.save();
@@ -40,7 +49,7 @@ const CHARTS = (() => {
     let [last, row] = [-Infinity, 0]; // letters that are close stand below each other
     for (const mark of marks) {
       const [letter, tone] = MARKS[mark.kind] || ["?", "--dim"];
-      const x = Math.round(plot.valToPos(mark.time_s, "x", true));
+      const x = Math.round(plot.valToPos(over.at(mark), "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = colour(tone);
       ctx.lineWidth = scale;
@@ -57,10 +66,10 @@ const CHARTS = (() => {
     ctx.restore();
   }
 
-  // `series(points)` gives [{label, values, dashed, filled}]; `show` makes a value a text.
+  // `series(points)` gives [{label, values, dashed, filled}]; `show` makes a value a text; `over` is what it is drawn over.
   class Chart {
-    constructor(home, { title, series, show = plain, range = null, marked = false, wide = false }) {
-      Object.assign(this, { title, series, show, range, marked, times: [], drawn: [], values: [] });
+    constructor(home, { title, series, show = plain, range = null, marked = false, wide = false, over = OVER_TIME }) {
+      Object.assign(this, { title, series, show, range, marked, over, places: [], drawn: [], values: [] });
       this.plot = null;
       this.labels = "";
       this.place = element("div", { className: "plot" });
@@ -88,7 +97,7 @@ const CHARTS = (() => {
 
     draw(points, marks) {
       const drawn = this.series(points);
-      const times = points.map((point) => point.time_s);
+      const places = points.map(this.over.at);
       const labels = drawn.map((each) => each.label).join("\n");
       this.shownMarks = this.marked ? marks : [];
       if (labels !== this.labels) this.reset();
@@ -97,28 +106,27 @@ const CHARTS = (() => {
         this.place.setAttribute("aria-label", `${this.title}: nothing is known yet`);
         return;
       }
-      const data = [times, ...drawn.map((each) => each.drawn || each.values)];
+      const data = [places, ...drawn.map((each) => each.drawn || each.values)];
       if (this.plot) this.plot.setData(data);
       else this.plot = this.make(drawn, data);
-      this.tell(times, drawn);
+      this.tell(places, drawn);
     }
 
     make(drawn, data) {
-      const times = (plot, splits) => splits.map((at) => clock(at).slice(0, spanOf(plot) > LONG_S ? -3 : undefined));
       const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
       const options = {
-        ...this.size(), legend: { show: false }, cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
-        scales: { y: { range: this.range } },
+        ...this.size(), legend: { show: false }, cursor: { sync: { key: this.over.key }, drag: { x: true, y: false } },
+        scales: { x: { time: this.over.isTime }, y: { range: this.range } },
         axes: [
-          { ...axis, values: times, space: 80, size: 32 },
+          { ...axis, values: this.over.ticks, space: 80, size: 32 },
           { ...axis, size: 64, values: (_, splits) => splits.map((at) => short(this.show(at))) },
         ],
         series: [{}, ...drawn.map((each, number) => ({
-          label: each.label, stroke: colour(`--c${number % 8}`), width: 1.5, points: { show: false },
+          label: each.label, spanGaps: this.over.spanGaps, stroke: colour(`--c${number % 8}`), width: 1.5, points: { show: false },
           dash: each.dashed ? [5, 4] : [], fill: each.filled ? colour(`--c${number % 8}`) : undefined,
         }))],
         hooks: {
-          draw: [(plot) => marksOf(plot, this.shownMarks)],
+          draw: [(plot) => marksOf(plot, this.shownMarks, this.over)],
           setCursor: [(plot) => this.point(plot.cursor.idx)],
         },
       };
@@ -126,13 +134,13 @@ const CHARTS = (() => {
     }
 
     point(place) { // show the values at the cursor, or the newest
-      const at = place ?? this.times.length - 1;
+      const at = place ?? this.places.length - 1;
       this.values.forEach((held, number) => { held.textContent = this.show(this.drawn[number].values[at]); });
-      this.when.textContent = place === null || place === undefined ? "" : ` at ${clock(this.times[at])}`;
+      this.when.textContent = place === null || place === undefined ? "" : ` at ${this.over.tell(this.places[at])}`;
     }
 
-    tell(times, drawn) {
-      Object.assign(this, { times, drawn, values: drawn.map(() => element("b")) });
+    tell(places, drawn) {
+      Object.assign(this, { places, drawn, values: drawn.map(() => element("b")) });
       const keys = drawn.map((each, number) => {
         const sample = element("i", { className: each.dashed ? "dashed" : "" });
         sample.style.background = each.dashed ? "none" : colour(`--c${number % 8}`);
@@ -149,19 +157,19 @@ const CHARTS = (() => {
       this.point(this.plot.cursor.idx);
       const newest = (each) => this.show(each.values[each.values.length - 1]);
       this.place.setAttribute("aria-label",
-        `${this.title}, from ${clock(times[0])} to ${clock(times[times.length - 1])}. Now: ` +
+        `${this.title}, from ${this.over.tell(places[0])} to ${this.over.tell(places[places.length - 1])}. Now: ` +
         drawn.map((each) => `${each.label} ${newest(each)}`).join(", "));
       if (!this.twin.open) return;
-      this.head.replaceChildren(...["Time", ...drawn.map((each) => each.label)].map(
+      this.head.replaceChildren(...[this.over.name, ...drawn.map((each) => each.label)].map(
         (text, column) => element("th", { scope: "col", textContent: text, className: column ? "number" : "" })));
       const rows = [];
-      for (let row = times.length - 1; row >= Math.max(0, times.length - ROWS); row--) {
-        rows.push(element("tr", {}, element("td", { textContent: clock(times[row]) }), ...drawn.map(
+      for (let row = places.length - 1; row >= Math.max(0, places.length - ROWS); row--) {
+        rows.push(element("tr", {}, element("td", { textContent: this.over.tell(places[row]) }), ...drawn.map(
           (each) => element("td", { className: "number", textContent: this.show(each.values[row]) }))));
       }
       this.body.replaceChildren(...rows);
     }
   }
 
-  return { Chart, element, clock, plain, percent };
+  return { Chart, element, clock, plain, percent, OVER_SAMPLES };
 })();

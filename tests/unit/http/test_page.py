@@ -12,7 +12,7 @@ import pytest
 from served import Served, read_all
 
 from learnd.daemon.http import watching
-from learnd.daemon.http.page import page
+from learnd.daemon.http.page import page, report
 from learnd.daemon.values import Defect, Event, Rejection
 
 FOLDER = Path(page.__wrapped__.__code__.co_filename).parent
@@ -29,6 +29,14 @@ def test_the_page_is_one_document_that_asks_for_nothing_elsewhere() -> None:
     assert not re.search(r"""\sstyle=|\son\w+=""", (FOLDER / "index.html").read_text()), "the policy forbids them"
     assert "unsafe" not in policy
     assert policy.startswith("default-src 'none';")
+
+
+def test_a_report_is_one_document_that_no_text_of_a_user_leaves() -> None:
+    text = report(json.dumps({"where": "</script><script>alert(1)</script>"}))
+    own = "".join((FOLDER / name).read_text() for name in ("report.html", "report.js"))
+    assert not re.search(r"""(src|href)="(?!data:|#|/)|url[(]|https?://|@import""", own)
+    assert text.count("<script") == text.count("</script>") == 2
+    assert json.loads(re.findall(r'id="told">(.*?)</script>', text)[0])["where"] == "</script><script>alert(1)</script>"
 
 
 def test_the_library_comes_with_its_license() -> None:
