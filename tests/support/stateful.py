@@ -232,7 +232,7 @@ def _good_copy(part: GoodCopy, start: int, end: int) -> list[object]:
         model.weight = look
         found.append(part.look(model, 0.1 if look % 7 else 0.9, {"samples": look}))
         if look % 9 == 8:
-            part.roll_back(model)
+            part.roll_back(model, look)
             found.append(model.weight)
     return found
 
@@ -303,7 +303,10 @@ KERAS: dict[str, dict[str, Any]] = {
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
     "with balanced classes": {"class_weight": "balanced"},
     OF_NETWORKS: {"spec": MIXED_CLASSES, "model": {"preset": "auto", "task": "classes"}},
-    "with averages and a memory": {"average": {"decay": 0.9}, "memory": {"size": 20, "per_update": 3}},
+    "with averages, hedged, and a memory": {
+        "average": {"decay": 0.9, "hedge": True},
+        "memory": {"size": 20, "per_update": 3},
+    },
     "of classes with a memory of them": {
         "spec": MIXED_CLASSES,
         "model": {"task": "classes"},

@@ -17,8 +17,9 @@ _KILLS_A_RUN = 10
 _PREPARE = {name: scenario.prepare for name, scenario in SCENARIOS.items()} | {
     "every kind of drift and reaction": lambda folder: reacting.prepare(folder, "fragile_with_dropout", 3, xla=False),
     "three phases, and strays": phased.prepare,
+    "three phases, contested": lambda folder: phased.prepare(folder, contested=True),
 }
-_KINDS = ("drift", "reaction", "reaction.outcome", "rollback", "phase")
+_KINDS = ("drift", "reaction", "reaction.outcome", "rollback", "phase", "contest")
 
 
 @pytest.fixture(scope="module", params=_PREPARE)
