@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from learnd.connectors.files.content import Prints
 from learnd.connectors.files.endings import Ending
@@ -184,11 +185,14 @@ def _records(batch: pa.RecordBatch, start: int) -> Records:
 def _has_values(column: pa.Array) -> bool:
     """Whether each value of a column has a value in Python. Numbers always have one."""
     kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+    innermost = kind.value_type if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) else kind
+    if pa.types.is_integer(innermost) or pa.types.is_floating(innermost) or pa.types.is_boolean(innermost):
         return True
     try:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             column.validate(full=True)  # whether it is UTF-8
+        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            compute.min_max(column).as_py()  # what is between two times has a value if they have
         else:
             column.to_pylist()
     except _NO_VALUE:

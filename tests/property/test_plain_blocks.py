@@ -227,14 +227,16 @@ KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.binary(), st.binary(max_size=2)),
     (pa.timestamp("us"), st.datetimes()),
     (pa.timestamp("s", "UTC"), st.integers(-(10**9), 10**10)),
+    (pa.timestamp("ms", "+02:00"), st.integers(-(10**13), 10**13)),
     (pa.date32(), st.dates()),
     (pa.decimal128(38, 10), st.decimals(-(10**20), 10**20, places=10)),
     (pa.list_(pa.float64()), st.lists(st.floats(-2, 2), min_size=1, max_size=3)),
+    (pa.list_(pa.float32()), st.lists(st.floats(width=32), min_size=2, max_size=2)),
     (pa.list_(pa.int32(), 2), st.lists(st.integers(-2, 2), min_size=2, max_size=2)),
     (pa.struct({"x": pa.int8()}), st.fixed_dictionaries({"x": st.integers(-2, 2)})),
     (pa.null(), st.none()),
 ]
-USUAL = {"o": 7, "h": 7, "d": 7, "r": 8, "t": 11, "v": 15, "e": 11, "k": 7, "f": 6, "y": 6}
+USUAL = {"o": 7, "h": 7, "d": 7, "r": 8, "t": 11, "v": 17, "e": 12, "k": 7, "f": 6, "y": 6}
 
 
 @st.composite

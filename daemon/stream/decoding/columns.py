@@ -44,7 +44,11 @@ class Repeated(Sequence[Any]):
         return Repeated(self.distinct, self.which[rows]) if isinstance(rows, slice) else self.distinct[self.which[rows]]
 
 
-Values = Sequence[Any] | Float64
+Values = Sequence[Any] | NDArray[Any]
+"""The values of a field: as Python has them, or as an array of the kind that its reader's `json_type` stands for.
+
+An array has NaN, or NaT, for what is null or missing.
+"""
 
 FromText = Callable[[Sequence[str]], Values]
 
@@ -57,6 +61,8 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 SCALAR = bool | int | float | str
 
 BOOLEAN = bool | float
+
+TEXT_OR_NUMBER = float | str
 
 
 class ColumnReader(Protocol):

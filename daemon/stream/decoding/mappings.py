@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from learnd.daemon.stream.decoding.columns import BOOLEAN, FromText, Values, repeated
+from learnd.daemon.stream.decoding.arrow import array_of, values_of
+from learnd.daemon.stream.decoding.columns import FromText, Values
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path
 from learnd.daemon.stream.decoding.parsing import Defects, Rows
-from learnd.daemon.values import Columnar, Defect, Float64, RecordBatch
+from learnd.daemon.values import Columnar, Defect, RecordBatch
 
 
 class MappingRows:
@@ -54,8 +52,8 @@ class ColumnarRows:
         column = batch.column(places[-1])  # as in a mapping, the last of a name counts
         if len(path) > 1:
             return [reduce(_inside, path[1:], value) for value in column.to_pylist()]
-        expected = self._fields[path].json_type
-        return _numbers(column) if column.type in _NUMBERS.get(expected, ()) else _values(column)
+        array = array_of(column, self._fields[path].json_type)
+        return values_of(column) if array is None else array
 
     def value(self, row: int, path: Path, from_text: FromText) -> Any:
         return MappingRows(self._rows[row : row + 1]).value(0, path, from_text)
@@ -89,29 +87,3 @@ class MappingParser:
                 Reason.EXTRA, f"columns that the settings do not name: {shown(sorted(value.keys() - self._known))}"
             )
         return None
-
-
-_WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
-_NUMBERS: Mapping[Any, tuple[pa.DataType, ...]] = {
-    float: (pa.float64(), pa.float32(), *_WHOLE),
-    BOOLEAN: (pa.bool_(), pa.float64(), pa.float32(), *_WHOLE),
-}
-"""By the type that a field is expected to have, the types of columns that can be taken for numbers as they are."""
-
-
-def _numbers(column: pa.Array) -> Float64:
-    """Return the numbers of a column, with NaN for null: readers tell them apart only to say what is wrong."""
-    if column.null_count:
-        column = column.cast(pa.float64(), safe=False)
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _values(column: pa.Array) -> Values:
-    """Return the values of a column as Python has them: each distinct one once, where Arrow can tell them apart."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if not pa.types.is_nested(column.type):
-        column = column.dictionary_encode("encode")
-        return repeated(column.dictionary.to_pylist(), column.indices.to_numpy())
-    values: list[Any] = column.to_pylist()
-    return values
