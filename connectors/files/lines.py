@@ -14,8 +14,8 @@ from learnd.connectors.files.splitters import BOM, CsvSplitter, LineSplitter, Re
 from learnd.daemon.errors import not_utf8
 from learnd.daemon.values import Defect, RecordFormat
 
-BATCH_RECORDS = 512  # small enough that other threads get their turn, large enough that a batch costs little
-_CHUNK_BYTES = 1 << 17
+BATCH_RECORDS = 2048  # small enough that other threads get their turn, large enough that a batch costs little
+_CHUNK_BYTES = 1 << 19
 
 
 class WrongFormatError(Exception):

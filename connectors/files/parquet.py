@@ -1,4 +1,4 @@
-"""Reads the rows of a Parquet file as mappings; positions are row numbers."""
+"""Reads the rows of a Parquet file, column by column; positions are row numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from learnd.connectors.files.content import Prints
 from learnd.connectors.files.endings import Ending
 from learnd.connectors.files.lines import BATCH_RECORDS, UnreachableError
 from learnd.connectors.files.splitters import KEPT_BYTES, Records
-from learnd.daemon.values import Defect, RecordFormat
+from learnd.daemon.values import Columnar, Defect, RecordFormat
 
 _MAGIC = b"PAR1"
 # What pyarrow raises on damaged data: ArrowInvalid is a ValueError, a failed read an OSError.
@@ -168,13 +169,8 @@ def _coarse(kind: Any) -> Any:
 
 def _records(batch: pa.RecordBatch, start: int) -> Records:
     ends = np.arange(start + 1, start + batch.num_rows + 1, dtype=np.int64)
-    try:
-        return Records(start, ends, batch.to_pylist())
-    except _NO_VALUE:
-        return _row_by_row(batch, start, ends)
-
-
-def _row_by_row(batch: pa.RecordBatch, start: int, ends: Any) -> Records:
+    if all(map(_has_values, batch.columns)):
+        return Records(start, ends, Columnar(batch))
     values: list[Mapping[str, Any]] = []
     defects = {}
     for index in range(batch.num_rows):
@@ -184,3 +180,21 @@ def _row_by_row(batch: pa.RecordBatch, start: int, ends: Any) -> Records:
             values.append({})
             defects[index] = Defect("corrupt", f"row {start + index} cannot be read: {error}")
     return Records(start, ends, values, defects)
+
+
+def _has_values(column: pa.Array) -> bool:
+    """Whether each value of a column has a value in Python. Numbers always have one."""
+    kind = column.type
+    innermost = kind.value_type if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) else kind
+    if pa.types.is_integer(innermost) or pa.types.is_floating(innermost) or pa.types.is_boolean(innermost):
+        return True
+    try:
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            column.validate(full=True)  # whether it is UTF-8
+        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            compute.min_max(column).as_py()  # what is between two times has a value if they have
+        else:
+            column.to_pylist()
+    except _NO_VALUE:
+        return False
+    return True

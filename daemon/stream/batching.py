@@ -155,8 +155,9 @@ class Batcher:
             rows: Any = slice(pending.row, rows_end)
         else:
             rows = pending.rows_of_train[pending.trained : trained_end]
-            held = np.setdiff1d(np.arange(pending.row, rows_end), rows, assume_unique=True)
-            parts.held.append(block.samples[held])
+            trains = np.zeros(rows_end - pending.row, np.bool_)
+            trains[rows - pending.row] = True
+            parts.held.append(block.samples[pending.row + np.flatnonzero(~trains)])
         parts.trained.append(block.samples[rows])
         if block.event_time_s is not None and trained_end > pending.trained:
             newest = float(block.event_time_s[rows].max())

@@ -8,6 +8,7 @@ A *position* is, per partition, the offset after the last record. A resume first
 
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, Note, Positions, finite
 from learnd.daemon.values.calls import Call, ClassNames, JournalEntry, PhaseBegun, Report, Skip, known_before
+from learnd.daemon.values.columnar import Columnar
 from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, predictions_of
@@ -48,6 +49,7 @@ __all__ = [
     "ClassNames",
     "Column",
     "ColumnKind",
+    "Columnar",
     "Command",
     "Defect",
     "Event",

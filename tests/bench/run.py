@@ -31,6 +31,7 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BENCHMARKS = {
     "learner": "learner_bench",
     "daemon": "daemon_bench",
+    "formats": "formats_bench",
     "checkpoints": "checkpoint_bench",
     "memory": "memory_bench",
     "start": "start_bench",

@@ -133,7 +133,7 @@ class BooleanReader(ListedReader):
         if not isinstance(values, np.ndarray):
             return super().read(values)
         filled = np.asarray(with_default(values, self.default))
-        return np.where((filled == 0) | (filled == 1), filled, NAN)[:, None]
+        return np.where(filled == 0, 0.0, np.where(filled == 1, 1.0, NAN))[:, None]  # -0 is 0
 
 
 def _truth_word(text: str) -> str | None:

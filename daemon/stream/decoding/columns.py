@@ -8,16 +8,47 @@ as the slow paths.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.values import Defect, Float64
 
-Values = Sequence[Any] | Float64
+
+class Repeated(Sequence[Any]):
+    """Values of which many are equal: the distinct ones, and which of them each row has.
+
+    A reader treats each value by itself, so it need not look at an equal one again.
+    """
+
+    def __init__(self, distinct: Sequence[Any], which: NDArray[np.integer[Any]]) -> None:
+        self.distinct = distinct
+        self.which = which
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.distinct.__getitem__, self.which.tolist())
+
+    @overload
+    def __getitem__(self, rows: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, rows: slice) -> Repeated: ...
+
+    def __getitem__(self, rows: int | slice) -> Any:
+        return Repeated(self.distinct, self.which[rows]) if isinstance(rows, slice) else self.distinct[self.which[rows]]
+
+
+Values = Sequence[Any] | NDArray[Any]
+"""The values of a field: as Python has them, or as an array of the kind that its reader's `json_type` stands for.
+
+An array has NaN, or NaT, for what is null or missing.
+"""
 
 FromText = Callable[[Sequence[str]], Values]
 
@@ -30,6 +61,8 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 SCALAR = bool | int | float | str
 
 BOOLEAN = bool | float
+
+TEXT_OR_NUMBER = float | str
 
 
 class ColumnReader(Protocol):
@@ -47,6 +80,16 @@ class ColumnReader(Protocol):
 
     def defect(self, name: str, value: Any) -> Defect:
         """Say what is wrong with a value for which `read` gave numbers that are not all finite as float32."""
+
+
+def repeated(distinct: Values, which: NDArray[np.integer[Any]]) -> Values:
+    """Return the values of all rows from the distinct ones."""
+    return distinct[which] if isinstance(distinct, np.ndarray) else Repeated(distinct, which)
+
+
+def read_by(reader: ColumnReader, values: Values) -> Float64:
+    """Return what the reader reads: an array (n, width)."""
+    return reader.read(values.distinct)[values.which] if isinstance(values, Repeated) else reader.read(values)
 
 
 def canonical(value: Any) -> str | None:

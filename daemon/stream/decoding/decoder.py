@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.columns import ColumnReader, Values, canonical, cells_as_text, finite_as_float32
+from learnd.daemon.stream.decoding.columns import ColumnReader, canonical, cells_as_text, finite_as_float32, read_by
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
@@ -21,8 +21,7 @@ from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_w
 from learnd.daemon.stream.decoding.labels import label_reader
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.lines import with_lines
-from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
-from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, JsonParser, MappingParser, Parser, Rows
+from learnd.daemon.stream.decoding.parsing import Defects, JsonParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
 from learnd.daemon.stream.decoding.tally import FieldTally
 from learnd.daemon.stream.decoding.times import TimeReader
@@ -144,7 +143,7 @@ class SampleDecoder:
         self.tally.add_records(count)
         for use in self._uses:
             values = rows.column(use.path, use.reader.from_text)
-            table[:, use.columns] = use.reader.read(values)
+            table[:, use.columns] = read_by(use.reader, values)
             if use.reader.default is not None:
                 self.tally.add_missing(use.name, values)
         return table
@@ -161,10 +160,9 @@ class SampleDecoder:
             return []
         column, reader = self._learnt.columns.start, _learnt_reader(self._learnt)
         new = np.flatnonzero((table[:, column] == NEW) & np.logical_and.reduce(finite, axis=1) & fit)
-        values = _as_list(rows.column(self._learnt.path, reader.from_text)) if len(new) else ()
         learnt = []
         for row in new.tolist():
-            table[row, column], name = reader.learn(values[row])
+            table[row, column], name = reader.learn(rows.value(row, self._learnt.path, reader.from_text))
             if name is not None:
                 learnt.append((row, name))
         finite[new, column] = ~np.isnan(table[new, column])
@@ -172,11 +170,10 @@ class SampleDecoder:
 
     def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row that cannot be a sample, with the defect of its first bad field."""
-        columns = [_as_list(rows.column(use.path, use.reader.from_text)) for use in self._uses]
         bad = np.flatnonzero(~np.logical_and.reduce(finite, axis=1))
         first = self._use_of_column[np.argmin(finite[bad], axis=1)]
         for row, number in zip(bad.tolist(), first.tolist(), strict=True):
-            yield row, _value_defect(rows, row, self._uses[number], columns[number][row])
+            yield row, _value_defect(rows, row, self._uses[number])
 
     def _keys(self, rows: Rows, batch: RecordBatch, parsed: Int64) -> Sequence[str | bytes | None] | None:
         """Return the key of each parsed row: the declared field, or else the record's own key."""
@@ -199,14 +196,14 @@ class SampleDecoder:
         """Yield each parsed row without a key, with the defect: the field is missing, or its value cannot be a key."""
         if self._key is None:
             return
-        values = rows.column(self._key, cells_as_text)
         for row in np.flatnonzero(~keyed).tolist():
-            if values[row] is None and (absence := rows.absence(row, self._key)) is not None:
+            value = rows.value(row, self._key, cells_as_text)
+            if value is None and (absence := rows.absence(row, self._key)) is not None:
                 yield row, defect(Reason.MISSING, f"{self._key_name}: {absence}, but the holdout needs it as the key")
-            elif values[row] is None:
+            elif value is None:
                 yield row, defect(Reason.NULL, f"{self._key_name}: null, but the holdout needs it as the key")
             else:
-                yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(values[row])} cannot be a key")
+                yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(value)} cannot be a key")
 
     def _unweighed(self, weight: Float64) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row whose weight is none, with the defect."""
@@ -264,11 +261,8 @@ def _learnt_reader(use: Use) -> LearntReader:
     return use.reader
 
 
-def _as_list(values: Values) -> Sequence[Any]:
-    return values.tolist() if isinstance(values, np.ndarray) else values
-
-
-def _value_defect(rows: Rows, row: int, use: Use, value: Any) -> Defect:
+def _value_defect(rows: Rows, row: int, use: Use) -> Defect:
+    value = rows.value(row, use.path, use.reader.from_text)
     if value is None and (absence := rows.absence(row, use.path)) is not None:
         return defect(Reason.MISSING, f"{use.name}: {absence}")
     return use.reader.defect(use.name, value)
@@ -323,9 +317,13 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
     forbid_extra = settings.extra_fields == "reject"
     if settings.format == "json":
         return JsonParser(fields, forbid_extra=forbid_extra)
+    from learnd.daemon.stream.decoding.cells import CsvParser  # Arrow is loaded only where a format needs it
+    from learnd.daemon.stream.decoding.mappings import MappingParser
+    from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
+
     if settings.format == "csv":
         quoted = settings.record_format().quoted
-        return CsvParser(fields, settings.delimiter, forbid_extra=forbid_extra, quoted=quoted)
+        return CsvParser(fields, settings.texts(), settings.delimiter, forbid_extra=forbid_extra, quoted=quoted)
     mappings = MappingParser(fields, forbid_extra=forbid_extra)
     if settings.format == "avro":
         return MessageParser(AvroDecoder(settings.schema_file), mappings)

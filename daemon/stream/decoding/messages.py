@@ -13,7 +13,8 @@ from typing import Any, get_args, get_origin
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.stream.decoding.defects import Reason, defect
 from learnd.daemon.stream.decoding.fields import Field, Path
-from learnd.daemon.stream.decoding.parsing import Defects, MappingParser, Rows
+from learnd.daemon.stream.decoding.mappings import MappingParser
+from learnd.daemon.stream.decoding.parsing import Defects, Rows
 from learnd.daemon.values import Defect, RecordBatch
 
 Schemas = Mapping[int, tuple[str, ...]]

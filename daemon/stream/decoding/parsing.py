@@ -1,12 +1,13 @@
-"""From records of one format to rows whose fields can be read as columns. A broken record gives a defect, not a row."""
+"""From records to rows whose fields can be read as columns, and how JSON is. A broken record gives a defect, not a row.
+
+See `cells` for CSV, `mappings` for columnar files, `messages` for Avro and `tf.train.Example`.
+"""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import chain
 from typing import Any, Protocol
 
@@ -26,7 +27,13 @@ class Rows(Protocol):
     """The records of a batch that could be parsed."""
 
     def column(self, path: Path, from_text: FromText) -> Values:
-        """Return the values of a field, None if it is null or missing. CSV cells are converted by `from_text`."""
+        """Return the values of a field, None if it is null or missing, or NaN if all others are numbers.
+
+        CSV cells are converted by `from_text`.
+        """
+
+    def value(self, row: int, path: Path, from_text: FromText) -> Any:
+        """Return the value of one row, which may be None where its column has NaN."""
 
     def absence(self, row: int, path: Path) -> str | None:
         """Say why a field whose value is None counts as missing; None if it is there and null."""
@@ -54,6 +61,9 @@ class JsonRows:
             return list(map(self._row_type.getter([path]), self._structs))
         except AttributeError:  # an object on the way is null
             return list(map(self._row_type.careful_getter(path), self._structs))
+
+    def value(self, row: int, path: Path, from_text: FromText) -> Any:  # noqa: ARG002
+        return self._row_type.careful_getter(path)(self._structs[row])
 
     def absence(self, row: int, path: Path) -> str | None:  # noqa: ARG002
         return None  # parsing has rejected records with a missing field
@@ -180,145 +190,13 @@ def _json_defect(value: bytes, error: Exception) -> Defect:
         return defect(Reason.BAD_JSON, "nested too deep")
     if b"\0" in value[:2]:  # an ASCII character in UTF-16
         return defect(Reason.BAD_ENCODING, str(not_utf8(value)))
-    return _encoding_defect(value) or defect(Reason.BAD_JSON, text)
+    return encoding_defect(value) or defect(Reason.BAD_JSON, text)
 
 
-def _encoding_defect(value: bytes) -> Defect | None:
+def encoding_defect(value: bytes) -> Defect | None:
+    """Return what is wrong with bytes that are not UTF-8; None if they are."""
     try:
         value.decode()
     except UnicodeDecodeError as error:
         return defect(Reason.BAD_ENCODING, f"not UTF-8 at byte {error.start}: {shown(value[error.start : error.end])}")
     return None
-
-
-class CsvRows:
-    """Rows as columns of cells."""
-
-    def __init__(self, columns: Mapping[str, Sequence[str]], count: int) -> None:
-        self._columns = columns
-        self._count = count
-
-    def column(self, path: Path, from_text: FromText) -> Values:
-        cells = self._columns.get(path[0])
-        return [None] * self._count if cells is None else from_text(cells)
-
-    def absence(self, row: int, path: Path) -> str | None:  # noqa: ARG002
-        return "missing: its cell is empty or stands for no value" if path[0] in self._columns else "missing"
-
-
-class CsvParser:
-    """Parses one row of cells per record, under the header of its file."""
-
-    def __init__(
-        self, fields: Mapping[Path, Field], delimiter: str, *, forbid_extra: bool, quoted: bool = True
-    ) -> None:
-        self._known = {path[0] for path in fields}
-        self._delimiter = delimiter
-        self._quoted = quoted
-        self._forbid_extra = forbid_extra
-
-    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
-        header = batch.columns or ()
-        if self._forbid_extra and (extra := sorted(set(header) - self._known)):
-            found = defect(Reason.EXTRA, f"the header has columns that the settings do not name: {shown(extra)}")
-            defects.update({index: found for index in range(len(batch)) if index not in defects})
-        values: Sequence[Any] = batch.values
-        if not defects and (columns := self._plain_columns(values, len(header))) is not None:
-            return CsvRows(dict(zip(header, columns, strict=True)), len(values))
-        rows = list(self._rows(values, len(header), defects))
-        cells: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-        return CsvRows(dict(zip(header, cells, strict=True)), len(rows))
-
-    def _plain_columns(self, values: Sequence[bytes], width: int) -> list[list[str]] | None:
-        """Split rows in which no quote means anything all at once, into a list per column.
-
-        Return None if some row needs a closer look. The end of each row, except the last, becomes a cell of its own.
-        These cells must be where rows should end.
-        """
-        try:
-            text = b"\n".join(values).decode()
-        except UnicodeDecodeError:
-            return None
-        if self._has_quotes(text) or "\r" in text or text.count("\n") != len(values) - 1:
-            return None
-        cells = text.replace("\n", f"{self._delimiter}\n{self._delimiter}").split(self._delimiter)
-        stride = width + 1
-        if len(cells) != len(values) * stride - 1 or cells[width::stride] != ["\n"] * (len(values) - 1):
-            return None
-        return [cells[column::stride] for column in range(width)]
-
-    def _rows(self, values: Sequence[bytes], width: int, defects: Defects) -> Iterator[list[str]]:
-        for index, value in enumerate(values):
-            if index not in defects:
-                row = self._row(value, width)
-                if isinstance(row, Defect):
-                    defects[index] = row
-                else:
-                    yield row
-
-    def _row(self, value: bytes, width: int) -> list[str] | Defect:
-        if found := _encoding_defect(value):
-            return found
-        text = value.decode().rstrip("\r\n")
-        try:
-            row = _quoted_row(text, self._delimiter) if self._has_quotes(text) else text.split(self._delimiter)
-        except csv.Error as error:
-            return defect(Reason.BAD_CSV, str(error))
-        if len(row) != width:
-            return defect(Reason.WRONG_COLUMN_COUNT, f"the header has {width} columns, the row has {len(row)}")
-        return row
-
-    def _has_quotes(self, text: str) -> bool:
-        return self._quoted and '"' in text
-
-
-def _quoted_row(text: str, delimiter: str) -> list[str]:
-    """Return the cells of a row with quotes. Raises csv.Error if a quote is not closed, or for more than one row."""
-    first, *more = csv.reader([text], delimiter=delimiter, strict=True)
-    if more:
-        raise csv.Error("more than one row")
-    return first
-
-
-class MappingRows:
-    """Rows as mappings."""
-
-    def __init__(self, mappings: Sequence[Mapping[str, Any]]) -> None:
-        self._mappings = mappings
-
-    def column(self, path: Path, from_text: FromText) -> Values:  # noqa: ARG002
-        if len(path) == 1:
-            return [mapping.get(path[0]) for mapping in self._mappings]
-        return [reduce(_inside, path, mapping) for mapping in self._mappings]
-
-    def absence(self, row: int, path: Path) -> str | None:
-        holder = reduce(_inside, path[:-1], self._mappings[row])
-        return None if isinstance(holder, Mapping) and path[-1] in holder else "missing"
-
-
-def _inside(value: Any, step: str) -> Any:
-    return value.get(step) if isinstance(value, Mapping) else None
-
-
-class MappingParser:
-    """Parses one mapping per record, from a columnar file or a decoded message."""
-
-    def __init__(self, fields: Mapping[Path, Field], *, forbid_extra: bool) -> None:
-        self._known = {path[0] for path in fields}
-        self._forbid_extra = forbid_extra
-
-    def parse(self, batch: RecordBatch, defects: Defects) -> Rows:
-        values: Sequence[Any] = batch.values
-        for index, value in enumerate(values):
-            if index not in defects and (found := self._defect(value)):
-                defects[index] = found
-        return MappingRows([value for index, value in enumerate(values) if index not in defects])
-
-    def _defect(self, value: Any) -> Defect | None:
-        if not isinstance(value, Mapping):
-            return defect(Reason.NOT_AN_OBJECT, f"expected a row, got {shown(value)}")
-        if self._forbid_extra and not value.keys() <= self._known:
-            return defect(
-                Reason.EXTRA, f"columns that the settings do not name: {shown(sorted(value.keys() - self._known))}"
-            )
-        return None

@@ -44,10 +44,10 @@ class FieldTally:
     def add_missing(self, field: str, values: Values) -> None:
         """Count the values that a field with a default has in these records."""
         looked = values[::_EVERY]
-        if isinstance(looked, np.ndarray):
+        if not isinstance(looked, np.ndarray):
+            self.missing[field] += list(looked).count(None)
+        elif looked.ndim == 1:  # there is no array of lists of which some are missing
             self.missing[field] += int(np.count_nonzero(np.isnan(looked)))
-        else:
-            self.missing[field] += looked.count(None)
 
     def missing_shares(self) -> dict[str, float]:
         """Return the share of the records in which a field was missing, for those that ever were."""

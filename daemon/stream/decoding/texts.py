@@ -19,7 +19,7 @@ FromNumber = Callable[[str], float | str | None]
 _JSON_NUMBERS = msgspec.json.Decoder(list[float])
 _JSON_NUMBERS_AND_NULLS = msgspec.json.Decoder(list[float | None])
 
-_NO_SIGN = 0.0  # adding it turns -0 into 0: msgspec drops the sign of "-0", but float() keeps it
+NO_SIGN = 0.0  # adding it turns -0 into 0: msgspec drops the sign of "-0", but float() keeps it
 
 _BLANKS = " \u00a0\u202f"  # blanks between thousands are often those that do not break a line
 
@@ -32,7 +32,7 @@ def number_from_text(text: str) -> float | str | None:
     if "_" in stripped or not stripped.isascii():
         return text  # float() accepts `1_000` and digits of other scripts, but these are probably not numbers
     try:
-        return float(stripped) + _NO_SIGN
+        return float(stripped) + NO_SIGN
     except ValueError:
         return text
 
@@ -52,9 +52,16 @@ class Texts:
         """`missing_categories` are the words that mean missing where any text can be a value."""
         self._missing = frozenset(missing) | {""}
         self._missing_categories = frozenset(missing_categories)
-        self._as_programs_do = decimal == "." and thousands is None
-        read = number_from_text if self._as_programs_do else _as_people_do(decimal, thousands)
-        self._read = _beside(tuple(units), read) if units else read
+        as_programs_do = decimal == "." and thousands is None
+        read = number_from_text if as_programs_do else _as_people_do(decimal, thousands)
+        self._plain = as_programs_do and not any(_json_numbers([word]) is not None for word in self._missing)
+        self._units = tuple(units)
+        self._read = _beside(self._units, read) if self._units else read
+
+    @property
+    def missing_numbers(self) -> frozenset[str] | None:
+        """The words that mean missing where a number is expected, if all other numbers are as programs write them."""
+        return self._missing if self._plain and not self._units else None
 
     def missing_category(self, value: object) -> bool:
         """Whether a value stands for none where any text can be a value."""
@@ -70,7 +77,7 @@ class Texts:
     def numbers(self, texts: Sequence[str]) -> Values:
         """Return the numbers of a column. If all are JSON numbers, msgspec reads them, which is five times as fast."""
         numbers: Values | None = None
-        if self._as_programs_do:
+        if self._plain:
             numbers = _json_numbers(texts)
             if numbers is None and "null" in self._missing:
                 numbers = _json_numbers_and_nulls(["null" if text in self._missing else text for text in texts])
@@ -85,12 +92,12 @@ class Texts:
 
 def _json_numbers(texts: Sequence[str]) -> Float64 | None:
     numbers = _decoded(_JSON_NUMBERS, texts)
-    return None if numbers is None else np.fromiter(numbers, np.float64, len(numbers)) + _NO_SIGN
+    return None if numbers is None else np.fromiter(numbers, np.float64, len(numbers)) + NO_SIGN
 
 
 def _json_numbers_and_nulls(texts: Sequence[str]) -> list[float | None] | None:
     numbers = _decoded(_JSON_NUMBERS_AND_NULLS, texts)
-    return None if numbers is None else [None if number is None else number + _NO_SIGN for number in numbers]
+    return None if numbers is None else [None if number is None else number + NO_SIGN for number in numbers]
 
 
 def _decoded(decoder: msgspec.json.Decoder[list[T]], texts: Sequence[str]) -> list[T] | None:

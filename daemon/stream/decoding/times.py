@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from learnd.daemon.stream.decoding.columns import NAN, Values, canonical
+from learnd.daemon.stream.decoding.columns import NAN, TEXT_OR_NUMBER, Values, canonical
 from learnd.daemon.stream.decoding.defects import Reason, defect, missing_text, shown
 from learnd.daemon.stream.decoding.memo import Memo
 from learnd.daemon.stream.decoding.numbers import NUMBERS, as_number, as_numbers
@@ -38,15 +38,18 @@ class TimeReader:
         self._second_of_text: Callable[[str], float] = (
             Memo(self._parsed).__getitem__ if date_format else by_unit.get(unit, self._numeric)
         )
-        types = {"auto": float | str, "iso": str}
-        self.json_type: Any = float | str if date_format else types.get(unit, float)
+        types = {"auto": TEXT_OR_NUMBER, "iso": str}
+        self.json_type: Any = TEXT_OR_NUMBER if date_format else types.get(unit, float)
 
     def read(self, values: Values) -> Float64:
         return self.seconds(values)[:, None]
 
     def seconds(self, values: Values) -> Float64:
         """Return an array (n,), with NaN outside the years 1 to 9999."""
-        if isinstance(values, np.ndarray) or (self._date_format is None and set(map(type, values)) <= NUMBERS):
+        if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+            microseconds = values.astype("datetime64[us]")
+            seconds = np.where(np.isnat(microseconds), NAN, microseconds.astype(np.int64) / 1e6)
+        elif isinstance(values, np.ndarray) or (self._date_format is None and set(map(type, values)) <= NUMBERS):
             seconds = as_numbers(values) / (self._per_second or NAN)
         else:
             seconds = np.fromiter(map(self._second, values), np.float64, len(values))

@@ -27,6 +27,8 @@ class VectorReader:
         self.default = None if default is None else list(default)
 
     def read(self, values: Values) -> Float64:
+        if isinstance(values, np.ndarray):
+            return values if values.shape[1] == self.width else np.full((len(values), self.width), NAN)
         if self.default is not None:
             values = [self.default if value is None else value for value in values]
         if not (set(map(type, values)) <= LISTS and set(map(len, values)) <= {self.width}):

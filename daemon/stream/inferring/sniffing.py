@@ -9,13 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from learnd.daemon.errors import DataError, SourceError, not_utf8
+from learnd.daemon.stream.decoding.cells import RowCutter
 from learnd.daemon.stream.decoding.columns import cells_as_text
-from learnd.daemon.stream.decoding.parsing import CsvParser, Defects, json_object
+from learnd.daemon.stream.decoding.parsing import Defects, json_object
 from learnd.daemon.stream.settings import OTHER_NAMES
-from learnd.daemon.values import Defect, RecordBatch, RecordFormat, RecordSample
+from learnd.daemon.values import Defect, RecordFormat, RecordSample
 
 Part: TypeAlias = tuple[Sequence[Mapping[str, Any]], Sequence[Defect]]  # of the records: the sound and the broken ones
 Read: TypeAlias = Callable[[RecordSample], Part]
@@ -153,10 +152,16 @@ def _table(sample: RecordSample, delimiter: str) -> Part:
 def _rows(values: Sequence[bytes], sample: RecordSample, delimiter: str, defects: Defects) -> list[Mapping[str, Any]]:
     if not values or not sample.columns:
         return []
-    batch = RecordBatch("", 0, np.arange(1, len(values) + 1), values, sample.columns)
-    rows = CsvParser({}, delimiter, forbid_extra=False).parse(batch, defects)
-    columns = [rows.column((name,), cells_as_text) for name in sample.columns]
-    return [dict(zip(sample.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    cutter = RowCutter(delimiter)
+    records: list[Mapping[str, Any]] = []
+    for index, value in enumerate(values):
+        if index not in defects:
+            row = cutter.cut(value, len(sample.columns))
+            if isinstance(row, Defect):
+                defects[index] = row
+            else:
+                records.append(dict(zip(sample.columns, cells_as_text(row), strict=True)))
+    return records
 
 
 def _mappings(sample: RecordSample) -> Part:

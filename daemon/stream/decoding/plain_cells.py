@@ -1,0 +1,103 @@
+"""Rows of CSV in which nothing is unusual, read all at once by Arrow, which needs no lock of the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from learnd.daemon.stream.decoding.columns import FromText, Values, repeated
+from learnd.daemon.stream.decoding.texts import NO_SIGN, Texts
+from learnd.daemon.values import Float64
+
+_BOM = b"\xef\xbb\xbf"  # Arrow would drop it
+_LINE_FEED = 10
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+
+class PlainCells:
+    """Columns by name: of numbers, with NaN for those that are missing, or of texts."""
+
+    def __init__(self, numbers: Mapping[str, Float64], texts: Mapping[str, pa.DictionaryArray]) -> None:
+        self._numbers = numbers
+        self._texts = texts
+
+    def column(self, name: str, from_text: FromText) -> Values | None:
+        """Return the values of a column, where the texts are not numbers yet by `from_text`; None without a column."""
+        if name not in self._texts:
+            return self._numbers.get(name)
+        texts = self._texts[name]
+        return repeated(from_text(texts.dictionary.to_pylist()), texts.indices.to_numpy())
+
+
+class PlainReader:
+    """Reads a block of rows if it is plain: in UTF-8, a line for each row, which is not empty and has as many cells as
+    the header, none of them in quotes; and where numbers are expected, those that Arrow reads as Python does, or a
+    word for none.
+    """
+
+    def __init__(
+        self, used: Collection[str], numbers: Collection[str], texts: Texts, delimiter: str, *, quoted: bool
+    ) -> None:
+        """`used` are the columns to read, and `numbers` those in which numbers are expected."""
+        missing = texts.missing_numbers
+        self._used = used
+        self._numbers = frozenset(numbers) if missing is not None else frozenset()
+        self._missing = sorted(missing or ())
+        self._quoted = quoted
+        self._parsing = None
+        if len(delimiter.encode()) == 1:
+            self._parsing = csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False)
+
+    def read(self, values: Sequence[bytes], header: Sequence[str]) -> PlainCells | None:
+        """Return the columns of the rows; None if they need a closer look."""
+        if self._parsing is None or not header or not all(values):  # to Arrow, an empty row is one of missing cells
+            return None
+        data = b"\n".join(values) + b"\n"
+        return self._cells(data, len(values), header) if self._is_plain(data, len(values)) else None
+
+    def _is_plain(self, data: bytes, rows: int) -> bool:
+        feeds = np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED)  # much faster than `bytes.count`
+        quotes = self._quoted and b'"' in data
+        return feeds == rows and b"\r" not in data and not quotes and not data.startswith(_BOM) and _is_utf8(data)
+
+    def _cells(self, data: bytes, rows: int, header: Sequence[str]) -> PlainCells | None:
+        places = {name: str(place) for place, name in enumerate(header) if name in self._used}  # the last of a name
+        converting = csv.ConvertOptions(
+            column_types={place: pa.float64() if name in self._numbers else _TEXT for name, place in places.items()},
+            include_columns=list(places.values()),
+            null_values=self._missing,
+            strings_can_be_null=False,
+            check_utf8=False,
+        )
+        reading = csv.ReadOptions(
+            use_threads=False, block_size=len(data) + 1, column_names=list(map(str, range(len(header))))
+        )
+        try:
+            table = csv.read_csv(pa.BufferReader(data), reading, self._parsing, converting)
+        except pa.ArrowInvalid:
+            return None
+        if table.num_rows != rows or not places:
+            return None
+        columns = {name: table.column(place).chunk(0) for name, place in places.items()}
+        texts = {name: column for name, column in columns.items() if column.type == _TEXT}
+        numbers = {name: column for name, column in columns.items() if name not in texts}
+        if not all(map(_finite, numbers.values())):
+            return None
+        arrays = {name: column.to_numpy(zero_copy_only=False) + NO_SIGN for name, column in numbers.items()}
+        return PlainCells(arrays, texts)
+
+
+def _finite(column: pa.Array) -> bool:
+    """Whether there is no NaN or infinity: not all that Arrow takes for one is one in Python."""
+    finite = np.count_nonzero(np.isfinite(column.to_numpy(zero_copy_only=False)))
+    return int(finite) == len(column) - int(column.null_count)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False
