@@ -10,6 +10,7 @@ import numpy as np
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.known import Known
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
@@ -25,7 +26,7 @@ def score_set(
     metrics: Iterable[str] | None,
     known: Known | None = None,
 ) -> Scoreboard:
-    """Score predictions (m, C) against labels (m, O), and what baselines predict now, by name.
+    """Score predictions (m, ..., C) against labels (m, ..., O), and what baselines predict now, by name.
 
     `known` are the classes that have trained; None if all are known from the start.
     """
@@ -33,12 +34,12 @@ def score_set(
     for name, baseline in constants.items():
         rows[name] = baseline.stand(rows["label"])
     board = Scoreboard(task, constants, metrics)
-    board.add(rows, first=False)
+    board.add(scoring_of(task).kept(rows), first=False)
     return board
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for m >= 1 samples. `predict` always gets exactly `CHUNK` samples.
+    """Return the outputs (m, ..., C) of each target for m >= 1 samples. `predict` always gets exactly `CHUNK` samples.
 
     The last chunk is padded with its last sample, which is a valid input.
     """

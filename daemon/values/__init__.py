@@ -10,7 +10,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, ClassNames, JournalEntry, PhaseBegun, Report, Skip, known_before
 from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.predictions import Prediction, predictions_of
+from learnd.daemon.values.predictions import Prediction, as_json, predictions_of
 from learnd.daemon.values.records import (
     SOURCE_REASONS,
     Block,
@@ -76,6 +76,7 @@ __all__ = [
     "State",
     "TargetSpec",
     "Task",
+    "as_json",
     "canonical_json",
     "finite",
     "known_before",
