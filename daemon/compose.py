@@ -48,7 +48,7 @@ from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.training.class_weights import with_names
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.trainer import Trainer
@@ -152,7 +152,7 @@ def _challengers(settings: Settings) -> list[str]:
 
 def _metric_names(spec: SampleSpec) -> list[str]:
     """Return the names of the scores: those of several targets with the target's name in front."""
-    of_each = [(target.name, name) for target in spec.targets for name in KINDS[target.task.kind].metrics]
+    of_each = [(target.name, name) for target in spec.targets for name in scoring_of(target.task).metrics]
     return [f"{target}.{name}" if len(spec.targets) > 1 else name for target, name in of_each]
 
 

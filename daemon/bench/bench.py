@@ -84,6 +84,10 @@ def contestants(settings: Settings, recorded: Recorded) -> list[Contestant]:
             "instead of `inputs` and `labels`"
         )
         raise SettingsError([several])
+    if settings.samples.spec(settings.model.task).task.shape:
+        raise SettingsError(
+            ["samples.label: the contestants learn one value a record, and this label is a tensor; give it one value"]
+        )
     return [*baselines(recorded.task), *trained(settings), *rivers(recorded.spec)]
 
 

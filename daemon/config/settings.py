@@ -150,7 +150,8 @@ class Settings(Section):
     def _problems_between_sections(self) -> Iterator[str]:
         """Yield what the sections' owners find wrong with them, given the others."""
         prequential, published = self.validation.prequential, self.validation.metrics or ALL_METRICS
-        yield from problems_with_watches(self.drift, self.samples.targets(self.model.task)[0].task)
+        first = self.samples.targets(self.model.task)[0]
+        yield from problems_with_watches(self.drift, first.task, tensors=first.label.is_tensor)
         if "reactions" in self.model_fields_set:  # the usual ones may have nothing to react to
             yield from problems_with_rules(
                 self.reactions, self.drift, self.phases, self.validation, self.guard, self.model
@@ -165,6 +166,11 @@ class Settings(Section):
         for key in ("inputs", "labels") if self.model.build is None and self.model.load is None else ():
             if getattr(self.samples, key) is not None:
                 yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
+        if spec.task.shape and self.model.build is None and self.model.load is None:
+            yield (
+                f"samples.label: labels of shape {spec.task.shape} take a model that gives such outputs, and a preset "
+                "gives one row of numbers; give model.build or load"
+            )
         yield from problems_with_mixture(self.model, self.train)
         yield from problems_with_challengers(
             self.challengers, self.model, self.train, lambda train: self._problems_with_weights(train, spec)

@@ -10,7 +10,7 @@ import numpy as np
 from learnd.daemon.contest.paired import PairedTest
 from learnd.daemon.contracts import Contender
 from learnd.daemon.tasks.contract import ErrorRange
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, SampleSpec, State, TargetSpec
 
 Outcome: TypeAlias = Literal["promoted", "lost", "undecided", "called off"]
@@ -91,13 +91,10 @@ class Match:
 
 def _losses(spec: SampleSpec, call: Call, outputs: Arrays) -> Float64:
     """Return the loss (m, targets) of each sample of a call."""
-    labels = call.batches.targets
-    each = [
-        KINDS[target.task.kind].losses(*(of[target.name].reshape(call.samples, -1) for of in (outputs, labels)))
-        for target in spec.targets
-    ]
+    outputs, labels = call.in_a_row(outputs), call.in_a_row(call.batches.targets)
+    each = [scoring_of(target.task).losses(outputs[target.name], labels[target.name]) for target in spec.targets]
     return np.stack(each, axis=1)
 
 
 def _unbounded(target: TargetSpec) -> bool:
-    return KINDS[target.task.kind].error_range is ErrorRange.UNBOUNDED
+    return scoring_of(target.task).error_range is ErrorRange.UNBOUNDED

@@ -204,12 +204,16 @@ DEFAULT_WATCHES = (
 )
 
 
-def problems_with_watches(watches: Sequence[DriftWatch], task: str) -> Iterator[str]:
-    """Yield a problem for each watch that the task has no errors for, and for each that is there twice."""
+def problems_with_watches(watches: Sequence[DriftWatch], task: str, *, tensors: bool) -> Iterator[str]:
+    """Yield a problem for each watch that the task has no errors for, and for each that is there twice.
+
+    `tensors` says whether its labels are.
+    """
     for index, watch in enumerate(watches):
         counting = {watch.detector, watch.warn} & set(_BINARY)
-        if counting and task in {"regression", "multi_label"}:
+        if counting and (tensors or task in {"regression", "multi_label"}):
             named = " and ".join(sorted(map(str, counting)))
-            yield f"drift.{index}: errors of a {task} task are not 0 or 1, as {named} would have them"
+            of = f"{task} task with a shape" if tensors else f"{task} task"
+            yield f"drift.{index}: errors of a {of} are not 0 or 1, as {named} would have them"
         if watch in watches[:index]:
             yield f"drift.{index}: drift.{watches.index(watch)} is the same; leave one of them out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Arrays, Call, Column, Float32, Float64, Report, SampleSpec, Task
+from learnd.daemon.tasks.scoring import errors
+from learnd.daemon.values import Arrays, Call, Column, Float32, Float64, Report, SampleSpec
 
 _MOST_COLUMNS = 256
 
@@ -23,14 +24,13 @@ class Signals:
     error: Float64  # (m,) in the `error_range` of the task's kind
     loss: Float64  # (updates,)
     features: Float32  # (m, columns)
-    predictions: Float32  # (m, C)
-    labels: Float32  # (m, O)
+    predictions: Float32  # (m, columns)
+    labels: Float32  # (m, columns)
 
     @classmethod
     def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
         """Return the signals of a call that has run and has updates. The error is the mean over all targets."""
-        outputs = _tables(call, report.outputs)
-        labels, given = _tables(call, call.batches.targets), given_with(call)
+        outputs, labels, given = call.in_a_row(report.outputs), call.in_a_row(call.batches.targets), given_with(call)
         wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
         return cls(
             updates=call.updates,
@@ -49,24 +49,13 @@ class Signals:
 def given_with(call: Call) -> dict[str, Float32]:
     """Return the signals of `GIVEN`, (m, columns) each."""
     inputs, targets = call.batches.inputs, call.batches.targets
-    return {"features": _side_by_side(_tables(call, inputs)), "labels": _side_by_side(_tables(call, targets))}
+    return {"features": _side_by_side(call.in_a_row(inputs)), "labels": _side_by_side(call.in_a_row(targets))}
 
 
-def _tables(call: Call, arrays: Arrays) -> Arrays:
-    """Return each array (K, B, ...) with a row for each sample."""
-    return {name: array.reshape(call.samples, -1) for name, array in arrays.items()}
-
-
-def _side_by_side(tables: Arrays) -> NDArray[Any]:
-    found = list(tables.values())
+def _side_by_side(arrays: Arrays) -> NDArray[Any]:
+    """Return all numbers of each sample side by side: (m, ...) gives (m, columns)."""
+    found = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays.values()]
     return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
-
-
-def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
-    """Return the error (m,) of predictions (m, C) for labels (m, O); NaN if a prediction is not finite."""
-    wrong = KINDS[task.kind].errors(outputs, labels)
-    finite = np.isfinite(outputs)
-    return wrong if finite.all() else np.where(finite.all(axis=1), wrong, np.nan)
 
 
 def chosen_columns(columns: Sequence[Column], wanted: tuple[str, ...]) -> list[int]:
@@ -77,5 +66,9 @@ def chosen_columns(columns: Sequence[Column], wanted: tuple[str, ...]) -> list[i
     if wanted:
         names = (column.name for column in columns)
         return [index for index, name in enumerate(names) if name in wanted or name.partition(".")[0] in wanted]
-    able = [index for index, column in enumerate(columns) if not column.clock]
-    return able[:: -(-len(able) // _MOST_COLUMNS) or 1]
+    return evenly_spaced([index for index, column in enumerate(columns) if not column.clock])
+
+
+def evenly_spaced(columns: list[int]) -> list[int]:
+    """Return the columns, or so many of them as can be watched."""
+    return columns[:: -(-len(columns) // _MOST_COLUMNS) or 1]

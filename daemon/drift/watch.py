@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,10 +12,10 @@ import numpy as np
 from learnd.daemon.drift.distribution import DistributionWatch
 from learnd.daemon.drift.sequential import Finding, SequentialWatch
 from learnd.daemon.drift.settings import DISTRIBUTIONS, GIVEN, DriftWatch
-from learnd.daemon.drift.signals import Signals, chosen_columns, given_with
+from learnd.daemon.drift.signals import Signals, chosen_columns, evenly_spaced, given_with
 from learnd.daemon.foundation.counters import Counters, running_sum
 from learnd.daemon.tasks.contract import ErrorRange
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Call, Event, Float32, Float64, SampleSpec, State
 
 _Watch: TypeAlias = SequentialWatch | DistributionWatch
@@ -37,12 +38,20 @@ class Drift:
         self._settings = tuple(settings)
         self._names = tuple(column.name for column in spec.columns)
         self._tells_time = tuple(column.clock for column in spec.columns)
-        self._columns = [chosen_columns(spec.columns, watch.columns) for watch in settings]
-        self._outputs = tuple(f"output {index}" for index in range(sum(t.task.outputs for t in spec.targets)))
-        self._labels = tuple(f"label {index}" for index in range(sum(t.task.label_columns for t in spec.targets)))
+        self._named = {
+            "features": self._names,
+            "predictions": _numbered("output", [target.task.output_shape for target in spec.targets]),
+            "labels": _numbered("label", [target.task.label_shape for target in spec.targets]),
+        }
+        self._columns = [
+            chosen_columns(spec.columns, watch.columns)
+            if watch.watch == "features"
+            else evenly_spaced([*range(len(self._named.get(watch.watch, ())))])
+            for watch in settings
+        ]
         self._watches = [self._make(index) for index in range(len(self._settings))]
         self._ahead: _Ahead | None = None
-        self._scale = _Scale() if KINDS[spec.task.kind].error_range is ErrorRange.UNBOUNDED else None
+        self._scale = _Scale() if scoring_of(spec.task).error_range is ErrorRange.UNBOUNDED else None
 
     @property
     def clocks(self) -> list[str]:
@@ -137,16 +146,18 @@ class Drift:
         return SequentialWatch(settings)
 
     def _columns_of(self, index: int) -> tuple[str, ...]:
-        if self._settings[index].watch == "features":
-            return tuple(self._names[column] for column in self._columns[index])
-        return self._outputs if self._settings[index].watch == "predictions" else self._labels
+        names = self._named[self._settings[index].watch]
+        return tuple(names[column] for column in self._columns[index])
 
     def _chosen(self, index: int, table: Float32) -> Float32:
         """Return the columns that a watch looks at."""
         columns = self._columns[index]
-        if self._settings[index].watch != "features" or len(columns) == table.shape[1]:
-            return table
-        return table[:, columns]
+        return table if len(columns) == table.shape[1] else table[:, columns]
+
+
+def _numbered(word: str, shapes: Sequence[tuple[int, ...]]) -> tuple[str, ...]:
+    """Return names for all numbers of tensors of these shapes, side by side."""
+    return tuple(f"{word} {index}" for index in range(sum(map(math.prod, shapes))))
 
 
 class _Scale(Counters):

@@ -35,15 +35,20 @@ class OfClass:
 
 
 class ByClass:
-    """Counts pairs of a class that came and the one that was predicted, of a task with one label or with several."""
+    """Counts pairs of a class that came and the one that was predicted, of a task with one label or with several; of
+    labels that are tensors, those of all elements.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_elements: bool = False) -> None:
+        self._of_elements = of_elements
         self._pairs: Counter[tuple[int, int]] = Counter()  # of one label: the class that came, the one predicted
         self._labels: Counter[tuple[int, str]] = Counter()  # of several labels at once
 
     def add(self, rows: Arrays) -> None:
         """Count rows: the columns of `scoreboard.observe`, of labels that are classes."""
         label, predicted = (rows[name][rows["scored"]] for name in ("label", "predicted"))
+        if self._of_elements:
+            label, predicted = label.ravel(), predicted.ravel()
         if label.ndim == 1:
             pairs, counts = np.unique(np.stack([label, predicted], axis=1).astype(int), axis=0, return_counts=True)
             self._pairs.update(dict(zip(map(tuple, pairs.tolist()), counts.tolist(), strict=True)))

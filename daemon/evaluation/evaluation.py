@@ -11,6 +11,7 @@ from learnd.daemon.contracts import Learner
 from learnd.daemon.errors import SettingsError, StateMismatchError
 from learnd.daemon.evaluation.certainty.certainty import Certainty
 from learnd.daemon.evaluation.certainty.settings import CertaintySettings
+from learnd.daemon.evaluation.giving_back import errors_of_giving_back
 from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
@@ -20,7 +21,7 @@ from learnd.daemon.foundation.counters import up_to_multiples
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.tasks.tallies import Scores
 from learnd.daemon.values import Call, Event, Facts, Report, Said, Samples, SampleSpec, State, Task
 
@@ -78,7 +79,7 @@ class Evaluation:
     def shown_metric(self) -> str:
         """The one metric that the display shows."""
         first = self._spec.targets[0]
-        shown = KINDS[first.task.kind].shown_metric
+        shown = scoring_of(first.task).shown_metric
         return shown if len(self._spec.targets) == 1 else f"{first.name}.{shown}"
 
     @spending("scoring")
@@ -154,7 +155,7 @@ class Evaluation:
 
     def _compared(self, task: Task) -> dict[str, Better]:
         """Return the metrics in which the model is compared with the baselines."""
-        kind = KINDS[task.kind]
+        kind = scoring_of(task)
         names = ("kappa",) if self._weighs_classes else kind.main_metrics
         return {name: kind.metrics[name] for name in names}
 
@@ -209,8 +210,7 @@ class Evaluation:
         what is said with the predictions.
         """
         every = self._settings.prequential.every
-        outputs = {name: array.reshape(call.samples, -1) for name, array in report.outputs.items()}
-        labels = {name: array.reshape(call.samples, -1) for name, array in call.batches.targets.items()}
+        outputs, labels = call.in_a_row(report.outputs), call.in_a_row(call.batches.targets)
         events: list[Event] = []
         said: dict[str, list[Said]] = defaultdict(list)
         for rows in up_to_multiples(call.first, call.samples, every):
@@ -219,7 +219,8 @@ class Evaluation:
                     said[name].append(its)
             if (call.first + rows.stop) % every == 0:
                 events += self._prequential_scores(call.first + rows.stop)
-        return events, {name: Said.joined(parts) for name, parts in said.items()}
+        given_back = errors_of_giving_back(self._spec, outputs, call.in_a_row(call.batches.inputs))
+        return events, {**{name: Said.joined(parts) for name, parts in said.items()}, **given_back}
 
     def _prequential_scores(self, samples: int) -> Iterator[Event]:
         self._published_at = samples
@@ -260,7 +261,7 @@ class Evaluation:
         It is of the first main metric for which higher is better, as Chaudhry et al. (Riemannian Walk for Incremental
         Learning, ECCV 2018) define it for an earlier task.
         """
-        kind = KINDS[self._prequential[target].task.kind]
+        kind = scoring_of(self._prequential[target].task)
         rising = (name for name in kind.main_metrics if kind.metrics[name] is Better.HIGHER)
         name = next((name for name in rising if name in scores), None)
         if name is None:
@@ -277,7 +278,7 @@ class Evaluation:
 
     def _shape(self) -> Facts:
         inputs = {part.name: list(part.shape) for part in self._spec.inputs}
-        tasks = {part.name: [part.task.kind, part.task.outputs] for part in self._spec.targets}
+        tasks = {part.name: [part.task.kind, part.task.outputs, *part.task.shape] for part in self._spec.targets}
         return {"inputs": inputs, "targets": tasks}
 
 
@@ -308,7 +309,7 @@ def _as_one_each(baselines: Mapping[str, Mapping[str, Scores]]) -> dict[str, Sco
 
 
 def _check_metrics(settings: ValidateSettings, spec: SampleSpec) -> None:
-    known = dict.fromkeys(name for target in spec.targets for name in KINDS[target.task.kind].metrics)
+    known = dict.fromkeys(name for target in spec.targets for name in scoring_of(target.task).metrics)
     if foreign := [name for name in settings.metrics or () if name not in known]:
         raise SettingsError(
             [

@@ -13,7 +13,7 @@ from learnd.daemon.evaluation.certainty.settings import CertaintySettings
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe, restore_all
 from learnd.daemon.tasks.baselines import Baseline
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Float32, Said, State, Task
 
 
@@ -31,8 +31,9 @@ class Prequential:
         self.certainty = Certainty(certainty or CertaintySettings(), task, windows)
         """What is said with the predictions."""
         self._metrics = metrics
-        self._baselines = KINDS[task.kind].baselines(task)
-        self.known = KINDS[task.kind].known(task)
+        self._scoring = scoring_of(task)
+        self._baselines = self._scoring.baselines(task)
+        self.known = self._scoring.known(task)
         """Which classes have trained; None if all are known from the start."""
         self._ring = Ring(max(windows, default=0))
         self.overall = self._scoreboard()
@@ -42,7 +43,7 @@ class Prequential:
         return self.overall.scored + self.overall.unscored
 
     def add(self, outputs: Float32, labels: Float32) -> Said | None:
-        """Score predictions (m, C) against labels (m, O), in the order of the stream.
+        """Score predictions (m, ..., C) against labels (m, ..., O), in the order of the stream.
 
         Return what is said with them; None if nothing is to be said.
         """
@@ -50,6 +51,7 @@ class Prequential:
         rows = observe(self.task, outputs, labels, known)
         for name, baseline in self._baselines.items():
             rows[name] = baseline.follow(rows["label"])
+        rows = self._scoring.kept(rows)
         self.overall.add(rows, first=self.samples == 0)
         self._ring.add(rows)
         return self.certainty.follow(outputs, labels, known) if self.certainty.anything else None

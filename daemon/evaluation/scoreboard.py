@@ -12,26 +12,27 @@ from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.foundation.counters import Counters
 from learnd.daemon.tasks.calibration import CalibrationError
 from learnd.daemon.tasks.known import among_known
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.tasks.tallies import Scores, ratio
 from learnd.daemon.values import Arrays, Facts, Float32, Int64, State, Task
 
 
 def observe(task: Task, outputs: Float32, labels: Float32, known: Int64 | None = None) -> Arrays:
-    """Return what a scoreboard needs from predictions (m, C) and labels (m, O), as columns of m rows.
+    """Return what a scoreboard needs from predictions (m, ..., C) and labels (m, ..., O), as columns of m rows.
 
-    These are the columns of `TaskKind.observe`, and `scored`: whether the prediction is finite. The other columns treat
+    These are the columns of `Scoring.observe`, and `scored`: whether the prediction is finite. The other columns treat
     predictions that are not finite as zeros. If classes are learnt, `known` (m,) is how many of them had trained: the
     others count for nothing, a label that is one of them has no probability, and without any there is no prediction.
     """
     scored: NDArray[np.bool_] = np.ones(len(outputs), np.bool_)
     finite = np.isfinite(outputs)
     if not finite.all():
-        scored = np.logical_and.reduce(finite, axis=1)
-        outputs = np.where(scored[:, None], outputs, np.float32(0))
+        scored = np.logical_and.reduce(finite, axis=tuple(range(1, finite.ndim)))
+        outputs = np.where(scored.reshape(-1, *[1] * (finite.ndim - 1)), outputs, np.float32(0))
+    scoring = scoring_of(task)
     if known is None:
-        return {**KINDS[task.kind].observe(outputs, labels), "scored": scored}
-    rows = KINDS[task.kind].observe(among_known(outputs, known), labels)
+        return {**scoring.observe(outputs, labels), "scored": scored}
+    rows = scoring.observe(among_known(outputs, known), labels)
     rows["probability"] = np.where(rows["label"] < known, rows["probability"], np.float32(np.nan))
     return {**rows, "scored": scored & (known > 0)}
 
@@ -40,7 +41,7 @@ class Scoreboard:
     """Counts for the model and for the named baselines, and the scores computed from them."""
 
     def __init__(self, task: Task, baselines: Iterable[str], metrics: Iterable[str] | None) -> None:
-        kind = KINDS[task.kind]
+        kind = scoring_of(task)
         self._wanted = tuple(name for name in kind.metrics if metrics is None or name in metrics)
         self._model = kind.tally(task)
         self._probabilities = kind.probability_tallies()
@@ -67,7 +68,8 @@ class Scoreboard:
         return int(self._rows.arrays["unscored"][0])
 
     def add(self, rows: Arrays, *, first: bool) -> None:
-        """Count rows: the columns of `observe`, and a column of predictions for each baseline.
+        """Count rows: the columns of `observe`, and a column of predictions for each baseline, as `Scoring.kept` keeps
+        them.
 
         `first` says that the first row is the first sample of all, for which the baselines had no earlier label.
         """

@@ -10,6 +10,7 @@ import numpy as np
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.known import Known
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Arrays, Float32, Task
 
 Predict: TypeAlias = Callable[[Arrays], Arrays]
@@ -33,15 +34,15 @@ class SetScores:
         self._constants, self._known = constants, known
 
     def add(self, outputs: Float32, labels: Float32) -> Arrays:
-        """Score predictions (m, C) against labels (m, O). Return what was counted: the columns of `observe`."""
+        """Score predictions (m, ..., C) against labels (m, ..., O). Return what `observe` gives for them."""
         rows = observe(self.task, outputs, labels, None if self._known is None else self._known.stand(labels))
         guesses = {name: baseline.stand(rows["label"]) for name, baseline in self._constants.items()}
-        self.board.add({**rows, **guesses}, first=False)
+        self.board.add(scoring_of(self.task).kept({**rows, **guesses}), first=False)
         return rows
 
 
 def predict_all(predict: Predict, inputs: Arrays) -> Arrays:
-    """Return the outputs (m, C) of each target for m >= 1 samples. `predict` always gets exactly `CHUNK` samples.
+    """Return the outputs (m, ..., C) of each target for m >= 1 samples. `predict` always gets exactly `CHUNK` samples.
 
     The last chunk is padded with its last sample, which is a valid input.
     """

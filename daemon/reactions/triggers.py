@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.reactions.settings import Reaction
-from learnd.daemon.tasks.contract import Better, TaskKind
+from learnd.daemon.tasks.contract import Better, Scoring
 from learnd.daemon.values import Event, Facts, Float64, Int64, State
 
 _SETS = ("holdout", "anchor")
@@ -103,7 +102,7 @@ class Drop:
     If the model is rolled back because of it, the best score before the drop counts again.
     """
 
-    def __init__(self, rule: Reaction, index: int, kind: TaskKind[Any]) -> None:
+    def __init__(self, rule: Reaction, index: int, kind: Scoring) -> None:
         self._rule, self._index, self._kind = rule, index, kind
         self._best: dict[str, float] = {}
         self._lost: dict[str, tuple[int, float]] = {}  # the sample of the last drop, and the best before it

@@ -15,7 +15,7 @@ from learnd.daemon.foundation.counters import running_sum
 from learnd.daemon.reactions.outcomes import Outcomes
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
-from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.values import Call, Event, Float64, Report, SampleSpec, Skip, State
 
 
@@ -33,7 +33,7 @@ class Watching:
         self._skips = [SkipsInARow("update.non_finite", rules), SkipsInARow("loss.spike", rules)]
         self._plateaus = [Plateau(rule, index) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
         self._drops = [
-            Drop(rule, index, KINDS[spec.task.kind]) for index, rule in enumerate(rules) if rule.on == "score.drop"
+            Drop(rule, index, scoring_of(spec.task)) for index, rule in enumerate(rules) if rule.on == "score.drop"
         ]
         self._reports_surprise = any(rule.acts_on_reports for rule in rules)
         self._looked = np.zeros(2)  # sum and count of the errors since the last `take_mean_error`

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,10 +21,10 @@ from learnd.daemon.stream.decoding.weights import Weights
 from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
 from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
-from learnd.daemon.tasks.label import FieldName
+from learnd.daemon.tasks.label import FieldName, OneHot, OneOf
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.settings import AnyLabelSettings, TaskName, label_problems
-from learnd.daemon.values import FEATURES, LABEL, InputSpec, RecordFormat, SampleSpec, TargetSpec
+from learnd.daemon.values import FEATURES, LABEL, ColumnKind, InputSpec, RecordFormat, SampleSpec, TargetSpec
 
 
 def _as_type(value: Any) -> Any:
@@ -294,7 +294,9 @@ class SamplesSettings(Section):
         stands for none.
         """
         first = self.targets(task)[0]
-        index = label_reader(KINDS[first.task].form(first.label), self.texts()).read([word])[0, 0]
+        form = KINDS[first.task].form(first.label)
+        form = OneOf(form.values) if isinstance(form, OneHot) else form
+        index = label_reader(form, self.texts()).read([word])[0, 0]
         return None if math.isnan(index) else int(index)
 
     def spec(self, task: str) -> SampleSpec:
@@ -318,12 +320,31 @@ class SamplesSettings(Section):
                     f"features give {len(of_part)}"
                 )
             inputs.append(InputSpec.of_columns(name, of_part, part.shape))
+        problems += self._problems_of_copies(targets, inputs)
         if problems:
             raise SettingsError(problems)
-        specs = [TargetSpec(one.name, KINDS[one.task].task(one.label), one.loss_weight) for one in targets]
+        specs = [_target_spec(one, inputs) for one in targets]
         if len(specs) > 1 and any(one.task.learnt for one in specs):
             raise SettingsError(["samples.labels: only a single `label` can learn its classes; list them, or give N"])
         return SampleSpec(tuple(inputs), tuple(specs))
+
+    @staticmethod
+    def _problems_of_copies(targets: Sequence[Target], inputs: Sequence[InputSpec]) -> Iterator[str]:
+        """Yield what is wrong with labels that are inputs."""
+        named = {part.name: part for part in inputs}
+        for target in targets:
+            if not target.label.is_inputs or target.task != "regression":
+                continue
+            name = _input_of(target, inputs)
+            if name not in named:
+                known = ", ".join(named)
+                said = "say which of them by `input`" if name is None else f"{name!r} is none of them"
+                yield f"samples.{target.key}.input: there are the inputs {known}; {said}"
+            elif of_words := [column.name for column in named[name].columns if column.kind is ColumnKind.CATEGORY]:
+                yield (
+                    f"samples.{target.key}.from: the feature {of_words[0]!r} is a category, whose index is no number "
+                    "to give back; leave it out, or put it in another input"
+                )
 
     def targets(self, task: str) -> list[Target]:
         """Return what is learnt for each output of the model; `task` is that of labels that name none."""
@@ -334,6 +355,20 @@ class SamplesSettings(Section):
             Target(name, f"labels.{name}", output, output.task or task, output.loss_weight)
             for name, output in self.labels.items()
         ]
+
+
+def _input_of(target: Target, inputs: Sequence[InputSpec]) -> str | None:
+    """Return the name of the input that is the label; None if it is missing."""
+    named: str | None = getattr(target.label, "input", None)
+    return named or (inputs[0].name if len(inputs) == 1 else None)
+
+
+def _target_spec(target: Target, inputs: Sequence[InputSpec]) -> TargetSpec:
+    task = KINDS[target.task].task(target.label)
+    if not target.label.is_inputs:
+        return TargetSpec(target.name, task, target.loss_weight)
+    (given,) = [part for part in inputs if part.name == _input_of(target, inputs)]
+    return TargetSpec(target.name, replace(task, shape=given.shape), target.loss_weight, given.name)
 
 
 def _repeated(names: list[str]) -> set[str]:

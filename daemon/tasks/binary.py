@@ -11,13 +11,14 @@ from pydantic import Field
 
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, LabelPriors, MajorityLabel, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
-from learnd.daemon.tasks.label import Against, Boolean, Form, LabelSettings, OneOf, Scalar, name_of
+from learnd.daemon.tasks.elements import BinaryElements
+from learnd.daemon.tasks.label import Against, Boolean, Form, OneOf, Scalar, TensorSettings, name_of
 from learnd.daemon.tasks.probabilities import Auc, LogLoss, observe_yes_or_no, squares
 from learnd.daemon.tasks.tallies import BinaryCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
 
 
-class BinaryLabel(LabelSettings):
+class BinaryLabel(TensorSettings):
     """The keys of a label with two values."""
 
     values: Annotated[list[Scalar], Field(min_length=2, max_length=2)] | None = None
@@ -44,6 +45,7 @@ class Binary(TaskKind[BinaryLabel]):
     main_metrics = ("accuracy", "log_loss")
     shown_metric = "accuracy"
     error_range = ErrorRange.ZERO_OR_ONE
+    of_elements = BinaryElements()
 
     def label_problems(self, label: BinaryLabel) -> Iterator[str]:
         if label.positive is not None and label.values is not None:
@@ -51,9 +53,10 @@ class Binary(TaskKind[BinaryLabel]):
         yield from super().label_problems(label)
 
     def task(self, label: BinaryLabel) -> Task:
+        names = tuple(map(name_of, label.values or (0, 1)))
         if label.positive is not None:
-            return Task(self.name, 1, 1, (f"not {name_of(label.positive)}", name_of(label.positive)))
-        return Task(self.name, 1, 1, tuple(map(name_of, label.values or (0, 1))))
+            names = f"not {name_of(label.positive)}", name_of(label.positive)
+        return Task(self.name, 1, 1, names, shape=label.shape)
 
     def form(self, label: BinaryLabel) -> Form:
         if label.positive is not None:

@@ -12,8 +12,9 @@ from pydantic import Field
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.baselines import PRIORS, Baseline, ClassPriors, MajorityClass, NoChange
 from learnd.daemon.tasks.contract import Better, ErrorRange, TaskKind
+from learnd.daemon.tasks.elements import ClassElements
 from learnd.daemon.tasks.known import Known
-from learnd.daemon.tasks.label import Form, LabelSettings, Learnt, OneOf, Scalar, name_of
+from learnd.daemon.tasks.label import Form, Learnt, OneHot, OneOf, Scalar, TensorSettings, name_of
 from learnd.daemon.tasks.probabilities import LogLoss, squares
 from learnd.daemon.tasks.tallies import ClassCounts, Tally
 from learnd.daemon.values import Arrays, Float32, Float64, Task
@@ -29,12 +30,16 @@ class LearntClasses(Section):
     there is room for is rejected."""
 
 
-class ClassesLabel(LabelSettings):
+class ClassesLabel(TensorSettings):
     """The keys of a label that is one of several classes."""
 
     classes: Count | Annotated[list[Scalar], Field(min_length=2)] | LearntClasses | None = None
     """Of classes: their values, in the order of their indices; or a count N, for the labels 0 to N-1; or `{max: N}`,
     for classes that are not known yet: they are numbered in the order in which they come."""
+
+    one_hot: bool = False
+    """Of classes: whether the field holds a list of a 0 or 1 for each class, exactly one of which is 1, in place of a
+    class."""
 
     def values_of_classes(self) -> Sequence[Scalar]:
         """Return the value of each class, in the order of the indices; none if they are learnt."""
@@ -60,6 +65,7 @@ class Classes(TaskKind[ClassesLabel]):
     main_metrics = ("accuracy", "log_loss")
     shown_metric = "accuracy"
     error_range = ErrorRange.ZERO_OR_ONE
+    of_elements = ClassElements()
 
     def label_problems(self, label: ClassesLabel) -> Iterator[str]:
         if label.classes is None:
@@ -67,18 +73,23 @@ class Classes(TaskKind[ClassesLabel]):
                 "samples.label.classes is missing: model.task is classes, so list the classes, give their count, or "
                 "room for as many as may come: {max: 20}"
             )
+        if isinstance(label.classes, LearntClasses) and (label.shape or label.one_hot):
+            key = "shape" if label.shape else "one_hot"
+            yield f"samples.label.{key}: classes that are learnt are one word a record; list them, or give their count"
+        if label.one_hot and label.is_key:
+            yield "samples.label.one_hot: a key holds no list; name a field, or leave it out"
         yield from super().label_problems(label)
 
     def task(self, label: ClassesLabel) -> Task:
         if isinstance(label.classes, LearntClasses):
             return Task(self.name, label.classes.max, 1, learnt=True)
         names = tuple(map(name_of, label.values_of_classes()))
-        return Task(self.name, len(names), 1, names)
+        return Task(self.name, len(names), 1, names, shape=label.shape)
 
     def form(self, label: ClassesLabel) -> Form:
         if isinstance(label.classes, LearntClasses):
             return Learnt(label.classes.max)
-        return OneOf(label.values_of_classes())
+        return OneHot(label.values_of_classes()) if label.one_hot else OneOf(label.values_of_classes())
 
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
         label = labels[:, 0].astype(np.int32)

@@ -34,27 +34,10 @@ class ErrorRange(Enum):
     UNBOUNDED = auto()  # a distance, 0 or more; drift detectors get it scaled
 
 
-class TaskKind(ABC, Generic[Label]):
-    """What a kind of task means. Stateless: one instance of each kind is in the registry.
-
-    To add a kind, write a module that ends with `KIND = MyKind()` and name the module in `registry.py`.
-    Shapes: m samples, C outputs of the model, O columns of the label.
+class Scoring(ABC):
+    """How predictions are scored. Shapes: m samples, C outputs of the model, O columns of the label; `...` are the axes
+    of a label that is a tensor.
     """
-
-    name: ClassVar[str]
-    """The name in `model.task`, which is also the name of the module."""
-
-    label_settings: type[Label]
-    """The keys of `samples.label` that the kind reads. Those of all kinds together make up the section."""
-
-    last_activation: ClassVar[str]
-    """The activation of a preset's last layer, as Keras names it."""
-
-    loss: ClassVar[str]
-    """The loss unless `train.loss` or a compiled model gives one, as Keras names it."""
-
-    accuracy: ClassVar[str]
-    """The Keras metric that `accuracy` stands for in `train.metrics`."""
 
     metrics: ClassVar[Mapping[str, Better]]
     """The metrics that are published, in this order. `kappa_temporal` follows from the accuracies of the model and of
@@ -69,32 +52,20 @@ class TaskKind(ABC, Generic[Label]):
     error_range: ClassVar[ErrorRange]
     """What `errors` returns."""
 
-    def label_problems(self, label: Label) -> Iterator[str]:
-        """Yield what is missing in the label's settings, as problems of the settings file."""
-        if label.field is None and not label.is_key:
-            yield f"samples.label.field is missing: name the field that holds the label of the task {self.name}"
-
-    @abstractmethod
-    def task(self, label: Label) -> Task:
-        """Return the task of a label that has no problems."""
-
-    def class_names(self, label: Label, task: Task) -> Sequence[str]:  # noqa: ARG002
-        """Return the names of the classes or labels, in the order of their indices; none if there are none, or if the
-        stream tells them.
-        """
-        return task.names
-
-    @abstractmethod
-    def form(self, label: Label) -> Form:
-        """Return what each of the label's fields holds."""
-
     @abstractmethod
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
-        """Return what the tallies count, as columns of m rows, of finite outputs (m, C) and labels (m, O).
+        """Return what the tallies count, as columns of m rows, of finite outputs (m, ..., C) and labels (m, ..., O).
 
         These are `label`, `predicted` and, if the outputs are probabilities, `probability`: what the model gave to the
         label.
         """
+
+    def kept(self, rows: Arrays) -> Arrays:
+        """Return what is kept of the columns of `observe`, and of those of the baselines, for tallies and windows.
+
+        Of a tensor that is a few numbers, not each of its elements.
+        """
+        return rows
 
     def calibration(self, rows: Arrays) -> tuple[Float32, NDArray[np.bool_]] | None:  # noqa: ARG002
         """Return the probabilities (m,) whose calibration is scored, and whether what they are of came; None if none
@@ -127,12 +98,61 @@ class TaskKind(ABC, Generic[Label]):
 
     @abstractmethod
     def errors(self, outputs: Float32, labels: Float32) -> Float64:
-        """Return the error (m,) of each prediction (m, C) for its label (m, O). If an output is not finite, the value
-        is of no matter.
+        """Return the error (m,) of each prediction (m, ..., C) for its label (m, ..., O), of a tensor the mean over its
+        elements. If an output is not finite, the value is of no matter.
         """
 
     def losses(self, outputs: Float32, labels: Float32) -> Float64:
-        """Return by what two models are compared: a loss (m,) of each prediction (m, C) for its label (m, O), in the
-        range of `errors`. For probabilities it is a proper one.
+        """Return by what two models are compared: a loss (m,) of each prediction for its label, in the range of
+        `errors`. For probabilities it is a proper one.
         """
         return self.errors(outputs, labels)
+
+
+class TaskKind(Scoring, Generic[Label]):
+    """What a kind of task means. Stateless: one instance of each kind is in the registry.
+
+    To add a kind, write a module that ends with `KIND = MyKind()` and name the module in `registry.py`.
+    """
+
+    name: ClassVar[str]
+    """The name in `model.task`, which is also the name of the module."""
+
+    label_settings: type[Label]
+    """The keys of `samples.label` that the kind reads. Those of all kinds together make up the section."""
+
+    last_activation: ClassVar[str]
+    """The activation of a preset's last layer, as Keras names it."""
+
+    loss: ClassVar[str]
+    """The loss unless `train.loss` or a compiled model gives one, as Keras names it."""
+
+    accuracy: ClassVar[str]
+    """The Keras metric that `accuracy` stands for in `train.metrics`."""
+
+    of_elements: ClassVar[Scoring | None] = None
+    """How labels are scored that are tensors, each element of which is a label of this kind; None if there are none."""
+
+    def label_problems(self, label: Label) -> Iterator[str]:
+        """Yield what is missing in the label's settings, as problems of the settings file."""
+        if label.is_inputs:
+            yield (
+                f"samples.label.from: inputs are numbers for a model to give back, but the task is {self.name}; take "
+                "the task regression, or name the field of the label"
+            )
+        elif label.field is None and not label.is_key:
+            yield f"samples.label.field is missing: name the field that holds the label of the task {self.name}"
+
+    @abstractmethod
+    def task(self, label: Label) -> Task:
+        """Return the task of a label that has no problems. Of inputs that are the label, it does not know the shape."""
+
+    def class_names(self, label: Label, task: Task) -> Sequence[str]:  # noqa: ARG002
+        """Return the names of the classes or labels, in the order of their indices; none if there are none, or if the
+        stream tells them.
+        """
+        return task.names
+
+    @abstractmethod
+    def form(self, label: Label) -> Form:
+        """Return what each of the label's fields holds; if it holds a tensor, what each element of it is."""

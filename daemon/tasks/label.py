@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, model_validator
 
 from learnd.daemon.foundation.section import Section
 
@@ -25,9 +25,10 @@ class LabelSettings(Section):
     field: FieldName | None = None
     """Where the label is."""
 
-    from_: Literal["value", "key"] = Field(default="value", alias="from")
-    """Whether the label is in a field of the record, or is the record's key (of a message of Kafka): a text, read as a
-    cell of CSV is. `key` goes without `field`."""
+    from_: Literal["value", "key", "inputs"] = Field(default="value", alias="from")
+    """Where the label comes from. `value`: it is in a field of the record. `key`: it is the record's key (of a message
+    of Kafka), a text, read as a cell of CSV is. `inputs`, of a regression: it is the input of the model, which learns
+    to give it back, as an autoencoder does. The latter two go without `field`."""
 
     def fields(self) -> dict[str, str]:
         """Return the fields that hold the label, each with the key under `samples` that names it."""
@@ -37,10 +38,19 @@ class LabelSettings(Section):
     def is_key(self) -> bool:
         return self.from_ == "key"
 
+    @property
+    def is_inputs(self) -> bool:
+        return self.from_ == "inputs"
+
+    @property
+    def is_tensor(self) -> bool:
+        return self.is_inputs
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if self.is_key and self.field is not None:
-            raise ValueError("from: the whole key is the label; leave field out, or from")
+        if self.from_ != "value" and self.field is not None:
+            whole = "the whole key is" if self.is_key else "the inputs are"
+            raise ValueError(f"from: {whole} the label; leave field out, or from")
         return self
 
     @model_validator(mode="after")
@@ -50,6 +60,19 @@ class LabelSettings(Section):
             if isinstance(listed, list) and len(set(listed)) != len(listed):
                 raise ValueError(f"{name}: list each value once")
         return self
+
+
+class TensorSettings(LabelSettings):
+    """The keys of a label that may be a tensor."""
+
+    shape: tuple[PositiveInt, ...] = ()
+    """Of a label that is a sequence, an image or another tensor: its shape, such as `[24, 3]`. Its field holds nested
+    lists of this shape, or a list of all elements, row by row. The model gives the same shape; of classes, a
+    probability for each class in one axis more. Default: the label is one value."""
+
+    @property
+    def is_tensor(self) -> bool:
+        return bool(self.shape) or super().is_tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,13 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class OneHot:
+    """A list of a 0 or 1 for each of these values, of which one is 1; what trains is its index."""
+
+    values: Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
 class Learnt:
     """A value of which not all are known: each becomes a class when it first comes, up to `most` of them."""
 
@@ -97,4 +127,4 @@ class SomeOf:
     names: Sequence[str]
 
 
-Form: TypeAlias = Boolean | Number | Vector | OneOf | Learnt | Against | SomeOf
+Form: TypeAlias = Boolean | Number | Vector | OneOf | OneHot | Learnt | Against | SomeOf

@@ -37,16 +37,37 @@ class LogLoss(Tally):
             given = given[~np.isnan(given)]
         if not self._of_truth:
             given = np.where(actual, given, 1 - given)
-        given = np.minimum(np.maximum(given, _LEAST_PROBABILITY), 1)
-        units = np.rint(np.log(given) * -(2.0**_FRACTION_BITS)).astype(np.int64)
+        units = loss_units(given)
+        self._add_units(int(units.sum()), units.size)
+
+    def _add_units(self, units: int, count: int) -> None:
+        """Add a loss in units of 2^-32, of so many predictions."""
         loss = self.arrays["loss"]
-        fraction = int(loss[1]) + int(units.sum())
-        loss += (fraction >> _FRACTION_BITS, -int(loss[1]), units.size)
+        fraction = int(loss[1]) + units
+        loss += (fraction >> _FRACTION_BITS, -int(loss[1]), count)
         loss[1] = fraction & ((1 << _FRACTION_BITS) - 1)
 
     def scores(self) -> Scores:
         whole, fraction, count = self.arrays["loss"].tolist()
         return defined(log_loss=ratio((whole << _FRACTION_BITS) + fraction, count << _FRACTION_BITS))
+
+
+class ElementsLogLoss(LogLoss):
+    """The same over all elements of tensors: `add` takes the sum of the `loss_units` of each sample (m,), and labels of
+    which the first column (m, ...) is the number of elements.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(of_truth=True)
+
+    def add(self, predicted: NDArray[Any], actual: NDArray[Any]) -> None:
+        self._add_units(sum(predicted.tolist()), int(actual[:, 0].sum()))  # more may come than 64 bits hold
+
+
+def loss_units(given: NDArray[Any]) -> Int64:
+    """Return -log of probabilities given to what came, in units of 2^-32."""
+    within = np.minimum(np.maximum(given.astype(np.float64), _LEAST_PROBABILITY), 1)
+    return np.rint(np.log(within) * -(2.0**_FRACTION_BITS)).astype(np.int64)
 
 
 class Auc(Tally):

@@ -20,4 +20,5 @@ KINDS: Mapping[str, TaskKind[Any]] = {name: import_module(f"{__package__}.{name}
 BETTER: Mapping[str, Better] = {name: better for kind in KINDS.values() for name, better in kind.metrics.items()}
 """Which values of a metric are the better ones: the same for every kind of task that has it."""
 
+
 ALL_METRICS = frozenset(BETTER)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnd.daemon.foundation.counters import Counters, running_sum
-from learnd.daemon.values import Float32
+from learnd.daemon.values import Arrays, Float32, Float64
 
 Scores: TypeAlias = dict[str, float]
 
@@ -129,18 +129,10 @@ class ErrorSums(Tally):
             return
         sums, seen = self.arrays, int(self.arrays["count"][0])
         truth = actual.astype(np.float64)
-        if not seen:
-            sums["origin"] = truth[0].copy()
         error = predicted - truth
         sums["absolute"] = running_sum(sums["absolute"], np.abs(error))[-1].copy()
         sums["squared"] = running_sum(sums["squared"], error * error)[-1].copy()
-        shifted = truth - sums["origin"]
-        totals = running_sum(sums["labels"], shifted)
-        order = np.arange(seen, seen + len(truth) + 1, dtype=np.float64)[:, None]
-        means = totals / np.maximum(order, 1)  # the mean before the first label does not matter: that label is 0
-        spread = (shifted - means[:-1]) * (shifted - means[1:])
-        sums["spread"] = running_sum(sums["spread"], spread)[-1].copy()
-        sums["labels"] = totals[-1].copy()
+        add_spread(sums, truth, seen)
         sums["count"] = sums["count"] + len(truth)
 
     def scores(self) -> Scores:
@@ -154,6 +146,19 @@ class ErrorSums(Tally):
             rmse=mean([math.sqrt(error / count) for error in squared]),
             r2=1 - math.fsum(unexplained) / len(spread) if len(unexplained) == len(spread) else None,
         )
+
+
+def add_spread(sums: Arrays, truth: Float64, seen: int) -> None:
+    """Add labels (m, O), of which `seen` came before, to `origin`, `labels` and `spread` (O,): see `ErrorSums`."""
+    if not seen:
+        sums["origin"] = truth[0].copy()
+    shifted = truth - sums["origin"]
+    totals = running_sum(sums["labels"], shifted)
+    order = np.arange(seen, seen + len(truth) + 1, dtype=np.float64)[:, None]
+    means = totals / np.maximum(order, 1)  # the mean before the first label does not matter: that label is 0
+    spread = (shifted - means[:-1]) * (shifted - means[1:])
+    sums["spread"] = running_sum(sums["spread"], spread)[-1].copy()
+    sums["labels"] = totals[-1].copy()
 
 
 def ratio(part: float, whole: float) -> float | None:

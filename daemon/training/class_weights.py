@@ -86,8 +86,9 @@ def problems_with_class_weight(given: ClassWeight | None, task: Task, class_of: 
     """Yield why the weights do not fit the task."""
     if given is None:
         return
-    if task.kind not in ("binary", "classes"):
-        yield f"train.class_weight: a {task.kind} task has no classes to weigh; to weigh samples, use samples.weight"
+    if task.kind not in ("binary", "classes") or task.shape:
+        of = f"{task.kind} task with a shape" if task.shape else f"{task.kind} task"
+        yield f"train.class_weight: a {of} has no classes to weigh; to weigh samples, use samples.weight"
     elif isinstance(given, dict) and task.learnt:
         yield "train.class_weight: classes that are learnt have no names yet; use balanced, or list the classes"
     elif isinstance(given, dict):

@@ -143,7 +143,8 @@ class KerasLearner:
         return Report(outputs, figures[:, 0], figures[:, 1], reasons_of(figures[:, 2]))
 
     def _nothing(self, rows: int) -> Report:
-        outputs = {target.name: np.zeros((0, rows, target.task.outputs), np.float32) for target in self._spec.targets}
+        shapes = {target.name: target.task.output_shape for target in self._spec.targets}
+        outputs = {name: np.zeros((0, rows, *shape), np.float32) for name, shape in shapes.items()}
         return Report(outputs, np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
     def undo(self) -> None:

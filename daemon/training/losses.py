@@ -30,7 +30,7 @@ class TargetLoss:
 
     keras: Any  # a keras.losses.Loss: as it was given, or around a function, as Keras wraps it
     weight: float
-    labels: Callable[[Any], Any]  # from labels (B, O) to what the loss takes, such as one-hot labels (B, C)
+    labels: Callable[[Any], Any]  # from labels (B, ..., O) to what the loss takes, such as one-hot labels (B, ..., C)
     link: Callable[[Any], Any]  # from the model's outputs to probabilities: the identity, unless the loss takes logits
 
     @property
@@ -44,15 +44,25 @@ class TargetLoss:
         The weights get the rank of the outputs: Keras takes the last dimension away if the loss has none for it, and a
         loss of several values a sample is never multiplied crosswise.
         """
-        of_samples = tf.reshape(weight, (-1, *[1] * (len(outputs.shape) - 1)))
+        of_samples = of_rank(weight, len(outputs.shape) - 1)
         value = tf.cast(self.keras(self.labels(labels), outputs, sample_weight=of_samples), tf.float32)
         value = tf.reduce_sum(value)  # without a reduction, Keras descends the sum
         return value if self.weight == 1 else self.weight * value
 
 
-def one_hot(labels: Any, classes: int) -> Any:
-    """Return the indices of classes (B, 1) as (B, C)."""
-    return tf.one_hot(tf.cast(tf.squeeze(labels, -1), tf.int32), classes)
+def of_rank(weight: Any, rank: int) -> Any:
+    """Return the weight (B,) of each sample with so many axes more."""
+    return tf.reshape(weight, (-1, *[1] * rank))
+
+
+def indices(labels: Any, task: Task) -> Any:
+    """Return the indices of classes (B, 1), of tensors (B, ...), without an axis of their own: (B,), or (B, ...)."""
+    return labels if task.shape else tf.squeeze(labels, -1)
+
+
+def one_hot(labels: Any, task: Task) -> Any:
+    """Return the indices of classes (B, 1), of tensors (B, ...), as (B, ..., C)."""
+    return tf.one_hot(tf.cast(indices(labels, task), tf.int32), task.outputs)
 
 
 def create_loss(settings: TrainSettings, model: Any, target: TargetSpec, spec: SampleSpec) -> TargetLoss:
@@ -119,7 +129,7 @@ def unscaled(loss: Any) -> Any:
 
 
 def _labels_for(loss: Any, task: Task) -> Callable[[Any], Any]:
-    """Return the function from labels (B, O) to what a loss takes. One's own takes the index of a class as it is.
+    """Return the function from labels (B, ..., O) to what a loss takes. One's own takes the index of a class as it is.
 
     Keras' losses compare an output with a label for each class, but for some, which take indices. Those get them as
     (B,): the generalized one multiplies (B, 1) crosswise.
@@ -127,8 +137,8 @@ def _labels_for(loss: Any, task: Task) -> Callable[[Any], Any]:
     if task.kind != "classes" or is_own(loss):
         return _AS_IT_IS
     if loss.fn.__name__ in _OF_INDICES:
-        return partial(tf.squeeze, axis=-1)
-    return partial(one_hot, classes=task.outputs)
+        return partial(indices, task=task)
+    return partial(one_hot, task=task)
 
 
 def _link(loss: Any, kind: TaskKind[Any]) -> Callable[[Any], Any]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import scoring_of
 from learnd.daemon.training.compiled import metrics_of, tell_left_out
-from learnd.daemon.training.losses import one_hot
+from learnd.daemon.training.losses import of_rank, one_hot
 from learnd.daemon.training.objects import create
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import TrainSettings
@@ -22,7 +23,8 @@ class Measure:
     """A Keras metric."""
 
     keras: Any
-    one_hot: int | None  # the number of classes, if it takes one-hot labels in place of the index of a class
+    task: Task
+    one_hot: bool  # whether it takes one-hot labels in place of the indices of classes
 
     @property
     def variables(self) -> list[Any]:
@@ -36,8 +38,9 @@ class Measure:
         return self.keras.result()
 
     def add(self, labels: Any, predicted: Any, weight: Any) -> None:
-        """Count a batch: labels (B, O), probabilities or values (B, C), and the weight (B,) of each sample."""
-        labels = labels if self.one_hot is None else one_hot(labels, self.one_hot)
+        """Count a batch: labels (B, ..., O), probabilities or values (B, ..., C), and the samples' weight (B,)."""
+        labels = one_hot(labels, self.task) if self.one_hot else labels
+        weight = of_rank(weight, len(self.task.output_shape)) if self.task.shape else weight
         self.keras.update_state(labels, predicted, weight)
 
 
@@ -53,7 +56,7 @@ def create_metrics(settings: TrainSettings, model: Any, spec: SampleSpec) -> lis
     for name, given in metrics_of(model, target.name, len(spec.targets)).items():
         try:
             metric = _metric(given, target.task)
-            metric.name = f"keras_{name}" if name in KINDS[target.task.kind].metrics else name
+            metric.name = f"keras_{name}" if name in scoring_of(target.task).metrics else name
             if metric.name not in [other.name for other in metrics]:
                 metrics.append(_built(metric, rows, target.task))
         except SettingsError as error:
@@ -69,8 +72,8 @@ def _metric(given: Any, task: Task) -> Any:
 
 def _built(metric: Any, rows: int, task: Task) -> Measure:
     """Return the metric with all its variables: some are created by its first update, and a restore needs them."""
-    measure = Measure(metric, task.outputs if task.kind == "classes" and _takes_one_hot(metric) else None)
-    labels, outputs = np.zeros((rows, task.label_columns), np.float32), np.zeros((rows, task.outputs), np.float32)
+    measure = Measure(metric, task, one_hot=task.kind == "classes" and _takes_one_hot(metric))
+    labels, outputs = np.zeros((rows, *task.label_shape), np.float32), np.zeros((rows, *task.output_shape), np.float32)
     try:
         measure.add(labels, outputs, np.ones(rows, np.float32))
         several = np.ndim(metric.result()) > 0

@@ -173,11 +173,12 @@ def _check_outputs(outputs: Any, model: Any, spec: SampleSpec) -> None:
             "Nothing was trained. Return one output for one target, and for several a dictionary by their names."
         )
     for target in spec.targets:
-        shape, expected = tuple(found[target.name].shape), (None, target.task.outputs)
+        shape, expected = tuple(found[target.name].shape), (None, *target.task.output_shape)
         if shape != expected:
+            labels = "" if not target.task.shape else f" with labels of shape {target.task.shape}"
             raise ModelError(
                 f"model: the output shape{_of(target.name, names)} is {shape}, and the task "
-                f"{target.task.kind} needs {expected}. Change the last layer, model.task or samples.label."
+                f"{target.task.kind}{labels} needs {expected}. Change the last layer, model.task or samples.label."
             )
 
 

@@ -217,7 +217,7 @@ class Network:
         ]
         label = [name for target in self._spec.targets for name in target.task.names]
         parts = [[part.name, *part.shape] for part in self._spec.inputs]
-        parts += [[target.name] for target in self._spec.targets]
+        parts += [[target.name, *target.task.shape] for target in self._spec.targets]
         return {"columns": columns, "label": label, "parts": parts, "architecture": self._architecture}
 
     def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:

@@ -152,8 +152,12 @@ class ScriptedLearner:
         return PhaseBegun(samples, self.phase_ends_on, data)
 
     def _predicted(self, samples: Samples) -> Arrays:
-        predicted = self._column(samples, "prediction", 0.5)[..., None]
-        return {target.name: np.repeat(predicted, target.task.outputs, axis=-1) for target in self._spec.targets}
+        predicted = self._column(samples, "prediction", 0.5)
+        shapes = {target.name: target.task.output_shape for target in self._spec.targets}
+        return {
+            name: np.tile(predicted.reshape(*predicted.shape, *[1] * len(shape)), shape)
+            for name, shape in shapes.items()
+        }
 
     def _column(self, samples: Samples, name: str, otherwise: float) -> Float32:
         index = self._columns.get(name)

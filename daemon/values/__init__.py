@@ -11,7 +11,7 @@ from learnd.daemon.values.calls import Call, ClassNames, JournalEntry, PhaseBegu
 from learnd.daemon.values.columnar import Columnar
 from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.predictions import Prediction, predictions_of
+from learnd.daemon.values.predictions import Prediction, as_json, predictions_of
 from learnd.daemon.values.records import (
     SOURCE_REASONS,
     Block,
@@ -78,6 +78,7 @@ __all__ = [
     "State",
     "TargetSpec",
     "Task",
+    "as_json",
     "canonical_json",
     "finite",
     "known_before",

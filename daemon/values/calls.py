@@ -80,6 +80,10 @@ class Call:
         """The number of samples that went through updates up to the end of this call."""
         return self.first + self.samples
 
+    def in_a_row(self, arrays: Arrays) -> Arrays:
+        """Return arrays (K, B, ...) with a row for each sample: (K * B, ...)."""
+        return {name: array.reshape(self.samples, *array.shape[2:]) for name, array in arrays.items()}
+
     def passes(self, every: int) -> bool:
         """Whether a multiple of `every` samples is reached within this call."""
         return self.first // every < self.end // every
@@ -132,7 +136,7 @@ class PhaseBegun:
 class Report:
     """What the updates of one call did. Each row of `outputs` was predicted before the update on its sample."""
 
-    outputs: Arrays  # of each target (K, B, C) float32: probabilities, or values of a regression
+    outputs: Arrays  # of each target (K, B, ..., C) float32: probabilities, or values of a regression
     loss: Float32  # (K,)
     gradient_norm: Float32  # (K,)
     skipped: NDArray[np.uint8]  # (K,) of Skip: 0 if the update changed variables

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from learnd.daemon.values.arrays import Float32
 from learnd.daemon.values.calls import Call, ClassNames, Report, known_before
 from learnd.daemon.values.said import said_rows
 
@@ -21,7 +22,7 @@ class Prediction:
     end: int
     key: bytes | None
     sequence: int  # how many updates the model had had before
-    value: Any  # a number, a list of them (by name of learnt classes), or these by name of several targets
+    value: Any  # a number, lists of them (by name of learnt classes), or these by name of several targets
     said: Mapping[str, Any] = field(default_factory=dict)  # beside it, by the keys that it is written under
 
 
@@ -33,23 +34,25 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
     changed = report.skipped == 0
     had = updates + np.cumsum(changed) - changed
     sequences = np.repeat(had, call.rows).tolist()
-    written = {name: said.outputs for name, said in report.said.items()}
-    outputs: dict[str, list[Any]] = {
-        name: array.reshape(-1, array.shape[-1]).tolist() for name, array in {**report.outputs, **written}.items()
-    }
+    outputs = {**call.in_a_row(report.outputs), **{name: said.outputs for name, said in report.said.items()}}
     names = () if call.classes is None else call.classes.names
     beside = said_rows(report.said, names, alone=len(outputs) == 1)
-    values_of = list(outputs.values())
+    values_of = [as_json(array) for array in outputs.values()]
     if call.classes is not None:
         values_of = [_by_class(rows, call, call.classes) for rows in values_of]
     samples = zip(sequences, *values_of, strict=True)
     for origin in call.origins:
         keys = origin.keys or [None] * len(origin.ends)
         for start, end, key in zip(origin.starts.tolist(), origin.ends.tolist(), keys, strict=True):
-            sequence, *rows = next(samples)
-            values = [row[0] if len(row) == 1 and isinstance(row, list) else row for row in rows]
+            sequence, *values = next(samples)
             value = values[0] if len(values) == 1 else dict(zip(outputs, values, strict=True))
             yield Prediction(origin.partition, start, end, key, sequence, value, next(beside, {}))
+
+
+def as_json(outputs: Float32) -> list[Any]:
+    """Return what is written of each prediction (m, ...): a number, or lists of the shape of the outputs."""
+    rows: list[Any] = (outputs[:, 0] if outputs.shape[1:] == (1,) else outputs).tolist()
+    return rows
 
 
 def _by_class(rows: Sequence[Sequence[float]], call: Call, classes: ClassNames) -> list[dict[str, float]]:

@@ -16,7 +16,7 @@ from learnd.daemon.values.arrays import Float32, Float64
 class Said:
     """What is said with m predictions of one target; None if that is not asked for."""
 
-    outputs: Float32  # (m, C): calibrated, if that is asked for
+    outputs: Float32  # (m, C): calibrated, if that is asked for; or (m, 1), the error of giving inputs back
     names: tuple[str, ...]  # of the classes, unless they are learnt
     finite: NDArray[np.bool_]  # (m,): if a prediction is not, nothing is said with it
     bounded: NDArray[np.bool_]  # (m,): whether there is an interval or a set, as there is none before the first label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -87,13 +88,27 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the label is. `outputs` is C, the units of the model's last layer; `label_columns` is O."""
+    """What the label is. `outputs` is C, the units of the model's last layer; `label_columns` is O.
+
+    A label with a `shape` is a tensor: O = 1 and C are those of each of its elements.
+    """
 
     kind: str  # a name in `tasks.registry.KINDS`
     outputs: int
     label_columns: int
     names: tuple[str, ...] = ()  # of the classes, or of the labels
     learnt: bool = False  # whether the stream tells the names of the classes, one after the other
+    shape: tuple[int, ...] = ()  # of a tensor
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """The shape of one sample's label."""
+        return self.shape or (self.label_columns,)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of what the model gives for one sample: that of the label, with an axis more for classes."""
+        return self.shape if self.shape and self.outputs == 1 else (*self.shape, self.outputs)
 
 
 class ColumnKind(IntEnum):
@@ -130,11 +145,19 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
-    """One target of a model: (m, O) float32, its task, and the weight of its loss in the sum of all losses."""
+    """One target of a model: (m, O) float32, or (m, *shape) of a task with a shape; its task, and the weight of its
+    loss in the sum of all losses.
+    """
 
     name: str
     task: Task
     loss_weight: float = 1.0
+    of_input: str | None = None  # the input that is the label itself; None if a record has a label
+
+    @property
+    def columns(self) -> int:
+        """How many columns of a table of records it takes."""
+        return 0 if self.of_input is not None else math.prod(self.task.label_shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +191,14 @@ class SampleSpec:
             start = end
         return parts
 
-    def split_targets(self, matrix: NDArray[Any]) -> Arrays:
-        """Return the targets (n, O) whose columns stand side by side in a matrix."""
-        ends = np.cumsum([spec.task.label_columns for spec in self.targets])
+    def split_targets(self, matrix: NDArray[Any], inputs: Arrays) -> Arrays:
+        """Return the targets (n, ...) whose columns stand side by side in a matrix, and those that are `inputs`."""
+        ends = np.cumsum([spec.columns for spec in self.targets])
         parts = np.split(matrix.astype(np.float32), ends[:-1], axis=1) if self.targets else []
-        return {spec.name: part for spec, part in zip(self.targets, parts, strict=True)}
+        return {
+            spec.name: part.reshape(-1, *spec.task.label_shape) if spec.of_input is None else inputs[spec.of_input]
+            for spec, part in zip(self.targets, parts, strict=True)
+        }
 
     def matrix(self, inputs: Arrays) -> Float32:
         """Return the columns of the inputs (n, *shape), side by side: (n, width). What `split` has split."""
@@ -186,11 +212,12 @@ class SampleSpec:
 
     @property
     def bytes_a_sample(self) -> int:
-        """The size of one sample's inputs in bytes."""
-        return sum(np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape)) for spec in self.inputs)
+        """The size of one sample in bytes: its inputs, and the targets that are tensors."""
+        tensors = sum(4 * math.prod(spec.task.shape) for spec in self.targets if spec.task.shape)
+        return tensors + sum(np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape)) for spec in self.inputs)
 
     def zeros(self, *leading: int) -> Samples:
         """Return samples of zeros; `leading` are the dimensions before those of one sample."""
         inputs = {spec.name: np.zeros((*leading, *spec.shape), spec.dtype) for spec in self.inputs}
-        targets = {spec.name: np.zeros((*leading, spec.task.label_columns), np.float32) for spec in self.targets}
+        targets = {spec.name: np.zeros((*leading, *spec.task.label_shape), np.float32) for spec in self.targets}
         return Samples(inputs, targets, np.zeros(leading, np.float32))

@@ -98,7 +98,8 @@ class Scored:
         for name, scores in restored_evaluation(settings, checkpoint).of_a_set().items():
             kind = KINDS[scores.task.kind]
             names = learnt or kind.class_names(of_settings[name].label, scores.task)
-            counts = None if kind.error_range is ErrorRange.UNBOUNDED else ByClass()
+            of_numbers = kind.error_range is ErrorRange.UNBOUNDED
+            counts = None if of_numbers else ByClass(of_elements=bool(scores.task.shape))
             targets[name] = _Target(scores, counts, names)
         manifest = checkpoint.manifest
         return cls(manifest["sequence"], manifest["samples_trained"], targets)

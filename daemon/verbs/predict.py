@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
+import numpy as np
 import typer
 
 from learnd.daemon.config.place import settings_of_state, state_at
+from learnd.daemon.evaluation.giving_back import errors_of_giving_back
 from learnd.daemon.state.look import checkpoint_of
-from learnd.daemon.values import SampleSpec, TargetSpec, said_rows
+from learnd.daemon.tasks.elements import side_by_side
+from learnd.daemon.values import Arrays, SampleSpec, TargetSpec, as_json, said_rows
 from learnd.daemon.verbs.checkpoints import SequenceOption, restored_certainty, restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
 
@@ -49,11 +53,10 @@ def predict(
             said = {
                 name: part.stand(arrays[name], len(classes) if classes else None) for name, part in certainty.items()
             }
+            said |= errors_of_giving_back(spec, arrays, inputs)
             arrays = {**arrays, **{name: part.outputs for name, part in said.items()}}
-            outputs = {name: array.tolist() for name, array in arrays.items()}
-            rows = [{name: part[row] for name, part in outputs.items()} for row in range(len(numbers))]
-            beside = list(said_rows(said, classes, alone=len(outputs) == 1)) if said else [{}] * len(rows)
-            write(_row(*of, classes) for of in zip(numbers.tolist(), rows, beside, strict=True))
+            beside = list(said_rows(said, classes, alone=len(arrays) == 1)) if said else [{}] * len(numbers)
+            write(_rows(numbers.tolist(), arrays, beside, classes))
 
 
 def _tell_what_is_left_out(how: str, way_out: str) -> None:
@@ -66,18 +69,19 @@ def _tell_what_is_left_out(how: str, way_out: str) -> None:
     )
 
 
-def _row(number: int, outputs: dict[str, list[float]], said: Mapping[str, Any], classes: Sequence[str]) -> Row:
-    cells = [value for values in outputs.values() for value in values]
-    if classes:  # those that were learnt: the units behind them have no name yet
-        by_class = dict(zip(classes, cells, strict=False))
-        return {"record": number, "prediction": by_class, **said}, [
-            number,
-            *by_class.values(),
-            *map(_cell, said.values()),
-        ]
-    predictions = {name: values[0] if len(values) == 1 else values for name, values in outputs.items()}
-    prediction = next(iter(predictions.values())) if len(predictions) == 1 else predictions
-    return {"record": number, "prediction": prediction, **said}, [number, *cells, *map(_cell, said.values())]
+def _rows(
+    numbers: Sequence[int], outputs: Arrays, beside: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> Iterator[Row]:
+    """Yield the rows of records with these numbers, given the outputs of each target (n, ...)."""
+    values = {name: as_json(array) for name, array in outputs.items()}
+    cells = np.concatenate([side_by_side(array) for array in outputs.values()], axis=1).tolist()
+    for index, (number, row, said) in enumerate(zip(numbers, cells, beside, strict=True)):
+        of_targets = {name: its[index] for name, its in values.items()}
+        prediction = next(iter(of_targets.values())) if len(of_targets) == 1 else of_targets
+        if classes:  # those that were learnt: the units behind them have no name yet
+            prediction = dict(zip(classes, row, strict=False))
+        named = row[: len(classes)] if classes else row
+        yield {"record": number, "prediction": prediction, **said}, [number, *named, *map(_cell, said.values())]
 
 
 def _cell(value: Any) -> str:
@@ -88,6 +92,10 @@ def _cell(value: Any) -> str:
 def _names(target: TargetSpec, spec: SampleSpec, classes: Sequence[str]) -> Sequence[str]:
     """Return the names of a target's outputs, which are `classes` if those were learnt: one alone needs none."""
     of_target = "prediction" if len(spec.targets) == 1 else f"prediction.{target.name}"
-    if target.task.outputs == 1:
+    shape = () if target.of_input is not None else target.task.output_shape
+    if shape in ((), (1,)):
         return [of_target]
-    return [f"{of_target}.{name}" for name in classes or target.task.names or map(str, range(target.task.outputs))]
+    named = classes or (target.task.names if target.task.outputs > 1 else ())
+    last = named or map(str, range(shape[-1]))
+    axes = product(*(map(str, range(size)) for size in shape[:-1]), last)
+    return [f"{of_target}.{'.'.join(axis)}" for axis in axes]

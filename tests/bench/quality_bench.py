@@ -19,9 +19,9 @@ from steady_streams import STREAMS, Steady, spec_of
 
 from learnd.daemon.drift.sequential import SequentialWatch
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
-from learnd.daemon.drift.signals import errors as signal_errors
 from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.tasks.scoring import errors as signal_errors
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.values import LABEL, Event, Float64, SampleSpec

@@ -12,14 +12,14 @@ import pytest
 from blocks import labels_of
 from learners import MIXED, X, call, learner
 
-from learnd.daemon.drift.signals import errors
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.foundation.counters import Counters
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.contract import Better, ErrorRange
+from learnd.daemon.tasks.contract import Better, ErrorRange, Scoring, TaskKind
 from learnd.daemon.tasks.label import Boolean, Form, Number, OneOf, SomeOf, Vector
 from learnd.daemon.tasks.registry import ALL_METRICS, KINDS
+from learnd.daemon.tasks.scoring import errors, scoring_of
 from learnd.daemon.training.runtime import configure, keras
 from learnd.daemon.values import LABEL, Arrays, Float32, RecordBatch, SampleSpec, State, Task
 
@@ -34,22 +34,39 @@ REQUIRED: Mapping[str, Mapping[str, Any]] = {
 """The keys of the label without which a kind has no task."""
 
 
-@pytest.fixture(params=KINDS)
+OF_TENSORS = {f"{name} of tensors": name for name, kind in KINDS.items() if kind.of_elements is not None}
+"""The kinds whose labels may have a shape, once more with one."""
+
+SHAPE = [2, 3]
+
+
+@pytest.fixture(params=[*KINDS, *OF_TENSORS])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def kind_of(name: str) -> TaskKind[Any]:
+    return KINDS[OF_TENSORS.get(name, name)]
+
+
 def samples(name: str) -> SamplesSettings:
-    label = {"field": "y", **REQUIRED.get(name, {})}
+    shape = {"shape": SHAPE} if name in OF_TENSORS else {}
+    label = {"field": "y", **REQUIRED.get(kind_of(name).name, {}), **shape}
     return SamplesSettings.model_validate({"features": {"a": "float"}, "label": label})
 
 
 def task(name: str) -> Task:
-    return samples(name).spec(name).task
+    return samples(name).spec(kind_of(name).name).task
 
 
-def label_value(form: Form, rng: np.random.Generator) -> Any:
-    """Return what a field of this form may hold."""
+def scoring(name: str) -> Scoring:
+    return scoring_of(task(name))
+
+
+def label_value(form: Form, rng: np.random.Generator, shape: Sequence[int] = ()) -> Any:
+    """Return what a field of this form may hold, or tensors of it."""
+    if shape:
+        return [label_value(form, rng, shape[1:]) for _ in range(shape[0])]
     match form:
         case Boolean():
             return bool(rng.integers(2))
@@ -64,29 +81,30 @@ def label_value(form: Form, rng: np.random.Generator) -> Any:
 
 
 def decoded(name: str, values: Sequence[Any]) -> tuple[Float32, int]:
-    """Return the labels (m, O) of records that hold these values, and how many records are rejected."""
+    """Return the labels (m, ...) of records that hold these values, and how many records are rejected."""
     settings = samples(name)
     records = [json.dumps({"a": 0.5, "y": value}).encode() for value in values]
     batch = RecordBatch("p", 0, np.arange(1, len(records) + 1), records)
-    block = SampleDecoder(settings, settings.spec(name)).decode(batch)
+    block = SampleDecoder(settings, settings.spec(kind_of(name).name)).decode(batch)
     return labels_of(block), len(block.rejections)
 
 
 def labels(name: str, count: int = M) -> Float32:
     rng = np.random.default_rng(7)
-    form = KINDS[name].form(samples(name).label)
-    found, rejected = decoded(name, [label_value(form, rng) for _ in range(count)])
+    form = kind_of(name).form(samples(name).label)
+    found, rejected = decoded(name, [label_value(form, rng, task(name).shape) for _ in range(count)])
     assert rejected == 0
     return found
 
 
 def outputs(name: str, *, finite: bool = True) -> Float32:
-    """Return predictions (m, C) as the last activation gives them."""
+    """Return predictions (m, ..., C) as the last activation gives them."""
     rng = np.random.default_rng(8)
-    activation = keras.activations.get(KINDS[name].last_activation)
-    found = np.array(activation(keras.ops.convert_to_tensor(rng.normal(size=(M, task(name).outputs)) * 3)), np.float32)
+    activation = keras.activations.get(kind_of(name).last_activation)
+    given = rng.normal(size=(M, *task(name).output_shape)) * 3
+    found = np.array(activation(keras.ops.convert_to_tensor(given)), np.float32)
     if not finite:
-        found[::7, -1] = rng.choice([np.nan, np.inf, -np.inf], len(found[::7]))
+        found.reshape(M, -1)[::7, -1] = rng.choice([np.nan, np.inf, -np.inf], len(found[::7]))
     return found
 
 
@@ -95,7 +113,7 @@ def rows(name: str, *, finite: bool = True) -> Arrays:
 
 
 def counters(name: str) -> dict[str, Any]:
-    kind = KINDS[name]
+    kind = scoring(name)
     return {"tally": kind.tally(task(name)), **kind.probability_tallies(), **kind.baselines(task(name))}
 
 
@@ -107,26 +125,27 @@ def state_of(parts: Mapping[str, Counters]) -> State:
 
 def follow(parts: Mapping[str, Any], table: Arrays, name: str, cuts: Sequence[int]) -> dict[str, list[Any]]:
     """Give a table to all tallies and baselines, cut into pieces. Return what the baselines predicted."""
-    predicted: dict[str, list[Any]] = {baseline: [] for baseline in KINDS[name].baselines(task(name))}
+    predicted: dict[str, list[Any]] = {baseline: [] for baseline in scoring(name).baselines(task(name))}
     for start, end in pairwise([0, *cuts, len(table["label"])]):
         piece = {column: values[start:end] for column, values in table.items()}
-        parts["tally"].add(piece["predicted"], piece["label"])
-        for probability in KINDS[name].probability_tallies():
-            parts[probability].add(piece["probability"], piece["label"])
         for baseline in predicted:
-            predicted[baseline] += parts[baseline].follow(piece["label"]).tolist()
+            piece[baseline] = parts[baseline].follow(piece["label"])
+            predicted[baseline] += piece[baseline].tolist()
+        kept = scoring(name).kept(piece)
+        parts["tally"].add(kept["predicted"], kept["label"])
+        for probability in scoring(name).probability_tallies():
+            parts[probability].add(kept["probability"], kept["label"])
     return predicted
 
 
 def test_its_name_is_that_of_the_registry(name: str) -> None:
-    assert KINDS[name].name == name
-    assert task(name).kind == name
+    assert kind_of(name).name == task(name).kind == OF_TENSORS.get(name, name)
 
 
 def test_its_label_decodes(name: str) -> None:
     of_samples = task(name)
     found = labels(name)
-    assert found.shape == (M, of_samples.label_columns)
+    assert found.shape == (M, *of_samples.label_shape)
     assert np.isfinite(found).all()
     assert len(np.unique(found, axis=0)) > 1
 
@@ -140,17 +159,17 @@ def test_what_is_no_label_is_rejected(name: str, value: Any) -> None:
 def test_a_label_without_a_field_has_a_problem_or_fields_of_its_own(name: str) -> None:
     settings = samples(name)
     without = settings.model_copy(update={"label": settings.label.model_copy(update={"field": None})})
-    assert list(KINDS[name].label_problems(settings.label)) == []
-    assert bool(without.label.fields()) != bool(list(KINDS[name].label_problems(without.label)))
+    assert list(kind_of(name).label_problems(settings.label)) == []
+    assert bool(without.label.fields()) != bool(list(kind_of(name).label_problems(without.label)))
 
 
 def test_metrics_named_are_the_metrics_given(name: str) -> None:
-    kind = KINDS[name]
+    kind = scoring(name)
     board = Scoreboard(task(name), kind.baselines(task(name)), None)
     table = rows(name)
     for baseline, part in kind.baselines(task(name)).items():
         table[baseline] = part.follow(table["label"])
-    board.add(table, first=True)
+    board.add(kind.kept(table), first=True)
     assert list(board.scores()) == list(kind.metrics)
     assert all(np.isfinite(list(board.scores().values())))
     for scores in board.baselines().values():
@@ -161,14 +180,15 @@ def test_metrics_named_are_the_metrics_given(name: str) -> None:
 
 
 def test_a_perfect_model_has_the_best_score_of_each_main_metric(name: str) -> None:
-    kind, truth, of_samples = KINDS[name], labels(name), task(name)
+    kind, truth, of_samples = scoring(name), labels(name), task(name)
     perfect = truth
     if of_samples.outputs > of_samples.label_columns:  # a probability for each class
-        perfect = np.eye(of_samples.outputs, dtype=np.float32)[truth[:, 0].astype(int)]
+        each = np.eye(of_samples.outputs, dtype=np.float32)[truth.astype(int)]
+        perfect = each.reshape(M, *of_samples.output_shape)
     boards = []
     for predictions in (perfect, outputs(name)):
         board = Scoreboard(of_samples, (), None)
-        board.add(observe(of_samples, predictions, truth), first=True)
+        board.add(kind.kept(observe(of_samples, predictions, truth)), first=True)
         boards.append(board.scores())
     best, other = boards
     for metric in kind.main_metrics:
@@ -199,7 +219,7 @@ def test_a_state_goes_out_and_in(name: str) -> None:
 
 
 def test_its_baselines_begin_with_no_change_and_predict_a_label(name: str) -> None:
-    baselines, label = KINDS[name].baselines(task(name)), rows(name)["label"]
+    baselines, label = scoring(name).baselines(task(name)), rows(name)["label"]
     assert next(iter(baselines)) == "no_change"
     assert len(baselines) > 1
     for baseline in baselines.values():
@@ -212,32 +232,33 @@ def test_its_baselines_begin_with_no_change_and_predict_a_label(name: str) -> No
 def test_errors_are_in_their_range_and_nan_if_the_prediction_is_not_finite(name: str) -> None:
     predictions = outputs(name, finite=False)
     found = errors(task(name), predictions, labels(name))
-    finite = np.isfinite(predictions).all(axis=1)
+    finite = np.isfinite(predictions.reshape(M, -1)).all(axis=1)
     assert found.shape == (M,)
     assert found.dtype == np.float64
     assert (np.isnan(found) == ~finite).all()
     assert len(set(found[finite])) > 1
     assert (found[finite] >= 0).all()
-    if KINDS[name].error_range is not ErrorRange.UNBOUNDED:
+    if scoring(name).error_range is not ErrorRange.UNBOUNDED:
         assert (found[finite] <= 1).all()
-    if KINDS[name].error_range is ErrorRange.ZERO_OR_ONE:
+    if scoring(name).error_range is ErrorRange.ZERO_OR_ONE:
         assert set(found[finite]) == {0, 1}
 
 
 def test_what_is_not_finite_is_counted_as_zeros_and_marked(name: str) -> None:
     table = rows(name, finite=False)
-    assert (table["scored"] == np.isfinite(outputs(name, finite=False)).all(axis=1)).all()
+    assert (table["scored"] == np.isfinite(outputs(name, finite=False).reshape(M, -1)).all(axis=1)).all()
     assert all(np.isfinite(column).all() for column in table.values())
 
 
 def test_keras_knows_its_loss_its_activation_and_its_accuracy(name: str) -> None:
-    kind = KINDS[name]
+    kind = kind_of(name)
     truth, predictions = labels(name), outputs(name)
     assert np.isfinite(np.array(keras.losses.get(kind.loss)(truth, predictions))).all()
     accuracy = keras.metrics.get(kind.accuracy)
     assert 0 <= float(np.array(accuracy(truth, predictions)).mean()) <= 1
 
 
+@pytest.mark.parametrize("name", KINDS)
 def test_a_preset_trains_without_an_update_that_is_not_finite(name: str) -> None:
     spec = SampleSpec.of_columns(MIXED.columns, task(name))
     one = learner(spec, batch_size=4, metrics=["accuracy"], guard={"sigma": None})

@@ -49,6 +49,7 @@ def assert_as_keras(
         some.batches.weight[:] = weight[: updates * rows].reshape(updates, rows)
     report = one.update(some)
     theirs = y if given is None else given
+    weight = None if weight is None else weight.reshape(-1, *[1] * len(spec.task.shape))  # as Keras wants it
     losses = []
     for start in range(0, updates * rows, rows):
         part = slice(start, start + rows)

@@ -11,7 +11,6 @@ from learnd.daemon.contest.contest import Contest
 from learnd.daemon.contracts import Contender
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.drift.settings import DEFAULT_WATCHES, DriftWatch
-from learnd.daemon.drift.signals import errors
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import HoldoutSettings, ValidateSettings
@@ -20,6 +19,7 @@ from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.reactions.watching import Watching
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.state.saving import SaveRequest
+from learnd.daemon.tasks.scoring import errors
 from learnd.daemon.training.trainer import Trainer
 from learnd.daemon.values import LABEL, Event, Float64, Report, SampleSpec
 

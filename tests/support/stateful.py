@@ -45,8 +45,9 @@ from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.baselines import ClassPriors, LabelPriors, MajorityClass, MajorityLabel, NoChange, RunningMean
 from learnd.daemon.tasks.calibration import CalibrationError
+from learnd.daemon.tasks.elements import ClassShares, CommonClass, ElementCounts, ElementErrors, ElementHits
 from learnd.daemon.tasks.known import Known
-from learnd.daemon.tasks.probabilities import Auc, LogLoss
+from learnd.daemon.tasks.probabilities import Auc, ElementsLogLoss, LogLoss, loss_units
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
 from learnd.daemon.training.learner import KerasLearner
@@ -67,6 +68,8 @@ VALUES = _rng.normal(5, 2, (2, N, 2)).astype(np.float32)
 TABLE = _rng.normal(size=(N, 2)).astype(np.float32)
 SHARES = _rng.dirichlet(np.ones(5), N).astype(np.float32)
 TABLE[1800:] += 2
+SEQUENCES = _rng.integers(0, 3, (N, 4)).astype(np.int32)
+TAGS, FEWER_TAGS = Task("classes", 3, 1, shape=(4,)), Task("classes", 2, 1, shape=(4,))
 BINARY, REGRESSION, LEARNT = Task("binary", 1, 1), Task("regression", 2, 2), Task("classes", 5, 1, learnt=True)
 
 
@@ -375,6 +378,12 @@ PARTS = [
         _certainty,
         takes_any="what other settings said is begun anew",
     ),
+    counters(ElementErrors, ElementErrors, *np.abs(VALUES).astype(np.float64), foreign=BinaryCounts),
+    counters(ElementCounts, ElementCounts, SEQUENCES[:, :2], SEQUENCES[:, :2] + 4, foreign=lambda: ClassCounts(3)),
+    counters(ElementHits, ElementHits, CLASSES[0][:, None], CLASSES[1][:, None] + 2, foreign=BinaryCounts),
+    counters(ElementsLogLoss, ElementsLogLoss, loss_units(OUTPUTS[:, 0]), SEQUENCES + 1, foreign=BinaryCounts),
+    baseline(CommonClass, lambda: CommonClass(TAGS), SEQUENCES, lambda: CommonClass(FEWER_TAGS)),
+    baseline(ClassShares, lambda: ClassShares(TAGS), SEQUENCES, lambda: ClassShares(FEWER_TAGS)),
     baseline(NoChange, lambda: NoChange(np.zeros((), np.int32)), CLASSES[0], lambda: RunningMean(1)),
     baseline(MajorityClass, lambda: MajorityClass(3), CLASSES[0], lambda: MajorityClass(4)),
     baseline(MajorityLabel, lambda: MajorityLabel((3,)), LABELS[0], lambda: MajorityLabel((2,))),

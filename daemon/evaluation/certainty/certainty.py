@@ -138,7 +138,7 @@ class Certainty:
         self._ring = fresh._ring
 
     def _is_for(self, key: str) -> bool:
-        return is_for(key, [self._task.kind])
+        return is_for(key, self._task)
 
     def _of(self) -> list[Any]:
         return [self._settings.model_dump(mode="json"), self._task.kind, self._task.outputs]

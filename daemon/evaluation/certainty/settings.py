@@ -50,15 +50,15 @@ class CertaintySettings(Section):
 
 def problems_with_certainty(certainty: CertaintySettings, tasks: Sequence[Task]) -> Iterator[str]:
     """Yield each key that none of the tasks has a use for."""
-    kinds = list(dict.fromkeys(task.kind for task in tasks))
+    kinds = dict.fromkeys(f"{task.kind} of labels with a shape" if task.shape else task.kind for task in tasks)
     for key, fitting in _FITTING.items():
-        if getattr(certainty, key) is not None and not is_for(key, kinds):
+        if getattr(certainty, key) is not None and not any(is_for(key, task) for task in tasks):
             yield (
                 f"certainty.{key}: it is for the task {' or '.join(fitting)}, but model.task is {', '.join(kinds)}, so "
                 "nothing would come of it; leave it out"
             )
 
 
-def is_for(key: str, kinds: Sequence[str]) -> bool:
-    """Whether a key of `certainty` is for one of these kinds of task."""
-    return any(kind in _FITTING[key] for kind in kinds)
+def is_for(key: str, task: Task) -> bool:
+    """Whether a key of `certainty` is for a task. Of tensors nothing is said."""
+    return task.kind in _FITTING[key] and not task.shape

@@ -82,7 +82,7 @@ class SampleDecoder:
         self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
         self._label_is_key = any(use.path == RECORD_KEY for use in self._uses)
         self._weights = settings.weights()
-        self._labels = sum(target.task.label_columns for target in spec.targets)
+        self._labels = sum(target.columns for target in spec.targets)
         first = spec.width + self._labels
         self._weight_columns = slice(first, first + self._weights.columns)
         self._timed = settings.event_time is not None
@@ -230,6 +230,7 @@ class SampleDecoder:
         defects: Defects,
     ) -> Block:
         width, labels = self._spec.width, self._labels
+        inputs = self._spec.split(table[:, :width])
         event_time_s: Float64 | None
         if self._timed:
             event_time_s = table[:, -1].copy()
@@ -241,8 +242,8 @@ class SampleDecoder:
             ends=batch.ends,
             fates=fates,
             samples=Samples(
-                self._spec.split(table[:, :width]),
-                self._spec.split_targets(table[:, width : width + labels]),
+                inputs,
+                self._spec.split_targets(table[:, width : width + labels], inputs),
                 weight.astype(np.float32),
             ),
             event_time_s=event_time_s,
@@ -353,9 +354,9 @@ def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str,
         label = labels[target.name]
         form = KINDS[target.task.kind].form(label)
         if label.is_key:
-            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts)
+            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts, target.task.shape)
         for field in label.fields():
-            yield field, path(field), label_reader(form, texts)
+            yield field, path(field), label_reader(form, texts, target.task.shape)
     for field, reader in settings.weights().readers(texts):
         yield field, path(field), reader
     if settings.event_time is not None:

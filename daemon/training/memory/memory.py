@@ -39,10 +39,10 @@ class Memory:
                 part.name: _rows(f"input_{part.name}", size, part.shape, part.dtype) for part in spec.inputs
             }
             self._targets = {
-                part.name: _rows(f"target_{part.name}", size, (part.task.label_columns,)) for part in spec.targets
+                part.name: _rows(f"target_{part.name}", size, part.task.label_shape) for part in spec.targets
             }
             self._outputs = {
-                part.name: _rows(f"output_{part.name}", size, (part.task.outputs,))
+                part.name: _rows(f"output_{part.name}", size, part.task.output_shape)
                 for part in (spec.targets if settings.distill is not None else ())
             }
             self._weight = _rows("weight", size, ())
@@ -110,7 +110,8 @@ class Memory:
 
     def _offer(self, new: Remembered, row: Any, good: Any) -> None:
         offered, _, drawn = tf.unstack(self._counts.value)
-        offer = Offer(offered, new.targets[self._first][row, 0], self._random(2 * offered + 1, DRAWS))
+        label = tf.reshape(new.targets[self._first][row], (-1,))[0]
+        offer = Offer(offered, label, self._random(2 * offered + 1, DRAWS))
         place = self._places.place(offer, good)
         taken = tf.logical_and(good, place >= 0)
         kept = (self._inputs, new.inputs), (self._targets, new.targets), (self._outputs, new.outputs)
@@ -131,7 +132,7 @@ def _places(settings: MemorySettings, spec: SampleSpec) -> Places:
     task = spec.targets[0].task
     if settings.kind == "ring":
         return Ring(settings.size)
-    if settings.kind == "balanced" and task.kind in _OF_CLASSES:
+    if settings.kind == "balanced" and task.kind in _OF_CLASSES and not task.shape:
         return Balanced(settings.size, max(task.outputs, 2))
     return Reservoir(settings.size)
 

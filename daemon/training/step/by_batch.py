@@ -65,7 +65,7 @@ class TrainOnBatch:
         before = _copies(self._changing)
         for metric in self._model.metrics:  # as Keras' own train_on_batch does
             metric.reset_state()
-        data = (as_keras(batch.inputs), as_keras(self._parts.labels(batch.targets)), weight)
+        data = (as_keras(batch.inputs), as_keras(self._parts.labels(batch.targets)), self._parts.weights(weight))
         loss = float(self._step(tf.nest.map_structure(tf.constant, data))["loss"])
         verdict = self._verdict(loss, all(_finite(variable, value) for variable, value in before))
         if verdict != 0:

@@ -33,7 +33,7 @@ from learnd.daemon.values import Arrays, Float32, Samples, SampleSpec
 class Results(NamedTuple):
     """The results of a call of K updates."""
 
-    outputs: Arrays  # (K, B, C) for each target
+    outputs: Arrays  # (K, B, ..., C) for each target
     figures: Float32  # (K, 3): loss, gradient norm, verdict
     before: list[tuple[Any, Any]]  # each variable that the call wrote, and its old value, to undo it
 
@@ -113,7 +113,7 @@ class Updates:
         before = [tf.identity(variable.value) for variable in self._written()]
         size, rows = tf.shape(tensors[0])[0], tensors[0].shape[1]
         outputs = {
-            target.name: tf.TensorArray(tf.float32, size=size, element_shape=(rows, target.task.outputs))
+            target.name: tf.TensorArray(tf.float32, size=size, element_shape=(rows, *target.task.output_shape))
             for target in self._spec.targets
         }
         figures = tf.TensorArray(tf.float32, size=size, element_shape=(3,))

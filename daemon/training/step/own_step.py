@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import structlog
 
 from learnd.daemon.errors import ModelError
@@ -71,8 +72,9 @@ def traced(parts: Parts, rows: int | None) -> Any:
     spec = parts.spec
     inputs = {part.name: tf.TensorSpec((rows, *part.shape), part.dtype) for part in spec.inputs}
     labels = parts.labels(spec.zeros(1).targets)
-    targets = {name: tf.TensorSpec((rows, *array.shape[1:]), array.dtype) for name, array in labels.items()}
-    data = (as_keras(inputs), as_keras(targets), tf.TensorSpec((rows,), tf.float32))
+    given = as_keras(labels), parts.weights(np.zeros(1, np.float32))
+    of_batch = tf.nest.map_structure(lambda array: tf.TensorSpec((rows, *array.shape[1:]), array.dtype), given)
+    data = (as_keras(inputs), *of_batch)
     try:
         function = tf.function(parts.model.train_step, autograph=False).get_concrete_function(data)
     except DOES_NOT_COMPILE as error:

@@ -17,7 +17,7 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.ensemble import Ensemble
 from learnd.daemon.training.step.head_start import HeadStart
 from learnd.daemon.training.step.replay import Replay
-from learnd.daemon.values import Arrays, SampleSpec
+from learnd.daemon.values import Arrays, Float32, SampleSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Parts:
     kept: Callable[[], Mapping[str, Any]]  # the variables that a checkpoint holds, by their names
 
     def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-        """Return what the model gives for each target, (B, C)."""
+        """Return what the model gives for each target, (B, ..., C)."""
         found: dict[str, Any] = by_name(self.model(as_keras(inputs), training=training), self.model, self.spec)
         return found
 
     def predicted(self, inputs: Mapping[str, Any], *, averaged: bool = False) -> dict[str, Any]:
-        """Return what the model gives for each target in inference mode, (B, C), with the averages of its weights if
-        the optimizer keeps some, or if it is to be `averaged`. What inference writes, such as the
-        state of a random layer, is dropped.
+        """Return what the model gives for each target in inference mode, (B, ..., C), with the averages of its weights
+        if the optimizer keeps some, or if it is to be `averaged`. What inference writes, such as the state of a random
+        layer, is dropped.
         """
         with keras.StatelessScope(self.served if averaged else self.optimizing.averages):
             return self.outputs(inputs, training=False)
@@ -82,6 +82,17 @@ class Parts:
     def total(self, of_targets: Mapping[str, Any]) -> Any:
         """Return the sum of the targets' losses, and of what layers add to it."""
         return tf.add_n([*of_targets.values(), *(tf.cast(penalty, tf.float32) for penalty in self.model.losses)])
+
+    def weights(self, weight: Float32) -> Any:
+        """Return the weight (B,) of each sample as the model's `train_step` takes it.
+
+        Keras multiplies the losses (B, T) of sequences by (B,) crosswise, so that with tensors each target gets weights
+        of the rank of its outputs.
+        """
+        if not any(target.task.shape for target in self.spec.targets):
+            return weight
+        ranks = {target.name: len(target.task.output_shape) for target in self.spec.targets}
+        return as_keras({name: weight.reshape(-1, *[1] * rank) for name, rank in ranks.items()})
 
     def labels(self, targets: Mapping[str, Any]) -> dict[str, Any]:
         """Return the targets as their losses take them."""

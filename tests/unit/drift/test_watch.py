@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from learnd.daemon.drift.settings import DriftWatch
-from learnd.daemon.drift.signals import Signals, chosen_columns, errors
+from learnd.daemon.drift.signals import Signals, chosen_columns
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.tasks.scoring import errors
 from learnd.daemon.values import Column, ColumnKind, Event, SampleSpec, State, Task
 
 REGRESSION = SamplesSettings.model_validate({"features": {"a": "float", "v": {"vector": 2}}, "label": "y"}).spec(

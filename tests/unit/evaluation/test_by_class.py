@@ -60,3 +60,16 @@ def test_a_score_that_would_divide_by_nothing_is_absent() -> None:
     no, yes = by_class.classes(str)
     assert (no.came, no.predicted, no.scores) == (0, 5, {"precision": 0.0, "f1": 0.0})
     assert (yes.came, yes.predicted, yes.scores) == (5, 0, {"recall": 0.0, "f1": 0.0})
+
+
+def test_the_elements_of_a_tensor_count_each() -> None:
+    rng = np.random.default_rng(5)
+    said, labels = rng.random((40, 7, 3)).astype(np.float32), rng.integers(0, 3, (40, 7)).astype(np.float32)
+    said[3, 2, 1] = np.nan
+    by_class = ByClass(of_elements=True)
+    by_class.add(observe(Task("classes", 3, 1, NAMES, shape=(7,)), said, labels))
+    scored = np.arange(40) != 3
+    confusion = by_class.confusion(NAMES.__getitem__)
+    matrix = [[confusion[label].get(guess, 0) for guess in confusion] for label in confusion]
+    expected = confusion_matrix(labels[scored].ravel().astype(int), said[scored].argmax(axis=2).ravel())
+    assert matrix == expected.tolist()
