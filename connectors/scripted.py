@@ -30,6 +30,7 @@ class ScriptedSource:
     """
 
     connected = True
+    repeats = False
     lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(self, steps: Sequence[Step], *, live: bool = False, endless: bool = False) -> None:

@@ -16,6 +16,7 @@ from learnd.daemon.operate.settings import LogSettings
 
 VERBS = (
     "run",
+    "fit",
     "replay",
     "record",
     "validate",

@@ -17,6 +17,7 @@ class Entry:
 
 
 SOURCES: Mapping[str, Entry] = {
+    "epochs": Entry("learnd.connectors.files.settings:EpochsSettings", "learnd.connectors.files.epochs:EpochsSource"),
     "files": Entry("learnd.connectors.files.settings:FilesSettings", "learnd.connectors.files.source:FilesSource"),
     "kafka": Entry("learnd.connectors.kafka.settings:KafkaSettings", "learnd.connectors.kafka.source:KafkaSource"),
     "recording": Entry(

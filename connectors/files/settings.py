@@ -8,39 +8,25 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from learnd.connectors.source_settings import MIB, Glance, RecordLimit, SourceSettings
 from learnd.daemon.errors import SourceError
 from learnd.daemon.values import RecordFormat, RecordSample
 
 
-class FilesSettings(SourceSettings):
-    """Records in files: JSON lines, JSON arrays or CSV, plain, `.gz` or `.zst`; or Parquet."""
+class _InFiles(SourceSettings):
+    """What all that reads files has in common."""
 
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet")
-    harmless: ClassVar[Mapping[str, str]] = {
-        "path": "the state knows the files that it has read, and the position in each",
-        "follow": "when the stream ends",
-        "when_gone": "what was left out is in the journal",
-    }
 
     path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
     other, but rotated ones from the oldest on (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`). In a directory,
     those whose name starts with `.` or `_` are left out."""
 
-    follow: bool = False
-    """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
-    truncation, and watch a directory or glob for new files. A glob that covers the rotated names as well
-    (`app.jsonl*`) also finds files that were rotated twice while the daemon was down; copies are not read again."""
-
     max_record_bytes: RecordLimit = MIB
     """A longer line is rejected; the stream goes on with the next one."""
-
-    when_gone: Literal["stop", "skip"] = "stop"
-    """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
-    has trained: `stop` with an error, or `skip` the unread rest of it."""
 
     def reads_file(self, file: Path) -> bool:
         """Return whether a file is the one that the path names, is in its directory, or matches its glob."""
@@ -73,6 +59,43 @@ class FilesSettings(SourceSettings):
         from learnd.connectors.files.sampling import samples
 
         return samples(self.files(), fmt, self.max_record_bytes)
+
+
+class FilesSettings(_InFiles):
+    """Records in files: JSON lines, JSON arrays or CSV, plain, `.gz` or `.zst`; or Parquet."""
+
+    harmless: ClassVar[Mapping[str, str]] = {
+        "path": "the state knows the files that it has read, and the position in each",
+        "follow": "when the stream ends",
+        "when_gone": "what was left out is in the journal",
+    }
+
+    follow: bool = False
+    """False: read what is there to its end. True: follow growing files like `tail -F`, through rotation and
+    truncation, and watch a directory or glob for new files. A glob that covers the rotated names as well
+    (`app.jsonl*`) also finds files that were rotated twice while the daemon was down; copies are not read again."""
+
+    when_gone: Literal["stop", "skip"] = "stop"
+    """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
+    has trained: `stop` with an error, or `skip` the unread rest of it."""
+
+
+class EpochsSettings(_InFiles):
+    """The records of files several times over, as `learnd fit` takes them. They have to fit into memory."""
+
+    harmless: ClassVar[Mapping[str, str]] = {
+        "path": "the state knows the records by what they hold",
+        "epochs": "when the stream ends",
+    }
+
+    epochs: PositiveInt = 10
+    """How many times over."""
+
+    shuffle: bool = True
+    """Give the records of each epoch in an order of its own. Otherwise in the order of the files."""
+
+    seed: Annotated[int, Field(ge=0, le=2**63)] = 7
+    """What the orders follow from."""
 
 
 class StdinSettings(SourceSettings):

@@ -39,6 +39,7 @@ class FilesSource:
     """
 
     connected = True
+    repeats = False
     lag_unit: Literal["records", "bytes"] = "bytes"
 
     def __init__(self, settings: FilesSettings, fmt: RecordFormat, _state: Path | None = None) -> None:

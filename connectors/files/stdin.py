@@ -47,6 +47,7 @@ class StdinSource:
 
     live = True
     connected = True
+    repeats = False
     lag_unit: Literal["records", "bytes"] = "bytes"
 
     def __init__(self, settings: StdinSettings, fmt: RecordFormat, state: Path, stream_fd: int = 0) -> None:

@@ -40,6 +40,7 @@ class KafkaSource:
 
     live = True
     exhausted = False
+    repeats = False
     lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(

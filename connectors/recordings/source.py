@@ -29,6 +29,7 @@ class RecordingSource:
     """A `contracts.Source` over a recording. It takes the notes of the live source, and can repeat its journal."""
 
     live = False
+    repeats = False
     lag_unit: Literal["records", "bytes"] = "records"
 
     def __init__(

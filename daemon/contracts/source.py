@@ -81,6 +81,12 @@ class Source(Protocol):
         """
 
     @property
+    def repeats(self) -> bool:
+        """Whether it gives its records several times over. Its one partition is `values.EPOCHS` then, its notes have
+        that key, and no other source gets these.
+        """
+
+    @property
     def exhausted(self) -> bool:
         """Whether the stream has ended and each of its records was returned."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from learnd.daemon.foundation.hashing import split_mix
 from learnd.daemon.stream.decoding.memo import Memo
 from learnd.daemon.values import Int64
 
@@ -31,9 +32,10 @@ class HoldoutRule:
     def held_out(self, partition: str, starts: Int64, keys: Sequence[str | bytes | None] | None) -> NDArray[np.bool_]:
         """Return whether each record is held out.
 
-        `starts` (n,) are the positions of the records; `keys` are n, or None if no record has one.
+        `starts` (n,) are the positions of the records, or their places where a source gives records several times over;
+        `keys` are n, or None if no record has one.
         """
-        hashes = _mix(starts.astype(np.uint64) ^ np.uint64(self._partition_hash[partition]))
+        hashes = split_mix(starts.astype(np.uint64) ^ np.uint64(self._partition_hash[partition]))
         if self.by_key and keys is not None:
             hashes = self._with_keys(hashes, keys)
         return hashes < self._limit
@@ -48,14 +50,3 @@ class HoldoutRule:
 def _hash_text(text: str | bytes) -> int:
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-
-
-def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return one step of SplitMix64, which gives neighbouring positions unrelated hashes.
-
-    Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
-    """
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

@@ -20,7 +20,7 @@ from learnd.daemon.foundation.shares import Shares, spending
 from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.stream.batching import Batcher, updates_until
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.values import Block, Call, JournalEntry, Note, Positions, RecordBatch
+from learnd.daemon.values import EPOCHS, Block, Call, JournalEntry, Note, Positions, RecordBatch
 
 log = structlog.get_logger()
 
@@ -85,7 +85,9 @@ class Reader:
         """Open the source at the position of a checkpoint, by when these classes had come. Raises SourceError."""
         self._decoder.begin(classes)
         self._first_life = self._fresh = not positions
-        self._source.open(positions, notes)
+        repeats = self._source.repeats  # what is of epochs means nothing to another source, and the other way round
+        own = {name: at for name, at in positions.items() if (name == EPOCHS) is repeats}
+        self._source.open(own, [note for note in notes if (EPOCHS in note) is repeats])
 
     def repeat(self, entry: JournalEntry, first: int, stop: Callable[[], bool]) -> Call | None:
         """Make a journaled call again from the same records; None if `stop()` first. Only before `start`.

@@ -13,6 +13,7 @@ from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, as_json, predictions_of
 from learnd.daemon.values.records import (
+    EPOCHS,
     SOURCE_REASONS,
     Block,
     Defect,
@@ -39,6 +40,7 @@ from learnd.daemon.values.samples import (
 from learnd.daemon.values.state import State, canonical_json
 
 __all__ = [
+    "EPOCHS",
     "FEATURES",
     "LABEL",
     "SOURCE_REASONS",

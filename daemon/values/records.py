@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from learnd.daemon.values.arrays import Float64, Int64, Note
 from learnd.daemon.values.samples import Samples
 
+EPOCHS = "epochs"
+"""The partition, and the key of the note, of a source that gives its records several times over."""
+
 SOURCE_REASONS = ("bad_encoding", "corrupt", "lost", "oversized", "tombstone", "truncated", "unknown_schema")
 """The reasons of defects that sources find."""
 
@@ -46,6 +49,7 @@ class RecordBatch:
     timestamps_s: Float64 | None = None  # (n,) seconds since 1970
     defects: Mapping[int, Defect] | None = None
     lines: Sequence[int] | None = None  # n of them: how many lines of a file each takes; None: one each, or no file
+    places: Int64 | None = None  # (n,) of records that come several times over: which ones of them all these are
     note: Note | None = None
 
     def __len__(self) -> int:

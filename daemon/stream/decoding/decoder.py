@@ -216,7 +216,8 @@ class SampleDecoder:
         fates = np.full(len(batch), Fate.TRAIN, np.uint8)
         fates[list(defects)] = Fate.REJECT
         if self._holdout is not None:
-            held = self._holdout.held_out(batch.partition, _starts(batch)[samples], keys)
+            known_by = _starts(batch) if batch.places is None else batch.places
+            held = self._holdout.held_out(batch.partition, known_by[samples], keys)
             fates[samples[held]] = Fate.HOLD_OUT
         return fates
 

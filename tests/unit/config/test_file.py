@@ -129,9 +129,9 @@ def test_sections_that_do_not_fit_each_other_are_found_at_their_line(write: Any)
     ("source", "expected"),
     [
         ("{flies: {path: x}}", "unknown source 'flies': did you mean 'files'?"),
-        ("{kinesis: {}}", "unknown source 'kinesis'; there are files, kafka, recording, stdin"),
-        ("{files: {path: x}, stdin: {}}", "name one source: files, kafka, recording, stdin"),
-        ("[]", "name one source: files, kafka, recording, stdin"),
+        ("{kinesis: {}}", "unknown source 'kinesis'; there are epochs, files, kafka, recording, stdin"),
+        ("{files: {path: x}, stdin: {}}", "name one source: epochs, files, kafka, recording, stdin"),
+        ("[]", "name one source: epochs, files, kafka, recording, stdin"),
     ],
 )
 def test_a_source_is_one_of_the_registry(write: Any, source: str, expected: str) -> None:
@@ -323,6 +323,7 @@ def test_the_schema_knows_every_section_and_source() -> None:
     json.dumps(described)
     assert set(described["properties"]) == {field.alias or name for name, field in Settings.model_fields.items()}
     assert [next(iter(one["properties"])) for one in described["properties"]["source"]["oneOf"]] == [
+        "epochs",
         "files",
         "kafka",
         "recording",

@@ -66,6 +66,8 @@ HARMLESS = [
     "predictions.kafka",
     "reload_on_change",
     "shutdown_timeout_s",
+    "source.epochs.epochs",
+    "source.epochs.path",
     "source.files.follow",
     "source.files.path",
     "source.files.when_gone",

@@ -1,0 +1,60 @@
+"""`learnd fit`: train on recorded files for some epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learnd.daemon.config.file import located_problems
+from learnd.daemon.config.first_look import problems
+from learnd.daemon.config.settings import Settings
+from learnd.daemon.config.source_choice import SourceChoice
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, load
+from learnd.daemon.verbs.run import train
+
+verb = typer.Typer()
+
+
+@verb.command()
+def fit(
+    file: SettingsFile,
+    data: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="The files. Default: those of source.files in the settings."),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="How many times over.")] = 10,
+    shuffle: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle/--no-shuffle",
+            metavar="",
+            help="Whether each epoch has an order of its own, or that of the files.",
+        ),
+    ] = True,
+    overrides: Overrides = None,
+    state: StateOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on files for some epochs; go on where the last one stopped. `learnd run` goes on from there.
+
+    The records that `validate.holdout` holds out are the same in each epoch.
+    """
+    settings = _over_epochs(load(file, overrides, state), data, epochs, shuffle=shuffle)
+    if found := problems(settings):
+        raise SettingsError(found)
+    with located_problems(file, overrides or ()):
+        train(settings, as_json=as_json, recorded=True)
+
+
+def _over_epochs(settings: Settings, data: Path | None, epochs: int, *, shuffle: bool) -> Settings:
+    """Return the settings with files as the source, several times over. Raises SettingsError if none are named."""
+    given = settings.source
+    path = str(data) if data is not None else getattr(given.settings, "path", None)
+    if given.name != "files" and data is None:
+        raise SettingsError([f"source.{given.name}: fit takes files; name them with --from"])
+    limit = {"max_record_bytes": given.settings.max_record_bytes} if given.name == "files" else {}
+    chosen = {"path": path, "epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed, **limit}
+    return settings.model_copy(update={"source": SourceChoice.parse({"epochs": chosen})})
