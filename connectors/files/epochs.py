@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,7 +111,7 @@ class EpochsSource:
 class _Records:
     """All records, in their order, and what they are known by."""
 
-    values: Sequence[bytes] | Sequence[Mapping[str, Any]] | Columnar
+    values: Sequence[Any]  # bytes or mappings
     columns: tuple[str, ...] | None
     defects: Mapping[int, Defect]
     digest: str
@@ -130,7 +129,7 @@ class _Records:
         if batches and len(columnar) == len(batches):
             joined = Columnar.joined(columnar)
             return cls(joined, columns, defects, joined.digest())
-        values = list(chain.from_iterable(batch.values for batch in batches))
+        values = [value for batch in batches for value in batch.values]
         sha = hashlib.sha256()
         for value in values:
             content = value if isinstance(value, bytes) else repr(value).encode()
@@ -147,8 +146,7 @@ class _Records:
         picked = self.values.picked(places) if isinstance(self.values, Columnar) else [self.values[at] for at in listed]
         defects = {index: self.defects[at] for index, at in enumerate(listed) if at in self.defects}
         ends = np.arange(start + 1, start + len(places) + 1)
-        more = {"columns": self.columns, "defects": defects or None, "places": places, "note": note}
-        return RecordBatch(EPOCHS, start, ends, picked, **more)
+        return RecordBatch(EPOCHS, start, ends, picked, self.columns, defects=defects or None, places=places, note=note)
 
 
 def _read(settings: EpochsSettings, fmt: RecordFormat) -> _Records:

@@ -53,8 +53,9 @@ def _over_epochs(settings: Settings, data: Path | None, epochs: int, *, shuffle:
     """Return the settings with files as the source, several times over. Raises SettingsError if none are named."""
     given = settings.source
     path = str(data) if data is not None else getattr(given.settings, "path", None)
+    limit = getattr(given.settings, "max_record_bytes", None)
     if given.name != "files" and data is None:
         raise SettingsError([f"source.{given.name}: fit takes files; name them with --from"])
-    limit = {"max_record_bytes": given.settings.max_record_bytes} if given.name == "files" else {}
-    chosen = {"path": path, "epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed, **limit}
+    chosen = {"path": path, "epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed}
+    chosen |= {} if limit is None else {"max_record_bytes": limit}
     return settings.model_copy(update={"source": SourceChoice.parse({"epochs": chosen})})
