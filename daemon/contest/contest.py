@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from learnd.daemon.contest.decisions import Decisions
 from learnd.daemon.contest.match import Decision, Match, Outcome, Terms
 from learnd.daemon.contest.settings import LEADER, TRIAL, ChallengerSettings
 from learnd.daemon.contracts import Change, Contender
@@ -70,9 +71,8 @@ class Contest:
         self._challengers = {challenger.settings.name: challenger for challenger in challengers}
         self._leads = LEADER
         self._matches = [challenger.match(spec) for challenger in challengers]
-        self._outcomes: dict[str, Outcome] = {}  # of challengers whose match is over
+        self._decided = Decisions()
         self._before: _Before | None = None
-        self._touched: set[str] = set()  # challengers that have trained or were restored in this process
         self._threads = ThreadPoolExecutor(len(challengers) + 1, "challenger") if challengers or copy else None
 
     @property
@@ -81,11 +81,11 @@ class Contest:
         return self._own if self._leads == LEADER else self._challengers[self._leads].learner
 
     def standings(self) -> Facts:
-        """Return who leads, how each challenger stands, and what became of those whose match is over."""
+        """Return who leads, how each challenger stands, and which matches are over since when."""
         return {
             "leads": self._leads,
             "challengers": {match.name: match.standing() for match in self._matches},
-            "outcomes": dict(self._outcomes),
+            "decided": self._decided.facts(),
         }
 
     # Training.
@@ -139,7 +139,6 @@ class Contest:
         """Update all that train. Return the report of the one that leads, and what is decided."""
         if self._threads is None:
             return self.leader.update(call), {}
-        self._touched.update(match.name for match in self._matches)
         challenging = [self._threads.submit(match.learner.update, call) for match in self._matches]
         leading = self.leader.update(call)
         reports = [other.result() for other in challenging]
@@ -190,22 +189,20 @@ class Contest:
             assert self._copy is not None, "it is what has won"
             self._own, self._copy = self._copy, self._own
         else:
-            if self._leads != LEADER:
-                self._outcomes[self._leads] = "lost"
             self._leads = winner.name
 
     def _end(self, match: Match, outcome: Outcome, samples: int) -> Event:
         self._matches.remove(match)
-        if match.name in self._challengers and outcome != "promoted":
-            self._outcomes[match.name] = outcome
-        return match.event(outcome, samples)
+        event = match.event(outcome, samples)
+        self._decided.add(event)
+        return event
 
     def try_out(self, name: str, change: Change, samples: int) -> str | None:
         if self._copy is None:
             return "no copy of the model is kept: one is only if a rule of the settings names trial"
         if self._leads != LEADER:
             return f"the challenger {self._leads} leads, of which no copy is kept"
-        if any(match.name == TRIAL for match in self._matches):
+        if self._on_trial is not None:
             return "another change is on trial"
         self._copy.restore(self._own.state())
         match = self._trial(self._copy, samples, name)
@@ -213,6 +210,10 @@ class Contest:
             return "no phase follows"
         self._matches.append(match)
         return None
+
+    @property
+    def _on_trial(self) -> Match | None:
+        return next((match for match in self._matches if match.name == TRIAL), None)
 
     def _trial(self, copy: Contender, samples: int, tries: str = "") -> Match:
         return Match(TRIAL, copy, Terms(0, samples, _LEVEL_OF_TRIALS), self._spec, tries)
@@ -224,8 +225,8 @@ class Contest:
         return [change for learner in self._training() for change in learner.changes]
 
     def state(self) -> State:
-        leading = self.leader.state()
-        if not self._challengers and not self._matches:
+        leading, decided = self.leader.state(), self._decided.facts()
+        if not self._challengers and not self._matches and not decided:
             return leading
         matches = {
             match.name: State.joined({"learner": match.learner.state(), "match": match.of_test()})
@@ -233,15 +234,15 @@ class Contest:
         }
         facts: Facts = {
             "leads": self._leads,
-            "outcomes": dict(self._outcomes),
+            "decided": decided,
             "entered_with": {name: challenger.entered_with for name, challenger in self._challengers.items()},
         }
         contest = State.joined({_PART: State.joined({"matches": State.joined(matches)}, facts)})
         return State({**leading.arrays, **contest.arrays}, {**leading.facts, **contest.facts})
 
     def restore(self, state: State) -> None:
-        """Continue from a state. A challenger that is new, or whose settings are, begins with nothing learnt; one that
-        has learnt something since then is called off.
+        """Continue from a state. A challenger that is new, or whose settings are, begins as it is: with nothing learnt,
+        if it has not been updated before.
 
         Raises StateMismatchError, and changes nothing, if the state does not fit the model that leads in it.
         """
@@ -253,23 +254,34 @@ class Contest:
                 "again, or give a new --state directory."
             )
         (self._own if leads == LEADER else self._challengers[leads].learner).restore(leading)
-        known = {
-            name
-            for name, challenger in self._challengers.items()
-            if told.facts["entered_with"].get(name) == challenger.entered_with
-        }
         self._leads = leads
-        self._outcomes = {name: outcome for name, outcome in told.facts["outcomes"].items() if name in known - {leads}}
-        standing = told.part("matches")
-        begun = {name: one for name, one in self._challengers.items() if name != leads and name not in self._outcomes}
-        for name in [name for name in begun if name not in known and name in self._touched]:
-            del begun[name]  # it knows what the state that is restored does not
-            self._outcomes[name] = "called off"
-        fresh = {name: challenger.match(self._spec) for name, challenger in begun.items()}
+        known, standing = self._known(told), told.part("matches")
+        self._decided = Decisions(one for one in told.facts["decided"] if one["challenger"] in known | {leads, TRIAL})
+        over = self._decided.names | {leads}
+        fresh = {name: one.match(self._spec) for name, one in self._challengers.items() if name not in over}
         self._matches = [self._taken_up(one, standing) if name in known else one for name, one in fresh.items()]
-        self._touched |= (begun.keys() & known) | {leads}
         if TRIAL in standing.facts:
             self._take_up_trial(standing)
+
+    def go_back(self, state: State, samples: int) -> Sequence[Event]:
+        """Continue from an earlier state of this process or of one before, behind `samples` of the stream.
+
+        A challenger that has learnt something since then, which the state does not know, is called off, and so is a
+        trial. Return what is decided by that, and which decisions are taken back.
+        """
+        before, trial = self._decided, self._on_trial
+        self.restore(state)
+        events = before.taken_back(self._decided, samples)
+        if trial is not None and (self._on_trial is None or TRIAL in {one.data["challenger"] for one in events}):
+            events.append(trial.event("called off", samples))
+        known = self._known(_apart(state)[1]) | {TRIAL}
+        late = [match for match in self._matches if match.name not in known]
+        return [*events, *(self._end(match, "called off", samples) for match in late)]
+
+    def _known(self, told: State) -> set[str]:
+        """Return the challengers that a state knows, with the settings that they have now."""
+        then = told.facts["entered_with"]
+        return {name for name, one in self._challengers.items() if then.get(name) == one.entered_with}
 
     def _taken_up(self, match: Match, standing: State) -> Match:
         """Return a match as it stands in a state; as it begins if the challenger's model has changed since."""
@@ -381,5 +393,5 @@ def _apart(state: State) -> tuple[State, State]:
     prefix = f"{_PART}/"
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(prefix)}
     leading = State(arrays, {name: fact for name, fact in state.facts.items() if name != _PART})
-    nothing = {_PART: {"leads": LEADER, "outcomes": {}, "entered_with": {}, "matches": {}}}
-    return leading, State(state.arrays, {**nothing, **state.facts}).part(_PART)
+    nothing = {"leads": LEADER, "decided": [], "entered_with": {}, "matches": {}}
+    return leading, State(state.arrays, {_PART: {**nothing, **state.facts.get(_PART, {})}}).part(_PART)

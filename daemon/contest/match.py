@@ -14,7 +14,10 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, SampleSpec, State, TargetSpec
 
 Outcome: TypeAlias = Literal["promoted", "lost", "undecided", "called off"]
-OUTCOMES = get_args(Outcome)
+TAKEN_BACK = "taken back"
+"""What the history says of a decision that a rollback undoes."""
+
+OUTCOMES = (*get_args(Outcome), TAKEN_BACK)
 
 
 @dataclass(frozen=True, slots=True)

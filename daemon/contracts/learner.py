@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from learnd.daemon.values import Arrays, Call, Facts, PhaseBegun, Report, Samples, State
+from learnd.daemon.values import Arrays, Call, Event, Facts, PhaseBegun, Report, Samples, State
 
 
 class Stateful(Protocol):
@@ -92,12 +92,12 @@ class Adaptable(Learner, Protocol):
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
         """Begin the next phase after `samples` samples of the stream; None, and nothing changes, if there is none."""
 
+    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
+        """Return the current phase as one that begins after `samples` samples of the stream."""
+
 
 class Contender(Adaptable, Protocol):
     """A learner of a Keras model, which can be shown and published. Several can train on the same stream."""
-
-    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
-        """Return the current phase as one that begins after `samples` samples of the stream."""
 
     @property
     def max_updates(self) -> int:
@@ -136,4 +136,9 @@ class Contested(Adaptable, Protocol):
         """Make a change to a copy of the model, which has `samples` to prove that it is better.
 
         Return why that cannot be; None if the trial has begun.
+        """
+
+    def go_back(self, state: State, samples: int) -> Sequence[Event]:
+        """Continue from an earlier state, behind `samples` samples of the stream. Return what that takes back of the
+        decisions between models, and what it decides.
         """

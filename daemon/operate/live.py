@@ -153,7 +153,12 @@ def _text_of(event: Event) -> str | None:
         case "phase":
             text = f"phase {data['number']}, by {data['cause']}"
         case "contest":
-            text = f"challenger {data['challenger']}: {data['outcome']} after {data['compared']:,} samples"
+            about = (
+                f", {data['was']} at {data['decided_at']:,}"
+                if "was" in data
+                else f" after {data['compared']:,} samples"
+            )
+            text = f"challenger {data['challenger']}: {data['outcome']}{about}"
         case "command":
             text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
         case _:

@@ -7,11 +7,12 @@ stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
 from learnd.daemon.actions.roll_back import RollBack
-from learnd.daemon.contracts import Adaptable
-from learnd.daemon.values import Facts, State, finite
+from learnd.daemon.contracts import Contested, Learner
+from learnd.daemon.values import Event, Facts, State, finite
 
 _LOOKS = 8  # earlier looks whose errors a new error is compared with
 
@@ -32,7 +33,7 @@ class GoodCopy:
         """Whether the model was rolled back as often as it may be."""
         return self.rollbacks >= self.action.most
 
-    def look(self, learner: Adaptable, error: float | None, progress: Facts) -> bool:
+    def look(self, learner: Learner, error: float | None, progress: Facts) -> bool:
         """Return whether the model is good, given the mean error since the last look. Copy it if it is."""
         now = learner.state()
         good = finite(now.arrays) and self.is_usual(error)
@@ -42,12 +43,15 @@ class GoodCopy:
             self._errors = [*self._errors, error][-_LOOKS:]
         return good
 
-    def roll_back(self, learner: Adaptable) -> None:
-        """Restore the good copy, with a lower learning rate. Each rollback to the same copy lowers it further."""
+    def roll_back(self, learner: Contested, samples: int) -> Sequence[Event]:
+        """Restore the good copy behind `samples` of the stream, with a lower learning rate. Each rollback to the same
+        copy lowers it further. Return what is told of a contest.
+        """
         self.rollbacks += 1
         self._since_copy += 1
-        learner.restore(self._learner)
+        told = learner.go_back(self._learner, samples)
         learner.slow_down(self.action.times**self._since_copy)
+        return told
 
     def is_usual(self, error: float | None) -> bool:
         """Whether an error is in the range of the earlier ones. During a burst of wrong labels it is not."""

@@ -131,9 +131,8 @@ class Reactions:
         if self._recent.size:
             self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
-        self._events += [*part.found, *part.report.decided]
-        for event in part.report.decided:
-            log.info(event.kind, at_samples=event.samples, **event.data)
+        self._events += part.found
+        self._tell_of_contest(part.report.decided)
         for event in part.found:
             if event.kind == "drift.unwatched":
                 log.info("drift_unwatched", at_samples=event.samples, **event.data)
@@ -307,8 +306,9 @@ class Reactions:
         if copy.exhausted:
             self._give_up(copy, cause)
             return GIVEN_UP
-        trained, phase, then = self._progress.samples_trained, self.learner.phase, copy.progress
-        copy.roll_back(self.learner)
+        trained, then = self._progress.samples_trained, copy.progress
+        phase = self.learner.phase, self.learner.phase_ends_on
+        of_contest = copy.roll_back(self.learner, self._samples)
         spans = self._progress.take_back(then)
         self._watching.went_back(then["samples"])
         self._due_back = None  # what asked for a rollback is gone, if a command was ahead of it; so are its errors
@@ -316,9 +316,24 @@ class Reactions:
         self._good = True
         self._skip_rate.restart()
         self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
-        while self.learner.phase < phase and self._next_phase("rollback"):
-            pass  # what ended the earlier phases does not happen again; a challenger may lead that has none
+        self._tell_of_contest(of_contest)
+        self._return_to_phase(*phase)
         return DONE
+
+    def _return_to_phase(self, number: int, ends_on: str | None) -> None:
+        """Go on to a phase, since what ended the earlier ones does not happen again. A model may lead now that is in
+        another one, or that has no phases.
+        """
+        begun = False
+        while self.learner.phase < number and self._next_phase("rollback"):
+            begun = True
+        if not begun and (self.learner.phase, self.learner.phase_ends_on) != (number, ends_on):
+            self._enter_phases([self.learner.phase_from("rollback", self._samples)])
+
+    def _tell_of_contest(self, decided: Sequence[Event]) -> None:
+        self._events += decided
+        for event in decided:
+            log.info(event.kind, at_samples=event.samples, **event.data)
 
     def _tell_rollback(
         self, copy: GoodCopy, cause: Cause, spans: Sequence[tuple[str, int, int]], taken_back: int

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from learnd.daemon.contracts import Change
-from learnd.daemon.values import Arrays, Call, Facts, Float32, PhaseBegun, Report, Samples, SampleSpec, Skip, State
+from learnd.daemon.values import (
+    Arrays,
+    Call,
+    Event,
+    Facts,
+    Float32,
+    PhaseBegun,
+    Report,
+    Samples,
+    SampleSpec,
+    Skip,
+    State,
+)
 
 _MODULUS = 1 << 61
 
@@ -84,6 +96,10 @@ class ScriptedLearner:
         self._do(f"try {name}", samples)
         return None
 
+    def go_back(self, state: State, samples: int) -> Sequence[Event]:  # noqa: ARG002
+        self.restore(state)
+        return ()
+
     trial_samples = 1
 
     def refit_helps(self, recent: Samples) -> bool:  # noqa: ARG002
@@ -129,6 +145,9 @@ class ScriptedLearner:
 
     def _begin(self, cause: str, samples: int) -> PhaseBegun:
         self.phase += 1
+        return self.phase_from(cause, samples)
+
+    def phase_from(self, cause: str, samples: int) -> PhaseBegun:
         data: Facts = {"number": self.phase, "cause": cause, "trainable_parameters": 1, "layers": []}
         return PhaseBegun(samples, self.phase_ends_on, data)
 

@@ -232,7 +232,7 @@ def _good_copy(part: GoodCopy, start: int, end: int) -> list[object]:
         model.weight = look
         found.append(part.look(model, 0.1 if look % 7 else 0.9, {"samples": look}))
         if look % 9 == 8:
-            part.roll_back(model)
+            part.roll_back(model, look)
             found.append(model.weight)
     return found
 

@@ -5,6 +5,7 @@
   const { Chart, element, clock, plain, percent } = CHARTS;
   const MOST_POINTS = 1800; // then every second one goes
   const MOST_ROWS = 60;
+  const MOST_DECISIONS = 10;
   const ASK_EVERY_MS = 1000; // what became of a command
   const find = (id) => document.getElementById(id);
   const shown = { points: [], marks: [], letters: [], facts: {} };
@@ -87,13 +88,14 @@
   }
 
   function showModels({ mixture, contest }) {
-    const { leads, challengers = {}, outcomes = {} } = contest;
+    const { leads, challengers = {}, decided = [] } = contest;
     const stands = ({ compared, lead, evidence }) => (compared
       ? `lower by ${plain(lead, 3)} over ${plain(compared)} samples, evidence ${plain(evidence, 2)}` : "warms up");
     const rows = [
       ...Object.entries(mixture).map(([name, share]) => row(name, percent(share))),
       ...Object.entries(challengers).map(([name, standing]) => row(`challenger ${name}`, stands(standing))),
-      ...Object.entries(outcomes).map(([name, outcome]) => row(`challenger ${name}`, outcome)),
+      ...decided.slice(-MOST_DECISIONS).reverse().map(({ challenger, of, outcome, samples }) => (
+        row(of ? `trial of ${of.replaceAll("_", " ")}` : `challenger ${challenger}`, `${outcome} at ${plain(samples)}`))),
     ];
     if (leads && leads !== "model") rows.unshift(row(`challenger ${leads}`, "leads"));
     find("models-card").hidden = !rows.length;

@@ -1,5 +1,6 @@
 """Challengers and trials: who leads behind which update, whatever the length of calls, undone and restored."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from learners import KINDS, NUMBERS, VALUE, X, call, learner
 
 from learnd.daemon.contest.contest import Challenger, Contest
+from learnd.daemon.contest.decisions import Decisions
 from learnd.daemon.contest.settings import ChallengerSettings
 from learnd.daemon.contracts import Adaptable
 from learnd.daemon.errors import StateMismatchError
@@ -121,10 +123,10 @@ def test_one_that_is_added_later_begins_anew_and_one_that_is_gone_is_forgotten()
 def test_other_settings_make_another_challenger() -> None:
     first, second = contest(lost=True), contest(lost=True, level=0.02)
     feed(first, 0, 3_000)
-    assert first.standings()["outcomes"] == {"quick": "lost"}
+    assert [(one["challenger"], one["outcome"]) for one in first.standings()["decided"]] == [("quick", "lost")]
     second.restore(first.state())
     assert second.standings() == {
-        "leads": "model", "challengers": {"quick": {"compared": 0, "lead": 0.0, "evidence": 0.0}}, "outcomes": {},
+        "leads": "model", "challengers": {"quick": {"compared": 0, "lead": 0.0, "evidence": 0.0}}, "decided": [],
     }  # fmt: skip
 
 
@@ -141,8 +143,9 @@ def test_of_two_the_better_one_leads_in_the_end() -> None:
     models = [challenger(linear(), "linear"), challenger(learner(NUMBERS, {"hidden": [16]}), "deep")]
     one = Contest(linear(SLOW), NUMBERS, models)
     events = feed(one, 0, 12_000, 500)
-    assert one.standings()["leads"] == "deep", [event.data for event in events]
-    assert one.standings()["outcomes"].get("linear") in {"lost", None}
+    standings = one.standings()
+    assert standings["leads"] == "deep", [event.data for event in events]
+    assert standings["decided"] == [{"samples": event.samples, **event.data} for event in events]
 
 
 def quicker(one: Adaptable) -> None:
@@ -258,13 +261,62 @@ def test_challengers_in_the_same_phase_go_on_with_the_model() -> None:
     assert one.next_phase("plateau", 0) is None
 
 
-def test_a_challenger_that_knows_more_than_the_state_that_is_restored_is_called_off() -> None:
+def told(events: Sequence[Event]) -> list[tuple[str, str, str | None, int | None]]:
+    return [
+        (one.data["challenger"], one.data["outcome"], one.data.get("was"), one.data.get("decided_at")) for one in events
+    ]
+
+
+def test_a_challenger_that_knows_more_than_the_state_that_is_gone_back_to_is_called_off() -> None:
     alone = Contest(linear(), NUMBERS)
     feed(alone, 0, 100)
     earlier = alone.state()  # as of before it was named
     one = contest(lost=True)
     one.restore(earlier)
     feed(one, 100, 150)
-    one.restore(earlier)
-    assert one.standings() == {"leads": "model", "challengers": {}, "outcomes": {"quick": "called off"}}
-    assert feed(one, 100, 300) == []
+    assert told(one.go_back(earlier, 150)) == [("quick", "called off", None, None)]
+    (decided,) = one.standings()["decided"]
+    assert (decided["challenger"], decided["outcome"], decided["samples"]) == ("quick", "called off", 150)
+    assert (one.standings()["leads"], one.standings()["challengers"]) == ("model", {})
+    assert feed(one, 150, 300) == []
+
+
+def test_what_is_gone_back_from_is_taken_back_and_decided_anew() -> None:
+    one = contest()
+    feed(one, 0, 100)
+    earlier = one.state()
+    (event,) = feed(one, 100, N)
+    assert told(one.go_back(earlier, N)) == [("quick", "taken back", "promoted", event.samples)]
+    assert one.standings()["leads"] == "model"
+    assert one.standings()["decided"] == []
+    (again,) = feed(one, 100, N)
+    assert again == event
+    assert one.go_back(one.state(), N) == []
+    assert [decided["samples"] for decided in one.standings()["decided"]] == [event.samples]
+
+
+def test_a_trial_that_began_later_is_called_off_and_one_that_ended_later_goes_on() -> None:
+    one = Contest(linear(SLOW), NUMBERS, copy=linear(SLOW))
+    feed(one, 0, 500)
+    before = one.state()
+    one.try_out("learning_rate", quicker, 5_000)
+    on_trial = one.state()
+    (won,) = feed(one, 500, 1_500)
+    one.try_out("reset_moments", lambda it: it.reset_moments(), 5_000)
+    feed(one, 1_500, 1_600)
+    assert told(one.go_back(on_trial, 1_600)) == [
+        ("trial", "taken back", "promoted", won.samples), ("trial", "called off", None, None),
+    ]  # fmt: skip
+    assert feed(one, 500, 1_500) == [won]
+    one.restore(on_trial)
+    assert told(one.go_back(before, 1_600)) == [("trial", "called off", None, None)]
+    assert one.state() == before
+
+
+def test_of_trials_the_latest_are_kept() -> None:
+    decisions = Decisions()
+    for samples in range(60):
+        decisions.add(Event("contest", samples, {"challenger": "trial", "outcome": "lost"}))
+        if samples == 3:
+            decisions.add(Event("contest", samples, {"challenger": "quick", "outcome": "lost"}))
+    assert [one["samples"] for one in decisions.facts()] == [3, *range(10, 60)]

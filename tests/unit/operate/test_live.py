@@ -85,6 +85,17 @@ def test_many_marks_of_a_kind_leave_those_of_others() -> None:
     assert marks[0]["text"] == "rolled back by command: 1,200 samples taken back"
 
 
+def test_a_match_is_told_when_it_is_over_and_when_that_is_taken_back() -> None:
+    live = Live(Clock())
+    over = {"challenger": "quick", "outcome": "promoted", "compared": 1200}
+    back = {"challenger": "quick", "outcome": "taken back", "was": "promoted", "decided_at": 2200}
+    live.happened([Event("contest", 2200, over), Event("contest", 2400, back)])
+    assert [mark["text"] for mark in live.since(0)["marks"]] == [
+        "challenger quick: promoted after 1,200 samples",
+        "challenger quick: taken back, promoted at 2,200",
+    ]
+
+
 def test_dead_letters_are_bounded_and_hold_nothing_of_the_records() -> None:
     live = Live(Clock())
     letters = [Rejection("p", n, n + 1, Defect("null", "a: got 'secret'"), b"secret") for n in range(1000)]
