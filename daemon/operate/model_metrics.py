@@ -17,7 +17,7 @@ class ModelMetrics:
         self._shares = unknown_gauge(
             registry,
             "mixture_share",
-            "Share of a network of a mixture, or of its average, in the predictions.",
+            "Share of a member of a mixture in the predictions: of a network, or of averages.",
             "member",
         )
         self._remembered = unknown_gauge(

@@ -12,13 +12,11 @@ import structlog
 from numpy.typing import NDArray
 
 from learnd.daemon.errors import StateMismatchError
-from learnd.daemon.training.averaging import averaged
 from learnd.daemon.training.class_weights import ClassWeights
 from learnd.daemon.training.guard import reasons_of
 from learnd.daemon.training.network import Network, refused, values_of
 from learnd.daemon.training.objects import create_learning_rate
 from learnd.daemon.training.phases import parameters
-from learnd.daemon.training.plain import write_plain
 from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, memory_error
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
@@ -206,8 +204,7 @@ class KerasLearner:
 
     def export(self, path: Path) -> list[str]:
         """Write the model as a `.keras` file, and return each layer that needs more than Keras. Raises OSError."""
-        with averaged(self._network.parts.served):
-            return write_plain(self.model, path)
+        return self._network.export(path)
 
     # For actions, between two calls.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from learnd.daemon.training.hedge import shift, surprise
 from learnd.daemon.training.layers import RunningLabelScale
 from learnd.daemon.training.losses import TargetLoss, unscaled
 from learnd.daemon.training.networks import AveragedNetwork, LastLabels, Mixture
@@ -12,9 +13,6 @@ from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.step.parts import as_keras
 from learnd.daemon.values import TargetSpec
 
-_SPEED, _MOST_LOSS, _SHARED = 0.5, 20.0, 0.001  # of the shares
-_RECENT = 0.001  # the least weight of an update in the mean of the least errors
-_TINY = 1e-12
 _LIMIT = 10.0  # deviations, of a label that a network sees
 
 
@@ -23,13 +21,8 @@ class Mixing:
 
     The weights of the networks are disjoint, so the sum of their losses gives each network the gradient of its own.
 
-    With the loss l of each member, a network or an average, for its prediction before the update, its share s becomes
-
-        s exp(-.5 min(l, 20)), divided by the sum over all members, then .999 s + .001 / members
-
-    which is Hedge with a fixed share (Herbster and Warmuth 1998): a member that was of no use can come back. Losses of
-    a batch are added, each with its weight. The loss is that which trains, the cross entropy unless the settings name
-    another; of a regression it is .5 error² / (2 m), m the running mean of the least squared error of all members.
+    The members, each network and its average, share the prediction by `hedge`. Their loss is that which trains, the
+    cross entropy unless the settings name another; of a regression it is `hedge.surprise`.
     """
 
     def __init__(self, model: Any, target: TargetSpec, loss: TargetLoss, mixture: Mixture) -> None:
@@ -80,25 +73,13 @@ class Mixing:
         said, losses, labels, weight = lesson
         for network in self._networks:
             network.running.follow()
-        self._shift(self._surprise(said, labels) if self._mixture.link == "linear" else losses, weight)
+        shift(self._mixture.shares, self._surprise(said, labels) if self._mixture.link == "linear" else losses, weight)
         if self._last_labels is not None:
             self._last_labels.follow(self._seen(labels))
 
     def _surprise(self, said: Any, labels: Any) -> Any:
-        """Return the squared errors (B, members), in units of those of the best members, and count them."""
         errors = tf.reduce_mean(tf.square(self._mixture.with_mean(said) - labels[:, tf.newaxis, :]), axis=2)
-        mean, count = tf.unstack(self._mixture.least.value)
-        share = tf.maximum(1 / (count + 1), _RECENT)
-        mean += share * (tf.reduce_mean(tf.reduce_min(errors, axis=1)) - mean)
-        self._mixture.least.assign(tf.stack([mean, count + 1]))
-        return 0.5 * errors / tf.maximum(2 * mean, _TINY)
-
-    def _shift(self, losses: Any, weight: Any) -> None:
-        """Give the members with the smaller losses (B, members) larger shares."""
-        total = tf.reduce_sum(weight[:, tf.newaxis] * tf.minimum(losses, _MOST_LOSS), axis=0)
-        shares = self._mixture.shares.value * tf.exp(-_SPEED * (total - tf.reduce_min(total)))
-        shares /= tf.reduce_sum(shares)
-        self._mixture.shares.assign((1 - _SHARED) * shares + _SHARED / shares.shape[0])
+        return surprise(self._mixture.least, errors)
 
     def _seen(self, labels: Any) -> Any:
         """Return labels as the networks see them, (B, C)."""

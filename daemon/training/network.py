@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy as np
 from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
-from learnd.daemon.training.averaging import RunningAverages
+from learnd.daemon.training.averaging import RunningAverages, averaged
 from learnd.daemon.training.compiled import updates_of
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
+from learnd.daemon.training.hedge import Hedge
 from learnd.daemon.training.layers import RunningStandardization
 from learnd.daemon.training.losses import TargetLoss, create_loss, measures_differences
 from learnd.daemon.training.memory.memory import Memory
@@ -25,6 +27,7 @@ from learnd.daemon.training.mixing import Mixing, mixture_of
 from learnd.daemon.training.models import create_model
 from learnd.daemon.training.optimizers import create_optimizer
 from learnd.daemon.training.phases import Phases, walk
+from learnd.daemon.training.plain import copied, problem_with_copy, write_mixed, write_plain
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import (
     GuardSettings,
@@ -80,6 +83,7 @@ class Network:
             if mixture is None
             else Mixing(self.model, spec.targets[0], losses[spec.targets[0].name], mixture),
             averages=averages,
+            hedge=self._hedge(train, losses, by_own_step=by_own_step),
             replay=replay,
             head_start=None if mixture is None else self._head_start(train),
             weighs_classes=train.class_weight is not None,
@@ -113,6 +117,35 @@ class Network:
             raise SettingsError([f"train.average: {problem}. Nothing was trained."])
         return RunningAverages.of(self.phases.ever_trained, train.average.decay)
 
+    def _hedge(self, train: TrainSettings, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Hedge | None:
+        """Return what mixes predictions with the weights and with their averages, if the settings ask for it."""
+        if train.average is None or not train.average.hedge:
+            return None
+        place, way_out = "train.average.hedge", "Nothing was trained. Leave it out, or"
+        if by_own_step:
+            raise ModelError(
+                f"{place}: the model's own train_step makes the updates, and learnd does not see the loss of each "
+                f"prediction. {way_out} train with step: fused and without a train_step of the model."
+            )
+        if (problem := problem_with_copy(self.model)) is not None:
+            raise ModelError(
+                f"{place}: an export holds the model twice, with both weights, and it cannot be copied: {problem}. "
+                f"{way_out} build the model of layers that Keras can copy: Sequential, or with keras.Model(inputs, "
+                "outputs), each layer with a get_config."
+            )
+        return Hedge(losses, self._spec)
+
+    def export(self, path: Path) -> list[str]:
+        """Write what is served as a `.keras` file. Return each layer that needs more than Keras. Raises OSError."""
+        hedge, served = self.parts.hedge, self.parts.served
+        if hedge is None:
+            with averaged(served):
+                return write_plain(self.model, path)
+        copies = [copied(self.model)]
+        with averaged(served):
+            copies.append(copied(self.model))
+        return write_mixed(dict(zip(hedge.members, copies, strict=True)), hedge.shares.numpy(), path)
+
     def _replay(self, train: TrainSettings, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Replay | None:
         """Return what trains from a memory of the stream, if the settings ask for one."""
         if train.memory is None:
@@ -139,15 +172,15 @@ class Network:
         """How predictions outside of the stream are made otherwise than in it, and what to set so that they are not;
         None if they are not.
         """
-        if self.parts.averages is not None:
-            return "with averages of its weights", "leave train.average out"
+        if self.parts.averages is not None and self.parts.hedge is None:
+            return "with averages of its weights", "set train.average.hedge: true, or leave train.average out"
         mixture = mixture_of(self.model)
         return None if mixture is None or not mixture.lagged else ("without the last labels", "set model.lags: false")
 
     def shares(self) -> dict[str, float]:
-        """Return the share of each network of a mixture, and of its average, by name; empty for one network."""
-        mixture = mixture_of(self.model)
-        return {} if mixture is None else dict(zip(mixture.members, map(float, mixture.shares.numpy()), strict=True))
+        """Return the share of each member of a mixture or of a hedge by name; empty if one predicts alone."""
+        mixed = self.parts.hedge or mixture_of(self.model)
+        return {} if mixed is None else dict(zip(mixed.members, map(float, mixed.shares.numpy()), strict=True))
 
     def memory(self) -> Facts:
         """Return how many samples of each class the memory holds, and how many it gave; empty without one."""
@@ -163,6 +196,7 @@ class Network:
             "guard": [] if guard is None else guard.variables,
             "step": self._of_step,
             "average": [] if self.parts.averages is None else self.parts.averages.variables,
+            "hedge": [] if self.parts.hedge is None else self.parts.hedge.variables,
             "memory": [variable for memory in self.parts.memories for variable in memory.variables],
         }
         return {
@@ -252,7 +286,7 @@ class Network:
             )
 
     def _served(self, inputs: Any) -> Any:
-        return self.parts.inference(inputs, averaged=True)
+        return self.parts.inference(inputs, served=True)
 
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
         """Whether the settings have switched the guard on or off since the state was saved."""

@@ -107,6 +107,10 @@ class AverageSettings(Section):
     """What stays of an average with each update. An average reaches back over about 1 / (1 - decay) updates; over all
     of them, until there are so many."""
 
+    hedge: bool = False
+    """Predict with the weights and with their averages, and mix both predictions, in the stream as outside of it. Each
+    counts by how good its predictions were lately. An update takes another pass through the model."""
+
 
 class MemorySettings(Section):
     """Samples of the stream that are kept, and train again beside new ones."""

@@ -74,8 +74,8 @@ PAGE = Page(
                 ),
                 Lines(
                     "Shares of a mixture",
-                    "What each network of `preset: auto`, and its average, counts in the predictions. Empty for other "
-                    "models.",
+                    "What each network of `preset: auto`, and its average, counts in the predictions; or the weights, "
+                    "and their averages if these are hedged. Empty for other models.",
                     units.PercentUnit,
                     {"{{member}}": f"learnd_mixture_share{{{ONE}}}"},
                 ),

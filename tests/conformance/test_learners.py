@@ -34,7 +34,8 @@ class Case:
 
 def of_keras(name: str, **more: Any) -> Case:
     make, outputs = keras_part(name, **more).make, 4 if KERAS[name].get("spec") is KINDS else 1
-    otherwise = name == OF_NETWORKS or "average" in KERAS[name]
+    average = KERAS[name].get("average")
+    otherwise = name == OF_NETWORKS or (average is not None and "hedge" not in average)
     return Case(make, lambda start, updates: call(3 * start, updates, 3), outputs, otherwise)
 
 

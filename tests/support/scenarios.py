@@ -72,13 +72,13 @@ OF_CLASSES = {
     "classes that come as the stream goes, balanced": Scenario(
         "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}", train=", class_weight: balanced"
     ),
-    "averages, and a memory": Scenario(
+    "averages, hedged, and a memory": Scenario(
         "plain",
         2,
         xla=True,
         task="classes",
         label="{field: kind, classes: {max: 9}}",
-        train=", average: {}, memory: {size: 60, per_update: 3}",
+        train=", average: {hedge: true}, memory: {size: 60, per_update: 3}",
     ),
     "a mixture of networks that see the last labels": Scenario(
         "mixture", 1, xla=True, task="classes", label="{field: kind, classes: {max: 9}}"

@@ -303,7 +303,10 @@ KERAS: dict[str, dict[str, Any]] = {
     "of a regression": {"spec": VALUE, "model": {"task": "regression", "dropout": 0.2}},
     "with balanced classes": {"class_weight": "balanced"},
     OF_NETWORKS: {"spec": MIXED_CLASSES, "model": {"preset": "auto", "task": "classes"}},
-    "with averages and a memory": {"average": {"decay": 0.9}, "memory": {"size": 20, "per_update": 3}},
+    "with averages, hedged, and a memory": {
+        "average": {"decay": 0.9, "hedge": True},
+        "memory": {"size": 20, "per_update": 3},
+    },
     "of classes with a memory of them": {
         "spec": MIXED_CLASSES,
         "model": {"task": "classes"},

@@ -34,7 +34,7 @@ class TrainOnBatch:
         self._kept = [*parts.kept().values()]
         apart = {id(variable) for variable in [*_of_learnd(parts), *parts.optimizing.kept_when_skipped]}
         self._changing = [variable for variable in self._kept if id(variable) not in apart]
-        self._infer = tf.function(partial(parts.inference, averaged=False), autograph=False)
+        self._infer = tf.function(partial(parts.inference, served=False), autograph=False)
         self._averages = parts.averages
         self._measured = parts.spec.targets[0].name
         self._times = times

@@ -58,7 +58,8 @@ class Updates:
         self._parts, self._spec = parts, parts.spec
         self._model, self._optimizing = parts.model, parts.optimizing
         self._metrics, self._guard, self._ensemble = parts.metrics, parts.guard, parts.ensemble
-        self._averages, self._replay, self._head_start = parts.averages, parts.replay, parts.head_start
+        self._averages, self._hedge = parts.averages, parts.hedge
+        self._replay, self._head_start = parts.replay, parts.head_start
         self._kept = [variable for memory in parts.memories for variable in memory.variables]
         self._times = times
         self._keep_apart = xla and not one_kernel
@@ -143,6 +144,7 @@ class Updates:
     ) -> tuple[dict[str, Any], Any]:
         before = [(variable, tf.identity(variable.value)) for variable in self._changing()]
         prediction = self._parts.predicted(inputs) if self._own_prediction else None
+        average = self._parts.predicted(inputs, averaged=True) if self._hedge is not None else {}
         loss, gradients, outputs, lesson = self._gradients(inputs, targets, weight_in_loss)
         norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
         if (scale := self._optimizing.loss_scale) is not None:
@@ -157,13 +159,16 @@ class Updates:
         if self._averages is not None:
             self._averages.follow()
         outputs = {name: tf.cast(output, tf.float32) for name, output in (prediction or outputs).items()}
+        new = Remembered(inputs, targets, outputs, weight_in_loss)
+        if self._hedge is not None:
+            said, outputs = (outputs, average), self._hedge.mixed(outputs, average)
+            self._hedge.follow(*said, targets=targets, weight=weight_in_loss)
         measured = self._spec.targets[0].name
         for metric in self._metrics:
             metric.add(targets[measured], self._parts.probabilities(outputs)[measured], weight)
         good = verdict == 0
         for variable, value in before:
             variable.assign(tf.where(good, variable.value, value))
-        new = Remembered(inputs, targets, outputs, weight_in_loss)
         if self._replay is not None:
             self._replay.memory.keep(new, good)
         if self._head_start is not None:
@@ -190,6 +195,7 @@ class Updates:
             *[variable for variable in self._optimizing.optimizer.variables if id(variable) not in fixed],
             *[variable for metric in self._metrics for variable in metric.variables],
             *([] if self._averages is None else self._averages.variables),
+            *([] if self._hedge is None else self._hedge.variables),
         ]
 
     def _gradients(

@@ -8,6 +8,7 @@ from typing import Any
 
 from learnd.daemon.training.averaging import RunningAverages
 from learnd.daemon.training.guard import Guard
+from learnd.daemon.training.hedge import Hedge
 from learnd.daemon.training.losses import TargetLoss
 from learnd.daemon.training.memory.memory import Memory
 from learnd.daemon.training.metrics import Measure
@@ -32,6 +33,7 @@ class Parts:
     infer: Callable[[Arrays], Mapping[str, Any]]
     ensemble: Ensemble | None  # what of the model changes behind an update
     averages: RunningAverages | None  # of the weights, beside the model
+    hedge: Hedge | None  # what predictions with the weights and with their averages count
     replay: Replay | None  # what trains beside the samples of an update
     head_start: HeadStart | None  # what does so in a mixture, at the start of the stream
     weighs_classes: bool  # whether a sample's weight in the loss has a factor beside its own
@@ -45,20 +47,22 @@ class Parts:
 
     def predicted(self, inputs: Mapping[str, Any], *, averaged: bool = False) -> dict[str, Any]:
         """Return what the model gives for each target in inference mode, (B, C), with the averages of its weights if
-        the optimizer keeps some, or if it is to be `averaged`, as what is served. What inference writes, such as the
+        the optimizer keeps some, or if it is to be `averaged`. What inference writes, such as the
         state of a random layer, is dropped.
         """
         with keras.StatelessScope(self.served if averaged else self.optimizing.averages):
             return self.outputs(inputs, training=False)
 
-    def inference(self, inputs: Mapping[str, Any], *, averaged: bool) -> dict[str, Any]:
-        """Return what `predicted` does as probabilities or values, float32."""
-        outputs = self.predicted(inputs, averaged=averaged)
+    def inference(self, inputs: Mapping[str, Any], *, served: bool) -> dict[str, Any]:
+        """Return what `predicted` does, or what is `served`, as probabilities or values, float32."""
+        outputs = self.predicted(inputs, averaged=served)
+        if served and self.hedge is not None:
+            outputs = self.hedge.mixed(self.predicted(inputs), outputs)
         return self.probabilities({name: tf.cast(output, tf.float32) for name, output in outputs.items()})
 
     @property
     def served(self) -> list[tuple[Any, Any]]:
-        """Each weight with the average that takes its place in what is served; none without averages."""
+        """Each weight with the average that takes its place, or stands beside it, in what is served; none without."""
         return self.optimizing.averages if self.averages is None else self.averages.pairs
 
     @property

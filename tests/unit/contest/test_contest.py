@@ -223,7 +223,10 @@ def test_it_is_the_one_that_leads_whose_predictions_are_served_otherwise() -> No
     assert one.served_otherwise is None
     (event,) = feed(one, 0, N)
     assert event.data["outcome"] == "promoted"
-    assert one.served_otherwise == ("with averages of its weights", "leave train.average out")
+    assert one.served_otherwise == (
+        "with averages of its weights",
+        "set train.average.hedge: true, or leave train.average out",
+    )
 
 
 def test_every_kind_of_task_has_a_loss_to_compare() -> None:

@@ -119,6 +119,7 @@ def test_many_updates_a_call_predict_what_one_by_one_steps_do() -> None:
         infer=model,
         ensemble=None,
         averages=None,
+        hedge=None,
         replay=None,
         head_start=None,
         by_own_step=False,

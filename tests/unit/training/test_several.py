@@ -16,6 +16,7 @@ from learnd.daemon.errors import ModelError, StateMismatchError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.training.learner import KerasLearner
+from learnd.daemon.training.step.parts import as_keras, by_name
 from learnd.daemon.values import Call, InputSpec, Report, Samples, SampleSpec, TargetSpec, Task
 
 WORDS, SAMPLES = 20, 48
@@ -235,6 +236,20 @@ def test_inputs_in_a_list_and_subclasses_are_matched_by_name(build: str) -> None
         "price": (12, 4, 2),
     }
     assert np.isfinite(report.loss).all()
+
+
+@pytest.mark.parametrize("build", ["build", "inputs_in_a_list", "named_outputs_in_a_list"])
+def test_a_hedge_has_one_pair_of_shares_and_an_export_with_the_same_names(build: str, tmp_path: Path) -> None:
+    import keras
+
+    one, some = several(build, average={"decay": 0.9, "hedge": True}), samples()
+    one.update(call(some))
+    assert 0 < min(one.shares().values()) < 0.5
+    assert one.export(tmp_path / "m.keras") == []
+    opened = keras.saving.load_model(tmp_path / "m.keras")
+    found = by_name(opened(as_keras(some.inputs)), opened, SPEC)
+    for name, output in one.predict(some.inputs).items():
+        np.testing.assert_allclose(found[name], output, rtol=1e-5, atol=1e-6)
 
 
 def test_a_compiled_model_brings_a_loss_for_each_target() -> None:
