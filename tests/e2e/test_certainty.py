@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from processes import ROOT, Zygote, refused, succeeded
+from processes import ROOT, Zygote, history, refused, succeeded
 from streams import json_lines, prepare, records
 
 import learnd
@@ -117,6 +117,17 @@ def test_predict_by_averages_is_neither_calibrated_nor_decided_as_in_the_stream(
     root = folder / "state"
     own = restored_learner(root, checkpoint_of(root, None)).predict(inputs)["label"][:, 0]
     np.testing.assert_allclose([row["prediction"] for row in rows], own, rtol=1e-4)
+
+
+def test_predict_by_a_hedge_is_calibrated_and_decided_as_in_the_stream(zygote: Zygote, tmp_path: Path) -> None:
+    certainty = {"calibrate": "temperature", "decide": "f1"}
+    folder = prepare(tmp_path / "run", train={"average": {"hedge": True}}, certainty=certainty)
+    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    (*_, mixture) = history(folder / "state", "mixture")
+    assert set(mixture["shares"]) == {"weights", "averages"}
+    result = succeeded(zygote.run(folder, "predict", "state", "stream.jsonl"))
+    assert result.stderr == ""
+    assert all("class" in json.loads(line) for line in result.stdout.splitlines())
 
 
 @pytest.mark.parametrize(
