@@ -213,6 +213,14 @@ def test_usual_rows_are_read_together() -> None:
     assert not isinstance(parser.parse(batch([*rows, b'"' + rows[0]], HEADER), {}), PlainRows)
 
 
+def test_a_cell_that_is_no_number_makes_no_other_column_text() -> None:
+    parser: Any = decoder("csv")._parser
+    rows = parser.parse(batch([b"1.5,NA,3,yes,x,,1,y,9,1 2,1,1,5,k", b"2 km,2,3,yes,x,,1,y,9,1 2,1,1,5,k"], HEADER), {})
+    assert isinstance(rows, PlainRows)
+    assert rows.column(("a",), list) == ["1.5", "2 km"]
+    np.testing.assert_array_equal(rows.column(("b",), list), [np.nan, 2])
+
+
 KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.float64(), st.floats() | st.sampled_from([0.0, -0.0, 1.0])),
     (pa.float32(), st.floats(width=32) | st.sampled_from([0.0, 1.0])),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
+from pyarrow import compute, csv
 
 from learnd.daemon.stream.decoding.columns import FromText, Values, repeated
 from learnd.daemon.stream.decoding.texts import NO_SIGN, Texts
@@ -18,24 +18,28 @@ _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 class PlainCells:
-    """Columns by name: of numbers, with NaN for those that are missing, or of texts."""
+    """Columns by name: of numbers, with null for those that are missing, or of texts."""
 
-    def __init__(self, numbers: Mapping[str, Float64], texts: Mapping[str, pa.DictionaryArray]) -> None:
-        self._numbers = numbers
-        self._texts = texts
+    def __init__(self, columns: Mapping[str, pa.Array]) -> None:
+        self._columns = columns
 
     def column(self, name: str, from_text: FromText) -> Values | None:
         """Return the values of a column, where the texts are not numbers yet by `from_text`; None without a column."""
-        if name not in self._texts:
-            return self._numbers.get(name)
-        texts = self._texts[name]
-        return repeated(from_text(texts.dictionary.to_pylist()), texts.indices.to_numpy())
+        column = self._columns.get(name)
+        if column is None:
+            return None
+        if column.type == pa.float64():
+            numbers: Float64 = column.to_numpy(zero_copy_only=False) + NO_SIGN
+            return numbers
+        if column.type == pa.string():
+            return from_text(column.to_pylist())
+        return repeated(from_text(column.dictionary.to_pylist()), column.indices.to_numpy())
 
 
 class PlainReader:
     """Reads a block of rows if it is plain: in UTF-8, a line for each row, which is not empty and has as many cells as
-    the header, none of them in quotes; and where numbers are expected, those that Arrow reads as Python does, or a
-    word for none.
+    the header, none of them in quotes. Where numbers are expected, a column has all of its cells as texts if one is
+    neither a word for none nor a number that Arrow reads as Python does.
     """
 
     def __init__(
@@ -56,42 +60,58 @@ class PlainReader:
         if self._parsing is None or not header or not all(values):  # to Arrow, an empty row is one of missing cells
             return None
         data = b"\n".join(values) + b"\n"
-        return self._cells(data, len(values), header) if self._is_plain(data, len(values)) else None
+        if not self._is_plain(data, len(values)):
+            return None
+        columns = self._columns(data, len(values), header, pa.float64())
+        if columns is None or not all(map(_finite, columns.values())):
+            columns = self._columns(data, len(values), header, pa.string())
+            columns = columns and {name: self._as_numbers(column) for name, column in columns.items()}
+        return PlainCells(columns) if columns else None
 
     def _is_plain(self, data: bytes, rows: int) -> bool:
         feeds = np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED)  # much faster than `bytes.count`
         quotes = self._quoted and b'"' in data
         return feeds == rows and b"\r" not in data and not quotes and not data.startswith(_BOM) and _is_utf8(data)
 
-    def _cells(self, data: bytes, rows: int, header: Sequence[str]) -> PlainCells | None:
+    def _columns(
+        self, data: bytes, rows: int, header: Sequence[str], numbers: pa.DataType
+    ) -> dict[str, pa.Array] | None:
+        """Return the columns that are used, with numbers as this type; None if Arrow cannot read the rows so."""
         places = {name: str(place) for place, name in enumerate(header) if name in self._used}  # the last of a name
+        reading = csv.ReadOptions(
+            use_threads=False, block_size=len(data) + 1, column_names=list(map(str, range(len(header))))
+        )
         converting = csv.ConvertOptions(
-            column_types={place: pa.float64() if name in self._numbers else _TEXT for name, place in places.items()},
+            column_types={place: numbers if name in self._numbers else _TEXT for name, place in places.items()},
             include_columns=list(places.values()),
             null_values=self._missing,
             strings_can_be_null=False,
             check_utf8=False,
         )
-        reading = csv.ReadOptions(
-            use_threads=False, block_size=len(data) + 1, column_names=list(map(str, range(len(header))))
-        )
         try:
             table = csv.read_csv(pa.BufferReader(data), reading, self._parsing, converting)
         except pa.ArrowInvalid:
             return None
-        if table.num_rows != rows or not places:
+        if table.num_rows != rows:
             return None
-        columns = {name: table.column(place).chunk(0) for name, place in places.items()}
-        texts = {name: column for name, column in columns.items() if column.type == _TEXT}
-        numbers = {name: column for name, column in columns.items() if name not in texts}
-        if not all(map(_finite, numbers.values())):
-            return None
-        arrays = {name: column.to_numpy(zero_copy_only=False) + NO_SIGN for name, column in numbers.items()}
-        return PlainCells(arrays, texts)
+        return {name: table.column(place).chunk(0) for name, place in places.items()}
+
+    def _as_numbers(self, column: pa.Array) -> pa.Array:
+        """Return texts as numbers; unchanged if they are not expected to be numbers, or if one is none."""
+        if column.type != pa.string():
+            return column
+        missing = compute.is_in(column, pa.array(self._missing, pa.string()))
+        try:
+            numbers = compute.if_else(missing, pa.scalar(None, pa.string()), column).cast(pa.float64())
+        except pa.ArrowInvalid:
+            return column
+        return numbers if _finite(numbers) else column
 
 
 def _finite(column: pa.Array) -> bool:
-    """Whether there is no NaN or infinity: not all that Arrow takes for one is one in Python."""
+    """Whether there is no NaN or infinity, if these are numbers: not all that Arrow takes for one is one in Python."""
+    if column.type != pa.float64():
+        return True
     finite = np.count_nonzero(np.isfinite(column.to_numpy(zero_copy_only=False)))
     return int(finite) == len(column) - int(column.null_count)
 

@@ -66,9 +66,9 @@ def test_the_share_that_would_be_rejected_and_why(tmp_path: Path) -> None:
 
 
 def test_rejects_that_come_late_in_the_first_window_are_seen(tmp_path: Path) -> None:
-    looked_at(tmp_path, rows(*["1"] * 1800, *["x"] * 900))
-    assert "248 wrong_type" in str(ended(tmp_path))
-    looked_at(tmp_path, rows(*["1"] * 1800, *["x"] * 900), dead_letters={"max_rate": 1})
+    looked_at(tmp_path, rows(*["1"] * 780, *["x"] * 600))
+    assert "600 wrong_type" in str(ended(tmp_path))
+    looked_at(tmp_path, rows(*["1"] * 780, *["x"] * 600), dead_letters={"max_rate": 1})
     FirstRecords(load_settings(tmp_path / "learnd.yaml")).check()
 
 
