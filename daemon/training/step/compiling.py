@@ -163,7 +163,7 @@ def _multiplications(operation: Any) -> int:
     filters, walked = operation.inputs[1].shape, operation.outputs[0].shape
     if operation.type.endswith("BackpropInput"):  # a transposed one walks over its input
         walked = operation.inputs[2].shape
-    return (walked.num_elements() or 0) * (filters.num_elements() or 0) // filters[-1]
+    return int((walked.num_elements() or 0) * (filters.num_elements() or 0) // filters[-1])
 
 
 def _pass_over_one(parts: Parts) -> Any:
