@@ -20,7 +20,7 @@ from learnd.daemon.training.phases import parameters
 from learnd.daemon.training.rate import LearningRate
 from learnd.daemon.training.runtime import configure, memory_error, value_of
 from learnd.daemon.training.settings import GuardSettings, ModelSettings, PhaseSettings, SamplesEnd, TrainSettings
-from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, call_size, longest_call
+from learnd.daemon.training.step.compiling import CompiledSteps, Mode, Step, best_mode, call_size, longest_call
 from learnd.daemon.training.trial import clearly_lower
 from learnd.daemon.values import Arrays, Call, Facts, Float64, PhaseBegun, Report, Samples, SampleSpec, State
 
@@ -75,7 +75,7 @@ class KerasLearner:
         self._before: _Before | None = None
         self._changes: Sequence[str] = ()
         self._compiled: CompiledSteps | None = None  # for this phase
-        self._mode: Mode = "one kernel"  # the best mode to try
+        self._mode: Mode = best_mode(self._network.parts, train)  # to try
         self._mode_before: Mode | None = None  # the mode of the restored state, until this phase is compiled
         self._phases.begin(0)
         self._set_learning_rate()

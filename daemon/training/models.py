@@ -174,7 +174,7 @@ def _check_outputs(outputs: Any, model: Any, spec: SampleSpec) -> None:
         )
     for target in spec.targets:
         shape, expected = tuple(found[target.name].shape), (None, *target.task.output_shape)
-        if shape != expected:
+        if shape not in {expected, (1, *target.task.output_shape)}:
             labels = "" if not target.task.shape else f" with labels of shape {target.task.shape}"
             raise ModelError(
                 f"model: the output shape{_of(target.name, names)} is {shape}, and the task "

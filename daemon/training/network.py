@@ -13,6 +13,7 @@ from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.architecture import architecture_of, differences
 from learnd.daemon.training.averaging import RunningAverages, averaged
+from learnd.daemon.training.carried import carried_states, takes_one_row
 from learnd.daemon.training.compiled import updates_of
 from learnd.daemon.training.doubts import tell_doubts
 from learnd.daemon.training.guard import Guard
@@ -58,6 +59,7 @@ class Network:
         self._spec = spec
         kind = KINDS[spec.task.kind]
         self.model = create_model(model, spec, scales_label=measures_differences(train, kind))
+        _check_rows(self.model, train)
         by_own_step = takes_own_step(train, self.model)
         self._of_step: list[Any] = []  # what the model's own step uses beside the variables of the parts
         self._architecture = architecture_of(self.model)  # before phases freeze layers of it
@@ -162,8 +164,17 @@ class Network:
         return HeadStart(self._spec, train.seed) if self._spec.task.kind in ("binary", "classes") else None
 
     def predict(self, inputs: Arrays) -> Arrays:
-        """Return the outputs (m, C) for each target, given inputs (m, ...), in inference mode."""
-        return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
+        """Return the outputs (m, ..., C) for each target, given inputs (m, ...), in inference mode.
+
+        A model with a state predicts for each of the samples from the state that it is in.
+        """
+        if not takes_one_row(self.model):
+            return {name: output.numpy() for name, output in self.parts.infer(inputs).items()}
+        count = len(next(iter(inputs.values())))
+        rows = [
+            self.parts.infer({name: array[row : row + 1] for name, array in inputs.items()}) for row in range(count)
+        ]
+        return {name: np.concatenate([row[name].numpy() for row in rows]) for name in rows[0]}
 
     @property
     def served_otherwise(self) -> tuple[str, str] | None:
@@ -189,6 +200,7 @@ class Network:
         guard = self.parts.guard
         of_parts = {
             "model": self.model.variables,
+            "carried": carried_states(self.model),
             "optimizer": self.optimizing.optimizer.variables,
             "metric": [variable for metric in self.parts.metrics for variable in metric.variables],
             "guard": [] if guard is None else guard.variables,
@@ -289,6 +301,14 @@ class Network:
     def _guard_is_new_or_gone(self, arrays: Arrays) -> bool:
         """Whether the settings have switched the guard on or off since the state was saved."""
         return (self.parts.guard is not None) != any(name.startswith(_GUARD) for name in arrays)
+
+
+def _check_rows(model: Any, train: TrainSettings) -> None:
+    if train.batch_size > 1 and takes_one_row(model):
+        raise ModelError(
+            f"model: its input is of one sample at a time, and train.batch_size is {train.batch_size}. Nothing was "
+            "trained. Set train.batch_size: 1, or leave the size of a batch out of the model's input."
+        )
 
 
 def refused(problems: Sequence[str]) -> StateMismatchError:

@@ -177,7 +177,7 @@ class TrainSettings(Section):
     hundred updates per second. Default: `fused`, unless the model overrides `train_step` or `compute_loss`."""
 
     xla: bool | None = None
-    """Compile with XLA. Default: XLA if the model compiles with it, else graph mode."""
+    """Compile with XLA. Default: XLA if the model compiles with it and has no large convolutions, else graph mode."""
 
     max_updates_per_call: Annotated[int, Field(ge=1, le=65536)] = 10_000
     """The most updates in one compiled call. Calls grow with the backlog, up to this and to about a second: a clean

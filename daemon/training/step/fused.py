@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from learnd.daemon.training.carried import carried_states
 from learnd.daemon.training.memory.memory import Remembered
 from learnd.daemon.training.phases import may_train
 from learnd.daemon.training.runtime import tf
@@ -65,6 +66,7 @@ class Updates:
         self._keep_apart = xla and not one_kernel
         frozen = {id(weight) for weight in may_train(self._model)}
         self._statistics = [v for v in self._model.variables if not v.trainable and id(v) not in frozen]
+        self._statistics += carried_states(self._model)
         behind = {id(variable) for variable in self._ensemble.variables} if self._ensemble is not None else set()
         self._passed = {id(variable) for variable in self._statistics} - behind  # what a forward pass may write
         self._own_prediction = self._ensemble is None and predicts_differently(parts)

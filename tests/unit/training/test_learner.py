@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_model import learner_of
 from learners import BINARY, MIXED, NUMBERS, X, Y, call, learner
 
 from learnd.daemon.errors import ModelError, SettingsError, StateMismatchError
@@ -17,7 +18,20 @@ from learnd.daemon.training.runtime import configure, keras, tf
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.step.fused import Updates
 from learnd.daemon.training.step.parts import Parts
-from learnd.daemon.values import FEATURES, LABEL, Column, ColumnKind, Report, Samples, SampleSpec, Skip, State, Task
+from learnd.daemon.values import (
+    FEATURES,
+    LABEL,
+    Column,
+    ColumnKind,
+    InputSpec,
+    Report,
+    Samples,
+    SampleSpec,
+    Skip,
+    State,
+    TargetSpec,
+    Task,
+)
 
 
 def feed(one: KerasLearner, updates: int, rows: int = 1, **kwargs: Any) -> Report:
@@ -336,6 +350,24 @@ def test_a_schedule_of_the_learning_rate_leaves_the_settings_as_they_were() -> N
     one.update(call(0, 40, 1))
     assert one.learning_rate == pytest.approx(0.1 * 0.5**4)
     assert settings.model_dump(mode="json")["optimizer"] == {"sgd": {"learning_rate": schedule}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "mode"), [(1, None, "kernel by kernel"), (40, None, "graph mode"), (40, True, "kernel by kernel")]
+)
+def test_large_convolutions_run_in_graph_mode_unless_xla_is_asked_for(rows: int, given: bool | None, mode: str) -> None:
+    def build(_: SampleSpec) -> Any:
+        image = keras.Input((16, 16, 1))
+        pixels = keras.layers.Flatten()(keras.layers.Conv2D(8, 3)(image))  # 196 * 9 * 8 = 14,112 multiplications
+        return keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(pixels))
+
+    spec = SampleSpec((InputSpec(FEATURES, (16, 16, 1)),), (TargetSpec(LABEL, BINARY),))
+    one = learner_of(build, spec, batch_size=rows, xla=given)
+    one.compile()
+    assert one._steps.mode == mode
+    other = learner_of(build, spec, batch_size=rows, xla=None)
+    other.restore(one.state())
+    assert other._steps.mode == mode  # whatever it would be by itself
 
 
 def test_a_model_that_xla_cannot_compile_runs_in_graph_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
