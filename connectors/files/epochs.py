@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from learnd.connectors.files.discovery import matching
 from learnd.connectors.files.lines import BATCH_RECORDS
 from learnd.connectors.files.settings import EpochsSettings, FilesSettings
 from learnd.connectors.files.source import FilesSource
@@ -17,11 +18,14 @@ from learnd.daemon.errors import SourceError
 from learnd.daemon.foundation.hashing import split_mix
 from learnd.daemon.values import EPOCHS, Columnar, Defect, Int64, Note, Positions, RecordBatch, RecordFormat
 
+_MOST_BYTES = 1 << 26  # of the values of a batch, as far as they are known
+
 
 class EpochsSource:
     """A `contracts.Source` over files that are all there: position p is record p mod N of epoch p div N, of N records.
 
-    They are read at `open` and kept in memory. A note says what they are: with others there is no going on.
+    They are read at `open` and kept in memory. A note says what they are, and in which order they come: with others
+    there is no going on, and with another order none within an epoch.
     """
 
     live = False
@@ -32,7 +36,7 @@ class EpochsSource:
     def __init__(self, settings: EpochsSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
         self._settings = settings
         self._format = fmt
-        self._records = _Records.of([])
+        self._records = _Records([], None, {}, "")
         self._position = 0
         self._noted = False
         self._ordered: tuple[int, Int64] | None = None  # an epoch, and the order of its records
@@ -40,23 +44,36 @@ class EpochsSource:
     def open(self, positions: Positions, notes: Sequence[Note]) -> None:
         self._records = _read(self._settings, self._format)
         self._position = positions.get(EPOCHS, 0)
-        noted = next((note[EPOCHS] for note in notes if EPOCHS in note), None)
-        self._noted = noted is not None
-        if noted is not None and noted != self._identity:
+        noted = next((note[EPOCHS] for note in reversed(notes) if EPOCHS in note), None)
+        self._noted = noted == self._identity
+        if noted is not None and not self._noted:
+            self._check(noted)
+
+    def _check(self, noted: Note) -> None:
+        """Raise SourceError if these are not the records that were noted, or if an epoch of them has another order."""
+        where = self._settings.path
+        if any(noted[key] != self._identity[key] for key in ("records", "digest")):
             raise SourceError(
-                f"{self._settings.path}: it holds {len(self._records):,} records now that are not the "
-                f"{noted['records']:,} that the model was trained on so far, so its epochs cannot go on. Nothing was "
-                "changed. Put them back, or begin afresh in another state directory (--state)."
+                f"{where}: its files are not those that the model was trained on so far ({noted['records']:,} "
+                "records), so their epochs cannot go on. Nothing was changed. Put them back, or begin afresh in "
+                "another state directory (--state)."
+            )
+        if self._position % len(self._records):
+            shuffled = "shuffled" if noted["shuffle"] else "not shuffled"
+            raise SourceError(
+                f"{where}: an epoch is under way in another order ({shuffled}, seed {noted['seed']}), in which some "
+                "records are still to come. Nothing was changed. Go on with that order to its end first, or begin "
+                "afresh in another state directory (--state)."
             )
 
     def read(self, timeout_s: float) -> RecordBatch | None:  # noqa: ARG002 (all records are there)
         return None if self.exhausted else self._next(self._total)
 
     def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
-        if partition != EPOCHS or end > self._total:
+        if partition != EPOCHS or not len(self._records):
             raise SourceError(
-                f"{partition}: the journal needs its records from {start} to {end}, which epochs of "
-                f"{self._settings.path} do not have. Start afresh in another state directory."
+                f"{partition}: the journal needs its records from {start} to {end}, which {self._settings.path} does "
+                "not have. Start afresh in another state directory."
             )
         self._position = start
         while self._position < end:
@@ -84,24 +101,26 @@ class EpochsSource:
 
     @property
     def _identity(self) -> Note:
-        return {"records": len(self._records), "digest": self._records.digest}
+        about = {"records": len(self._records), "digest": self._records.digest}
+        return {**about, "shuffle": self._settings.shuffle, "seed": self._settings.seed}
 
     def _next(self, end: int) -> RecordBatch:
         """Return the next records of an epoch, before position `end`, and go behind them."""
         start = self._position
         epoch, first = divmod(start, len(self._records))
-        places = self._order(epoch)[first : first + min(BATCH_RECORDS, end - start)]
+        places = self._records.few(self._order(epoch)[first : first + min(BATCH_RECORDS, end - start)])
         self._position = start + len(places)
         note = None if self._noted else {EPOCHS: self._identity}
         self._noted = True
-        return self._records.picked(places, start, note)
+        return self._records.picked(places, start, note, again=epoch > 0)
 
     def _order(self, epoch: int) -> Int64:
         """Return the places of all records in the order of an epoch: by a hash, which no version of NumPy changes."""
         if self._ordered is None or self._ordered[0] != epoch:
             places = np.arange(len(self._records))
             if self._settings.shuffle:
-                begin = split_mix(split_mix(np.array([self._settings.seed], np.uint64)) ^ np.uint64(epoch))
+                seed = np.array([self._settings.seed % 2**64], np.uint64)
+                begin = split_mix(split_mix(seed) ^ np.uint64(epoch))
                 places = np.argsort(split_mix(begin + places.astype(np.uint64)), kind="stable")
             self._ordered = epoch, places
         return self._ordered[1]
@@ -111,42 +130,39 @@ class EpochsSource:
 class _Records:
     """All records, in their order, and what they are known by."""
 
-    values: Sequence[Any]  # bytes or mappings
+    values: Sequence[Any]  # bytes or mappings; or the parts, if all are columnar, of one schema
     columns: tuple[str, ...] | None
     defects: Mapping[int, Defect]
     digest: str
 
-    @classmethod
-    def of(cls, batches: Sequence[RecordBatch]) -> _Records:
-        firsts = np.cumsum([0, *map(len, batches)])
-        defects = {
-            first + index: defect
-            for first, batch in zip(firsts.tolist(), batches, strict=False)
-            for index, defect in (batch.defects or {}).items()
-        }
-        columns = batches[0].columns if batches else None
-        columnar = [batch.values for batch in batches if isinstance(batch.values, Columnar)]
-        if batches and len(columnar) == len(batches):
-            joined = Columnar.joined(columnar)
-            return cls(joined, columns, defects, joined.digest())
-        values = [value for batch in batches for value in batch.values]
-        sha = hashlib.sha256()
-        for value in values:
-            content = value if isinstance(value, bytes) else repr(value).encode()
-            sha.update(b"%d:" % len(content))
-            sha.update(content)
-        return cls(values, columns, defects, sha.hexdigest())
-
     def __len__(self) -> int:
-        return len(self.values)
+        return sum(map(len, self.values)) if self._columnar else len(self.values)
 
-    def picked(self, places: Int64, start: int, note: Note | None) -> RecordBatch:
+    @property
+    def _columnar(self) -> bool:
+        return bool(self.values) and isinstance(self.values[0], Columnar)
+
+    def few(self, places: Int64) -> Int64:
+        """Return the first of some places, whose values are not too much for one batch, at least one."""
+        if self._columnar or not isinstance(self.values[places[0]], bytes):
+            return places
+        sizes = np.cumsum([len(self.values[place]) for place in places.tolist()])
+        return places[: max(1, int(np.searchsorted(sizes, _MOST_BYTES)))]
+
+    def picked(self, places: Int64, start: int, note: Note | None, *, again: bool) -> RecordBatch:
         """Return the records at some places as a batch that begins at position `start`."""
         listed = places.tolist()
-        picked = self.values.picked(places) if isinstance(self.values, Columnar) else [self.values[at] for at in listed]
-        defects = {index: self.defects[at] for index, at in enumerate(listed) if at in self.defects}
-        ends = np.arange(start + 1, start + len(places) + 1)
-        return RecordBatch(EPOCHS, start, ends, picked, self.columns, defects=defects or None, places=places, note=note)
+        return RecordBatch(
+            EPOCHS,
+            start,
+            np.arange(start + 1, start + len(places) + 1),
+            Columnar.picked(self.values, places) if self._columnar else [self.values[place] for place in listed],
+            self.columns,
+            defects={row: self.defects[place] for row, place in enumerate(listed) if place in self.defects} or None,
+            places=places,
+            again=again,
+            note=note,
+        )
 
 
 def _read(settings: EpochsSettings, fmt: RecordFormat) -> _Records:
@@ -160,10 +176,40 @@ def _read(settings: EpochsSettings, fmt: RecordFormat) -> _Records:
                 batches.append(batch)
     finally:
         files.close()
-    if len(different := {batch.columns for batch in batches if not batch.defects}) > 1:
-        one, other, *_ = different
+    return _Records(_values(batches), _columns(batches, settings.path), _defects(batches), _digest(settings.path))
+
+
+def _values(batches: Sequence[RecordBatch]) -> Sequence[Any]:
+    parts = [batch.values for batch in batches if isinstance(batch.values, Columnar)]
+    if len(parts) == len(batches) and all(part.batch.schema.equals(parts[0].batch.schema) for part in parts):
+        return parts
+    return [value for batch in batches for value in batch.values]
+
+
+def _columns(batches: Sequence[RecordBatch], path: str) -> tuple[str, ...] | None:
+    """Return the columns of all batches that have sound records. Raises SourceError if they differ."""
+    found = dict.fromkeys(batch.columns for batch in batches if len(batch) > len(batch.defects or {}))
+    if len(found) > 1:
+        one, other, *_ = found
         raise SourceError(
-            f"{settings.path}: its files have not the same columns ({', '.join(one or ())}, and "
-            f"{', '.join(other or ())}), so their records cannot be given in another order. Fit on files that have."
+            f"{path}: its files have not the same columns ({', '.join(one or ())}, and {', '.join(other or ())}), so "
+            "their records cannot be given in another order. Fit on files that have."
         )
-    return _Records.of(batches)
+    return next(iter(found), None)
+
+
+def _defects(batches: Sequence[RecordBatch]) -> dict[int, Defect]:
+    firsts = np.cumsum([0, *map(len, batches)]).tolist()
+    found = {}
+    for first, batch in zip(firsts, batches, strict=False):
+        found.update({first + index: defect for index, defect in (batch.defects or {}).items()})
+    return found
+
+
+def _digest(path: str) -> str:
+    """Return a SHA-256 over what the files hold."""
+    sha = hashlib.sha256()
+    for name in matching(path):
+        with Path(name).open("rb") as file:
+            sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()

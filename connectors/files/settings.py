@@ -94,7 +94,7 @@ class EpochsSettings(_InFiles):
     shuffle: bool = True
     """Give the records of each epoch in an order of its own. Otherwise in the order of the files."""
 
-    seed: Annotated[int, Field(ge=0, le=2**63)] = 7
+    seed: int = 7
     """What the orders follow from."""
 
 

@@ -16,7 +16,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Block, Fate, Float32, Samples, SampleSpec, Task
+from learnd.daemon.values import Block, Float32, Samples, SampleSpec, Task
 
 _LEAST = 2  # samples: the first one is for nobody to predict
 
@@ -95,7 +95,7 @@ def _taken(block: Block, room: int | None) -> _Taken:
         return _Taken(len(block), len(block.samples), whole=True)
     if not room:
         return _Taken(0, 0, whole=False)
-    last = int(np.flatnonzero(block.fates != Fate.REJECT)[room - 1])
+    last = int(np.flatnonzero(block.sampled)[room - 1])
     return _Taken(last + 1, room, whole=False)
 
 

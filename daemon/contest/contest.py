@@ -274,6 +274,7 @@ class Contest:
         events = before.taken_back(self._decided, samples)
         if trial is not None and (self._on_trial is None or TRIAL in {one.data["challenger"] for one in events}):
             events.append(trial.event("called off", samples))
+            self._decided.add(events[-1])
         known = self._known(_apart(state)[1]) | {TRIAL}
         late = [match for match in self._matches if match.name not in known]
         return [*events, *(self._end(match, "called off", samples) for match in late)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from learnd.daemon.tasks.registry import BETTER
@@ -13,14 +12,23 @@ _MOST_POINTS = 1_200  # if there are more, every second one goes
 
 @dataclass(slots=True)
 class Curve:
-    """The values of one metric of one target, by the name of what they are of, at each count of samples."""
+    """The values of one metric of one target at each count of samples, by the name of what they are of."""
 
-    points: dict[int, dict[str, float]] = field(default_factory=dict)
+    points: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def add(self, samples: int, label: str, value: float) -> None:
-        self.points.setdefault(samples, {})[label] = value
-        if len(self.points) > _MOST_POINTS:
-            self.points = dict(list(self.points.items())[::-2][::-1])  # the newest stays
+        mine = self.points.setdefault(label, {})
+        mine[samples] = value
+        if len(mine) > _MOST_POINTS:  # each by itself: some come less often than others
+            self.points[label] = dict(list(mine.items())[::-2][::-1])  # the newest stays
+
+    def rows(self) -> list[Facts]:
+        """Return what is known at each count of samples: `samples`, and `values` by name."""
+        found: dict[int, dict[str, float]] = {}
+        for label, points in self.points.items():
+            for samples, value in points.items():
+                found.setdefault(samples, {})[label] = value
+        return [{"samples": samples, "values": found[samples]} for samples in sorted(found)]
 
 
 class Curves:
@@ -47,7 +55,7 @@ class Curves:
     def facts(self) -> list[Facts]:
         """Return the curves in the order of their metrics: `target`, `metric`, `higher` is better, and the points."""
         return [
-            {"target": target, "metric": metric, "higher": _is_higher_better(metric), "points": _rows(curve.points)}
+            {"target": target, "metric": metric, "higher": _is_higher_better(metric), "points": curve.rows()}
             for (target, metric), curve in self._curves.items()
         ]
 
@@ -71,8 +79,3 @@ def _label(line: Facts) -> str:
 def _is_higher_better(metric: str) -> bool | None:
     """Return None for a metric of Keras, of which nobody knows."""
     return BETTER[metric].name == "HIGHER" if metric in BETTER else None
-
-
-def _rows(points: dict[int, dict[str, float]]) -> list[Facts]:
-    ordered: Iterable[int] = sorted(points)
-    return [{"samples": samples, "values": points[samples]} for samples in ordered]

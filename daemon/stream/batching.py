@@ -38,7 +38,7 @@ class _Pending:
         train = block.fates == Fate.TRAIN
         train_records = np.flatnonzero(train)
         every_row_trains = len(train_records) == len(block.samples)
-        rows = None if every_row_trains else np.flatnonzero(train[block.fates != Fate.REJECT])
+        rows = None if every_row_trains else np.flatnonzero(train[block.sampled])
         return cls(block, train_records, arrived_s, rows_of_train=rows)
 
     @property
@@ -149,7 +149,7 @@ class Batcher:
 
     def _consume_samples(self, pending: _Pending, until: int, parts: _Parts) -> None:
         block = pending.block
-        rows_end = pending.row + int(np.count_nonzero(block.fates[pending.record : until] != Fate.REJECT))
+        rows_end = pending.row + int(np.count_nonzero(block.sampled[pending.record : until]))
         trained_end = int(np.searchsorted(pending.train_records, until))
         if pending.rows_of_train is None:
             rows: Any = slice(pending.row, rows_end)

@@ -84,9 +84,9 @@ class Reader:
     def open(self, positions: Positions, notes: Sequence[Note], classes: Sequence[str] = ()) -> None:
         """Open the source at the position of a checkpoint, by when these classes had come. Raises SourceError."""
         self._decoder.begin(classes)
-        self._first_life = self._fresh = not positions
         repeats = self._source.repeats  # what is of epochs means nothing to another source, and the other way round
         own = {name: at for name, at in positions.items() if (name == EPOCHS) is repeats}
+        self._first_life = self._fresh = not own
         self._source.open(own, [note for note in notes if (EPOCHS in note) is repeats])
 
     def repeat(self, entry: JournalEntry, first: int, stop: Callable[[], bool]) -> Call | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -62,11 +62,6 @@ class Binary(TaskKind[BinaryLabel]):
         if label.positive is not None:
             return Against(label.positive)
         return Boolean() if label.values is None else OneOf(label.values)
-
-    def class_names(self, label: BinaryLabel, task: Task) -> Sequence[str]:  # noqa: ARG002
-        if label.positive is not None:
-            return f"not {name_of(label.positive)}", name_of(label.positive)
-        return [name_of(value) for value in label.values or (0, 1)]
 
     def observe(self, outputs: Float32, labels: Float32) -> Arrays:
         return observe_yes_or_no(outputs[:, 0], labels[:, 0])

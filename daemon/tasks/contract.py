@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import ClassVar, Generic, TypeVar
 
@@ -146,12 +146,6 @@ class TaskKind(Scoring, Generic[Label]):
     @abstractmethod
     def task(self, label: Label) -> Task:
         """Return the task of a label that has no problems. Of inputs that are the label, it does not know the shape."""
-
-    def class_names(self, label: Label, task: Task) -> Sequence[str]:  # noqa: ARG002
-        """Return the names of the classes or labels, in the order of their indices; none if there are none, or if the
-        stream tells them.
-        """
-        return task.names
 
     @abstractmethod
     def form(self, label: Label) -> Form:

@@ -83,7 +83,9 @@ class Hedge:
         if name in self._least:
             scaled = loss.keras.label_scale.scaled if isinstance(loss.keras, ScaledLoss) else tf.identity
             errors = [tf.square(scaled(output) - scaled(labels)) for output in outputs]
-            found = surprise(self._least[name], tf.stack([tf.reduce_mean(one, axis=1) for one in errors], axis=1))
+            found = surprise(
+                self._least[name], tf.stack([_of_samples(one, tf.shape(labels)[0]) for one in errors], axis=1)
+            )
         else:
             given = loss.labels(labels)
             each = [unscaled(loss.keras).call(given, output) for output in outputs]

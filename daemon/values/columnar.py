@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
 
 from learnd.daemon.values.arrays import Int64
 
@@ -22,24 +23,17 @@ class Columnar(Sequence[Mapping[str, Any]]):
         self.batch = batch
 
     @classmethod
-    def joined(cls, parts: Sequence[Columnar]) -> Columnar:
-        """Return the rows of all parts, of the same columns, in this order. There must be at least one part."""
+    def picked(cls, parts: Sequence[Columnar], places: Int64) -> Columnar:
+        """Return the rows at some places among those of all parts, of the same schema, in the order of the places."""
         import pyarrow as pa
 
-        return cls(_as_one(pa.Table.from_batches([part.batch for part in parts])))
-
-    def picked(self, rows: Int64) -> Columnar:
-        """Return the rows at some places, in their order."""
-        return Columnar(self.batch.take(rows))
-
-    def digest(self) -> str:
-        """Return a SHA-256 over the columns and their values."""
-        import pyarrow as pa
-
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.batch.schema) as stream:
-            stream.write_batch(self.batch)
-        return hashlib.sha256(sink.getvalue()).hexdigest()
+        firsts = np.cumsum([0, *map(len, parts)])
+        of = np.searchsorted(firsts, places, side="right") - 1
+        by_part = np.argsort(of, kind="stable")
+        taken = [parts[part].batch.take(places[of == part] - firsts[part]) for part in np.unique(of)]
+        back = np.empty_like(by_part)
+        back[by_part] = np.arange(len(places))
+        return cls(pa.concat_batches(taken).take(back))
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -60,9 +54,3 @@ class Columnar(Sequence[Mapping[str, Any]]):
             return Columnar(self.batch.slice(first, max(last - first, 0)))
         row: Mapping[str, Any] = self.batch.slice(range(len(self))[rows], 1).to_pylist()[0]
         return row
-
-
-def _as_one(table: pa.Table) -> pa.RecordBatch:
-    """Return the rows of a table as one batch."""
-    batch: pa.RecordBatch = table.combine_chunks().to_batches(max_chunksize=max(1, table.num_rows))[0]
-    return batch

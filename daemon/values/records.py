@@ -50,6 +50,7 @@ class RecordBatch:
     defects: Mapping[int, Defect] | None = None
     lines: Sequence[int] | None = None  # n of them: how many lines of a file each takes; None: one each, or no file
     places: Int64 | None = None  # (n,) of records that come several times over: which ones of them all these are
+    again: bool = False  # whether all of these came before
     note: Note | None = None
 
     def __len__(self) -> int:
@@ -73,6 +74,7 @@ class Fate(IntEnum):
     TRAIN = 0
     HOLD_OUT = 1
     REJECT = 2
+    LEAVE_OUT = 3  # held out before, by a source that gives records several times over
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The records of one `RecordBatch`, decoded and checked. `samples` holds the m that were not rejected."""
+    """The records of one `RecordBatch`, decoded and checked. `samples` holds the m that train or are held out."""
 
     partition: str
     start: int
@@ -107,6 +109,11 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    @property
+    def sampled(self) -> NDArray[np.bool_]:
+        """Whether each record (n,) is one of the samples."""
+        return self.fates < Fate.REJECT
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,10 +94,9 @@ class Scored:
 
         targets = {}
         learnt = checkpoint.manifest["classes"]
-        of_settings = {target.name: target for target in settings.samples.targets(settings.model.task)}
         for name, scores in restored_evaluation(settings, checkpoint).of_a_set().items():
             kind = KINDS[scores.task.kind]
-            names = learnt or kind.class_names(of_settings[name].label, scores.task)
+            names = learnt or scores.task.names
             of_numbers = kind.error_range is ErrorRange.UNBOUNDED
             counts = None if of_numbers else ByClass(of_elements=bool(scores.task.shape))
             targets[name] = _Target(scores, counts, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from learnd.daemon.config.first_look import problems
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.registry import IS_RECORDING, resolve
 from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, load
 from learnd.daemon.verbs.run import train
 
@@ -50,12 +51,17 @@ def fit(
 
 
 def _over_epochs(settings: Settings, data: Path | None, epochs: int, *, shuffle: bool) -> Settings:
-    """Return the settings with files as the source, several times over. Raises SettingsError if none are named."""
+    """Return the settings with files as the source, several times over. Raises SettingsError if that cannot be."""
     given = settings.source
-    path = str(data) if data is not None else getattr(given.settings, "path", None)
-    limit = getattr(given.settings, "max_record_bytes", None)
-    if given.name != "files" and data is None:
+    if given.name not in ("files", "epochs") and data is None:
         raise SettingsError([f"source.{given.name}: fit takes files; name them with --from"])
-    chosen = {"path": path, "epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed}
+    if data is not None and data.is_file() and resolve(IS_RECORDING)(data):
+        raise SettingsError([f"{data}: it is of a topic, and fit takes files of records; train on it by learnd replay"])
+    chosen: dict[str, Any] = {"epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed}
+    chosen["path"] = getattr(given.settings, "path", "") if data is None else str(data)
+    limit = getattr(given.settings, "max_record_bytes", None)
     chosen |= {} if limit is None else {"max_record_bytes": limit}
-    return settings.model_copy(update={"source": SourceChoice.parse({"epochs": chosen})})
+    source = SourceChoice.parse({"epochs": chosen})
+    if (problem := source.settings.problem_with(settings.samples.record_format())) is not None:
+        raise SettingsError([problem])
+    return settings.model_copy(update={"source": source})

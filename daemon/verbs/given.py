@@ -62,7 +62,8 @@ def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Ar
     """
     decoder, lacking = input_decoder(settings.samples, settings.model.task), partial(missing_inputs, settings.samples)
     for first, block in blocks_of(settings, file, decoder, lacking):
-        yield first + np.flatnonzero(block.fates != Fate.REJECT), block.samples.inputs
+        if len(block.samples):
+            yield first + np.flatnonzero(block.sampled), block.samples.inputs
 
 
 def blocks_of(

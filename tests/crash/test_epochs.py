@@ -30,20 +30,21 @@ def test_killed_in_any_epoch_it_comes_out_the_same(zygote: Zygote, tmp_path: Pat
     found = succeeded(zygote.run(folder, *FIT)).json()
     assert found["digest"] == expected["digest"]
     assert found["scores"] == expected["scores"]
-    assert found["samples_trained"] + found["samples_held_out"] == 3 * COUNT
-    assert found["samples_held_out"] % 3 == 0
+    held = found["samples_held_out"]
+    assert held > 0
+    assert found["samples_trained"] == 3 * (COUNT - held)
     assert [line["metrics"] for line in history(folder / "state")] == [
         line["metrics"] for line in history(whole / "state")
     ]
 
     more = succeeded(zygote.run(folder, "fit", "learnd.yaml", "--epochs", "4", "--json")).json()
-    assert more["samples_trained"] + more["samples_held_out"] == 4 * COUNT
+    assert (more["samples_trained"], more["samples_held_out"]) == (4 * (COUNT - held), held)
 
     (folder / "later.jsonl").write_bytes(json_lines(records(100, seed=2)))
     later = ("--set", 'source={files: {path: "later.jsonl"}}', "--json")
     killed(zygote.run(folder, "run", "learnd.yaml", *later, failpoints="loop.call.after=kill@1"))
     on = succeeded(zygote.run(folder, "run", "learnd.yaml", *later)).json()
-    assert on["samples_trained"] + on["samples_held_out"] == 4 * COUNT + 100
+    assert on["samples_trained"] - more["samples_trained"] + on["samples_held_out"] - held == 100
     manifest = json.loads(succeeded(zygote.run(folder, "checkpoints", "show", "state", "--json")).stdout)
     assert set(manifest["positions"]) == {"epochs", "file-0"}
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learnd.daemon.stream.decoding.arrow import values_of
 from learnd.daemon.stream.decoding.cells import PlainRows
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -352,3 +353,27 @@ def test_objects_are_the_same_together_and_one_by_one(label: str, records: list[
     together = decoder("json", label, **changes).decode(batch(records))
     one_by_one = decoder("json", label, **changes).decode(with_a_broken_one(batch(records)))
     assert_same(together, one_by_one, len(records))
+
+
+def test_a_word_for_none_that_is_a_number_is_one_in_each_block() -> None:
+    made = decoder("csv", missing=["+999", "007"])
+    row = "1,2,3,yes,x,x,x,x,1767614400,0 1,1,1,1767614400,k"
+    rows = [row.replace("2", cell, 1).encode() for cell in ("2", " +999", "+999", "007", "7")]
+    plain, careful = made.decode(batch(rows, HEADER)), made.decode(with_a_broken_one(batch(rows, HEADER)))
+    assert_same(plain, careful, len(rows))
+    assert plain.samples.inputs["features"][:, 1].tolist() == [2.0, 1.5, 1.5, 1.5, 7.0]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["x", None, "y"], pa.string_view()),
+        pa.array([Decimal("1.5"), None, Decimal("2.5")], pa.decimal32(5, 1)),
+        pa.array([Decimal("1.5"), None, Decimal("2.5")], pa.decimal64(9, 1)),
+        pa.array([0.0, -0.0, None], pa.float64()),
+        pa.array([b"x", None, b"y"], pa.binary()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_values_of_rare_types_are_those_of_python(column: Any) -> None:
+    assert list(map(repr, values_of(column))) == list(map(repr, column.to_pylist()))

@@ -14,6 +14,17 @@ from learnd.daemon.stream.decoding.columns import BOOLEAN, TEXT_OR_NUMBER, Value
 
 _LARGEST_EXACT = 2**53  # microseconds, up to the year 2255: as a float they are the same
 
+# Arrow cannot encode others, or takes null for a value of theirs, or 0 and -0 for the same.
+_TOLD_APART = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_integer,
+    pa.types.is_boolean,
+    pa.types.is_date,
+    pa.types.is_timestamp,
+    pa.types.is_decimal128,
+)
+
 Array = NDArray[Any]
 
 
@@ -29,7 +40,7 @@ def values_of(column: pa.Array) -> Values:
     """Return the values of a column as Python has them: each distinct one once, where Arrow can tell them apart."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not pa.types.is_nested(column.type):
+    if any(is_kind(column.type) for is_kind in _TOLD_APART):
         column = column.dictionary_encode("encode")
         return repeated(column.dictionary.to_pylist(), column.indices.to_numpy())
     values: list[Any] = column.to_pylist()

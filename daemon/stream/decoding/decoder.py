@@ -121,7 +121,11 @@ class SampleDecoder:
         if self._rounding is not None and not self._rounding.add(table):
             self._rounding = None
         self.tally.add_rejected(defects.values())
-        block = self._block(batch, table, weight, parsed, self._fates(batch, parsed, keys, defects), defects)
+        fates = self._fates(batch, parsed, keys, defects)
+        if batch.again:
+            left = fates[parsed] != Fate.LEAVE_OUT
+            table, parsed, weight = table[left], parsed[left], weight[left]
+        block = self._block(batch, table, weight, parsed, fates, defects)
         if not new_classes:
             return block
         return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
@@ -218,7 +222,7 @@ class SampleDecoder:
         if self._holdout is not None:
             known_by = _starts(batch) if batch.places is None else batch.places
             held = self._holdout.held_out(batch.partition, known_by[samples], keys)
-            fates[samples[held]] = Fate.HOLD_OUT
+            fates[samples[held]] = Fate.LEAVE_OUT if batch.again else Fate.HOLD_OUT
         return fates
 
     def _block(

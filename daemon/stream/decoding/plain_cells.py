@@ -14,6 +14,7 @@ from learnd.daemon.values import Float64
 
 _BOM = b"\xef\xbb\xbf"  # Arrow would drop it
 _LINE_FEED = 10
+_MOST_BYTES = 2**31 - 2  # Arrow counts those of a block in 32 bits
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -60,7 +61,7 @@ class PlainReader:
         if self._parsing is None or not header or not all(values):  # to Arrow, an empty row is one of missing cells
             return None
         data = b"\n".join(values) + b"\n"
-        if not self._is_plain(data, len(values)):
+        if len(data) >= _MOST_BYTES or not self._is_plain(data, len(values)):
             return None
         columns = self._columns(data, len(values), header, pa.float64())
         if columns is None or not all(map(_finite, columns.values())):

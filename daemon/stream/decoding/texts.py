@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -54,7 +55,7 @@ class Texts:
         self._missing_categories = frozenset(missing_categories)
         as_programs_do = decimal == "." and thousands is None
         read = number_from_text if as_programs_do else _as_people_do(decimal, thousands)
-        self._plain = as_programs_do and not any(_json_numbers([word]) is not None for word in self._missing)
+        self._plain = as_programs_do and not any(map(_is_number, self._missing))
         self._units = tuple(units)
         self._read = _beside(self._units, read) if self._units else read
 
@@ -88,6 +89,11 @@ class Texts:
         if isinstance(values, np.ndarray) or str not in set(map(type, values)):
             return values
         return [self.number(value) if isinstance(value, str) else value for value in values]
+
+
+def _is_number(text: str) -> bool:
+    number = number_from_text(text)
+    return isinstance(number, float) and math.isfinite(number)
 
 
 def _json_numbers(texts: Sequence[str]) -> Float64 | None:

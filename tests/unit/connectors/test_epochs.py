@@ -95,20 +95,42 @@ def test_other_records_are_refused(tmp_path: Path) -> None:
     assert note is not None
     for content in (b'{"id": 1, "y": 1}\n', path.read_bytes().replace(b'"id": 7,', b'"id": 8,', 1)):
         path.write_bytes(content)
-        with pytest.raises(SourceError, match=r"not the 2,500 that the model was trained on"):
+        with pytest.raises(SourceError, match=r"not those that the model was trained on so far \(2,500 records\)"):
             opened(path, {EPOCHS: 5}, [note])
+
+
+def test_another_order_waits_for_the_end_of_an_epoch(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl")
+    notes = [opened(path).read(0).note or {}]  # type: ignore[union-attr]
+    for other in ({"shuffle": False}, {"seed": -1}):
+        with pytest.raises(SourceError, match=r"an epoch is under way in another order \(shuffled, seed 7\)"):
+            opened(path, {EPOCHS: N + 1}, notes, **other)
+        after = opened(path, {EPOCHS: N}, notes, **other)
+        (changed,) = [batch.note for batch in drained(after) if batch.note is not None]
+        assert ids(drained(opened(path, {EPOCHS: N + 9}, [*notes, changed], **other)))[-1] in range(N)
+
+
+def test_fewer_epochs_still_repeat_what_a_journal_holds(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl")
+    batches = drained(opened(path))
+    fewer = opened(path, {EPOCHS: 2 * N}, [batches[0].note or {}], epochs=1)
+    assert ids(list(fewer.read_range(EPOCHS, 2 * N, 2 * N + 5))) == ids(batches)[2 * N : 2 * N + 5]
+    assert fewer.exhausted
 
 
 def test_the_same_records_are_held_out_of_each_epoch(tmp_path: Path) -> None:
     samples = SamplesSettings.model_validate({"features": {"id": "float"}, "label": "y"})
     decoder = SampleDecoder(samples, samples.spec("binary"), HoldoutRule(0.1, "position"))
-    held: list[float] = []
+    held, trained = [], []
     for batch in drained(opened(written(tmp_path / "a.jsonl"))):
         block = decoder.decode(batch)
-        held += block.samples.inputs["features"][block.fates == Fate.HOLD_OUT, 0].tolist()
-    epochs = [sorted(held[start : start + len(held) // 3]) for start in range(0, len(held), len(held) // 3)]
-    assert 0.05 * N < len(epochs[0]) < 0.15 * N
-    assert epochs[0] == epochs[1] == epochs[2]
+        fates, found = block.fates[block.sampled], block.samples.inputs["features"][:, 0]
+        assert len(fates) == len(found)
+        held += found[fates == Fate.HOLD_OUT].tolist()
+        trained += found[fates == Fate.TRAIN].tolist()
+    assert 0.05 * N < len(held) < 0.15 * N
+    assert len(set(held)) == len(held)  # once, though they come three times
+    assert sorted(trained) == sorted(3 * [float(i) for i in range(N) if i not in held])
 
 
 def test_what_is_broken_is_so_in_each_epoch(tmp_path: Path) -> None:
@@ -131,9 +153,17 @@ def test_rows_of_parquet_stay_columns(tmp_path: Path) -> None:
     assert all(row["name"] == f"n{row['id']}" for batch in batches for row in batch.values)
 
 
+def test_parquet_of_other_types_is_one_stream(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": pa.array([0, 1], pa.int64())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"id": pa.array([2.0, 3.0])}), tmp_path / "b.parquet")
+    source = EpochsSource(EpochsSettings(path=str(tmp_path), epochs=2), RecordFormat("parquet"))
+    source.open({}, [])
+    assert sorted(ids(drained(source))) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_files_of_other_columns_have_no_common_order(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,y\n1,0\n")
-    (tmp_path / "b.csv").write_text("y,id\n1,0\n")
+    (tmp_path / "b.csv").write_text("y,id\n1,0\n" + "x" * 2_000_000 + ",1\n")  # with a line that is too long
     source = EpochsSource(EpochsSettings(path=str(tmp_path)), RecordFormat("csv"))
     with pytest.raises(SourceError, match="not the same columns"):
         source.open({}, [])

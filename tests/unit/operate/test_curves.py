@@ -65,6 +65,16 @@ def test_a_long_history_is_thinned_and_its_newest_point_stays() -> None:
     assert points[0]["samples"] < 20
 
 
+def test_what_comes_less_often_is_thinned_by_itself() -> None:
+    curves = Curves()
+    for samples in range(1, 5 * _MOST_POINTS + 1):
+        curves.add(line(samples, baselines={}))
+        if samples % 10 == 0:
+            curves.add(line(samples, set="holdout", baselines={}))
+    held = [point["samples"] for point in curve(curves) if "holdout" in point["values"]]
+    assert held == list(range(10, 5 * _MOST_POINTS + 1, 10))
+
+
 def test_a_metric_of_keras_has_no_better_way() -> None:
     curves = Curves()
     curves.add(line(1, metrics={"top_k": 0.2}, baselines={}))

@@ -144,3 +144,20 @@ def test_the_length_of_calls_changes_no_bit(step: str) -> None:
             one.update(call(start, length, 4, STEPS, x=SEQUENCES, y=TAGS))
         digests.add(bits(one))
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "loss", "task", "x", "y"),
+    [
+        (forecaster, "mse", FORECAST, SEQUENCES, NEXT),
+        (painter, "mae", GIVING_BACK, IMAGES, IMAGES),
+        (tagger, "sparse_categorical_crossentropy", TAGGING, SEQUENCES, TAGS),
+    ],
+)
+def test_a_hedge_goes_by_the_losses_of_samples(build: Any, loss: str, task: Task, x: Any, y: Any) -> None:
+    average = {"decay": 0.9, "hedge": True}
+    one = learner_of(partial(build, loss=loss), spec_of(task, x), batch_size=4, average=average)
+    one.update(call(0, COUNT // 4, 4, x.shape[1], x=x, y=y))
+    shares = one.shares()
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+    assert shares["weights"] != pytest.approx(0.5, abs=1e-4)
