@@ -70,10 +70,13 @@ class EpochsSource:
         return None if self.exhausted else self._next(self._total)
 
     def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
-        if partition != EPOCHS or not len(self._records):
+        if partition != EPOCHS or end > self._total:
+            count = len(self._records)
+            enough = f"Give at least {-(-end // count)} epochs, as before, or start" if count else "Start"
             raise SourceError(
-                f"{partition}: the journal needs its records from {start} to {end}, which {self._settings.path} does "
-                "not have. Start afresh in another state directory."
+                f"{partition}: the journal needs its records from {start} to {end}, and {self._settings.epochs} epochs "
+                f"of {self._settings.path} have {self._total}. Nothing was changed. {enough} afresh in another state "
+                "directory (--state)."
             )
         self._position = start
         while self._position < end:

@@ -71,6 +71,11 @@ def notes(batches: list[RecordBatch]) -> list[Note]:
     return [json.loads(json.dumps(batch.note)) for batch in batches if batch.note is not None]
 
 
+def _without_prints(note: Note) -> Note:
+    """Leave out what depends on how much of a pipe had arrived when the note was written."""
+    return {key: value for key, value in note.items() if key != "prints"}
+
+
 def after(batches: list[RecordBatch]) -> Positions:
     return {batch.partition: int(batch.ends[-1]) for batch in batches}
 
@@ -165,7 +170,7 @@ def test_opened_again_it_forgets_what_was_read(stream: Stream) -> None:
     again = list(drain(source))
     source.close()
     assert ids(before) == ids(again) == list(range(N))
-    assert notes(again)[:1] == notes(before)[:1]
+    assert [_without_prints(note) for note in notes(again)[:1]] == [_without_prints(note) for note in notes(before)[:1]]
     assert after(again) == after(before)
 
 

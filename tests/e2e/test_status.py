@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 from processes import Zygote, killed, refused, succeeded
-from streams import RECORDS, prepare
+from streams import json_lines, prepare, records
 
+COUNT = 6000  # more than is read ahead
 FOLLOWING = {"files": {"path": "stream.jsonl", "follow": True}}
 
 
 def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, tmp_path: Path) -> None:
     http = {"listen": "127.0.0.1:0"}
-    folder = prepare(tmp_path / "run", source=FOLLOWING, http=http, validate={"holdout": {"share": 0.1, "every": 500}})
+    stream = json_lines(records(COUNT))
+    more = {"http": http, "validate": {"holdout": {"share": 0.1, "every": 500}}}
+    folder = prepare(tmp_path / "run", stream, source=FOLLOWING, **more)
 
     def status() -> dict[str, Any]:
         return succeeded(zygote.run(folder, "status", "state", "--json")).json()
@@ -56,7 +59,7 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     gone = status()
     assert (gone["state"], gone["process"], gone["url"], gone["live"]) == ("not running", None, None, None)
     assert gone["checkpoint"]["sequence"] >= 1
-    assert 0 <= gone["samples"] <= RECORDS
+    assert 0 <= gone["samples"] <= COUNT
     assert json.loads((folder / "state/settings.json").read_text())  # nothing was taken away
 
 
