@@ -313,7 +313,8 @@ def test_a_trial_that_began_later_is_called_off_and_one_that_ended_later_goes_on
     assert feed(one, 500, 1_500) == [won]
     one.restore(on_trial)
     assert told(one.go_back(before, 1_600)) == [("trial", "called off", None, None)]
-    assert one.state() == before
+    assert one.leader.state() == before
+    assert [(of["outcome"], of["samples"]) for of in one.standings()["decided"]] == [("called off", 1_600)]
 
 
 def test_of_trials_the_latest_are_kept() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import sys
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,6 @@ def large_offset() -> Any:
 def example(name: str) -> Any:
     """Return the model of an example's settings, which may need what the example's own script makes."""
     folder = ROOT / "examples" / name
-    sys.modules.pop("network", None)
     settings = load_settings(folder / "learnd.yaml")
     if settings.model.load is not None:
         spec = importlib.util.spec_from_file_location("digits", folder / "digits.py")
@@ -116,8 +115,9 @@ def example(name: str) -> Any:
 
 
 def rows_of(model: Any) -> Any:
-    width = model.inputs[0].shape[1]
-    return np.abs(inputs([NUMBER] * width)) % 4  # an index is one of these numbers
+    shape = model.inputs[0].shape[1:]
+    rows = np.abs(inputs([NUMBER] * math.prod(shape))) % 4  # an index is one of these numbers
+    return rows.reshape(-1, *shape)
 
 
 def cases() -> Iterator[tuple[str, Callable[[], Any], Any]]:
