@@ -19,7 +19,8 @@ import learnd
 from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.verbs.checkpoints import restored_learner
 
-COUNT = 700  # more than a source reads at once
+COUNT = 700
+ROUNDING = 1e-5  # of float32: another process may add in another order, by the flags of the models before
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_it_predicts_what_the_daemon_would(zygote: Zygote, whole: tuple[Path, Re
         result = succeeded(zygote.run(folder, "predict", place, given))
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         assert [row["record"] for row in rows] == list(range(1, COUNT + 1))
-        np.testing.assert_allclose([row["prediction"] for row in rows], expected(folder), rtol=1e-6)
+        np.testing.assert_allclose([row["prediction"] for row in rows], expected(folder), rtol=ROUNDING)
         assert result.stderr == ""
 
 
@@ -64,7 +65,7 @@ def test_it_reads_standard_input_and_writes_csv_of_an_earlier_checkpoint(
     assert header == ["record", "prediction"]
     earlier = expected(folder, sequence)
     assert not np.allclose(earlier, expected(folder), rtol=1e-3)
-    np.testing.assert_allclose([float(row[1]) for row in rows], earlier, rtol=1e-6)
+    np.testing.assert_allclose([float(row[1]) for row in rows], earlier, rtol=ROUNDING)
 
 
 def test_what_cannot_be_decoded_is_told_and_the_others_go_through(
