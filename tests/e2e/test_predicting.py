@@ -19,7 +19,7 @@ import learnd
 from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.verbs.checkpoints import restored_learner
 
-COUNT = 700
+COUNT = 2500  # more than a source reads at once
 ROUNDING = 1e-5  # of float32: another process may add in another order, by the flags of the models before
 
 
