@@ -12,6 +12,7 @@ import typer
 
 from learnd.daemon.config.place import settings_of_state, state_at
 from learnd.daemon.config.record import as_shown
+from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, StoreError
 from learnd.daemon.http.page import report as document_of
 from learnd.daemon.operate.curves import Curves
@@ -54,7 +55,7 @@ def report(
         **_of_checkpoint(checkpoint),
         **_of_history(root / HISTORY_FILE),
         "settings": as_shown(settings),
-        "evaluated": None if evaluated_on is None else _evaluated(root, checkpoint, evaluated_on),
+        "evaluated": None if evaluated_on is None else _evaluated(root, checkpoint, settings, evaluated_on),
     }
     try:
         output.write_text(document_of(to_json(told)), encoding="utf-8")
@@ -97,9 +98,8 @@ def _of_history(path: Path) -> Facts:
     return {"curves": curves.facts(), "newest": curves.newest(), "marks": [mark for _, mark in found]}
 
 
-def _evaluated(root: Path, checkpoint: Checkpoint, file: Path) -> Facts:
+def _evaluated(root: Path, checkpoint: Checkpoint, settings: Settings, file: Path) -> Facts:
     """Return how the model does on the records of a file. What cannot be decoded is told on standard error."""
-    settings = settings_of_state(root)
     scored = Scored.nothing(settings, checkpoint)
     try:
         scored.add_all(root, checkpoint, settings, file)

@@ -1,5 +1,7 @@
 """Small learners and calls for them, on a stream of four numbers and a category."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,3 +46,17 @@ def learner(
 def bits(one: KerasLearner) -> str:
     """Return a digest of everything that the learner's next updates depend on."""
     return one.state().digest()
+
+
+def assert_cuts_and_undo_leave_no_trace(make: Callable[..., KerasLearner]) -> None:
+    """Train learners on the same samples in calls of other lengths, take a call back, and compare all bits."""
+    ends = []
+    for cuts in ([0, 64], [0, 1, 8, 64]):
+        one = make(max_updates_per_call=64)
+        for start, end in pairwise(cuts):
+            one.update(call(start, end - start, 1, 4))
+        ends.append(bits(one))
+    assert ends[0] == ends[1]
+    one.update(call(64, 9, 1, 4))
+    one.undo()
+    assert bits(one) == ends[0]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from learners import NUMBERS, X, bits, call, learner
+from learners import NUMBERS, X, assert_cuts_and_undo_leave_no_trace, bits, call, learner
 
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import ModelError, SettingsError
@@ -96,16 +95,7 @@ def test_a_skipped_update_leaves_averages_alone(step: str) -> None:
 
 
 def test_neither_the_cuts_of_calls_nor_what_is_taken_back_shows() -> None:
-    ends = []
-    for cuts in ([0, 64], [0, 1, 8, 64]):
-        one = averaging(max_updates_per_call=64)
-        for start, end in pairwise(cuts):
-            one.update(call(start, end - start, 1, 4))
-        ends.append(bits(one))
-    assert ends[0] == ends[1]
-    one.update(call(64, 9, 1, 4))
-    one.undo()
-    assert bits(one) == ends[0]
+    assert_cuts_and_undo_leave_no_trace(averaging)
 
 
 def test_a_moment_reset_keeps_the_averages() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from any_model import learner_of
-from learners import KINDS, NUMBERS, VALUE, X, Y, bits, call, learner
+from learners import KINDS, NUMBERS, VALUE, X, Y, assert_cuts_and_undo_leave_no_trace, bits, call, learner
 
 from learnd.daemon.errors import ModelError
 from learnd.daemon.training.learner import KerasLearner
@@ -103,16 +102,7 @@ def test_an_export_is_one_model_of_built_in_layers_that_predicts_the_same(spec: 
 
 
 def test_neither_the_cuts_of_calls_nor_what_is_taken_back_shows() -> None:
-    ends = []
-    for cuts in ([0, 64], [0, 1, 8, 64]):
-        one = hedged(max_updates_per_call=64)
-        for start, end in pairwise(cuts):
-            one.update(call(start, end - start, 1, 4))
-        ends.append(bits(one))
-    assert ends[0] == ends[1]
-    one.update(call(64, 9, 1, 4))
-    one.undo()
-    assert bits(one) == ends[0]
+    assert_cuts_and_undo_leave_no_trace(hedged)
 
 
 def test_a_skipped_update_moves_no_share() -> None:
