@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from learnd.daemon.stream.decoding.columns import FromText, Values
+from learnd.daemon.stream.decoding.columns import FromText, Values, only
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path
 from learnd.daemon.stream.decoding.parsing import Defects, Rows, encoding_defect
@@ -59,7 +59,7 @@ class CutRows:
 
     def value(self, row: int, path: Path, from_text: FromText) -> Any:
         cells = self._columns.get(path[0])
-        return None if cells is None else from_text([cells[row]])[0]
+        return None if cells is None else only(from_text([cells[row]]))
 
     def absence(self, row: int, path: Path) -> str | None:  # noqa: ARG002
         return "missing: its cell is empty or stands for no value" if path[0] in self._columns else "missing"

@@ -87,6 +87,12 @@ def repeated(distinct: Values, which: NDArray[np.integer[Any]]) -> Values:
     return distinct[which] if isinstance(distinct, np.ndarray) else Repeated(distinct, which)
 
 
+def only(values: Values) -> Any:
+    """Return the single value there is as Python has it."""
+    (value,) = values.tolist() if isinstance(values, np.ndarray) else values
+    return value
+
+
 def read_by(reader: ColumnReader, values: Values) -> Float64:
     """Return what the reader reads: an array (n, width)."""
     return reader.read(values.distinct)[values.which] if isinstance(values, Repeated) else reader.read(values)

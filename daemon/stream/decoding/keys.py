@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from learnd.daemon.stream.decoding.columns import FromText, Values
+from learnd.daemon.stream.decoding.columns import FromText, Values, only
 from learnd.daemon.stream.decoding.defects import Reason, defect
 from learnd.daemon.stream.decoding.fields import Path
 from learnd.daemon.stream.decoding.parsing import Defects, Rows
@@ -28,7 +28,7 @@ class KeyedRows:
         return from_text(self._keys) if path == RECORD_KEY else self._rows.column(path, from_text)
 
     def value(self, row: int, path: Path, from_text: FromText) -> Any:
-        return from_text([self._keys[row]])[0] if path == RECORD_KEY else self._rows.value(row, path, from_text)
+        return only(from_text([self._keys[row]])) if path == RECORD_KEY else self._rows.value(row, path, from_text)
 
     def absence(self, row: int, path: Path) -> str | None:
         return "it stands for no value" if path == RECORD_KEY else self._rows.absence(row, path)
