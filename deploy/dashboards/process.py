@@ -59,6 +59,13 @@ PAGE = Page(
                         "settings {{fingerprint}}": f"learnd_settings_info{{{ONE}}}",
                     },
                 ),
+                Lines(
+                    "Settings are those of the file",
+                    "1 if the settings file was taken up when it was last read, 0 while the daemon runs on with those "
+                    "that it had.",
+                    units.Short,
+                    {"taken up": f"learnd_settings_reload_successful{{{ONE}}}"},
+                ),
             ),
         ),
         Row(
