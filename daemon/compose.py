@@ -192,7 +192,9 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
 
     spec = settings.samples.spec(settings.model.task)
     weights = with_names(train.class_weight, spec.task, settings.class_of)
-    train = train.model_copy(update={"class_weight": weights})
+    to_score = -(-min(settings.validation.periods) // train.batch_size)  # no call is longer; to pad one takes time
+    longest = min(train.max_updates_per_call, to_score)
+    train = train.model_copy(update={"class_weight": weights, "max_updates_per_call": longest})
     phases = settings.phases if phased else ()
     return KerasLearner(model, train, spec, settings.guard, phases, models=settings.models)
 

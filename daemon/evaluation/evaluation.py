@@ -67,8 +67,7 @@ class Evaluation:
     @property
     def periods(self) -> tuple[int, ...]:
         """Sample counts: a call ends with the first update that reaches a multiple of one of them."""
-        parts = (self._settings.prequential, self._settings.holdout, self._settings.anchor)
-        return tuple(sorted({part.every for part in parts if part is not None}))
+        return self._settings.periods
 
     @property
     def certainty(self) -> dict[str, Certainty]:

@@ -71,3 +71,9 @@ class ValidateSettings(Section):
         if unknown:
             raise ValueError(f"no metric is called {', '.join(unknown)}; there are {', '.join(sorted(ALL_METRICS))}")
         return metrics
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        """Sample counts: a call ends with the first update that reaches a multiple of one of them."""
+        parts = (self.prequential, self.holdout, self.anchor)
+        return tuple(sorted({part.every for part in parts if part is not None}))
