@@ -15,6 +15,7 @@ one sample run 1.4 to 5 times as fast. Matrix products become slower by as much,
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ with _native_output_hidden():
     import tensorflow as _tf
 
     _tf.config.list_physical_devices()
+
+gc.freeze()  # what was imported lives on: Keras asks for a full collection with each model, 0.2 s if it visits that
 
 keras: Any = _keras  # neither comes with types
 tf: Any = _tf
