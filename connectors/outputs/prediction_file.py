@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from learnd.connectors.outputs.readable import readable
 from learnd.daemon.foundation.append_file import AppendFile
-from learnd.daemon.values import Call, Report, predictions_of
+from learnd.daemon.values import Call, Prediction, Report, predictions_of
+
+_ENCODER = msgspec.json.Encoder()
 
 
 class PredictionFile(AppendFile):
@@ -19,11 +22,11 @@ class PredictionFile(AppendFile):
 
     def write(self, call: Call, report: Report, updates: int) -> None:
         """Append a line for each sample of the call."""
-        encode = msgspec.json.Encoder().encode
-        lines = bytearray()
-        for one in predictions_of(call, report, updates):
-            place = {"partition": one.partition, "start": one.start, "end": one.end}
-            key = {} if one.key is None else readable("key", one.key)
-            lines += encode({**place, **key, "sequence": one.sequence, "prediction": one.value, **one.said}) + b"\n"
-        if lines:
-            self.append(bytes(lines))
+        if lines := _ENCODER.encode_lines(map(_line, predictions_of(call, report, updates))):
+            self.append(lines)
+
+
+def _line(one: Prediction) -> dict[str, Any]:
+    place = {"partition": one.partition, "start": one.start, "end": one.end}
+    key = {} if one.key is None else readable("key", one.key)
+    return {**place, **key, "sequence": one.sequence, "prediction": one.value, **one.said}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from learnd.daemon.values.arrays import Float32
@@ -13,8 +13,7 @@ from learnd.daemon.values.calls import Call, ClassNames, Report, known_before
 from learnd.daemon.values.said import said_rows
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, gc=False):  # one is made in a sixth of the time of a data class
     """What was predicted for one sample, and the place of its record."""
 
     partition: str
@@ -23,7 +22,7 @@ class Prediction:
     key: bytes | None
     sequence: int  # how many updates the model had had before
     value: Any  # a number, lists of them (by name of learnt classes), or these by name of several targets
-    said: Mapping[str, Any] = field(default_factory=dict)  # beside it, by the keys that it is written under
+    said: Mapping[str, Any]  # beside it, by the keys that it is written under
 
 
 def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Prediction]:

@@ -106,7 +106,7 @@ def write_stream(folder: Path, *, kinds: bool = False) -> None:
 
 def passing(rng: random.Random, failpoint: str) -> int:
     """Return at which passing of a failpoint to die. That one surely comes between two checkpoints, or before."""
-    rare = failpoint.startswith(("history", "writer", "checkpoint", "journal.segment"))
+    rare = failpoint.startswith(("history", "writer", "checkpoint", "journal.segment")) or failpoint.endswith(".sync")
     return 1 if rare else rng.randint(1, 9)
 
 
