@@ -31,7 +31,7 @@ from learnd.daemon.training.settings import (
     PhasesSettings,
     TrainSettings,
     problems_with_ends,
-    problems_with_mixture,
+    problems_with_training,
 )
 from learnd.daemon.values import SampleSpec
 
@@ -171,7 +171,7 @@ class Settings(Section):
                 f"samples.label: labels of shape {spec.task.shape} take a model that gives such outputs, and a preset "
                 "gives one row of numbers; give model.build or load"
             )
-        yield from problems_with_mixture(self.model, self.train)
+        yield from problems_with_training(self.model, self.train)
         yield from problems_with_challengers(
             self.challengers, self.model, self.train, lambda train: self._problems_with_weights(train, spec)
         )

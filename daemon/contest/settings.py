@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.settings import TaskName
-from learnd.daemon.training.settings import ModelSettings, TrainSettings, problems_with_mixture
+from learnd.daemon.training.settings import ModelSettings, TrainSettings, problems_with_training
 
 Own = TypeVar("Own", bound=Section)
 
@@ -95,7 +95,7 @@ def problems_with_challengers(
             yield f"challengers.{index}.model.task: the labels are of the task {model.task}; leave it out"
         try:
             own_model, own_train = challenger.of(model, train)
-            problems = [*problems_with_mixture(own_model, own_train)]
+            problems = [*problems_with_training(own_model, own_train)]
             if challenger.train is not None and challenger.train.class_weight is not None:
                 problems += of_training(own_train)
             yield from (f"challengers.{index}.{problem}" for problem in problems)

@@ -35,7 +35,7 @@ from learnd.daemon.training.settings import (
     ModelSettings,
     PhaseSettings,
     TrainSettings,
-    problems_of_mixture,
+    problems_of_training,
 )
 from learnd.daemon.training.step.head_start import HeadStart
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
@@ -70,9 +70,8 @@ class Network:
         self.updates_before = updates_of(self.optimizing.optimizer)  # those that the model came with
         losses = {target.name: create_loss(train, self.model, target, spec) for target in spec.targets}
         mixture = mixture_of(self.model)
-        if mixture is not None:
-            self._check_mixture(train, by_own_step=by_own_step)
-        averages, replay = self._averages(train), self._replay(train, losses, by_own_step=by_own_step)
+        self._check_training(train, mixes=mixture is not None, by_own_step=by_own_step)
+        averages, replay = self._averages(train), self._replay(train, losses)
         self.parts = Parts(
             model=self.model,
             optimizing=self.optimizing,
@@ -85,7 +84,7 @@ class Network:
             if mixture is None
             else Mixing(self.model, spec.targets[0], losses[spec.targets[0].name], mixture),
             averages=averages,
-            hedge=self._hedge(train, losses, by_own_step=by_own_step),
+            hedge=self._hedge(train, losses),
             replay=replay,
             head_start=None if mixture is None else self._head_start(train),
             weighs_classes=train.class_weight is not None,
@@ -99,10 +98,10 @@ class Network:
             self._check_phases(phases)
         tell_doubts(self.parts, train, self.phases.ever_trained)
 
-    def _check_mixture(self, train: TrainSettings, *, by_own_step: bool) -> None:
-        """Raise ModelError if a mixture cannot be trained so."""
-        problems = list(problems_of_mixture(train, by_own_step=by_own_step))
-        if self.optimizing.averages:
+    def _check_training(self, train: TrainSettings, *, mixes: bool, by_own_step: bool) -> None:
+        """Raise ModelError if the model cannot be trained so."""
+        problems = list(problems_of_training(train, mixes=mixes, by_own_step=by_own_step))
+        if mixes and self.optimizing.averages:
             problems.append(
                 "train.optimizer: use_ema: a mixture has averages of its own, and predicts with them where they are "
                 "better; leave it out, or take preset: mlp"
@@ -119,21 +118,15 @@ class Network:
             raise SettingsError([f"train.average: {problem}. Nothing was trained."])
         return RunningAverages.of(self.phases.ever_trained, train.average.decay)
 
-    def _hedge(self, train: TrainSettings, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Hedge | None:
+    def _hedge(self, train: TrainSettings, losses: Mapping[str, TargetLoss]) -> Hedge | None:
         """Return what mixes predictions with the weights and with their averages, if the settings ask for it."""
         if train.average is None or not train.average.hedge:
             return None
-        place, way_out = "train.average.hedge", "Nothing was trained. Leave it out, or"
-        if by_own_step:
-            raise ModelError(
-                f"{place}: the model's own train_step makes the updates, and learnd does not see the loss of each "
-                f"prediction. {way_out} train with step: fused and without a train_step of the model."
-            )
         if (problem := problem_with_copy(self.model)) is not None:
             raise ModelError(
-                f"{place}: an export holds the model twice, with both weights, and it cannot be copied: {problem}. "
-                f"{way_out} build the model of layers that Keras can copy: Sequential, or with keras.Model(inputs, "
-                "outputs), each layer with a get_config."
+                "train.average.hedge: an export holds the model twice, with both weights, and it cannot be copied: "
+                f"{problem}. Nothing was trained. Leave it out, or build the model of layers that Keras can copy: "
+                "Sequential, or with keras.Model(inputs, outputs), each layer with a get_config."
             )
         return Hedge(losses, self._spec)
 
@@ -148,16 +141,10 @@ class Network:
             copies.append(copied(self.model))
         return write_mixed(dict(zip(hedge.members, copies, strict=True)), hedge.shares.numpy(), path)
 
-    def _replay(self, train: TrainSettings, losses: Mapping[str, TargetLoss], *, by_own_step: bool) -> Replay | None:
+    def _replay(self, train: TrainSettings, losses: Mapping[str, TargetLoss]) -> Replay | None:
         """Return what trains from a memory of the stream, if the settings ask for one."""
         if train.memory is None:
             return None
-        if by_own_step:
-            raise ModelError(
-                "train.memory: the model's own train_step makes the updates, by a loss that learnd cannot add to. "
-                "Nothing was trained. Leave train.memory out, or train with step: fused and without a train_step of "
-                "the model."
-            )
         memory = Memory(train.memory, self._spec, train.seed)
         return Replay(memory, train.memory.distill, losses, self._spec)
 

@@ -193,14 +193,36 @@ class TrainSettings(Section):
         return self.batch_size == 1
 
 
-def problems_with_mixture(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
-    """Yield a problem for each way of training that `preset: auto` does not go together with."""
-    if model.mixes:
-        yield from problems_of_mixture(train, by_own_step=train.step == "train_on_batch")
+def problems_with_training(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
+    """Yield a problem for each way of training that does not go together with the model, or with `train.step`."""
+    return problems_of_training(train, mixes=model.mixes, by_own_step=train.step == "train_on_batch")
 
 
-def problems_of_mixture(train: TrainSettings, *, by_own_step: bool) -> Iterator[str]:
-    """Yield a problem for each way of training that a mixture of networks does not go together with."""
+def problems_of_training(train: TrainSettings, *, mixes: bool, by_own_step: bool) -> Iterator[str]:
+    """Yield a problem for each way of training that does not go together with a mixture of networks, or with a
+    `train_step` of the model that makes the updates.
+    """
+    if mixes:
+        yield from _problems_of_mixture(train, by_own_step=by_own_step)
+    elif by_own_step:
+        yield from _problems_of_own_step(train)
+
+
+def _problems_of_own_step(train: TrainSettings) -> Iterator[str]:
+    way_out = "leave it out, or train with step: fused and without a train_step of the model"
+    if train.average is not None and train.average.hedge:
+        yield (
+            "train.average.hedge: the model's own train_step makes the updates, and learnd does not see the loss of "
+            f"each prediction; {way_out}"
+        )
+    if train.memory is not None:
+        yield (
+            "train.memory: the model's own train_step makes the updates, by a loss that learnd cannot add to; "
+            f"{way_out}"
+        )
+
+
+def _problems_of_mixture(train: TrainSettings, *, by_own_step: bool) -> Iterator[str]:
     if by_own_step:
         yield (
             "train.step: a mixture trains each of its networks by a loss of its own, which train_on_batch does not do; "

@@ -16,6 +16,7 @@ from learnd.daemon.training.runtime import keras
 from learnd.daemon.values import FEATURES, LABEL, Skip
 
 DECAY = 0.9
+BY_BATCH = {"step": "train_on_batch"}
 
 
 def averaging(**train: Any) -> KerasLearner:
@@ -112,17 +113,26 @@ def test_averages_of_the_optimizer_beside_them_are_refused() -> None:
         averaging(optimizer={"adam": {"use_ema": True}})
 
 
-@pytest.mark.parametrize("key", ["average", "memory"])
-def test_a_mixture_is_refused_by_validate_and_by_the_learner(key: str) -> None:
-    with pytest.raises(ModelError, match=rf"train\.{key}: a mixture"):
-        learner(NUMBERS, {"preset": "auto"}, **{key: {}})
-    given = {"files": {"path": "x.jsonl"}}
-    with pytest.raises(ValueError, match=rf"train\.{key}: a mixture"):
+@pytest.mark.parametrize(
+    ("preset", "train", "problem"),
+    [
+        ("auto", {"average": {}}, r"train\.average: a mixture"),
+        ("auto", {"memory": {}}, r"train\.memory: a mixture"),
+        ("mlp", {"average": {"hedge": True}, **BY_BATCH}, r"train\.average\.hedge: the model's own train_step"),
+        ("mlp", {"memory": {}, **BY_BATCH}, r"train\.memory: the model's own train_step"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_validate_and_by_the_learner(
+    preset: str, train: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ModelError, match=problem):
+        learner(NUMBERS, {"preset": preset}, **train)
+    with pytest.raises(ValueError, match=problem):
         Settings.model_validate(
             {
-                "model": {"preset": "auto"},
-                "source": given,
+                "model": {"preset": preset},
+                "source": {"files": {"path": "x.jsonl"}},
                 "samples": {"features": {"a": "float"}, "label": "y"},
-                "train": {key: {}},
+                "train": train,
             }
         )

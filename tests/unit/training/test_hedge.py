@@ -129,11 +129,6 @@ def test_logits_are_mixed_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_allclose(said_next(one), 1 / (1 + np.exp(-logits)), rtol=1e-5)
 
 
-def test_a_train_step_of_the_models_own_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"train\.average\.hedge: the model's own train_step"):
-        hedged(step="train_on_batch")
-
-
 @keras.saving.register_keras_serializable("tests")
 class OfOwnCall(keras.Model):  # type: ignore[misc]  # keras is untyped
     """A model that is no graph of layers."""

@@ -212,7 +212,7 @@ def _own(spec: SampleSpec) -> Any:
 
 def test_a_step_of_the_models_own_is_refused_with_the_way_out() -> None:
     builder: Callable[[SampleSpec], Any] = _own
-    with pytest.raises(ModelError, match=r"train\.memory: the model's own train_step .*Leave train\.memory out"):
+    with pytest.raises(ModelError, match=r"train\.memory: the model's own train_step .*leave it out"):
         learner_of(builder, NUMBERS, memory={})
 
 
