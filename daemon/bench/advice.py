@@ -44,16 +44,16 @@ def _nothing(comparison: Comparison) -> str:
     if ahead and comparison.best is ahead[0]:
         found += f"; `{ahead[0].name}` leads by less than chance explains ({_scored(comparison, ahead[0])})"
     if comparison.few:
-        return f"{found}. These are too few samples to say anything: give more."
-    if comparison.one_class_is_rare:
-        return (
-            f"{found}. Where one class is rare that is usual, and a model may still be worth a lot: run one, and see "
-            " whether its log_loss is below that of `priors`, and its auc above .5."
-        )
+        return f"{found}. {_few(comparison)} are too few to say anything: give more."
     return (
         f"{found}. On this recording no model is worth what it costs: look at the features and the label, or let more "
         "samples decide."
     )
+
+
+def _few(comparison: Comparison) -> str:
+    others = " with another label than the most frequent one" if comparison.one_class_is_rare else ""
+    return f"{comparison.telling:,} samples{others}"
 
 
 def _elsewhere_alone(comparison: Comparison) -> str:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from learnd.daemon.bench.advice import advice, chosen
 from learnd.daemon.bench.comparison import LEVEL, Comparison
-from learnd.daemon.bench.contestants import Contestant, ContestantError, Maker, Ran, Watch, baselines
+from learnd.daemon.bench.contestants import Contestant, ContestantError, Maker, Watch, baselines
+from learnd.daemon.bench.ran import Ran
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.bench.rivers import rivers
 from learnd.daemon.bench.trained import trained

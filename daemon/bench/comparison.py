@@ -10,21 +10,26 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.bench.contestants import Maker, Ran
+from learnd.daemon.bench.contestants import Maker
+from learnd.daemon.bench.ran import Ran
 from learnd.daemon.contest.paired import PairedTest
 from learnd.daemon.evaluation.scoreboard import kappa_temporal
-from learnd.daemon.tasks.contract import Better, ErrorRange
+from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.tasks.tallies import Scores
+from learnd.daemon.tasks.tallies import Scores, defined, mean
 from learnd.daemon.values import Float64, Task
 
 LEVEL = 0.05
 """The chance, at most, that anything that is said to be sure of a recording is wrong."""
 
+BRIER = "brier"
+"""The mean squared distance of the probabilities from what came (Monthly Weather Review 1950), from 0 to 1: by this
+contestants are compared where one class is rare. Who predicts no probability gives 0 or 1."""
+
 Verdict: TypeAlias = Literal["best", "surely worse", "not told apart"]
 
 _PIECE = 1 << 16  # samples that a test takes in at once
-_FREQUENT = 0.95
+_RARE = 0.05
 _FEW = 100  # samples
 
 
@@ -37,7 +42,7 @@ class Entry:
     ran: Ran
     scores: Scores
     errors: Float64
-    """(m,) NaN where there is no prediction."""
+    """(m,) what it is compared by; NaN where there is no prediction."""
 
     @property
     def unscored(self) -> int:
@@ -45,13 +50,29 @@ class Entry:
         return int(np.isnan(self.errors).sum())
 
 
-def entry(name: str, maker: Maker, ran: Ran, task: Task, labels: NDArray[Any]) -> Entry:
-    """Score what a contestant has predicted for labels (m, ...) as tallies count them."""
+def entry(name: str, maker: Maker, ran: Ran, task: Task, labels: NDArray[Any], metric: str) -> Entry:
+    """Score what a contestant has predicted for labels (m, ...) as tallies count them, to be compared by a metric."""
     scored = ran.scored[1:]
-    tally = KINDS[task.kind].tally(task)
-    tally.add(ran.predicted[1:][scored], labels[1:][scored])
-    errors = np.where(scored, _errors(ran.predicted[1:], labels[1:]), np.nan)
-    return Entry(name, maker, ran, tally.scores(), errors)
+    wrong = _errors(ran.predicted[1:], labels[1:])
+    squares = wrong if ran.squares is None else ran.squares[1:]
+    errors = np.where(scored, squares if metric == BRIER else wrong, np.nan)
+    scores = _tallied(ran, task, labels, np.flatnonzero(scored) + 1)
+    if _bounded(task):
+        scores |= defined(brier=mean(squares[scored].tolist()))
+    return Entry(name, maker, ran, scores, errors)
+
+
+def _tallied(ran: Ran, task: Task, labels: NDArray[Any], rows: NDArray[np.intp]) -> Scores:
+    """Return what tallies count of these rows."""
+    kind = KINDS[task.kind]
+    tally = kind.tally(task)
+    tally.add(ran.predicted[rows], labels[rows])
+    scores = tally.scores()
+    if ran.probability is not None:
+        for each in kind.probability_tallies().values():
+            each.add(ran.probability[rows], labels[rows])
+            scores |= each.scores()
+    return scores
 
 
 def _errors(predicted: NDArray[Any], labels: NDArray[Any]) -> Float64:
@@ -63,8 +84,8 @@ def _errors(predicted: NDArray[Any], labels: NDArray[Any]) -> Float64:
         wrong = np.abs(predicted.astype(np.float64) - labels)
     else:
         wrong = (predicted != labels).astype(np.float64)
-    mean: Float64 = wrong.reshape(len(labels), -1).mean(axis=1)
-    return mean
+    each: Float64 = wrong.reshape(len(labels), -1).mean(axis=1)
+    return each
 
 
 @dataclass(frozen=True)
@@ -77,23 +98,21 @@ class Comparison:
     """
 
     task: Task
+    metric: str
+    """What the order is by, and every comparison: it follows from the mean of the errors."""
+    telling: int
+    """How many samples tell contestants apart: all, or those of the rare class."""
     entries: tuple[Entry, ...]
     _found: dict[tuple[str, str], float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, task: Task, ran: Mapping[str, tuple[Maker, Ran]], labels: NDArray[Any]) -> Comparison:
         """Compare what contestants, by name, have predicted for these labels."""
-        entries = [entry(name, maker, each, task, labels) for name, (maker, each) in ran.items()]
-        metric = metric_of(task)
-        sign = -1 if KINDS[task.kind].metrics[metric] is Better.HIGHER else 1
-        order = sorted(entries, key=lambda one: sign * one.scores.get(metric, -sign * math.inf))
+        metric, telling = _how(task, labels)
+        entries = [entry(name, maker, each, task, labels, metric) for name, (maker, each) in ran.items()]
+        order = sorted(entries, key=lambda one: _mean(one.errors))
         before = next((one.scores.get("accuracy") for one in order if one.name == "no_change"), None)
-        return cls(task, tuple(_with_kappa_temporal(one, before) for one in order))
-
-    @property
-    def metric(self) -> str:
-        """What the order is by."""
-        return metric_of(self.task)
+        return cls(task, metric, telling, tuple(_with_kappa_temporal(one, before) for one in order))
 
     @property
     def best(self) -> Entry:
@@ -105,14 +124,12 @@ class Comparison:
 
     @property
     def one_class_is_rare(self) -> bool:
-        """Whether it is hardly ever wrong to say what is most frequent: accuracy says little, then."""
-        majority = next((one for one in self.entries if one.name == "majority"), None)
-        return majority is not None and majority.scores.get("accuracy", 0.0) > _FREQUENT
+        return self.metric == BRIER
 
     @property
     def few(self) -> bool:
         """Whether there are too few samples to say anything."""
-        return len(self.best.errors) < _FEW
+        return self.telling < _FEW
 
     @property
     def cheapest(self) -> Entry | None:
@@ -152,7 +169,7 @@ class Comparison:
         pair = one.name, other.name
         if pair not in self._found:
             test = PairedTest(LEVEL)
-            bounded = KINDS[self.task.kind].error_range is not ErrorRange.UNBOUNDED
+            bounded = _bounded(self.task)
             for start in range(0, len(one.errors), _PIECE):
                 rows = slice(start, start + _PIECE)
                 test.scan(other.errors[rows, None], one.errors[rows, None], bounded=[bounded])
@@ -171,5 +188,21 @@ def _with_kappa_temporal(one: Entry, no_change: float | None) -> Entry:
 
 
 def metric_of(task: Task) -> str:
-    """Return the metric that follows from the mean of the errors: the first of the task's."""
+    """Return the usual one to compare by: the first of the task's."""
     return next(iter(KINDS[task.kind].metrics))
+
+
+def _bounded(task: Task) -> bool:
+    return KINDS[task.kind].error_range is not ErrorRange.UNBOUNDED
+
+
+def _how(task: Task, labels: NDArray[Any]) -> tuple[str, int]:
+    """Return the metric to compare by, and how many samples tell contestants apart.
+
+    Where one class is rare, it is hardly ever wrong to say what is most frequent, and accuracy says little. Elsewhere
+    it is fair to `no_change` and `majority`, too, which predict no probability.
+    """
+    usual = KINDS[task.kind].baselines(task).get("majority")
+    if usual is not None and (unusual := _errors(usual.follow(labels), labels)[1:]).mean() < _RARE:
+        return BRIER, int(np.count_nonzero(unusual))
+    return metric_of(task), len(labels) - 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
-from learnd.daemon.tasks.baselines import PRIORS
+from learnd.daemon.tasks.baselines import PRIORS, LabelPriors
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Task
+from learnd.daemon.values import Float32, Task
 
 Maker: TypeAlias = Literal["learnd", "river", "baseline"]
+
+_CELLS = 2**20  # limits the memory of what is predicted at once: samples times classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +27,6 @@ class Watch:
     """Whether it is to stop."""
     advance: Callable[[int], None]
     """Is told of so many more samples that are through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a contestant has made of m samples."""
-
-    predicted: NDArray[Any]
-    """(m, ...) in the form of the column `predicted` of `TaskKind.observe`, each made before its sample was learnt."""
-    scored: NDArray[np.bool_]
-    """(m,) whether the prediction is one: finite, and of something."""
-    timed: int = 0
-    """How many samples took `seconds`."""
-    seconds: float = 0.0
-    start_seconds: float | None = None
-    """What it took to build and compile it; None if that is nothing worth measuring."""
-
-    @property
-    def samples_per_second(self) -> float | None:
-        return self.timed / self.seconds if self.timed and self.seconds else None
 
 
 class ContestantError(Exception):
@@ -82,6 +65,34 @@ class BaselineContestant:
         return Ran(predicted, np.arange(len(labels)) > 0)  # before the first label there is nothing to predict from
 
 
-def baselines(task: Task) -> list[BaselineContestant]:
-    """Return those that predict a label."""
-    return [BaselineContestant(name) for name in KINDS[task.kind].baselines(task) if name != PRIORS]
+@dataclass(frozen=True, slots=True)
+class PriorsContestant:
+    """The baseline `priors`, as a model whose probabilities are the shares so far: it predicts what is most likely."""
+
+    name: str = PRIORS
+    maker: Maker = "baseline"
+
+    def run(self, recorded: Recorded, watch: Watch) -> Ran:
+        observed, outputs = Observed(recorded), recorded.task.outputs
+        priors = LabelPriors((outputs,))
+        rows = max(_CELLS // outputs, 1)
+        for start in range(0, len(recorded), rows):
+            labels = recorded.targets[start : start + rows]
+            observed.add(_shares(priors, recorded.task, labels), labels)
+            watch.advance(len(labels))
+        return observed.ran()
+
+
+def _shares(priors: LabelPriors, task: Task, labels: Float32) -> Float32:
+    """Return the probability (m, C) of each class or label before each of the labels (m, O), which are learnt."""
+    if task.outputs == task.label_columns:
+        return priors.follow(labels > 0.5)
+    shares = priors.follow(labels == np.arange(task.outputs))
+    shares /= shares.sum(axis=1, keepdims=True)  # of classes, one comes: (count + 1) / (seen + classes)
+    return shares
+
+
+def baselines(task: Task) -> list[Contestant]:
+    """Return those of the task."""
+    named = [name for name in KINDS[task.kind].baselines(task) if name != PRIORS]
+    return [*map(BaselineContestant, named), *([PriorsContestant()] if KINDS[task.kind].probability_tallies() else [])]

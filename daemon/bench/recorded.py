@@ -49,11 +49,15 @@ class Recorded:
         return self.spec.matrix(self.samples.inputs)
 
     @property
+    def targets(self) -> Float32:
+        """The labels (m, O) as models learn them."""
+        return self.samples.targets[self.spec.targets[0].name]
+
+    @property
     def labels(self) -> NDArray[Any]:
         """The labels (m, ...) as tallies count them."""
-        targets = self.samples.targets[self.spec.targets[0].name]
         nothing = np.broadcast_to(np.float32(0), (len(self), self.task.outputs))
-        labels: NDArray[Any] = KINDS[self.task.kind].observe(nothing, targets)["label"]
+        labels: NDArray[Any] = KINDS[self.task.kind].observe(nothing, self.targets)["label"]
         return labels
 
 

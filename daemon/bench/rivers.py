@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -17,11 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from river import compose, forest, linear_model, preprocessing
 
-from learnd.daemon.bench.contestants import ContestantError, Maker, Ran, Watch
+from learnd.daemon.bench.contestants import ContestantError, Maker, Watch
+from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
-from learnd.daemon.values import Column, ColumnKind, Float32, SampleSpec
+from learnd.daemon.values import Column, ColumnKind, Float32, SampleSpec, Task
 
 Features: TypeAlias = dict[str, Any]
+Probabilities: TypeAlias = dict[Any, float]
+"""The probability of each label."""
+
+Predict: TypeAlias = Callable[[Any, Features], tuple[Any, Probabilities]]
 
 _CHUNK = 50  # samples between two looks at whether to stop
 _SEED = 1
@@ -30,16 +35,22 @@ _NO_VALUE = 0  # stands for a prediction that is none, which does not count
 
 @dataclass(frozen=True, slots=True)
 class RiverContestant:
-    """One of River's learners. Its time is that of `predict_one` and `learn_one` alone."""
+    """One of River's learners. Its time is that of predicting and `learn_one` alone.
+
+    A classifier takes one pass to predict: its class is the most likely one, as that of `predict_one` is in all of
+    River's that are built here.
+    """
 
     name: str
     build: Callable[[], Any]
     maker: Maker = "river"
 
     def run(self, recorded: Recorded, watch: Watch) -> Ran | None:
-        model, labels = self.build(), recorded.labels
-        values = _values_of(recorded.task.kind, labels)
+        model, labels, task = self.build(), recorded.labels, recorded.task
+        values = _values_of(task.kind, labels)
         inputs, columns = recorded.inputs, recorded.spec.columns
+        observed = None if task.kind == "regression" else Observed(recorded)
+        predict = _number if observed is None else _likely
         guesses: list[Any] = []
         seconds = 0.0
         for start in range(0, len(values), _CHUNK):
@@ -48,15 +59,21 @@ class RiverContestant:
             rows = slice(start, start + _CHUNK)
             features = dicts(inputs[rows], columns)
             began = time.perf_counter()
-            guesses += self._guesses(model, features, values[rows])
+            said = self._said(predict, model, features, values[rows])
             seconds += time.perf_counter() - began
+            guesses += [guess for guess, _ in said]
+            if observed is not None:
+                observed.add(_outputs([each for _, each in said], task), recorded.targets[rows])
             watch.advance(len(features))
-        return _ran(guesses, labels, seconds)
+        ran = _ran(guesses, labels, seconds)
+        return ran if observed is None else _with_probabilities(ran, observed.ran())
 
-    def _guesses(self, model: Any, features: Sequence[Features], values: Sequence[Any]) -> list[Any]:
+    def _said(
+        self, predict: Predict, model: Any, features: Sequence[Features], values: Sequence[Any]
+    ) -> list[tuple[Any, Probabilities]]:
         try:
             with np.errstate(all="ignore"):
-                return [_step(model, x, y) for x, y in zip(features, values, strict=True)]
+                return [_step(predict, model, x, y) for x, y in zip(features, values, strict=True)]
         except Exception as error:  # whatever the code of others raises, the rest can still be compared
             raise ContestantError(f"{type(error).__name__}: {error}") from error
 
@@ -70,10 +87,36 @@ def _ran(guesses: Sequence[Any], labels: NDArray[Any], seconds: float) -> Ran:
     return Ran(values.reshape(labels.shape), scored, len(guesses), seconds)
 
 
-def _step(model: Any, features: Features, label: Any) -> Any:
-    guess = model.predict_one(features)
+def _with_probabilities(ran: Ran, observed: Ran) -> Ran:
+    """Return what was guessed with its probabilities. One that is not finite is no prediction, whatever was guessed."""
+    scored = ran.scored & observed.scored
+    return replace(ran, scored=scored, probability=observed.probability, squares=observed.squares)
+
+
+def _step(predict: Predict, model: Any, features: Features, label: Any) -> tuple[Any, Probabilities]:
+    said = predict(model, features)
     model.learn_one(features, label)
-    return guess
+    return said
+
+
+def _number(model: Any, features: Features) -> tuple[Any, Probabilities]:
+    return model.predict_one(features), {}
+
+
+def _likely(model: Any, features: Features) -> tuple[Any, Probabilities]:
+    """Return what `predict_one` gives, None if it knows no label yet, and the probabilities that it takes it from."""
+    given = model.predict_proba_one(features)
+    return max(given, key=given.get) if given else None, given
+
+
+def _outputs(given: Sequence[Probabilities], task: Task) -> Float32:
+    """Return probabilities as a model of the task gives them (m, C)."""
+    if task.kind == "binary":
+        return np.array([[each.get(True, 0.0)] for each in given], np.float32)
+    outputs = np.zeros((len(given), task.outputs), np.float32)
+    for row, each in zip(outputs, given, strict=True):
+        row[list(each)] = list(each.values())
+    return outputs
 
 
 def _values_of(kind: str, labels: Any) -> list[Any]:

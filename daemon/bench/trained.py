@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learnd.daemon.bench.contestants import ContestantError, Maker, Ran, Watch
+from learnd.daemon.bench.contestants import ContestantError, Maker, Watch
+from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import LearndError, StoppedError
-from learnd.daemon.evaluation.scoreboard import observe
 from learnd.daemon.operate.telemetry import Telemetry
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.run import Options, run
-from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
-from learnd.daemon.values import Arrays, Call, Report
+from learnd.daemon.values import Call, Report
 
 PRESETS = ("linear", "mlp", "auto")
 
@@ -119,8 +117,7 @@ class _Witness(Telemetry):
         super().__init__(*parts, total_known=total_known)
         self._recorded = recorded
         self._watch = watch
-        self._known = KINDS[recorded.task.kind].known(recorded.task)
-        self._rows: list[Arrays] = []
+        self._observed = Observed(recorded)
         self._timed = 0
         self._seconds = 0.0
         self._created_s = self._since_s = time.perf_counter()
@@ -138,25 +135,19 @@ class _Witness(Telemetry):
             return
         self._seconds += time.perf_counter() - self._since_s
         self._timed += call.samples
-        self._rows.append(self._observed(call, report))
+        self._observe(call, report)
         self._watch.advance(call.samples)
         self._since_s = time.perf_counter()
 
     def ran(self) -> Ran | None:
         """Return what was predicted for the samples of the recording; None if the run did not get so far."""
-        count = len(self._recorded)
-        if self._timed < count:
+        if self._timed < len(self._recorded):
             return None
-        label, predicted, scored = (self._column(name)[:count] for name in ("label", "predicted", "scored"))
-        assert np.array_equal(label, self._recorded.labels), "the daemon trains on the samples in their order"
-        return Ran(predicted, scored, self._timed, self._seconds, self._start_seconds)
+        in_order = np.array_equal(self._observed.labels, self._recorded.labels)
+        assert in_order, "the daemon trains on the samples in their order"
+        return self._observed.ran(self._timed, self._seconds, self._start_seconds)
 
-    def _observed(self, call: Call, report: Report) -> Arrays:
-        target = self._recorded.spec.targets[0]
-        outputs = report.outputs[target.name].reshape(call.samples, -1)
-        labels = call.batches.targets[target.name].reshape(call.samples, -1)
-        rows = observe(target.task, outputs, labels, None if self._known is None else self._known.follow(labels[:, 0]))
-        return {name: rows[name] for name in ("label", "predicted", "scored")}
-
-    def _column(self, name: str) -> NDArray[Any]:
-        return np.concatenate([rows[name] for rows in self._rows])
+    def _observe(self, call: Call, report: Report) -> None:
+        name = self._recorded.spec.targets[0].name
+        outputs, labels = report.outputs[name], call.batches.targets[name]
+        self._observed.add(outputs.reshape(call.samples, -1), labels.reshape(call.samples, -1))

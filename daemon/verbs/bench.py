@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from learnd.daemon.bench.bench import ReportCard
-    from learnd.daemon.bench.comparison import Entry
+    from learnd.daemon.bench.comparison import Comparison, Entry
     from learnd.daemon.stream.inferring.guesses import Known
 
 verb = typer.Typer()
@@ -43,6 +43,7 @@ _LIMIT = 20_000
 _PATIENCE_S = 25.0  # for a stop: a contestant looks whether there is one after some samples
 _STANDARD_OUTPUT = Path("-")
 _BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
+_OF_PROBABILITIES = ("log_loss", "auc")  # and those of these that it has
 _SHORT_S = 1.0
 _WIDTH = 120  # of a table that is not on a terminal
 
@@ -185,9 +186,8 @@ def _heading(card: ReportCard, data: Path) -> str:
 
 def _table(card: ReportCard) -> Table:
     comparison = card.comparison
-    beside = next((name for name in _BESIDE if name in comparison.best.scores), None)
     baseline = comparison.best_baseline
-    names = [name for name in (comparison.metric, beside) if name is not None]
+    names = _shown(comparison)
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for name in names:
@@ -205,6 +205,13 @@ def _table(card: ReportCard) -> Table:
     return table
 
 
+def _shown(comparison: Comparison) -> list[str]:
+    """Return the scores that stand in the table."""
+    found = {name for one in comparison.entries for name in one.scores}
+    beside = [name for name in _BESIDE if name in found][:1]
+    return [comparison.metric, *beside, *(name for name in _OF_PROBABILITIES if name in found)]
+
+
 def _costs(card: ReportCard, one: Entry) -> Iterator[str]:
     from learnd.daemon.bench.advice import times_text
 
@@ -216,7 +223,10 @@ def _costs(card: ReportCard, one: Entry) -> Iterator[str]:
 
 def _notes(card: ReportCard) -> Iterator[str]:
     if card.comparison.one_class_is_rare:
-        yield "accuracy says little where all but a few labels are the same: look at auc and log_loss of a run"
+        yield (
+            "accuracy says little where all but a few labels are the same: the order is by brier, the squared error of "
+            "the probability"
+        )
     for one in card.comparison.entries:
         if one.unscored:
             yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"
@@ -233,4 +243,4 @@ def _notes(card: ReportCard) -> Iterator[str]:
 def _score(metric: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if BETTER[metric] is Better.HIGHER else f"{value:.4g}"
+    return f"{value:.4f}" if BETTER.get(metric) is Better.HIGHER else f"{value:.4g}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from report import Row, Unwatched
 
 from learnd.daemon.bench.bench import compared
+from learnd.daemon.bench.comparison import metric_of
 from learnd.daemon.bench.contestants import baselines
 from learnd.daemon.bench.recorded import read_recording
 from learnd.daemon.bench.rivers import rivers
@@ -80,7 +81,8 @@ def measured(data: Path, label: str, task: str | None) -> Row:
     river, *_ = rivers(recorded.spec)
     field = [*baselines(recorded.task), TrainedContestant("learnd", settings), river]
     comparison = compared(field, recorded, lambda: False, Unwatched()).comparison
-    metric, baseline = comparison.metric, "running_mean" if comparison.metric == "mae" else "majority"
+    metric = metric_of(recorded.task)
+    baseline = "running_mean" if metric == "mae" else "majority"
     scores = {one.name: one.scores[metric] for one in comparison.entries}
     asked = {
         "mae": "MAE ≤ 1.05 × River's, ≤ the mean's",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from pathlib import Path
 
+import pytest
 from processes import Zygote, refused, succeeded
 from streams import json_lines, prepare, records
 
@@ -26,6 +28,10 @@ def test_a_recording_alone_is_enough(zygote: Zygote, tmp_path: Path) -> None:
     scores = [entry["scores"]["accuracy"] for entry in card["contestants"]]
     assert scores == sorted(scores, reverse=True)
     assert [entry["verdict"] for entry in card["contestants"]].index("best") == 0
+    assert {name for name, entry in entries.items() if {"log_loss", "auc"} <= set(entry["scores"])} == {*entries} - {
+        "majority",
+        "no_change",
+    }
     for name, entry in entries.items():
         assert f"\n{name} " in told.stdout
         assert entry["unscored"] == 0
@@ -56,14 +62,29 @@ def test_the_settings_own_model_is_measured_as_a_run_measures_it(zygote: Zygote,
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     labels = [record["y"] for record in records(220)]
     right = [(row["prediction"] > 0.5) == bool(label) for row, label in zip(rows, labels, strict=True)]
-    assert entries["your settings"]["scores"]["accuracy"] == sum(right[1:201]) / 200
+    scores = entries["your settings"]["scores"]
+    assert scores["accuracy"] == sum(right[1:201]) / 200
+    given = [row["prediction"] if label else 1 - row["prediction"] for row, label in zip(rows, labels, strict=True)]
+    assert scores["log_loss"] == pytest.approx(-sum(map(math.log, given[1:201])) / 200, rel=1e-5)
+    assert scores["brier"] == pytest.approx(sum((1 - p) ** 2 for p in given[1:201]) / 200, rel=1e-5)
 
 
-def test_a_model_that_is_a_preset_is_compared_once(zygote: Zygote, tmp_path: Path) -> None:
-    (tmp_path / "own.jsonl").write_bytes(json_lines(records(60)))
+def test_a_model_that_is_a_preset_is_compared_once_and_by_brier_if_a_class_is_rare(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    values = [{**record, "y": int(number % 30 == 7)} for number, record in enumerate(records(60))]
+    (tmp_path / "own.jsonl").write_bytes(json_lines(values))
     succeeded(zygote.run(tmp_path, "init", "own.jsonl"))
-    card = succeeded(zygote.run(tmp_path, "bench", "own.jsonl", "-s", "learnd.yaml", "--json", "-", *QUICK[:2])).json()
+    arguments = ("own.jsonl", "-s", "learnd.yaml", "--json", "card.json")
+    told = succeeded(zygote.run(tmp_path, "bench", *arguments, *QUICK[:2])).stdout
+    card = json.loads((tmp_path / "card.json").read_text())
     assert {entry["name"] for entry in card["contestants"] if entry["maker"] == "learnd"} == set(PRESETS)
+    scores = [entry["scores"]["brier"] for entry in card["contestants"]]
+    assert (card["metric"], scores) == ("brier", sorted(scores))
+    assert [word in told for word in (" brier ", " log_loss ", " auc ", "the order is by brier")] == [True] * 4
+    assert told.endswith(
+        "2 samples with another label than the most frequent one are too few to say anything: give more.\n"
+    )
 
 
 def test_a_recording_of_a_topic_needs_settings(zygote: Zygote, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from learnd.daemon.bench.advice import advice, chosen, times_text
 from learnd.daemon.bench.comparison import Comparison
-from learnd.daemon.bench.contestants import Maker, Ran
+from learnd.daemon.bench.contestants import Maker
+from learnd.daemon.bench.ran import Ran
 from learnd.daemon.values import Task
 
 SAMPLES = 4_000
@@ -161,17 +162,69 @@ def test_what_is_usually_nearer_and_now_and_then_far_off_is_not_surely_better() 
     assert not any(found.surely_better(*pair) for pair in (found.entries, found.entries[::-1]))
 
 
-def test_of_few_samples_and_of_a_rare_class_no_model_is_called_useless() -> None:
+def test_of_few_samples_no_model_is_called_useless() -> None:
     few = coins(1, 30)
     same = {name: right(few, 0.5, 2) for name in ("model", "majority")}
     found = Comparison.of(BINARY, {"model": ("learnd", same["model"]), "majority": ("baseline", same["majority"])}, few)
-    assert "too few samples to say anything" in advice(found)
-    rare = np.random.default_rng(3).random(SAMPLES) < 0.01
-    never = Ran(np.zeros(SAMPLES, np.bool_), np.ones(SAMPLES, np.bool_))
-    found = Comparison.of(BINARY, {"model": ("learnd", never), "majority": ("baseline", never)}, rare)
-    assert found.one_class_is_rare
-    assert "may still be worth a lot" in advice(found)
-    assert "worth what it costs" not in advice(found)
+    assert "29 samples are too few to say anything" in advice(found)
+
+
+def seldom(samples: int, share: float = 0.01) -> NDArray[np.bool_]:
+    return np.random.default_rng(3).random(samples) < share
+
+
+def saying(probability: Any, labels: NDArray[np.bool_]) -> Ran:
+    """Return what predicts these probabilities of yes."""
+    given = np.broadcast_to(np.float32(probability), labels.shape)
+    return Ran(given > 0.5, np.ones(len(labels), np.bool_), probability=given, squares=(given - labels) ** 2.0)
+
+
+def of_rare(labels: NDArray[np.bool_], probability: Any) -> Comparison:
+    """Compare a model with what says no, and with what says the share."""
+    never = Ran(np.zeros(len(labels), np.bool_), np.ones(len(labels), np.bool_))
+    return of(
+        labels,
+        model=("learnd", saying(probability, labels)),
+        majority=("baseline", never),
+        priors=("baseline", saying(0.01, labels)),
+    )
+
+
+def test_where_one_class_is_rare_probabilities_are_compared() -> None:
+    labels = seldom(20_000)
+    suspects = labels | (np.random.default_rng(4).random(len(labels)) < 0.02)  # of these, a third are of the class
+    found = of_rare(labels, np.where(suspects, 0.33, 0.0))
+    assert (found.metric, [one.name for one in found.entries]) == ("brier", ["model", "priors", "majority"])
+    model, priors, majority = found.entries
+    assert model.scores["accuracy"] == priors.scores["accuracy"] == majority.scores["accuracy"] > 0.98
+    assert found.best_baseline is priors
+    assert found.beats_baselines(model)
+    assert not found.surely_better(majority, priors)
+    assert "Use `model`: brier 0.006" in advice(found)
+    p = float(labels[1:].mean())
+    assert majority.scores["brier"] == pytest.approx(p)
+    assert priors.scores["brier"] == pytest.approx(p * 0.99**2 + (1 - p) * 0.01**2)
+    assert priors.scores["log_loss"] == pytest.approx(-p * np.log(0.01) - (1 - p) * np.log(0.99))
+    assert (priors.scores["auc"], model.scores["auc"] > 0.98) == (0.5, True)
+    assert not {"log_loss", "auc"} & set(majority.scores)
+
+
+def test_where_no_class_is_rare_who_predicts_no_probability_has_no_handicap() -> None:
+    labels = coins(1)
+    sure = right(labels, 0.8, 2)
+    found = of(labels, sure=("river", sure), timid=("learnd", saying(np.where(sure.predicted, 0.6, 0.4), labels)))
+    assert found.metric == "accuracy"
+    assert found.evidence(*found.entries) == found.evidence(*found.entries[::-1])
+    assert [found.entries[index].scores["brier"] for index in (0, 1)] == pytest.approx([0.2, 0.2], abs=0.02)
+
+
+def test_a_class_that_came_a_few_times_says_nothing() -> None:
+    labels = seldom(2_000)
+    assert f"{labels[1:].sum()} samples with another label than the most frequent one are too few" in advice(
+        of_rare(labels, 0.02)
+    )
+    assert "0 samples with another label" in advice(of_rare(seldom(2_000, 0.0), 0.02))
+    assert "worth what it costs" in advice(of_rare(seldom(20_000), 0.02))
 
 
 def test_times_have_two_digits() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from river import linear_model
 from streams import json_lines, records
 
 from learnd.daemon.bench.bench import compared, contestants
-from learnd.daemon.bench.comparison import Comparison
-from learnd.daemon.bench.contestants import Watch, baselines
+from learnd.daemon.bench.comparison import Comparison, Entry
+from learnd.daemon.bench.contestants import Maker, PriorsContestant, Watch, baselines
+from learnd.daemon.bench.ran import Ran
 from learnd.daemon.bench.recorded import Recorded, read_recording
-from learnd.daemon.bench.rivers import RiverContestant, rivers
+from learnd.daemon.bench.rivers import RiverContestant, dicts, rivers
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, SettingsError
+from learnd.daemon.evaluation.prequential import Prequential
 
 
 class Unwatched:
@@ -38,6 +41,15 @@ def settings(folder: Path, values: list[Any], task: str = "binary", label: Any =
             "samples": {"features": features or FEATURES, "label": label},
         }
     )
+
+
+def compared_with_nothing(recorded: Recorded) -> Sequence[Entry]:
+    ran: dict[str, tuple[Maker, Ran]] = {}
+    for one in baselines(recorded.task):
+        found = one.run(recorded, UNWATCHED)
+        assert found is not None
+        ran[one.name] = (one.maker, found)
+    return Comparison.of(recorded.task, ran, recorded.labels).entries
 
 
 def comparison(recorded: Recorded) -> Comparison:
@@ -68,10 +80,64 @@ def test_baselines_know_the_labels_before_and_nothing_else(tmp_path: Path) -> No
     values = [{"a": 0.0, "b": 0.0, "y": label} for label in (1, 1, 0, 0, 0)]
     recorded = read_recording(settings(tmp_path, values), None)
     ran = {one.name: one.run(recorded, UNWATCHED) for one in baselines(recorded.task)}
-    assert sorted(ran) == ["majority", "no_change"]
+    assert sorted(ran) == ["majority", "no_change", "priors"]
     assert ran["no_change"].predicted[1:].tolist() == [True, True, False, False]
     assert ran["majority"].predicted[1:].tolist() == [True, True, True, False]
     assert ran["no_change"].scored.tolist() == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "values"),
+    [
+        ("binary", "y", [0, 1]),
+        ("classes", {"field": "y", "classes": 3}, [0, 1, 2]),
+        ("classes", {"field": "y", "classes": {"max": 5}}, ["u", "v", "w"]),
+        ("multi_label", {"field": "y", "labels": ["u", "v"]}, [[], ["u"], ["u", "v"]]),
+    ],
+)
+def test_priors_say_what_they_say_in_a_run(tmp_path: Path, task: str, label: Any, values: list[Any]) -> None:
+    drawn = np.minimum(np.random.default_rng(2).geometric(0.6, size=200) - 1, len(values) - 1)
+    recorded = read_recording(
+        settings(tmp_path, [{"a": 0.0, "b": 0.0, "y": values[index]} for index in drawn], task, label), None
+    )
+    entries = {one.name: one for one in compared_with_nothing(recorded)}
+    board = Prequential(recorded.task, [], None)
+    board.add(np.zeros((200, recorded.task.outputs), np.float32), recorded.targets)
+    assert entries["priors"].scores["log_loss"] == pytest.approx(board.overall.baselines()["priors"]["log_loss"])
+    assert entries["priors"].scores["accuracy"] == entries["majority"].scores["accuracy"]
+    assert entries["majority"].scores["brier"] == pytest.approx(1 - entries["majority"].scores["accuracy"])
+
+
+def test_the_brier_score_of_classes_is_half_the_squared_distance(tmp_path: Path) -> None:
+    values = [{"a": 0.0, "b": 0.0, "y": index} for index in (2, 0, 0)]
+    recorded = read_recording(settings(tmp_path, values, "classes", {"field": "y", "classes": 3}), None)
+    squares = PriorsContestant().run(recorded, UNWATCHED).squares
+    said = np.array([[1 / 3, 1 / 3, 1 / 3], [1 / 4, 1 / 4, 2 / 4], [2 / 5, 1 / 5, 2 / 5]])
+    came = np.eye(3)[[2, 0, 0]]
+    np.testing.assert_allclose(squares, ((said - came) ** 2).sum(axis=1) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["binary", "classes"])
+def test_river_predicts_what_predict_one_says(tmp_path: Path, task: str) -> None:
+    values = [{"a": a, "b": b, "y": int(a > b)} for a, b in np.random.default_rng(1).normal(size=(150, 2)).tolist()]
+    label = {"field": "y", "classes": 2} if task == "classes" else "y"
+    recorded = read_recording(settings(tmp_path, values, task, label), None)
+    features = dicts(recorded.inputs, recorded.spec.columns)
+    for one in rivers(recorded.spec):
+        model, said, given = one.build(), [], []
+        for x, y in zip(features, recorded.labels.tolist(), strict=True):
+            given.append(copy.deepcopy(model).predict_proba_one(x))  # a forest begins with its first prediction
+            said.append(model.predict_one(x))
+            model.learn_one(x, y)
+        ran = one.run(recorded, UNWATCHED)
+        assert ran is not None
+        assert ran.probability is not None
+        assert ran.scored.tolist() == [guess is not None for guess in said]
+        assert ran.predicted[ran.scored].tolist() == [guess for guess in said if guess is not None]
+        asked = [True] * 150 if task == "binary" else recorded.labels.tolist()
+        np.testing.assert_allclose(
+            ran.probability, [odds.get(value, 0.0) for odds, value in zip(given, asked, strict=True)], rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("task", ["binary", "classes", "regression"])
@@ -148,4 +214,9 @@ def test_a_learner_that_raises_an_error_is_out_and_the_others_are_compared(tmp_p
     card = compared(field, recorded, lambda: False, Unwatched())
     assert card.failed == {"broken": "ZeroDivisionError: of no use"}
     assert card.unfinished == []
-    assert {one.name for one in card.comparison.entries} == {"no_change", "majority", "River LogisticRegression"}
+    assert {one.name for one in card.comparison.entries} == {
+        "no_change",
+        "majority",
+        "priors",
+        "River LogisticRegression",
+    }
