@@ -47,6 +47,10 @@ class SourceSettings(Section):
             return "samples.columns: this source has a header, which names the columns; leave them out"
         return None
 
+    def keys_each(self, fmt: RecordFormat) -> bool:  # noqa: ARG002
+        """Return whether each record has a key for certain."""
+        return False
+
     def reads_file(self, file: Path) -> bool:  # noqa: ARG002  (most sources read none)
         """Return whether a file would be read as records."""
         return False
@@ -59,7 +63,7 @@ class SourceSettings(Section):
 class MessageSettings(SourceSettings):
     """The settings of a source of messages, which have no header."""
 
-    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "avro", "tf_example")
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "avro", "tf_example", "raw")
     keyed: ClassVar[bool] = True
 
     def glance(self, fmt: RecordFormat) -> Glance:

@@ -18,7 +18,7 @@ class Entry:
 
 SOURCES: Mapping[str, Entry] = {
     "epochs": Entry("learnd.connectors.files.settings:EpochsSettings", "learnd.connectors.files.epochs:EpochsSource"),
-    "files": Entry("learnd.connectors.files.settings:FilesSettings", "learnd.connectors.files.source:FilesSource"),
+    "files": Entry("learnd.connectors.files.settings:FilesSettings", "learnd.connectors.files.opening:files_source"),
     "kafka": Entry("learnd.connectors.kafka.settings:KafkaSettings", "learnd.connectors.kafka.source:KafkaSource"),
     "recording": Entry(
         "learnd.connectors.recordings.settings:RecordingSettings",

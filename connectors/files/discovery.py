@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,27 @@ def matching(path: str) -> list[str]:
     if Path(path).exists():
         return [path]
     return in_order(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+
+
+def all_below(path: str) -> list[str]:
+    """Return the files in a directory and in the folders below it, in any order; or what a name or a glob stands for.
+
+    Raises OSError.
+    """
+    return [*_deep(path)] if Path(path).is_dir() else matching(path)
+
+
+def _deep(directory: str) -> Iterator[str]:
+    try:
+        with os.scandir(directory) as entries:
+            visible = [entry for entry in entries if entry.name[0] not in "._"]
+    except FileNotFoundError:
+        return  # gone since it was listed
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _deep(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -70,8 +91,10 @@ def _visible(directory: str) -> list[str]:
 class Listing:
     """The files of a path that is followed: listed again when the file system reports a change, or every second."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, deep: bool = False) -> None:
+        """`deep`: in a directory, those in all folders below it, too."""
         self._path = path
+        self._deep = deep
         self._due_at = 0.0
         self._changes: Generator[set[Any], None, None] | None = None
         self._watching = False
@@ -84,7 +107,7 @@ class Listing:
         self._due_at = time.monotonic() + _LISTING_S
         if self._changes is None and names_many(self._path):
             self._changes = self._watch()
-        return matching(self._path)
+        return all_below(self._path) if self._deep else matching(self._path)
 
     def wait(self, seconds: float) -> None:
         """Return after a change, after a few milliseconds, or after `seconds`, whichever comes first."""
@@ -111,7 +134,7 @@ class Listing:
         return missed_some or any(change.name != "modified" for change, _ in changes)
 
     def _watch(self) -> Generator[set[Any], None, None] | None:
-        root = _root(self._path)
+        root = root_of(self._path)
         if not Path(root).is_dir():
             return None
         from watchfiles import watch  # only a followed directory pays for the import
@@ -124,7 +147,7 @@ class Listing:
             rust_timeout=_TICK_MS,
             yield_on_timeout=True,
             raise_interrupt=False,
-            recursive=not Path(self._path).is_dir() and Path(root) != Path(self._path).parent,
+            recursive=self._deep or (not Path(self._path).is_dir() and Path(root) != Path(self._path).parent),
         )
 
 
@@ -137,8 +160,10 @@ def _silence() -> Generator[set[Any], None, None]:
         yield set()
 
 
-def _root(path: str) -> str:
+def root_of(path: str) -> str:
     """Return the directory below which all files of a path lie."""
-    while glob.has_magic(path):
+    if not names_many(path):
+        return str(Path(path).parent)
+    while glob.has_magic(path) and not Path(path).is_dir():
         path = str(Path(path).parent)
     return path

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from learnd.connectors.files.discovery import matching
+from learnd.connectors.files.folders import BATCH_FILES
 from learnd.connectors.files.lines import BATCH_RECORDS
+from learnd.connectors.files.opening import files_source
 from learnd.connectors.files.settings import EpochsSettings, FilesSettings
-from learnd.connectors.files.source import FilesSource
 from learnd.daemon.errors import SourceError
 from learnd.daemon.foundation.hashing import split_mix
 from learnd.daemon.values import EPOCHS, Columnar, Defect, Int64, Note, Positions, RecordBatch, RecordFormat
@@ -36,7 +38,7 @@ class EpochsSource:
     def __init__(self, settings: EpochsSettings, fmt: RecordFormat, _state: Path | None = None) -> None:
         self._settings = settings
         self._format = fmt
-        self._records = _Records([], None, {}, "")
+        self._records = _Records([], None, None, {}, "")
         self._position = 0
         self._noted = False
         self._ordered: tuple[int, Int64] | None = None  # an epoch, and the order of its records
@@ -135,6 +137,7 @@ class _Records:
 
     values: Sequence[Any]  # bytes or mappings; or the parts, if all are columnar, of one schema
     columns: tuple[str, ...] | None
+    keys: Sequence[bytes | None] | None
     defects: Mapping[int, Defect]
     digest: str
 
@@ -147,6 +150,7 @@ class _Records:
 
     def few(self, places: Int64) -> Int64:
         """Return the first of some places, whose values are not too much for one batch, at least one."""
+        places = places if self.keys is None else places[:BATCH_FILES]
         if self._columnar or not isinstance(self.values[places[0]], bytes):
             return places
         sizes = np.cumsum([len(self.values[place]) for place in places.tolist()])
@@ -161,6 +165,7 @@ class _Records:
             np.arange(start + 1, start + len(places) + 1),
             Columnar.picked(self.values, places) if self._columnar else [self.values[place] for place in listed],
             self.columns,
+            keys=None if self.keys is None else [self.keys[place] for place in listed],
             defects={row: self.defects[place] for row, place in enumerate(listed) if place in self.defects} or None,
             places=places,
             again=again,
@@ -170,7 +175,7 @@ class _Records:
 
 def _read(settings: EpochsSettings, fmt: RecordFormat) -> _Records:
     """Return all records of the files. Raises SourceError if they cannot be read, or have not the same columns."""
-    files = FilesSource(FilesSettings(path=settings.path, max_record_bytes=settings.max_record_bytes), fmt)
+    files = files_source(FilesSettings(path=settings.path, max_record_bytes=settings.max_record_bytes), fmt)
     batches: list[RecordBatch] = []
     try:
         files.open({}, [])
@@ -179,7 +184,9 @@ def _read(settings: EpochsSettings, fmt: RecordFormat) -> _Records:
                 batches.append(batch)
     finally:
         files.close()
-    return _Records(_values(batches), _columns(batches, settings.path), _defects(batches), _digest(settings.path))
+    values, keys = _values(batches), _keys(batches)
+    digest = _digest(settings.path) if keys is None else _digest_of(keys, values)
+    return _Records(values, _columns(batches, settings.path), keys, _defects(batches), digest)
 
 
 def _values(batches: Sequence[RecordBatch]) -> Sequence[Any]:
@@ -201,6 +208,11 @@ def _columns(batches: Sequence[RecordBatch], path: str) -> tuple[str, ...] | Non
     return next(iter(found), None)
 
 
+def _keys(batches: Sequence[RecordBatch]) -> Sequence[bytes | None] | None:
+    """Return the keys of all records; None if they are not whole files, which alone have keys."""
+    return [key for batch in batches for key in batch.keys or ()] or None
+
+
 def _defects(batches: Sequence[RecordBatch]) -> dict[int, Defect]:
     firsts = np.cumsum([0, *map(len, batches)]).tolist()
     found = {}
@@ -215,4 +227,12 @@ def _digest(path: str) -> str:
     for name in matching(path):
         with Path(name).open("rb") as file:
             sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()
+
+
+def _digest_of(keys: Sequence[bytes | None], contents: Sequence[bytes]) -> str:
+    """Return a SHA-256 over the names of whole files, and over what they hold."""
+    sha = hashlib.sha256()
+    for each in chain.from_iterable(zip(keys, contents, strict=True)):
+        sha.update(hashlib.sha256(each or b"").digest())
     return sha.hexdigest()

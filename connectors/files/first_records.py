@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learnd.connectors.files.discovery import matching, nothing_there
+from learnd.connectors.files.discovery import all_below, matching, nothing_there
 from learnd.connectors.files.identity import Identity, ReplacedError
 from learnd.connectors.files.partition import FilePartition
 from learnd.connectors.source_settings import Glance
 from learnd.daemon.errors import SourceError
-from learnd.daemon.values import RecordFormat
+from learnd.daemon.values import CONTENT, FOLDER, RAW, RecordFormat
 
 
 def glance(path: str, fmt: RecordFormat, max_record_bytes: int) -> Glance:
     """Return the columns of the first file that holds a record, else those of the first that has a header."""
-    names = matching(path)
+    names = all_below(path) if fmt.name == RAW else matching(path)
     if not names:
         return Glance(path, away=nothing_there(path))
+    if fmt.name == RAW:
+        return Glance(path, (CONTENT, FOLDER))
     header: Glance | None = None
     try:
         for name in names:

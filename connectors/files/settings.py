@@ -12,21 +12,25 @@ from pydantic import Field, PositiveInt
 
 from learnd.connectors.source_settings import MIB, Glance, RecordLimit, SourceSettings
 from learnd.daemon.errors import SourceError
-from learnd.daemon.values import RecordFormat, RecordSample
+from learnd.daemon.values import RAW, RecordFormat, RecordSample
 
 
 class _InFiles(SourceSettings):
     """What all that reads files has in common."""
 
-    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet")
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "parquet", "raw")
 
     path: Annotated[str, Field(min_length=1, json_schema_extra={"format": "path"})]
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
     other, but rotated ones from the oldest on (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`). In a directory,
-    those whose name starts with `.` or `_` are left out."""
+    those whose name starts with `.` or `_` are left out. With `samples.format: raw`, a directory stands for the files
+    in all folders below it, too, and the order is another: that of a hash of each file's name below `path`."""
 
     max_record_bytes: RecordLimit = MIB
-    """A longer line is rejected; the stream goes on with the next one."""
+    """A longer line, or a larger file of `samples.format: raw`, is rejected; the stream goes on with the next one."""
+
+    def keys_each(self, fmt: RecordFormat) -> bool:
+        return fmt.name == RAW
 
     def reads_file(self, file: Path) -> bool:
         """Return whether a file is the one that the path names, is in its directory, or matches its glob."""
@@ -62,7 +66,7 @@ class _InFiles(SourceSettings):
 
 
 class FilesSettings(_InFiles):
-    """Records in files: JSON lines, JSON arrays or CSV, plain, `.gz` or `.zst`; or Parquet."""
+    """Records in files: JSON lines, JSON arrays or CSV, plain, `.gz` or `.zst`; or Parquet; or whole files."""
 
     harmless: ClassVar[Mapping[str, str]] = {
         "path": "the state knows the files that it has read, and the position in each",
@@ -77,7 +81,8 @@ class FilesSettings(_InFiles):
 
     when_gone: Literal["stop", "skip"] = "stop"
     """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
-    has trained: `stop` with an error, or `skip` the unread rest of it."""
+    has trained: `stop` with an error, or `skip` the unread rest of it. With `samples.format: raw`: if a file is gone
+    when its turn comes."""
 
 
 class EpochsSettings(_InFiles):

@@ -85,7 +85,10 @@ def contestants(settings: Settings, recorded: Recorded) -> list[Contestant]:
             "instead of `inputs` and `labels`"
         )
         raise SettingsError([several])
-    if settings.samples.spec(settings.model.task).task.shape:
+    spec = settings.samples.spec(settings.model.task)
+    if not spec.columns:
+        raise SettingsError(["samples.features: the contestants take numbers and categories, and no image"])
+    if spec.task.shape:
         raise SettingsError(
             ["samples.label: the contestants learn one value a record, and this label is a tensor; give it one value"]
         )

@@ -43,7 +43,8 @@ def doubts(settings: Settings) -> Iterator[str]:
         if (doubt := section.doubt()) is not None:
             yield f"{key}: {doubt}"
     holdout = settings.validation.holdout
-    if holdout is not None and holdout.by == "key" and settings.samples.key is None:
+    keyed = settings.source.settings.keys_each(settings.samples.record_format())
+    if holdout is not None and holdout.by == "key" and settings.samples.key is None and not keyed:
         yield (
             "validate.holdout: by key, but samples.key names none: records without a key from the source are "
             "chosen by their position"

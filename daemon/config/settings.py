@@ -166,6 +166,8 @@ class Settings(Section):
         for key in ("inputs", "labels") if self.model.build is None and self.model.load is None else ():
             if getattr(self.samples, key) is not None:
                 yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
+        if self.samples.inputs is None and not spec.columns and self.model.build is None and self.model.load is None:
+            yield "model.preset: a preset takes numbers and categories, and no image; give model.build or load"
         if spec.task.shape and self.model.build is None and self.model.load is None:
             yield (
                 f"samples.label: labels of shape {spec.task.shape} take a model that gives such outputs, and a preset "
@@ -186,6 +188,8 @@ class Settings(Section):
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):
             yield from (f"drift.{index}.{problem}" for problem in watch.unknown_columns(features))
+            if watch.watch == "features" and not features and "drift" in self.model_fields_set:
+                yield f"drift.{index}.watch: the pixels of images are not watched; watch error, predictions or labels"
 
     def _problems_with_weights(self, train: TrainSettings, spec: SampleSpec) -> Iterator[str]:
         if train.class_weight is not None and len(spec.targets) > 1:

@@ -30,7 +30,11 @@ class Signals:
     @classmethod
     def of(cls, spec: SampleSpec, call: Call, report: Report) -> Signals:
         """Return the signals of a call that has run and has updates. The error is the mean over all targets."""
-        outputs, labels, given = call.in_a_row(report.outputs), call.in_a_row(call.batches.targets), given_with(call)
+        outputs, labels, given = (
+            call.in_a_row(report.outputs),
+            call.in_a_row(call.batches.targets),
+            given_with(spec, call),
+        )
         wrong = [errors(target.task, outputs[target.name], labels[target.name]) for target in spec.targets]
         return cls(
             updates=call.updates,
@@ -46,10 +50,10 @@ class Signals:
         return {"features": self.features, "predictions": self.predictions, "labels": self.labels}[signal]
 
 
-def given_with(call: Call) -> dict[str, Float32]:
+def given_with(spec: SampleSpec, call: Call) -> dict[str, Float32]:
     """Return the signals of `GIVEN`, (m, columns) each."""
-    inputs, targets = call.batches.inputs, call.batches.targets
-    return {"features": _side_by_side(call.in_a_row(inputs)), "labels": _side_by_side(call.in_a_row(targets))}
+    inputs, targets = call.in_a_row(call.batches.inputs), call.in_a_row(call.batches.targets)
+    return {"features": spec.matrix(inputs), "labels": _side_by_side(targets)}
 
 
 def _side_by_side(arrays: Arrays) -> NDArray[Any]:

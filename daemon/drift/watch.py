@@ -35,7 +35,7 @@ class Drift:
     """Reports each drift once, as an event, in the order of the samples. For the loop's thread only."""
 
     def __init__(self, settings: Sequence[DriftWatch], spec: SampleSpec) -> None:
-        self._settings = tuple(settings)
+        self._settings, self._spec = tuple(settings), spec
         self._names = tuple(column.name for column in spec.columns)
         self._tells_time = tuple(column.clock for column in spec.columns)
         self._named = {
@@ -66,7 +66,7 @@ class Drift:
         watched = [index for index, watch in enumerate(self._settings) if watch.watch in GIVEN]
         if not watched:
             return []
-        tables, counts = given_with(call), call.first + 1 + np.arange(call.samples)
+        tables, counts = given_with(self._spec, call), call.first + 1 + np.arange(call.samples)
         seen: dict[int, tuple[DistributionWatch, list[Finding]]] = {}
         for index in watched:
             looking = self._watches[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ class Encoder:
         that the newest checkpoint knew when the encoder was made."""
 
     def __call__(self, records: Record | Sequence[Record]) -> Float32 | Arrays:
-        """Return the input for a record, (1, columns), or for several, (n, columns), as float32.
+        """Return the input for a record, (1, columns), or for several, (n, columns), as float32, or an image as uint8.
 
         Of a model with several inputs, it returns each by its name.
 
@@ -115,4 +116,6 @@ def _rows(records: Sequence[Record], names: Sequence[str], delimiter: str) -> It
 def _cell(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     return str(value).lower() if isinstance(value, bool | np.bool_) else value

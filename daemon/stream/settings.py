@@ -126,10 +126,11 @@ OTHER_NAMES = {"jsonl": {"format": "json"}, "ndjson": {"format": "json"}, "tsv":
 class SamplesSettings(Section):
     """How records become samples."""
 
-    format: Literal["json", "csv", "parquet", "avro", "tf_example"] = "json"
+    format: Literal["json", "csv", "parquet", "avro", "tf_example", "raw"] = "json"
     """`json` (or `jsonl`, `ndjson`): an object per line or message. `csv`: rows under a header, or messages of one row;
     `tsv`: the same with tabs as the delimiter. `parquet`: rows of Parquet files. `avro` and `tf_example`
-    (`tf.train.Example`): messages."""
+    (`tf.train.Example`): messages. `raw`: a file, or the value of a message, is a record with the field `content`, its
+    bytes, and `folder`, the folder of the file below `path`, or what is before the first slash of the message's key."""
 
     schema_file: Path | None = None
     """Of Avro: a file with the schema to read values by. Without a registry, it must also be the schema that they were
@@ -237,11 +238,9 @@ class SamplesSettings(Section):
             raise ValueError(f"inputs: the feature {twice[0]!r} is listed twice; list each once")
         return self
 
-    def features_in_order(self) -> list[tuple[str, AnyFeatureSettings]]:
-        """Return the features by name, in the order in which they fill the inputs."""
-        if self.inputs is None:
-            return list(self.features.items())
-        return [(name, self.features[name]) for given in self.inputs.values() for name in given.features]
+    def parts(self) -> dict[str, InputSettings]:
+        """Return the inputs by name, each with its features in the order in which they fill it."""
+        return self.inputs or {FEATURES: InputSettings(features=list(self.features))}
 
     def texts(self) -> Texts:
         """Return how text is to be read. Where records have types, a category that is text is that text."""
@@ -310,10 +309,14 @@ class SamplesSettings(Section):
         columns = {name: tuple(feature.kind.columns(name, feature)) for name, feature in self.features.items()}
         names = [column.name for part in columns.values() for column in part]
         problems += [f"samples.features: two columns are named {name!r}" for name in sorted(_repeated(names))]
-        given = self.inputs or {FEATURES: InputSettings(features=list(self.features))}
         inputs = []
-        for name, part in given.items():
+        for name, part in self.parts().items():
             of_part = [column for feature in part.features for column in columns[feature]]
+            alone = [spec for each in part.features if (spec := self.features[each].alone(each)) is not None]
+            if alone:
+                inputs.append(replace(alone[0], name=name))
+                problems += self._problems_of_one_alone(name, part, alone[0])
+                continue
             if part.shape and math.prod(part.shape) != len(of_part):
                 problems.append(
                     f"samples.inputs.{name}.shape: {part.shape} has room for {math.prod(part.shape)} numbers, and its "
@@ -327,6 +330,16 @@ class SamplesSettings(Section):
         if len(specs) > 1 and any(one.task.learnt for one in specs):
             raise SettingsError(["samples.labels: only a single `label` can learn its classes; list them, or give N"])
         return SampleSpec(tuple(inputs), tuple(specs))
+
+    def _problems_of_one_alone(self, name: str, part: InputSettings, alone: InputSpec) -> Iterator[str]:
+        """Yield what is wrong with an input that a feature is by itself."""
+        if others := [feature for feature in part.features if feature != alone.name]:
+            yield (
+                f"samples.inputs: {alone.name!r} is an input of its own, beside that of {others[0]!r}: name both, as "
+                f"in {{picture: [{alone.name}], numbers: [{others[0]}]}}, and the model's inputs likewise"
+            )
+        if part.shape and tuple(part.shape) != alone.shape:
+            yield f"samples.inputs.{name}.shape: {alone.name!r} is of shape {list(alone.shape)}; leave it out"
 
     @staticmethod
     def _problems_of_copies(targets: Sequence[Target], inputs: Sequence[InputSpec]) -> Iterator[str]:

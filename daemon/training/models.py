@@ -17,7 +17,7 @@ from learnd.daemon.errors import ModelError
 from learnd.daemon.training.presets import create_preset
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
-from learnd.daemon.training.step.parts import as_keras, by_name
+from learnd.daemon.training.step.parts import as_input, by_name
 from learnd.daemon.values import InputSpec, SampleSpec
 
 log = structlog.get_logger()
@@ -185,7 +185,7 @@ def _check_outputs(outputs: Any, model: Any, spec: SampleSpec) -> None:
 def _outputs_of_call(model: Any, spec: SampleSpec) -> Any:
     """Return the symbolic outputs of a subclass of keras.Model; the call builds its variables."""
     try:
-        outputs = model(as_keras(spec.zeros(1).inputs), training=False)
+        outputs = model(as_input(spec.zeros(1).inputs), training=False)
     except Exception as error:
         raise ModelError(
             f"model: it cannot be called with {' and '.join(_described(part) for part in spec.inputs)}: "

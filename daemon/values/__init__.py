@@ -13,7 +13,10 @@ from learnd.daemon.values.commands import Ahead, Command
 from learnd.daemon.values.events import Event
 from learnd.daemon.values.predictions import Prediction, as_json, predictions_of
 from learnd.daemon.values.records import (
+    CONTENT,
     EPOCHS,
+    FOLDER,
+    RAW,
     SOURCE_REASONS,
     Block,
     Defect,
@@ -40,9 +43,12 @@ from learnd.daemon.values.samples import (
 from learnd.daemon.values.state import State, canonical_json
 
 __all__ = [
+    "CONTENT",
     "EPOCHS",
     "FEATURES",
+    "FOLDER",
     "LABEL",
+    "RAW",
     "SOURCE_REASONS",
     "Ahead",
     "Arrays",

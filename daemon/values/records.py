@@ -16,6 +16,9 @@ from learnd.daemon.values.samples import Samples
 EPOCHS = "epochs"
 """The partition, and the key of the note, of a source that gives its records several times over."""
 
+RAW, CONTENT, FOLDER = "raw", "content", "folder"
+"""The format of records that are one value as it is, and the fields of such a record."""
+
 SOURCE_REASONS = ("bad_encoding", "corrupt", "lost", "oversized", "tombstone", "truncated", "unknown_schema")
 """The reasons of defects that sources find."""
 
@@ -139,7 +142,7 @@ class Origin:
 class RecordFormat:
     """How a stream of bytes is cut into records."""
 
-    name: str  # json, csv, parquet, avro or tf_example
+    name: str  # json, csv, parquet, avro, tf_example or raw
     delimiter: str = ","  # of CSV
     quoted: bool = True  # whether quotes hold the cells of CSV together
     columns: tuple[str, ...] | None = None  # of CSV without a header

@@ -130,7 +130,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row."""
+    """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row; it is empty
+    for an image, whose pixels are of `uint8` up to the model, which gets them as float32.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -182,27 +184,36 @@ class SampleSpec:
         """The number of columns of the feature matrix."""
         return len(self.columns)
 
-    def split(self, matrix: NDArray[Any]) -> Arrays:
-        """Return the inputs (n, *shape) whose columns stand side by side in a matrix (n, width)."""
+    def split(self, matrix: NDArray[Any], alone: Arrays) -> Arrays:
+        """Return the inputs (n, *shape) whose columns stand side by side in a matrix (n, width), and those that stand
+        `alone`, since they have none.
+        """
         parts, start = {}, 0
         for spec in self.inputs:
             end = start + len(spec.columns)
-            parts[spec.name] = matrix[:, start:end].reshape(-1, *spec.shape).astype(spec.dtype)
+            columns = matrix[:, start:end].reshape(-1, *spec.shape).astype(spec.dtype) if spec.columns else None
+            parts[spec.name] = alone[spec.name] if columns is None else columns
             start = end
         return parts
 
     def split_targets(self, matrix: NDArray[Any], inputs: Arrays) -> Arrays:
-        """Return the targets (n, ...) whose columns stand side by side in a matrix, and those that are `inputs`."""
+        """Return the targets (n, ...) whose columns stand side by side in a matrix, and those that are `inputs`, all
+        as float32.
+        """
         ends = np.cumsum([spec.columns for spec in self.targets])
         parts = np.split(matrix.astype(np.float32), ends[:-1], axis=1) if self.targets else []
         return {
-            spec.name: part.reshape(-1, *spec.task.label_shape) if spec.of_input is None else inputs[spec.of_input]
+            spec.name: part.reshape(-1, *spec.task.label_shape)
+            if spec.of_input is None
+            else inputs[spec.of_input].astype(np.float32, copy=False)
             for spec, part in zip(self.targets, parts, strict=True)
         }
 
     def matrix(self, inputs: Arrays) -> Float32:
         """Return the columns of the inputs (n, *shape), side by side: (n, width). What `split` has split."""
         parts = [inputs[spec.name].reshape(-1, len(spec.columns)) for spec in self.inputs if spec.columns]
+        if not parts:
+            return np.empty((len(inputs[self.inputs[0].name]), 0), np.float32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     @property

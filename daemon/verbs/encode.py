@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from learnd.daemon.config.place import settings_at
+from learnd.daemon.errors import SettingsError
 from learnd.daemon.verbs.given import Format, Output, Place, Records, inputs_of, rows_to
 
 verb = typer.Typer()
@@ -18,6 +19,11 @@ def encode(place: Place, file: Records = None, output: Output = None, form: Form
     """
     settings = settings_at(place)
     spec = settings.samples.spec(settings.model.task)
+    if images := [part.name for part in spec.inputs if not part.columns]:
+        told = (
+            f"samples: the input {images[0]!r} is an image, which is no row of a table; take learnd.encoder in Python"
+        )
+        raise SettingsError([told])
     names = [column.name for column in spec.columns]
     with rows_to(output, form, file) as write:
         write([(names, names)])

@@ -155,7 +155,7 @@ def _opened(settings: Settings, file: Path | None) -> Iterator[Source]:
     fmt = settings.samples.record_format()
     if fmt.name not in choice.settings.formats:
         problem = f"samples.format: records of {fmt.name} cannot be read from {_name(file)}"
-        raise SettingsError([f"{problem}; give a recording of the topic, as `learnd record` writes it"])
+        raise SettingsError([f"{problem}; give a file, or a recording of the topic, as `learnd record` writes it"])
     with _spool(file) as folder, closing(build_source(settings, choice, Path(folder))) as source:
         source.open({}, [])
         yield source

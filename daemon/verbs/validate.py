@@ -34,7 +34,9 @@ def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption
     _warn(_kept_defaults(settings))
     look.check()
     _warn(look.doubts())
-    print(f"{file}: ok ({spec.width} columns, {spec.task.kind} task)")
+    images = [" × ".join(map(str, part.shape)) for part in spec.inputs if not part.columns]
+    given = ", ".join([f"{spec.width} columns"] * bool(spec.columns) + [f"an image of {shape}" for shape in images])
+    print(f"{file}: ok ({given}, {spec.task.kind} task)")
 
 
 def _warn(doubts: Iterable[str]) -> None:

@@ -57,8 +57,7 @@ def identity(value: object, columns: tuple[str, ...] | None) -> int:
     if isinstance(value, dict):
         return int(value["id"])
     assert isinstance(value, bytes)
-    if columns is not None:
-        assert columns == ("id", "text")
+    if columns == ("id", "text"):
         return int(value.split(b",")[0])
     return int(json.loads(value)["id"])
 

@@ -8,6 +8,7 @@ as the slow paths.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Protocol, overload
@@ -65,21 +66,36 @@ BOOLEAN = bool | float
 TEXT_OR_NUMBER = float | str
 
 
-class ColumnReader(Protocol):
+class FieldReader(Protocol):
     """Turns the values of one field into numbers."""
 
-    width: int
+    width: int  # of the columns that it fills
     json_type: Any  # what msgspec decodes the field to
     default: Any  # used for null; None: no default
-
-    def read(self, values: Values) -> Float64:
-        """Return an array (n, width), with NaN in a row that cannot be used. Never raises."""
 
     def from_text(self, cells: Sequence[str]) -> Values:
         """Return the values of CSV cells: None for an empty cell, the text itself if it means nothing here."""
 
     def defect(self, name: str, value: Any) -> Defect:
-        """Say what is wrong with a value for which `read` gave numbers that are not all finite as float32."""
+        """Say what is wrong with a value for which reading gave numbers that are not all finite as float32."""
+
+
+class ColumnReader(FieldReader, Protocol):
+    """A reader whose numbers are columns of a table."""
+
+    def read(self, values: Values) -> Float64:
+        """Return an array (n, width), with NaN in a row that cannot be used. Never raises."""
+
+
+class InputReader(ABC, FieldReader):
+    """A reader whose numbers are an input of the model by themselves, and too many for columns."""
+
+    width = 1  # whether the value could be read
+    default = None
+
+    @abstractmethod
+    def read_input(self, values: Values) -> tuple[NDArray[Any], Float64]:
+        """Return the input (n, ...), and (n, 1) zeros, with NaN for a row that cannot be used. Never raises."""
 
 
 def repeated(distinct: Values, which: NDArray[np.integer[Any]]) -> Values:

@@ -6,14 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, compress
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.columns import ColumnReader, canonical, cells_as_text, finite_as_float32, read_by
+from learnd.daemon.stream.decoding.columns import (
+    ColumnReader,
+    InputReader,
+    canonical,
+    cells_as_text,
+    finite_as_float32,
+    read_by,
+)
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
@@ -30,6 +37,8 @@ from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
+    RAW,
+    Arrays,
     Block,
     Defect,
     Fate,
@@ -43,15 +52,20 @@ from learnd.daemon.values import (
 
 log = structlog.get_logger()
 
+_Reader: TypeAlias = ColumnReader | InputReader
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A field, and the columns of the table that its reader fills."""
+    """A field, and the columns of the table that its reader fills. An input of its own has one, which says whether it
+    could be read; these come last.
+    """
 
     name: str
     path: Path
-    reader: ColumnReader
+    reader: _Reader
     columns: slice
+    of: str  # the input of a feature; empty for all else
 
 
 class SampleDecoder:
@@ -85,7 +99,7 @@ class SampleDecoder:
         self._labels = sum(target.columns for target in spec.targets)
         first = spec.width + self._labels
         self._weight_columns = slice(first, first + self._weights.columns)
-        self._timed = settings.event_time is not None
+        self._time_column = None if settings.event_time is None else self._weight_columns.stop
         self._delimiter = settings.delimiter
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
@@ -104,7 +118,7 @@ class SampleDecoder:
         rows = self._parser.parse(batch, defects)
         parsed = read = _without(len(batch), defects)
         rows = with_keys(rows, batch, parsed.tolist()) if self._label_is_key else rows
-        table = self._table(rows, len(parsed))
+        table, alone = self._table(rows, len(parsed))
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
         keyed = self._keyed(keys)
@@ -116,7 +130,7 @@ class SampleDecoder:
             found = dict(chain(unweighed, self._without_key(rows, keyed), unusable))
             defects |= {int(parsed[row]): what for row, what in found.items()}
             sound = np.logical_and.reduce(finite, axis=1) & keyed & weighed
-            table, parsed, weight = table[sound], parsed[sound], weight[sound]
+            table, parsed, weight, alone = table[sound], parsed[sound], weight[sound], _rows_of(alone, sound)
             keys = None if keys is None else list(compress(keys, sound))
         if self._rounding is not None and not self._rounding.add(table):
             self._rounding = None
@@ -124,8 +138,9 @@ class SampleDecoder:
         fates = self._fates(batch, parsed, keys, defects)
         if batch.again:
             left = fates[parsed] != Fate.LEAVE_OUT
-            table, parsed, weight = table[left], parsed[left], weight[left]
-        block = self._block(batch, table, weight, parsed, fates, defects)
+            table, parsed, weight, alone = table[left], parsed[left], weight[left], _rows_of(alone, left)
+        samples, times = self._samples(table, weight, alone), self._times(batch, table, parsed)
+        block = self._block(batch, samples, times, fates, defects)
         if not new_classes:
             return block
         return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
@@ -141,16 +156,21 @@ class SampleDecoder:
         """Return a settings problem for each needed field that a record lacks; none if that cannot be told."""
         return missing_fields(self._settings, record, "the source")
 
-    def _table(self, rows: Rows, count: int) -> Float64:
-        """Return (count, columns): features, label, what the weight needs, and the event time if it is declared."""
-        table = np.empty((count, self._uses[-1].columns.stop))
+    def _table(self, rows: Rows, count: int) -> tuple[Float64, Arrays]:
+        """Return (count, columns): features, label, what the weight needs, the event time if it is declared, and
+        whether each input of its own could be read; then these inputs (count, ...).
+        """
+        table, alone = np.empty((count, self._uses[-1].columns.stop)), {}
         self.tally.add_records(count)
         for use in self._uses:
             values = rows.column(use.path, use.reader.from_text)
-            table[:, use.columns] = read_by(use.reader, values)
+            if isinstance(use.reader, InputReader):
+                alone[use.of], table[:, use.columns] = use.reader.read_input(values)
+            else:
+                table[:, use.columns] = read_by(use.reader, values)
             if use.reader.default is not None:
                 self.tally.add_missing(use.name, values)
-        return table
+        return table, alone
 
     def _learn_classes(
         self, rows: Rows, table: Float64, finite: NDArray[np.bool_], fit: NDArray[np.bool_]
@@ -225,32 +245,32 @@ class SampleDecoder:
             fates[samples[held]] = Fate.LEAVE_OUT if batch.again else Fate.HOLD_OUT
         return fates
 
+    def _samples(self, table: Float64, weight: Float64, alone: Arrays) -> Samples:
+        width, labels = self._spec.width, self._labels
+        inputs = self._spec.split(table[:, :width], alone)
+        targets = self._spec.split_targets(table[:, width : width + labels], inputs)
+        return Samples(inputs, targets, weight.astype(np.float32))
+
+    def _times(self, batch: RecordBatch, table: Float64, samples: Int64) -> Float64 | None:
+        """Return the event time of each sample: as declared, or else the record's own."""
+        if self._time_column is not None:
+            return table[:, self._time_column].copy()
+        return None if batch.timestamps_s is None else batch.timestamps_s[samples]
+
     def _block(
         self,
         batch: RecordBatch,
-        table: Float64,
-        weight: Float64,
-        samples: Int64,
+        samples: Samples,
+        event_time_s: Float64 | None,
         fates: NDArray[np.uint8],
         defects: Defects,
     ) -> Block:
-        width, labels = self._spec.width, self._labels
-        inputs = self._spec.split(table[:, :width])
-        event_time_s: Float64 | None
-        if self._timed:
-            event_time_s = table[:, -1].copy()
-        else:
-            event_time_s = None if batch.timestamps_s is None else batch.timestamps_s[samples]
         return Block(
             partition=batch.partition,
             start=batch.start,
             ends=batch.ends,
             fates=fates,
-            samples=Samples(
-                inputs,
-                self._spec.split_targets(table[:, width : width + labels], inputs),
-                weight.astype(np.float32),
-            ),
+            samples=samples,
             event_time_s=event_time_s,
             rejections=tuple(
                 _rejection(batch, index, with_lines(found, batch, index, self._delimiter))
@@ -260,6 +280,10 @@ class SampleDecoder:
             keys=batch.keys,
             lines=batch.lines,
         )
+
+
+def _rows_of(arrays: Arrays, rows: NDArray[np.bool_]) -> Arrays:
+    return {name: array[rows] for name, array in arrays.items()}
 
 
 def _learnt_reader(use: Use) -> LearntReader:
@@ -326,6 +350,7 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
     from learnd.daemon.stream.decoding.cells import CsvParser  # Arrow is loaded only where a format needs it
     from learnd.daemon.stream.decoding.mappings import MappingParser
     from learnd.daemon.stream.decoding.messages import AvroDecoder, ExampleDecoder, MessageParser
+    from learnd.daemon.stream.decoding.raw import RawParser
 
     if settings.format == "csv":
         quoted = settings.record_format().quoted
@@ -335,35 +360,39 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
         return MessageParser(AvroDecoder(settings.schema_file), mappings)
     if settings.format == "tf_example":
         return MessageParser(ExampleDecoder(fields), mappings)
-    return mappings
+    return RawParser(mappings) if settings.format == RAW else mappings
 
 
 def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
-    """Return the fields to read, in the order of the table: features, label, weight, event time."""
+    """Return the fields to read, in the order of the table: columns of features, label, weight, event time, and inputs
+    of their own.
+    """
     uses = []
     start = 0
-    for name, path, reader in _readers(settings, spec):
-        uses.append(Use(name, path, reader, slice(start, start + reader.width)))
+    for name, path, reader, of in sorted(_readers(settings, spec), key=lambda each: isinstance(each[2], InputReader)):
+        uses.append(Use(name, path, reader, slice(start, start + reader.width), of))
         start += reader.width
     return tuple(uses)
 
 
-def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, ColumnReader]]:
-    """Yield the name of each field, its path and its reader."""
+def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, _Reader, str]]:
+    """Yield the name of each field, its path, its reader, and the input that it is of if it is a feature."""
     texts, path = settings.texts(), partial(field_path, settings.format)
-    for name, feature in settings.features_in_order():
-        field = feature.field or name
-        yield field, path(field), feature.kind.reader(feature, texts)
+    for of, part in settings.parts().items():
+        for name in part.features:
+            feature = settings.features[name]
+            field = feature.field or name
+            yield field, path(field), feature.kind.reader(feature, texts), of
     labels = {target.name: target.label for target in settings.targets("")}
     for target in spec.targets:
         label = labels[target.name]
         form = KINDS[target.task.kind].form(label)
         if label.is_key:
-            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts, target.task.shape)
+            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts, target.task.shape), ""
         for field in label.fields():
-            yield field, path(field), label_reader(form, texts, target.task.shape)
+            yield field, path(field), label_reader(form, texts, target.task.shape), ""
     for field, reader in settings.weights().readers(texts):
-        yield field, path(field), reader
+        yield field, path(field), reader, ""
     if settings.event_time is not None:
         time = settings.event_time
-        yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format)
+        yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format), ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
 from learnd.daemon.values import Defect
 
 _MOST_SHOWN = 60  # characters of a bad value
+_ADDRESS = re.compile("<[^<>]* at 0x[0-9a-f]+>")
 
 
 class Reason(StrEnum):
@@ -32,6 +34,9 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out_of_range"  # a negative weight, a time outside the years 1 to 9999
     UNKNOWN_VALUE = "unknown_value"  # a category that is not listed, if only listed ones are allowed
     UNKNOWN_LABEL = "unknown_label"  # not one of the labels of the task
+    NOT_AN_IMAGE = "not_an_image"  # bytes of another kind than JPEG, PNG or WebP
+    BAD_IMAGE = "bad_image"  # an image that is cut off or damaged
+    TOO_MANY_PIXELS = "too_many_pixels"  # an image that is larger than the settings allow
 
 
 def defect(reason: Reason, detail: str) -> Defect:
@@ -40,6 +45,11 @@ def defect(reason: Reason, detail: str) -> Defect:
 
 def missing_text(name: str, value: Any) -> Defect:
     return defect(Reason.MISSING, f"{name}: missing, since {shown(value)} stands for no value")
+
+
+def told(error: Exception) -> str:
+    """Return what a library says of bytes that it cannot read, without addresses: they differ between processes."""
+    return f"{type(error).__name__}: {_ADDRESS.sub('the value', str(error))}"
 
 
 def shown(value: Any) -> str:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, get_args, get_origin
 
 from learnd.daemon.errors import SettingsError
-from learnd.daemon.stream.decoding.defects import Reason, defect
+from learnd.daemon.stream.decoding.defects import Reason, defect, told
 from learnd.daemon.stream.decoding.fields import Field, Path
 from learnd.daemon.stream.decoding.mappings import MappingParser
 from learnd.daemon.stream.decoding.parsing import Defects, Rows
 from learnd.daemon.values import Defect, RecordBatch
 
 Schemas = Mapping[int, tuple[str, ...]]
-_ADDRESS = re.compile("<[^<>]* at 0x[0-9a-f]+>")
 _NUMBERED = 5  # bytes before a value that names its schema: a zero, then the number of the schema
 
 
@@ -95,8 +93,7 @@ class AvroDecoder:
                 Reason.SCHEMA_MISMATCH, f"its schema does not resolve to that of samples.schema_file: {error}"
             )
         except Exception as error:  # noqa: BLE001  (bytes of any kind make fastavro raise errors of any kind)
-            told = _ADDRESS.sub("the value", str(error))  # an address would differ between processes
-            return defect(Reason.BAD_AVRO, f"not a value of its schema: {type(error).__name__}: {told}")
+            return defect(Reason.BAD_AVRO, f"not a value of its schema: {told(error)}")
         if rest := len(value) - stream.tell():
             return defect(Reason.BAD_AVRO, f"{rest} bytes follow the value")
         return decoded
@@ -126,6 +123,7 @@ class ExampleDecoder:
     def __init__(self, fields: Mapping[Path, Field]) -> None:
         self._parse = _example_type().FromString
         self._is_list = {path[0]: _takes_list(field.json_type) for path, field in fields.items()}
+        self._is_bytes = {path[0] for path, field in fields.items() if field.json_type is bytes}
 
     def __call__(self, value: bytes, _schemas: Schemas | None) -> Any:
         """Return a value for each feature, or the defect of the message. Never raises."""
@@ -142,7 +140,7 @@ class ExampleDecoder:
         if kind is None:
             return None
         values = list(getattr(feature, kind).value)
-        if kind == "bytes_list":
+        if kind == "bytes_list" and name not in self._is_bytes:
             values = list(map(_text, values))
         if self._is_list.get(name):
             return values

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from learnd.daemon.foundation.section import Section
-from learnd.daemon.stream.decoding.columns import ColumnReader
+from learnd.daemon.stream.decoding.columns import ColumnReader, InputReader
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.tasks.label import FieldName, Scalar
-from learnd.daemon.values import Column
+from learnd.daemon.values import Column, InputSpec
 
 Default: TypeAlias = Scalar | list[float]
 
@@ -46,8 +46,12 @@ class FeatureKind(ABC, Generic[Settings]):
     def columns(self, name: str, feature: Settings) -> Iterator[Column]:
         """Yield the columns of the input that the feature fills."""
 
+    def alone(self, name: str, feature: Settings) -> InputSpec | None:  # noqa: ARG002
+        """Return the input of the model that the feature is by itself; None if it fills columns."""
+        return None
+
     @abstractmethod
-    def reader(self, feature: Settings, texts: Texts) -> ColumnReader:
+    def reader(self, feature: Settings, texts: Texts) -> ColumnReader | InputReader:
         """Return what turns the feature's values into as many numbers. `texts` says how text is to be read."""
 
     @abstractmethod

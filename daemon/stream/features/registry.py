@@ -14,6 +14,7 @@ _MODULES = (
     "listed",
     "vector",
     "timestamp",
+    "image",
 )
 
 _ALL: list[FeatureKind[Any]] = [import_module(f"{__package__}.{name}").KIND for name in _MODULES]

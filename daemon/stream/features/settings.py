@@ -8,6 +8,7 @@ from pydantic import create_model, model_validator
 
 from learnd.daemon.stream.features.contract import FeatureKind, FeatureSettings
 from learnd.daemon.stream.features.registry import KINDS
+from learnd.daemon.values import InputSpec
 
 _CHOICES = f"{', '.join(list(KINDS)[:-1])} and {list(KINDS)[-1]}"
 
@@ -17,6 +18,10 @@ class _OneKind(FeatureSettings):
     def kind(self) -> FeatureKind[Any]:
         """What the feature is."""
         return KINDS[self._chosen()[0]]
+
+    def alone(self, name: str) -> InputSpec | None:
+        """Return the input of the model that the feature is by itself; None if it fills columns."""
+        return self.kind.alone(name, self)
 
     def _chosen(self) -> list[str]:
         return [key for key in KINDS if getattr(self, key) is not None]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from learnd.daemon.training.runtime import tf, value_of
 from learnd.daemon.training.step.fused import Results
 from learnd.daemon.training.step.own_step import of_last_batch, traced
-from learnd.daemon.training.step.parts import Parts, as_keras
+from learnd.daemon.training.step.parts import Parts, as_input, as_keras
 from learnd.daemon.training.step.tracing import check_kept
 from learnd.daemon.values import Float32, Samples
 
@@ -65,7 +65,7 @@ class TrainOnBatch:
         before = _copies(self._changing)
         for metric in self._model.metrics:  # as Keras' own train_on_batch does
             metric.reset_state()
-        data = (as_keras(batch.inputs), as_keras(self._parts.labels(batch.targets)), self._parts.weights(weight))
+        data = (as_input(batch.inputs), as_keras(self._parts.labels(batch.targets)), self._parts.weights(weight))
         loss = float(self._step(tf.nest.map_structure(tf.constant, data))["loss"])
         verdict = self._verdict(loss, all(_finite(variable, value) for variable, value in before))
         if verdict != 0:

@@ -12,7 +12,7 @@ from learnd.daemon.errors import ModelError
 from learnd.daemon.training.phases import walk
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import TrainSettings
-from learnd.daemon.training.step.parts import Parts, as_keras
+from learnd.daemon.training.step.parts import Parts, as_input, as_keras
 from learnd.daemon.training.step.tracing import DOES_NOT_COMPILE, captured, handle_of, reason
 
 log = structlog.get_logger()
@@ -70,11 +70,9 @@ def traced(parts: Parts, rows: int | None) -> Any:
     Raises ModelError if it cannot be traced, or gives no loss.
     """
     spec = parts.spec
-    inputs = {part.name: tf.TensorSpec((rows, *part.shape), part.dtype) for part in spec.inputs}
     labels = parts.labels(spec.zeros(1).targets)
-    given = as_keras(labels), parts.weights(np.zeros(1, np.float32))
-    of_batch = tf.nest.map_structure(lambda array: tf.TensorSpec((rows, *array.shape[1:]), array.dtype), given)
-    data = (as_keras(inputs), *of_batch)
+    given = as_input(spec.zeros(1).inputs), as_keras(labels), parts.weights(np.zeros(1, np.float32))
+    data = tf.nest.map_structure(lambda array: tf.TensorSpec((rows, *array.shape[1:]), array.dtype), given)
     try:
         function = tf.function(parts.model.train_step, autograph=False).get_concrete_function(data)
     except DOES_NOT_COMPILE as error:

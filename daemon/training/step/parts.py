@@ -42,7 +42,7 @@ class Parts:
 
     def outputs(self, inputs: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
         """Return what the model gives for each target, (B, ..., C)."""
-        found: dict[str, Any] = by_name(self.model(as_keras(inputs), training=training), self.model, self.spec)
+        found: dict[str, Any] = by_name(self.model(as_input(inputs), training=training), self.model, self.spec)
         return found
 
     def predicted(self, inputs: Mapping[str, Any], *, averaged: bool = False) -> dict[str, Any]:
@@ -110,6 +110,12 @@ def by_name(found: Any, model: Any, spec: SampleSpec) -> Any:
     if isinstance(found, list | tuple):
         found = dict(zip(getattr(model, "output_names", ()), found, strict=False)) or found
     return {name: found[name] for name in names} if isinstance(found, dict) and set(found) == set(names) else found
+
+
+def as_input(inputs: Mapping[str, Any]) -> Any:
+    """Return inputs as a model is given them: pixels, which are kept as bytes, as float32."""
+    pixels = [name for name, one in inputs.items() if tf.as_dtype(one.dtype) == tf.uint8]
+    return as_keras({**inputs, **{name: tf.cast(inputs[name], tf.float32) for name in pixels}})
 
 
 def as_keras(named: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from source_streams.stream import CSV, JSON, N, Stream, csv_lines, json_lines
+from source_streams.stream import CSV, JSON, RAW, N, Stream, csv_lines, json_lines, whole_files
 
 from learnd.connectors.files.epochs import EpochsSource
 from learnd.connectors.files.settings import EpochsSettings
@@ -29,3 +29,7 @@ def rows(root: Path) -> Stream:
 def parquet(root: Path) -> Stream:
     pq.write_table(pa.table({"id": range(N)}), root / "a.parquet", row_group_size=700)
     return _once(root / "a.parquet", RecordFormat("parquet"))
+
+
+def folders(root: Path) -> Stream:
+    return _once(whole_files(root / "in"), RAW)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
-from source_streams.stream import CSV, JSON, N, Stream, csv_lines, json_lines
+from source_streams.stream import CSV, JSON, RAW, N, Stream, csv_lines, json_lines, whole_files
 
+from learnd.connectors.files.opening import files_source
 from learnd.connectors.files.settings import FilesSettings
-from learnd.connectors.files.source import FilesSource
 from learnd.daemon.values import RecordFormat
 
 
@@ -18,7 +18,7 @@ def _files(path: Path, fmt: RecordFormat = JSON, *, follow: bool = False) -> Str
         for name in sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob(path.name)):
             name.rename(name.with_name(".old-" + name.name))
 
-    return Stream(lambda: FilesSource(FilesSettings(path=str(path), follow=follow), fmt), rename)
+    return Stream(lambda: files_source(FilesSettings(path=str(path), follow=follow), fmt), rename)
 
 
 def plain(root: Path) -> Stream:
@@ -78,3 +78,8 @@ def directory(root: Path) -> Stream:
         (root / "in" / f"{first:05d}.jsonl").write_bytes(json_lines(first, first + 1000))
     (root / "in" / ".hidden").write_bytes(b"no record\n")
     return _files(root / "in")
+
+
+def folders(root: Path) -> Stream:
+    path = whole_files(root / "in")
+    return Stream(lambda: files_source(FilesSettings(path=str(path)), RAW))
