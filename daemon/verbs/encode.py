@@ -27,5 +27,5 @@ def encode(place: Place, file: Records = None, output: Output = None, form: Form
     names = [column.name for column in spec.columns]
     with rows_to(output, form, file) as write:
         write([(names, names)])
-        for _, inputs in inputs_of(settings, file):
+        for _, _, inputs in inputs_of(settings, file):
             write((row, row) for row in spec.matrix(inputs).tolist())

@@ -55,15 +55,18 @@ Row = tuple[Any, Sequence[Any]]
 Write = Callable[[Iterable[Row]], None]
 
 
-def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Arrays]]:
-    """Yield the records of a file or of standard input, some at a time: their numbers, from 1 on, and their inputs.
+def inputs_of(settings: Settings, file: Path | None) -> Iterator[tuple[Int64, Sequence[str | None], Arrays]]:
+    """Yield the records of a file or of standard input, some at a time: their numbers, from 1 on, their keys, and their
+    inputs.
 
     They need no label. Otherwise as `blocks_of`.
     """
     decoder, lacking = input_decoder(settings.samples, settings.model.task), partial(missing_inputs, settings.samples)
     for first, block in blocks_of(settings, file, decoder, lacking):
         if len(block.samples):
-            yield first + np.flatnonzero(block.sampled), block.samples.inputs
+            rows = np.flatnonzero(block.sampled)
+            keys = [None if block.keys is None else _text(block.keys[row]) for row in rows.tolist()]
+            yield first + rows, keys, block.samples.inputs
 
 
 def blocks_of(
@@ -169,6 +172,10 @@ def _spool(file: Path | None) -> AbstractContextManager[str]:
         raise StoreError(f"standard input cannot be spooled to {tempfile.gettempdir()}: {error.strerror}") from error
 
 
+def _text(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="replace")
+
+
 def _name(file: Path | None) -> str:
     return "standard input" if file is None else str(file)
 
@@ -178,8 +185,9 @@ def _tell_rejections(block: Block, before: int) -> None:
     numbers = before + 1 + np.flatnonzero(block.fates == Fate.REJECT)
     for number, rejection in zip(numbers.tolist(), block.rejections, strict=True):
         defect = rejection.defect
+        key = "" if rejection.key is None else f", key {_text(rejection.key)}"
         print(
-            f"learnd: record {number} ({rejection.partition}, position {rejection.start}): {defect.detail} "
+            f"learnd: record {number} ({rejection.partition}, position {rejection.start}{key}): {defect.detail} "
             f"({defect.reason})",
             file=sys.stderr,
         )

@@ -15,7 +15,7 @@ from learnd.daemon.config.place import settings_of_state, state_at
 from learnd.daemon.evaluation.giving_back import errors_of_giving_back
 from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.tasks.elements import side_by_side
-from learnd.daemon.values import Arrays, SampleSpec, TargetSpec, as_json, said_rows
+from learnd.daemon.values import RAW, Arrays, SampleSpec, TargetSpec, as_json, said_rows
 from learnd.daemon.verbs.checkpoints import SequenceOption, restored_certainty, restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
 
@@ -30,7 +30,8 @@ def predict(
     form: Format = None,
     sequence: SequenceOption = None,
 ) -> None:
-    """Print the model's prediction for each record: with the number of the record, from 1 on.
+    """Print the model's prediction for each record: with the number of the record, from 1 on, and the name of a whole
+    file.
 
     A record needs no label. One that cannot be decoded has no row; standard error says why, and the exit code is 65.
     """
@@ -45,10 +46,11 @@ def predict(
         certainty = {}
     names = [name for target in spec.targets for name in _names(target, spec, classes)]
     keys = dict.fromkeys(key for part in certainty.values() for key in part.keys)
-    header = ["record", *names, *keys]
+    by_key = ["key"] if settings.samples.format == RAW else []  # of whole files: their names
+    header = ["record", *by_key, *names, *keys]
     with rows_to(output, form, file) as write:
         write([(None, header)])
-        for numbers, inputs in inputs_of(settings, file):
+        for numbers, of_records, inputs in inputs_of(settings, file):
             arrays = learner.predict(inputs)
             said = {
                 name: part.stand(arrays[name], len(classes) if classes else None) for name, part in certainty.items()
@@ -56,7 +58,10 @@ def predict(
             said |= errors_of_giving_back(spec, arrays, inputs)
             arrays = {**arrays, **{name: part.outputs for name, part in said.items()}}
             beside = list(said_rows(said, classes, alone=len(arrays) == 1)) if said else [{}] * len(numbers)
-            write(_rows(numbers.tolist(), arrays, beside, classes))
+            told = [{"record": number} for number in numbers.tolist()]
+            if by_key:
+                told = [{**one, "key": key} for one, key in zip(told, of_records, strict=True)]
+            write(_rows(told, arrays, beside, classes))
 
 
 def _tell_what_is_left_out(how: str, way_out: str) -> None:
@@ -70,18 +75,18 @@ def _tell_what_is_left_out(how: str, way_out: str) -> None:
 
 
 def _rows(
-    numbers: Sequence[int], outputs: Arrays, beside: Sequence[Mapping[str, Any]], classes: Sequence[str]
+    told: Sequence[Mapping[str, Any]], outputs: Arrays, beside: Sequence[Mapping[str, Any]], classes: Sequence[str]
 ) -> Iterator[Row]:
-    """Yield the rows of records with these numbers, given the outputs of each target (n, ...)."""
+    """Yield the rows of records of which this is `told`, given the outputs of each target (n, ...)."""
     values = {name: as_json(array) for name, array in outputs.items()}
     cells = np.concatenate([side_by_side(array) for array in outputs.values()], axis=1).tolist()
-    for index, (number, row, said) in enumerate(zip(numbers, cells, beside, strict=True)):
+    for index, (one, row, said) in enumerate(zip(told, cells, beside, strict=True)):
         of_targets = {name: its[index] for name, its in values.items()}
         prediction = next(iter(of_targets.values())) if len(of_targets) == 1 else of_targets
         if classes:  # those that were learnt: the units behind them have no name yet
             prediction = dict(zip(classes, row, strict=False))
         named = row[: len(classes)] if classes else row
-        yield {"record": number, "prediction": prediction, **said}, [number, *named, *map(_cell, said.values())]
+        yield {**one, "prediction": prediction, **said}, [*one.values(), *named, *map(_cell, said.values())]
 
 
 def _cell(value: Any) -> str:
