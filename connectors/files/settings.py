@@ -58,6 +58,19 @@ class _InFiles(SourceSettings):
             )
         return [file for file in files if file.stat().st_size] or files[:1] or [Path(self.path)]
 
+    def in_folders(self) -> dict[str, list[Path]]:
+        """Return the files in each folder of the directory that the path is, in name order; none if files lie beside
+        the folders.
+        """
+        from learnd.connectors.files.discovery import all_below, matching
+
+        if not Path(self.path).is_dir() or matching(self.path):
+            return {}
+        found: dict[str, list[Path]] = {}
+        for file in map(Path, sorted(all_below(self.path))):
+            found.setdefault(file.relative_to(self.path).parts[0], []).append(file)
+        return found
+
     def samples(self, fmt: RecordFormat) -> list[RecordSample]:
         """Return records of each of the files, or of 40 of them at even distances. Raises SourceError."""
         from learnd.connectors.files.sampling import samples

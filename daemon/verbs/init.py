@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learnd.daemon.errors import SettingsError, StoreError
+from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.tasks.registry import KINDS
 
@@ -27,7 +27,10 @@ FormatOption = Annotated[str | None, typer.Option("--format", metavar="FORMAT", 
 def init(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="JSON, CSV or Parquet: a file, a directory or a quoted glob."),
+        typer.Argument(
+            metavar="DATA",
+            help="JSON, CSV or Parquet: a file, a directory or a quoted glob; or a directory of folders of images.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
         "learnd.yaml"
@@ -37,15 +40,33 @@ def init(
     form: FormatOption = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented settings file for DATA, from what its records show."""
-    text = settings_text(data, known(label, task, form), folder=output.parent)
+    """Write a commented settings file for DATA, from what its records show.
+
+    For a folder of images of each class, a network to begin with is written as well, unless there is one.
+    """
+    said = known(label, task, form)
+    of_images = {} if label or task or form else _texts_for_images(data, output)
+    texts = of_images or {output: settings_text(data, said, folder=output.parent)}
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
     try:
-        output.write_text(text, encoding="utf-8")
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror}; give another --output") from error
-    print(f"wrote {output}; look through it, then: learnd run {output}")
+    print(
+        f"wrote {' and '.join(map(str, texts))}; look through it, then: learnd {'fit' if of_images else 'run'} {output}"
+    )
+
+
+def _texts_for_images(data: Path, output: Path) -> dict[Path, str]:
+    """Return what to write, by file, for folders of images; nothing if they are none."""
+    from learnd.daemon.stream.inferring.pictures import texts_for_images
+
+    try:
+        return texts_for_images(data, resolve(SOURCES["files"].settings)(path=str(data)).in_folders(), output)
+    except OSError as error:
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}. Nothing was written.") from error
 
 
 def known(label: str | None, task: str | None, form: str | None) -> Known:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pictures import write_folders
 from processes import Zygote, refused, succeeded
 from streams import json_lines, records
 
@@ -60,6 +61,18 @@ def test_init_writes_settings_that_run(zygote: Zygote, tmp_path: Path, name: str
     message = refused(zygote.run(tmp_path, "init", f"data/{name}"), 78)
     assert "learnd.yaml exists" in message
     assert "--force" in message
+
+
+def test_init_for_folders_of_images_writes_a_network_too(zygote: Zygote, tmp_path: Path) -> None:
+    write_folders(tmp_path / "photos", 60)
+    assert "learnd fit learnd.yaml" in succeeded(zygote.run(tmp_path, "init", "photos")).stdout
+    options = ("--set", "http.listen=null", "--set", "samples.features.image.image.size=[16, 16]", "--json")
+    given = succeeded(zygote.run(tmp_path, "fit", "learnd.yaml", "--epochs", "2", *options)).json()
+    assert (given["samples_trained"] + given["samples_held_out"] > 100, given["samples_rejected"]) == (True, {})
+
+    (tmp_path / "network.py").write_text("# my own")
+    succeeded(zygote.run(tmp_path, "init", "photos", "--force"))
+    assert (tmp_path / "network.py").read_text() == "# my own"
 
 
 def test_init_on_what_is_no_data(zygote: Zygote, tmp_path: Path) -> None:
