@@ -183,10 +183,12 @@ def _records(batch: pa.RecordBatch, start: int) -> Records:
 
 
 def _has_values(column: pa.Array) -> bool:
-    """Whether each value of a column has a value in Python. Numbers always have one."""
+    """Whether each value of a column has a value in Python. Numbers and bytes always have one."""
     kind = column.type
     innermost = kind.value_type if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) else kind
     if pa.types.is_integer(innermost) or pa.types.is_floating(innermost) or pa.types.is_boolean(innermost):
+        return True
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     try:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):

@@ -18,6 +18,7 @@ from PIL import Image
 
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
+from learnd.daemon.stream.decoding.messages import _example_type
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import FEATURES, Block, Fate, RecordBatch
 
@@ -225,10 +226,15 @@ def as_records(form: str, file: bytes) -> Any:
     text = base64.b64encode(file).decode()
     if form == "json":
         return f'{{"photo": "{text}", "y": 1}}'.encode()
+    if form == "tf_example":
+        example = _example_type()()
+        example.features.feature["photo"].bytes_list.value.append(file)
+        example.features.feature["y"].int64_list.value.append(1)
+        return example.SerializeToString()
     return f"{text},1".encode() if form == "csv" else {"photo": file, "y": 1}
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("form", ["json", "csv", "parquet", "tf_example"])
 def test_a_field_of_records(form: str) -> None:
     records = [as_records(form, file) for file in (FILES["png"], b"", b"no image", FILES["webp"])]
     block = decoder(form).decode(batch(records, columns=("photo", "y") if form == "csv" else None))
