@@ -29,6 +29,8 @@ _OTHER_KINDS = (
     (b"PK\x03\x04", "an Excel workbook or another archive; save the sheet as CSV, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"),
     (b"SQLite format 3", "a database of SQLite; export a table as CSV"),
+    (b"\xff\xd8\xff", "a JPEG; for images, name the directory in which each class has a folder of them"),
+    (b"\x89PNG", "a PNG; for images, name the directory in which each class has a folder of them"),
 )
 
 

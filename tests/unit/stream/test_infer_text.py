@@ -206,6 +206,8 @@ def test_a_line_end_within_quotes_is_part_of_the_cell(tmp_path: Path) -> None:
         ("wide.csv", b"a,y\n1,2,0\n2,3,1\n", "wrong_column_count .the header has 2 columns, the row has 3"),
         ("book.xlsx", b"PK\x03\x04\x14\x00", "an Excel workbook"),
         ("book.csv", b"PK\x03\x04\x14\x00", "an Excel workbook"),
+        ("cat.jpg", b"\xff\xd8\xff\xe0", "a JPEG"),
+        ("cat.png", b"\x89PNG\r\n\x1a\n", "a PNG"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_reason(tmp_path: Path, name: str, data: bytes, words: str) -> None:
