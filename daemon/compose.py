@@ -305,6 +305,7 @@ def _describe(
         "good": reactions.good,
         "phase": learner.phase,
         "paused": control.paused,
+        "stopped_early": reactions.stopped,
         "scores": evaluation.scores(),
         "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
     }

@@ -89,9 +89,9 @@ class Loop:
             self.train(call)
 
     def shut_down(self) -> None:
-        """Publish the last scores if the stream has ended, and save."""
+        """Publish the last scores if the stream has ended, or a rule has ended the run, and save."""
         self.monitor.state("finishing")
-        if self.reader.exhausted:
+        if self.reader.exhausted or self.reactions.stopped:
             self._publish(self.evaluation.at_end(self.learner, self.progress.samples))
         self.keeper.finish()
         if self.reader.exhausted:
@@ -151,14 +151,14 @@ class Loop:
                 call = self._next_records()
             if commands := self.ahead(self.inbox.new(self.control)):
                 return replace(call or self.reader.empty_call(self.progress.samples), commands=commands)
-            if call is not None or self.reader.exhausted:
+            if call is not None or self.reader.exhausted or self.reactions.stopped:
                 return call
 
     def _next_records(self) -> Call | None:
-        """Return the next call of records; None after a moment if there are none, or if training is paused."""
+        """Return the next call of records; None after a moment if there are none, or if training is paused or over."""
         if self.control.paused is None:
             self.monitor.state("consuming")
-            return self.reader.call(self.progress.samples, _IDLE_S)
+            return None if self.reactions.stopped else self.reader.call(self.progress.samples, _IDLE_S)
         self.monitor.state("paused")
         time.sleep(_IDLE_S)
         return None
@@ -180,6 +180,8 @@ class Loop:
         self.outputs.set_aside(call.rejections)
         events, taken_back = self.reactions.finish(call, scores)
         self.outputs.set_aside(taken_back)
+        if taken_back:
+            self.evaluation.went_back()
         self._publish(events)
         self.reader.measured(call.updates, seconds := time.perf_counter() - started)
         self.monitor.call_done(call, report, seconds)

@@ -18,6 +18,7 @@ _MODULES = (
     "log_level",
     "reload",
     "roll_back",
+    "stop",
     "pause",
     "resume",
 )

@@ -77,7 +77,10 @@ class Hands(Protocol):
         """Pause training after this call."""
 
     def resume(self) -> bool:
-        """Resume training. Return False if it is not paused."""
+        """Resume training after a pause, or after a rule ended it. Return False if it goes on anyway."""
+
+    def stop(self, cause: Cause, *, restore_best: bool) -> None:
+        """End the run after this call, and first return to the model that scored best, if that is asked for."""
 
 
 class Action(Section):

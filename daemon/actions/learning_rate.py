@@ -11,20 +11,23 @@ from learnd.daemon.contracts import Adaptable
 
 
 class ScaleLearningRate(ModelAction):
-    """Change the learning rate for a while."""
+    """Change the learning rate for a while, or for good."""
 
     times: Annotated[float, Field(gt=0, le=1000)]
     """Factor for the learning rate."""
 
-    over: PositiveInt = 2_000
-    """Samples over which the factor returns to 1, linearly."""
+    over: PositiveInt | None = 2_000
+    """Samples over which the factor returns to 1, linearly. `null`: it stays."""
 
     def do(self, hands: Hands, cause: Cause) -> str:
         self.change(hands.learner, cause)
         return DONE
 
     def change(self, learner: Adaptable, cause: Cause) -> None:  # noqa: ARG002
-        learner.boost(self.times, self.over)
+        if self.over is None:
+            learner.slow_down(self.times)
+        else:
+            learner.boost(self.times, self.over)
 
 
 ACTION = ScaleLearningRate

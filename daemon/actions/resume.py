@@ -8,7 +8,7 @@ from learnd.daemon.actions.contract import DONE, Action, Cause, Hands, NothingTo
 
 
 class ResumeTraining(Action):
-    """Resume training after a pause."""
+    """Resume training after a pause, or after a rule ended it."""
 
     of_rules: ClassVar[bool] = False  # no event calls a rule while training is paused
 

@@ -91,20 +91,20 @@ def _preset(model: ModelSettings) -> ModelSettings:
 
 
 def _in(settings: Settings, state: Path) -> Settings:
-    """Return the settings with a state directory, and without what sets samples aside, writes elsewhere, or pauses."""
+    """Return the settings with a state directory, and without what sets samples aside, writes elsewhere, or ends it."""
     changes: dict[str, Any] = {
         "checkpoint": settings.checkpoint.model_copy(update={"dir": state}),
         "validation": settings.validation.model_copy(update={"holdout": None}),
         "dead_letters": settings.dead_letters.model_copy(update={"file": None, "kafka": None}),
         "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
-        "reactions": tuple(kept for rule in settings.reactions if (kept := _without_pause(rule)).do),
+        "reactions": tuple(kept for rule in settings.reactions if (kept := _without_end(rule)).do),
     }
     return settings.model_copy(update=changes)
 
 
-def _without_pause(rule: Reaction) -> Reaction:
-    """Return a rule that does not wait for somebody: nobody would come."""
-    return rule.model_copy(update={"do": tuple(choice for choice in rule.do if choice.name != "pause")})
+def _without_end(rule: Reaction) -> Reaction:
+    """Return a rule that neither ends the run nor waits for somebody: all contestants take all records."""
+    return rule.model_copy(update={"do": tuple(choice for choice in rule.do if choice.name not in ("pause", "stop"))})
 
 
 class _Witness(Telemetry):

@@ -17,7 +17,7 @@ from learnd.daemon.evaluation.certainty.settings import CertaintySettings, probl
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.operate.settings import HttpSettings, LogSettings
-from learnd.daemon.reactions.checks import problems_with_rules
+from learnd.daemon.reactions.checks import problems_with_compared_scores, problems_with_rules
 from learnd.daemon.reactions.settings import DEFAULT_REACTIONS, Reaction
 from learnd.daemon.state.settings import CheckpointSettings, problems_with_best
 from learnd.daemon.stream.reject_rate import RejectRateSettings
@@ -185,6 +185,7 @@ class Settings(Section):
         yield from problems_with_certainty(self.certainty, [target.task for target in spec.targets])
         yield from self._problems_with_weights(self.train, spec)
         yield from problems_with_phases(self.phases, self.model, spec)
+        yield from problems_with_compared_scores(self.reactions, spec, self.validation.metrics)
         features = [column.name for column in spec.columns]
         for index, watch in enumerate(self.drift):
             yield from (f"drift.{index}.{problem}" for problem in watch.unknown_columns(features))

@@ -108,6 +108,10 @@ class Evaluation:
             events += self._score_anchor(learner.predict, samples)
         return [*events, *_kept_by(learner, samples)] if events else []
 
+    def went_back(self) -> None:
+        """Note that the model is an earlier one: what was published last is not of it."""
+        self._published_at = -1
+
     def scores(self) -> Scores:
         """Return the prequential scores of the whole run, without undefined ones."""
         return _as_one({name: part.overall.scores() for name, part in self._prequential.items()})

@@ -150,6 +150,8 @@ def text_of(event: Event) -> str | None:
             text = f"{data['on']}: " + ", ".join(f"{action} {outcome}" for action, outcome in data["actions"].items())
         case "rollback":
             text = f"rolled back by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
+        case "stopped":
+            text = f"stopped early by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
         case "phase":
             text = f"phase {data['number']}, by {data['cause']}"
         case "contest":

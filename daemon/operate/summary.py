@@ -13,6 +13,7 @@ from learnd.daemon.foundation.files import replace_synced
 from learnd.daemon.tasks.behind import Behind
 
 SUMMARY_FILE = "summary.json"
+GO_ON = "other rules go on from here, and so does learnd ctl DIR resume with the next start"
 _ENOUGH = 100  # samples held out, for scores that say more than how few they are
 
 _Scores = Mapping[str, float | None]
@@ -38,6 +39,7 @@ class Summary:
     holdout_scores: _Scores
     holdout_unscored: str | None  # why there are none although a holdout is asked for
     behind_baselines: Sequence[Behind]  # where what looks at no feature does better
+    stopped_early: str | None  # why a rule has ended the run
     seconds: float
     samples: int
     samples_per_second: float
@@ -70,6 +72,7 @@ class Summary:
         few = f" (of {self.samples_held_out} samples: too few to judge by)" if self.samples_held_out < _ENOUGH else ""
         lines += [f"{'holdout':<12}{', '.join(held)}{few}"] if held else []
         lines += [f"{'holdout':<12}not scored: {self.holdout_unscored}"] if self.holdout_unscored else []
+        lines += [f"{'ended':<12}by a rule: {self.stopped_early}; {GO_ON}"] if self.stopped_early else []
         return "\n".join([*lines, "", *score_lines(self.scores, self.baselines), *self._behind_lines()]) + "\n"
 
     def _behind_lines(self) -> list[str]:

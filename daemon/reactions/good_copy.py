@@ -7,26 +7,34 @@ stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import Self
 
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Contested, Learner
+from learnd.daemon.reactions.kept_copy import KeptCopy
+from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.values import Event, Facts, State, finite
 
 _LOOKS = 8  # earlier looks whose errors a new error is compared with
 
 
-class GoodCopy:
-    """A copy of the learner with the progress at that time, and the recent errors that tell whether a model is good."""
+class GoodCopy(KeptCopy):
+    """A copy of the learner, and the recent errors that tell whether a model is good."""
 
     def __init__(self, action: RollBack) -> None:
+        super().__init__()
         self.action = action
-        self.progress: Facts | None = None  # at the time of the copy
         self.rollbacks = 0
         self._since_copy = 0  # rollbacks since the copy was made
-        self._learner = State()
         self._errors: list[float] = []
+
+    @classmethod
+    def wanted_by(cls, rules: Iterable[Reaction]) -> Self | None:
+        """Return one if any of the rules may return to it."""
+        actions = (choice.action for rule in rules for choice in rule.do)
+        return next((cls(action) for action in actions if isinstance(action, RollBack)), None)
 
     @property
     def exhausted(self) -> bool:
@@ -38,7 +46,8 @@ class GoodCopy:
         now = learner.state()
         good = finite(now.arrays) and self.is_usual(error)
         if good:
-            self._learner, self.progress, self._since_copy = now, progress, 0
+            self.keep(now, progress)
+            self._since_copy = 0
         if error is not None:
             self._errors = [*self._errors, error][-_LOOKS:]
         return good
@@ -49,7 +58,7 @@ class GoodCopy:
         """
         self.rollbacks += 1
         self._since_copy += 1
-        told = learner.go_back(self._learner, samples)
+        told = self.bring_back(learner, samples)
         learner.slow_down(self.action.times**self._since_copy)
         return told
 
@@ -61,15 +70,12 @@ class GoodCopy:
         return error <= max(2 * usual, usual + 0.02)
 
     def state(self) -> State:
-        facts = {
-            "progress": self.progress,
-            "errors": list(self._errors),
-            "rollbacks": self.rollbacks,
-            "since_copy": self._since_copy,
-        }
-        return State.joined({"learner": self._learner.clone()}, facts)
+        kept = super().state()
+        facts = {"errors": list(self._errors), "rollbacks": self.rollbacks, "since_copy": self._since_copy}
+        return State(kept.arrays, {**kept.facts, **facts})
 
     def restore(self, state: State) -> None:
+        super().restore(state)
         facts = state.facts
-        self._learner, self.progress, self._errors = state.part("learner"), facts["progress"], list(facts["errors"])
+        self._errors = list(facts["errors"])
         self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]

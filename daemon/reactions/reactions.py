@@ -5,8 +5,9 @@ A rollback needs a position in the stream, which is known only between two calls
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import structlog
 from pydantic import ValidationError
@@ -22,12 +23,12 @@ from learnd.daemon.actions.contract import (
     Cause,
     NothingToDoError,
 )
-from learnd.daemon.actions.roll_back import RollBack
-from learnd.daemon.contracts import Change, Contested
+from learnd.daemon.contracts import Change, Contested, Stateful
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.foundation.shares import spending
+from learnd.daemon.reactions.early_stop import EarlyStop
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.rules import Rules
 from learnd.daemon.reactions.settings import Reaction
@@ -39,6 +40,9 @@ from learnd.daemon.training.trainer import Part
 from learnd.daemon.values import Call, Command, Defect, Event, Facts, PhaseBegun, Rejection, Samples, State
 
 log = structlog.get_logger()
+
+BringBack: TypeAlias = Callable[[Contested, int], Sequence[Event]]
+_LOGGED = {"rollback": "rolled_back", "stopped": "stopped_early"}  # what the log calls a return, by its event
 
 
 class Reactions:
@@ -61,7 +65,8 @@ class Reactions:
         self._control = control
         self._progress = progress
         self._saving = saving
-        self._good_copy = _copy_for(self._rules.all)
+        self._good_copy = GoodCopy.wanted_by(self._rules.all)
+        self._early_stop = EarlyStop(self._rules.all)
         self._recent = Ring(learner.trial_samples if self._rules.ever_do("refit_standardization") else 0)
         self.live = True
         self._good = True
@@ -85,9 +90,14 @@ class Reactions:
         return self._good and not (self._skip_rate.too_high or self._progress.mostly_not_finite)
 
     @property
+    def stopped(self) -> str | None:
+        """Why a rule has ended the run; None if none has."""
+        return self._early_stop.reason
+
+    @property
     def ever_at_once(self) -> bool:
         """Whether any rule may act within a call."""
-        return self._rules.act_at_once(range(len(self._rules.all)))
+        return self._rules.act_at_once(index for index, rule in enumerate(self._rules.all) if not rule.on_scores)
 
     def act_at_once(self, event: Event, phase_end: str | None) -> bool:
         """Whether a rule acts right after the update with an event. The event's phase ends on `phase_end`."""
@@ -148,8 +158,9 @@ class Reactions:
         for event in self._watching.watch_scores(scores):
             self._events.append(event)
             self._take_up(event, None)
+            self._early_stop.look(event, self.learner, self._progress.mark())
         self._act()
-        if self._good_copy is not None and call.passes(self._good_copy.action.every):
+        if self._good_copy is not None and not self.stopped and call.passes(self._good_copy.action.every):
             self._look(self._good_copy)
         events, self._events = [*self._events, *scores], []
         set_aside, self._set_aside = self._set_aside, []
@@ -163,27 +174,33 @@ class Reactions:
             "good": self._good,
         }
         parts = {"good_copy": self._good_copy.state()} if self._good_copy else {}
-        return State.joined({**parts, "recent": self._recent.state(), "skip_rate": self._skip_rate.state()}, facts)
+        parts |= {name: part.state() for name, part in self._lasting().items()}
+        return State.joined(parts, facts)
 
     def restore(self, state: State) -> None:
         """Continue from `state`. If the rules have changed since then, they start over."""
         facts = state.facts
         self._good = facts["good"]
-        self._skip_rate.restore(state.part("skip_rate"))
         if self._good_copy is not None and "good_copy" in facts:
             self._good_copy.restore(state.part("good_copy"))
-        self._recent.restore(state.part("recent"))
+        for name, part in self._lasting().items():
+            part.restore(state.part(name))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
         if facts["rules"] == self._rules.dumped():
             self._rules.called_at = list(facts["called_at"])
             self._due_back = due_back
-        elif due_back is not None:
+            return
+        self._early_stop = EarlyStop(self._rules.all)
+        if due_back is not None:
             log.warning(
                 "roll_back_dropped",
                 cause=due_back[1].kind,
                 at_samples=due_back[1].samples,
                 consequence="the rules under reactions have changed since then; the model is not rolled back",
             )
+
+    def _lasting(self) -> dict[str, Stateful]:
+        return {"recent": self._recent, "skip_rate": self._skip_rate, "early_stop": self._early_stop}
 
     # Acting.
 
@@ -263,7 +280,7 @@ class Reactions:
         self._saving.ask()
 
     def resume(self) -> bool:
-        return self._control.resume()
+        return self._control.resume() | self._early_stop.go_on()
 
     def _next_phase(self, cause: str) -> bool:
         if (begun := self.learner.next_phase(cause, self._samples)) is None:
@@ -277,7 +294,40 @@ class Reactions:
             self._events.append(phase.event)
             log.info("phase", at_samples=phase.samples, **phase.data)
 
-    # Rolling back.
+    # Going back.
+
+    def stop(self, cause: Cause, *, restore_best: bool) -> None:
+        self._early_stop.reason, best = str(cause), self._early_stop.best
+        data: Facts = {"reason": cause.word, **cause.data}
+        if restore_best and best.progress is not None:
+            self._go_back(best.progress, best.bring_back, cause, "stopped", data)
+        else:
+            self._tell_return("stopped", data, cause, [], 0)
+
+    def _go_back(self, then: Facts, bring_back: BringBack, cause: Cause, kind: str, data: Facts) -> None:
+        """Bring the model back to how it was `then`, set aside what was trained since, and tell of it."""
+        trained, phase = self._progress.samples_trained, (self.learner.phase, self.learner.phase_ends_on)
+        of_contest = bring_back(self.learner, self._samples)
+        spans = self._progress.take_back(then)
+        self._watching.went_back(then["samples"])
+        self._watching.take_mean_error()
+        for copy in filter(None, (self._good_copy, self._early_stop.best)):
+            copy.forget_after(then["samples"])  # what trained it later is set aside
+        self._due_back = None  # what asked for a rollback is gone, if something was ahead of it; so are its errors
+        self._good = True
+        self._skip_rate.restart()
+        self._tell_return(kind, data, cause, spans, trained - self._progress.samples_trained)
+        self._tell_of_contest(of_contest)
+        self._return_to_phase(*phase)
+
+    def _tell_return(
+        self, kind: str, data: Facts, cause: Cause, spans: Sequence[tuple[str, int, int]], taken_back: int
+    ) -> None:
+        data = {**data, "samples_taken_back": taken_back}
+        (log.error if kind == "rollback" else log.info)(_LOGGED[kind], at_samples=self._samples, **data)
+        self._events.append(Event(kind, self._samples, {**data, "spans": [list(span) for span in spans]}))
+        defect = Defect("rolled_back", f"trained before {cause}, and taken back with {taken_back:,} samples")
+        self._set_aside += [Rejection(*span, defect, b"") for span in spans]
 
     def _look(self, copy: GoodCopy) -> None:
         """Roll the model back if that is due; otherwise copy it if it is good."""
@@ -306,18 +356,8 @@ class Reactions:
         if copy.exhausted:
             self._give_up(copy, cause)
             return GIVEN_UP
-        trained, then = self._progress.samples_trained, copy.progress
-        phase = self.learner.phase, self.learner.phase_ends_on
-        of_contest = copy.roll_back(self.learner, self._samples)
-        spans = self._progress.take_back(then)
-        self._watching.went_back(then["samples"])
-        self._due_back = None  # what asked for a rollback is gone, if a command was ahead of it; so are its errors
-        self._watching.take_mean_error()
-        self._good = True
-        self._skip_rate.restart()
-        self._tell_rollback(copy, cause, spans, trained - self._progress.samples_trained)
-        self._tell_of_contest(of_contest)
-        self._return_to_phase(*phase)
+        data = {"reason": cause.word, "rollbacks": copy.rollbacks + 1, "most": copy.action.most}
+        self._go_back(copy.progress, copy.roll_back, cause, "rollback", data)
         return DONE
 
     def _return_to_phase(self, number: int, ends_on: str | None) -> None:
@@ -335,20 +375,6 @@ class Reactions:
         for event in decided:
             log.info(event.kind, at_samples=event.samples, **event.data)
 
-    def _tell_rollback(
-        self, copy: GoodCopy, cause: Cause, spans: Sequence[tuple[str, int, int]], taken_back: int
-    ) -> None:
-        data = {
-            "reason": cause.word,
-            "rollbacks": copy.rollbacks,
-            "most": copy.action.most,
-            "samples_taken_back": taken_back,
-        }
-        log.error("rolled_back", at_samples=self._samples, **data)
-        self._events.append(Event("rollback", self._samples, {**data, "spans": [list(span) for span in spans]}))
-        defect = Defect("rolled_back", f"trained before {cause}, and taken back with {taken_back:,} samples")
-        self._set_aside += [Rejection(*span, defect, b"") for span in spans]
-
     def _give_up(self, copy: GoodCopy, cause: Cause) -> None:
         """Stop instead of rolling back more often than allowed. After a restart, the count begins at 0 again."""
         self._fatal = DataError(
@@ -357,12 +383,6 @@ class Reactions:
             "Fix the producer or the settings, and start again."
         )
         copy.rollbacks = 0
-
-
-def _copy_for(rules: Sequence[Reaction]) -> GoodCopy | None:
-    actions = (choice.action for rule in rules for choice in rule.do)
-    back = next((action for action in actions if isinstance(action, RollBack)), None)
-    return GoodCopy(back) if back is not None else None
 
 
 def _plain(event: Event) -> list[object]:

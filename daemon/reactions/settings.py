@@ -35,21 +35,32 @@ class Reaction(Section):
 
     on: Trigger
     """The event. `score.drop` looks at the scores of the holdout and of the anchor file, `score.plateau` at the error
-    of the predictions, `loss.spike` and `update.non_finite` at updates that the guard skipped."""
+    of the predictions or, with `of`, at such a score, `loss.spike` and `update.non_finite` at updates that the guard
+    skipped."""
 
     signal: Literal["error", "loss", "features", "predictions", "labels"] | None = None
     """For `drift`: the signal that drifts. Default: any."""
 
+    of: Literal["predictions", "holdout", "anchor"] | None = None
+    """For `score.plateau`: what makes no progress. Default: `predictions`, their mean error. `holdout` or `anchor`: the
+    score of these samples."""
+
+    metric: str | None = None
+    """For `score.plateau` of the holdout or the anchor file: the score that is compared; with several labels as
+    `LABEL.METRIC`. Default: `log_loss`, or `r2` for numbers."""
+
     after: PositiveInt | None = None
-    """How many in a row: updates for `loss.spike` (default 1) and `update.non_finite` (50), windows without progress
-    for `score.plateau` (3)."""
+    """How many in a row: updates for `loss.spike` (default 1) and `update.non_finite` (50), windows or scores without
+    progress for `score.plateau` (3)."""
 
     window: PositiveInt | None = None
     """For `score.plateau`: the number of samples whose mean error is compared. Default: 10000."""
 
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     """For `score.plateau`: the share by which the error must fall below the best to count as progress. Default: 0.01.
-    For `score.drop`: how far the score must fall below the best since the last drop. Default: 0.1."""
+    Of the holdout or the anchor file: how far the score must be better than the best. Default: at all. For
+    `score.drop`: how far it must fall below the best since the last drop. Default: 0.1. Of scores, a plain difference
+    for those of which more is better, otherwise a share."""
 
     if_error_rose: bool = False
     """For `roll_back`: roll back only if the predictions became worse, too. At the time of the rollback, the mean error
@@ -67,7 +78,17 @@ class Reaction(Section):
 
     @property
     def by(self) -> float:
-        return self.margin or _MARGIN.get(self.on, 0.0)
+        return self.margin or (0.0 if self.of_set else _MARGIN.get(self.on, 0.0))
+
+    @property
+    def of_set(self) -> bool:
+        """Whether it compares scores of the holdout or the anchor file with the best one."""
+        return self.of in ("holdout", "anchor")
+
+    @property
+    def on_scores(self) -> bool:
+        """Whether it acts on scores of samples that do not train, which are made between two calls."""
+        return self.on == "score.drop" or self.of_set
 
     @property
     def samples(self) -> int:
@@ -92,12 +113,13 @@ class Reaction(Section):
     def acts_on_reports(self) -> bool:
         """Whether it may act right after an update on what only the report of the update shows."""
         of_given = self.on.startswith("drift.") and self.signal in GIVEN
-        return not (self.between_calls or of_given or self.on == "score.drop")
+        return not (self.between_calls or of_given or self.on_scores)
 
     @model_validator(mode="after")
     def _nothing_idle(self) -> Self:
         uses = {
             "signal": ("drift.warning", "drift.confirmed"),
+            "of": ("score.plateau",),
             "after": ("loss.spike", "update.non_finite", "score.plateau"),
             "window": ("score.plateau",),
             "margin": ("score.plateau", "score.drop"),
@@ -107,6 +129,12 @@ class Reaction(Section):
         for name, triggers in uses.items():
             if getattr(self, name) is not None and self.on not in triggers:
                 raise ValueError(f"{name} has no meaning for {self.on}; it is for {', '.join(triggers)}")
+        if self.metric is not None and not self.of_set:
+            raise ValueError("metric has no meaning without of: holdout or of: anchor")
+        if self.window is not None and self.of_set:
+            raise ValueError(f"window has no meaning for scores of the {self.of}; they come as validate says")
+        if "stop" in self.actions and not self.of_set:
+            raise ValueError("stop is for scores that get no better: on: score.plateau with of: holdout or of: anchor")
         return self
 
     @model_validator(mode="after")
@@ -177,6 +205,8 @@ def fights(rules: tuple[Reaction, ...], phase_ends: Iterable[object]) -> list[st
             for one, two in ((rule, other), (other, rule)):
                 if "roll_back" in one.actions and (undone := two.actions & OF_THE_MODEL):
                     problems.append(f"{where}: roll_back would undo {', '.join(sorted(undone))}")
+    if len(stopping := [name for name, rule in named if "stop" in rule.actions]) > 1:
+        problems.append(f"{' and '.join(stopping)} both have stop: one best model is kept; leave one of them out")
     copies = {choice.action for rule in rules for choice in rule.do if isinstance(choice.action, RollBack)}
     if len(copies) > 1:
         problems.append("reactions: there is only one good copy to roll back to; give all roll_back the same arguments")

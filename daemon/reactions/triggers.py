@@ -126,7 +126,7 @@ class Drop:
                     continue
                 fell = math.inf
             elif best is not None:
-                fell = self._fall(metric, best, value)
+                fell = fall(self._kind.metrics[metric], best, value)
             if fell > self._rule.by:
                 self._lost[name] = (score.samples, self._best.pop(name))
                 data = {"rule": self._index, "set": name, "metric": metric, "score": value, "best": best}
@@ -146,8 +146,9 @@ class Drop:
     def _main_score(self, metrics: Facts) -> tuple[str, float] | None:
         return next(((name, metrics[name]) for name in self._kind.main_metrics if name in metrics), None)
 
-    def _fall(self, metric: str, best: float, value: float) -> float:
-        """Return how far a score fell; if lower scores are better, its growth as a share of the best."""
-        if self._kind.metrics[metric] is Better.HIGHER:
-            return best - value
-        return value / best - 1 if best > 0 else float(value > 0)
+
+def fall(better: Better, best: float, value: float) -> float:
+    """Return how far a score fell; if lower scores are better, its growth as a share of the best."""
+    if better is Better.HIGHER:
+        return best - value
+    return value / best - 1 if best > 0 else float(value > 0)

@@ -13,6 +13,7 @@ from learnd.daemon.drift.signals import Signals
 from learnd.daemon.drift.watch import Drift
 from learnd.daemon.foundation.counters import running_sum
 from learnd.daemon.reactions.outcomes import Outcomes
+from learnd.daemon.reactions.set_scores import ComparedScore, SetPlateau
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
 from learnd.daemon.tasks.scoring import scoring_of
@@ -23,7 +24,7 @@ class Watching:
     """Finds drifts, plateaus, drops and skips in a row. They do not depend on how the stream is cut into calls."""
 
     def __init__(self, rules: Sequence[Reaction], drift: Drift, spec: SampleSpec, anchor: str) -> None:
-        """`anchor` is the digest of the anchor samples, whose scores `score.drop` compares."""
+        """`anchor` is the digest of the anchor samples, whose scores rules compare."""
         self._drift = drift
         self._spec = spec
         self._made_for = {
@@ -31,7 +32,11 @@ class Watching:
             "anchor": anchor,
         }
         self._skips = [SkipsInARow("update.non_finite", rules), SkipsInARow("loss.spike", rules)]
-        self._plateaus = [Plateau(rule, index) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
+        plateaus = [(index, rule) for index, rule in enumerate(rules) if rule.on == "score.plateau"]
+        self._plateaus = [Plateau(rule, index) for index, rule in plateaus if not rule.of_set]
+        self._set_plateaus = [
+            SetPlateau(rule, index, ComparedScore.of(rule, spec)) for index, rule in plateaus if rule.of_set
+        ]
         self._drops = [
             Drop(rule, index, scoring_of(spec.task)) for index, rule in enumerate(rules) if rule.on == "score.drop"
         ]
@@ -64,20 +69,25 @@ class Watching:
         return updates, found
 
     def watch_scores(self, published: Sequence[Event]) -> list[Event]:
-        """Return the drops in the scores among what was published."""
+        """Return what is found in the scores among what was published: drops, the best so far, plateaus."""
         scores = [event for event in published if event.kind == "score"]
-        return [event for drop in self._drops for event in drop.scan(scores)]
+        drops = [event for drop in self._drops for event in drop.scan(scores)]
+        return [*drops, *(event for plateau in self._set_plateaus for event in plateau.scan(scores))]
 
     def went_back(self, samples: int) -> None:
         """Note that the model was rolled back to its state at `samples`."""
         self.begin_phase()
         for drop in self._drops:
             drop.went_back(samples)
+        for plateau in self._set_plateaus:
+            plateau.went_back(samples)
 
     def begin_phase(self) -> None:
         """Start to look for a plateau over again."""
         for plateau in self._plateaus:
             plateau.restart()
+        for of_set in self._set_plateaus:
+            of_set.restart()
 
     def take_mean_error(self) -> float | None:
         """Return the mean error since the last call of this method; None if there are no errors."""
@@ -103,7 +113,12 @@ class Watching:
         return {"drift": self._drift, "outcomes": self.outcomes}
 
     def _of_rules(self) -> dict[str, Stateful]:
-        parts: dict[str, Sequence[Stateful]] = {"skips": self._skips, "plateau": self._plateaus, "drop": self._drops}
+        parts: dict[str, Sequence[Stateful]] = {
+            "skips": self._skips,
+            "plateau": self._plateaus,
+            "set_plateau": self._set_plateaus,
+            "drop": self._drops,
+        }
         return {f"{name}{index}": part for name, some in parts.items() for index, part in enumerate(some)}
 
     def _scan(self, signals: Signals, call: Call, report: Report) -> list[Event]:

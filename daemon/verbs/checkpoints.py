@@ -14,7 +14,7 @@ from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin
-from learnd.daemon.values import Facts
+from learnd.daemon.values import Facts, State
 from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
@@ -70,9 +70,12 @@ def export_model(
     directory: StateArgument,
     output: Annotated[Path, typer.Argument(metavar="FILE.keras", help="Where to write.")],
     sequence: SequenceOption = None,
+    best: Annotated[
+        bool, typer.Option("--best", metavar="", help="The copy in it that scored best, which a rule with stop keeps.")
+    ] = False,
 ) -> None:
     """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
-    if foreign := export(directory, output, sequence):
+    if foreign := export(directory, output, sequence, best=best):
         print(f"learnd: warning: {_told(output, foreign)}", file=sys.stderr)
     print(f"wrote {output}")
 
@@ -158,15 +161,18 @@ def pin_sequence(root: Path, sequence: int) -> Path:
     return path
 
 
-def export(root: Path, output: Path, sequence: int | None) -> list[str]:
+def export(root: Path, output: Path, sequence: int | None, *, best: bool = False) -> list[str]:
     """Write the model of a checkpoint as a `.keras` file, and return each layer that needs more than Keras to open.
 
-    The names of learnt classes go beside it, as a list in `NAME.classes.json`. Raises StoreError, ModelError.
+    `best`: not the model itself, but the copy that scored best. The names of learnt classes go beside it, as a list in
+    `NAME.classes.json`. Raises StoreError, ModelError.
     """
     if output.suffix != ".keras":
         raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
     checkpoint = checkpoint_of(root, sequence)
     learner = restored_learner(root, checkpoint)
+    if best:
+        learner.restore(_best_of(root, checkpoint))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         foreign = learner.export(output)
@@ -175,6 +181,18 @@ def export(root: Path, output: Path, sequence: int | None) -> list[str]:
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror or error}") from error
     return foreign
+
+
+def _best_of(root: Path, checkpoint: Checkpoint) -> State:
+    """Return the state of the model that scored best, as a checkpoint has it. Raises StoreError if it has none."""
+    kept = checkpoint.state.part("reactions").part("early_stop").part("best")
+    if kept.facts["progress"] is None:
+        raise StoreError(
+            f"{root}: checkpoint {checkpoint.sequence} has no copy of the model that scored best. Nothing was written. "
+            "One is kept if a rule of the settings has stop, from the first score on (learnd fit --patience). "
+            "Leave out --best for the model as it is."
+        )
+    return kept.part("learner")
 
 
 def _told(output: Path, foreign: list[str]) -> str:

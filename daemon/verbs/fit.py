@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,15 +36,28 @@ def fit(
             help="Whether each epoch has an order of its own, or that of the files.",
         ),
     ] = True,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            min=1,
+            metavar="N",
+            help="Stop when the score of the anchor file, or else the holdout, was no better for so many in a row.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     state: StateOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on files for some epochs; go on where the last one stopped. `learnd run` goes on from there.
 
-    The records that `validate.holdout` holds out are the same in each epoch.
+    The records that `validate.holdout` holds out are the same in each epoch. With `--patience` the model that scored
+    best is the one that comes out of an early end.
     """
-    settings = _over_epochs(load(file, overrides, state), data, epochs, shuffle=shuffle)
+    settings = load(file, overrides, state)
+    if patience is not None:
+        settings = load(file, [*(overrides or ()), _stopping_early(settings, patience)], state)
+    settings = _over_epochs(settings, data, epochs, shuffle=shuffle)
     if found := problems(settings):
         raise SettingsError(found)
     with located_problems(file, overrides or ()):
@@ -65,3 +79,15 @@ def _over_epochs(settings: Settings, data: Path | None, epochs: int, *, shuffle:
     if (problem := source.settings.problem_with(settings.samples.record_format())) is not None:
         raise SettingsError([problem])
     return settings.model_copy(update={"source": source})
+
+
+def _stopping_early(settings: Settings, patience: int) -> str:
+    """Return an override of the reactions: those that are given, and one that ends the run at the best score.
+
+    Of the usual ones the one that is not about a stream that changes stays.
+    """
+    given = "reactions" in settings.model_fields_set
+    rules = [rule for rule in settings.reactions if given or rule.on == "update.non_finite"]
+    of = "anchor" if settings.validation.anchor is not None else "holdout"
+    stop = {"on": "score.plateau", "of": of, "after": patience, "do": ["stop"]}
+    return f"reactions={json.dumps([*(rule.model_dump(mode='json', exclude_unset=True) for rule in rules), stop])}"

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.operate.summary import to_json
+from learnd.daemon.operate.summary import GO_ON, to_json
 from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
 from learnd.daemon.state.lock import Holder, holder_of
 from learnd.daemon.values import Facts
@@ -48,6 +48,7 @@ def facts_of(root: Path) -> dict[str, Any]:
         "process": None if holder is None else holder.process,
         "url": None if holder is None else holder.url,
         "paused": newest.get("paused"),
+        "stopped_early": saved.get("stopped_early"),
         "samples": newest.get("samples", 0),
         "phase": newest.get("phase", 0),
         "checkpoint": _checkpoint(manifest),
@@ -63,6 +64,8 @@ def text_of(facts: Mapping[str, Any]) -> str:
     lines = [f"daemon       {facts['state']}{where}" + (f", {facts['url']}" if facts["url"] else "")]
     if facts["paused"] is not None:
         lines.append(f"paused       {facts['paused']}; learnd ctl DIR resume")
+    if facts["stopped_early"] is not None:
+        lines.append(f"ended        by a rule: {facts['stopped_early']}; {GO_ON}")
     lines.append(f"samples      {facts['samples']:,} went through updates, in phase {facts['phase']}")
     if (live := facts["live"]) is not None:
         lag = f"{sum(live['lag'].values()):,} {live['lag_unit']}" if live["lag_unit"] else "not known yet"

@@ -34,9 +34,12 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.evaluation.settings import ValidateSettings
 from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.reactions.early_stop import EarlyStop
 from learnd.daemon.reactions.good_copy import GoodCopy
+from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.reactions.outcomes import Outcomes
 from learnd.daemon.reactions.reactions import Reactions
+from learnd.daemon.reactions.set_scores import ComparedScore, SetPlateau
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.skip_rate import SkipRate
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
@@ -187,6 +190,7 @@ RULES = [
     {"on": "loss.spike", "do": ["checkpoint"], "cooldown": 100},
     {"on": "update.non_finite", "after": 3, "do": ["refit_standardization"], "cooldown": 0},
     {"on": "score.drop", "do": ["pause"]},
+    {"on": "score.plateau", "of": "anchor", "metric": "accuracy", "after": 4, "do": ["stop"]},
 ]
 MADE = [Reaction.model_validate(rule) for rule in RULES]
 STREAM = Stream(ERRORS, SKIPS)
@@ -240,7 +244,34 @@ def _good_copy(part: GoodCopy, start: int, end: int) -> list[object]:
     return found
 
 
-def _drop(part: Drop, start: int, end: int) -> list[object]:
+def _kept_copy(part: KeptCopy, start: int, end: int) -> list[object]:
+    found: list[object] = []
+    for number in range(start, end):
+        model = ScriptedLearner(SPEC)
+        model.weight = number
+        if number % 5 == 2:
+            part.keep(model.state(), {"samples": number})
+        if number % 17 == 16:
+            part.forget_after(number - 3)
+        if part.progress is not None:
+            part.bring_back(model, number)
+        found.append(model.weight)
+    return found
+
+
+def _early_stop(part: EarlyStop, start: int, end: int) -> list[object]:
+    found: list[object] = []
+    for number in range(start, end):
+        model = ScriptedLearner(SPEC)
+        model.weight = number
+        kind = "score.best" if number % 4 == 1 else "score.plateau"
+        part.look(Event(kind, number, {"rule": 6 - number % 3}), model, {"samples": number})
+        part.reason = f"a plateau at {number}" if number % 7 == 3 else part.reason
+        found.append((part.best.progress, part.go_on() if number % 9 == 4 else part.reason))
+    return found
+
+
+def _drop(part: Drop | SetPlateau, start: int, end: int) -> list[object]:
     scores = [0.5 + 0.4 * np.sin(number / 3) for number in range(start, end)]
     data = [{"set": "anchor", "metrics": {"accuracy": float(score)}} for score in scores]
     return told(part.scan([Event("score", start + index, each) for index, each in enumerate(data)]))
@@ -461,7 +492,10 @@ PARTS = [
         takes_any=_ANY,
     ),
     Part(Drop, lambda: Drop(MADE[5], 5, KINDS["binary"]), _drop, 60, takes_any=_ANY),
+    Part(SetPlateau, lambda: SetPlateau(MADE[6], 6, ComparedScore.of(MADE[6], SPEC)), _drop, 60, takes_any=_ANY),
     Part(GoodCopy, lambda: GoodCopy(RollBack()), _good_copy, 60, takes_any=_ANY),
+    Part(KeptCopy, KeptCopy, _kept_copy, 60, takes_any=_ANY),
+    Part(EarlyStop, lambda: EarlyStop(MADE), _early_stop, 60, takes_any=_ANY),
     Part(ControlState, ControlState, _control, takes_any=_ANY),
     Part(
         Progress,

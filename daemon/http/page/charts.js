@@ -8,6 +8,7 @@ const CHARTS = (() => {
   const MARKS = { // by kind: letter, colour, name
     drift: ["D", "--bad", "drift"], reaction: ["R", "--c2", "reaction"], rollback: ["B", "--bad", "rollback"], contest: ["M", "--c6", "match"],
     phase: ["P", "--c3", "phase"], command: ["C", "--accent", "command"], resume: ["S", "--dim", "restart"],
+    stopped: ["E", "--c4", "early stop"],
     checkpoint: ["", "--dim", "checkpoint"],
   };
 

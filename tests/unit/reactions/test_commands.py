@@ -20,6 +20,7 @@ QUIET = Stream(np.zeros(3000))
 
 LEARNER = [
     ("learning_rate", {"times": 3, "over": 500}, ["boost", 1500, 3, 500]),
+    ("learning_rate", {"times": 0.1, "over": None}, ["slow_down", 1500, 0.1]),
     ("reset_moments", {}, ["reset_moments", 1500]),
     ("refit_standardization", {}, ["refit_standardization", 1500]),
     ("next_phase", {"after": 0}, ["next_phase", 1500]),
@@ -27,6 +28,7 @@ LEARNER = [
 ]
 REFUSED = [
     ("resume", {}, [], "training is not paused"),
+    ("stop", {}, [], "only a rule ends a run; stop the daemon by SIGTERM, or pause it"),
     ("reload", {}, [], "this run reads its settings once, at its start. Nothing was changed."),
     ("roll_back", {}, [], "there is no good copy: one is kept only if a rule names roll_back"),
     ("next_phase", {}, [], "no phase follows phase 0, or it has just begun"),
@@ -39,7 +41,7 @@ def rig(*rules: Any, ends: Any = ()) -> Rig:
 
 
 def test_each_action_is_tried_here() -> None:
-    here = {"log", "log_level", "checkpoint", "pause", "reload", "resume", "roll_back"}
+    here = {"log", "log_level", "checkpoint", "pause", "reload", "resume", "roll_back", "stop"}
     assert here | {name for name, *_ in LEARNER} == set(ACTIONS)
 
 
