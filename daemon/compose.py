@@ -16,7 +16,7 @@ from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.contest.contest import Challenger, Contest
 from learnd.daemon.contest.match import OUTCOMES
 from learnd.daemon.contest.settings import TRIAL, ChallengerSettings
-from learnd.daemon.contracts import DeadLetters, Predictions, Source
+from learnd.daemon.contracts import Callbacks, DeadLetters, Predictions, Source
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
@@ -80,7 +80,8 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry, ahead: Ahea
     log.info("drift_watched", signals=[watch.watch for watch in settings.drift], columns_without=drift.clocks)
     watching = Watching([*settings.reactions, *ends], drift, spec, anchor)
     progress, control, saving = Progress(), ControlState(), SaveRequest()
-    reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving)
+    callbacks = build_callbacks(settings, learner)
+    reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving, callbacks)
     decoder = _decoder(settings, spec)
     reader = _reader(settings, spec, source, decoder, learner.max_updates, [*evaluation.periods, *reactions.periods])
     outputs = _outputs(settings)
@@ -197,6 +198,15 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
     train = train.model_copy(update={"class_weight": weights, "max_updates_per_call": longest})
     phases = settings.phases if phased else ()
     return KerasLearner(model, train, spec, settings.guard, phases, models=settings.models)
+
+
+def build_callbacks(settings: Settings, learner: Contest) -> Callbacks | None:
+    """Build what the user has learnd call at the ends of epochs. Raises ModelError."""
+    if settings.callbacks is None:
+        return None
+    from learnd.daemon.training.callbacks import KerasCallbacks
+
+    return KerasCallbacks(settings.callbacks, learner.leader, *settings.epoch)
 
 
 def build_evaluation(settings: Settings, anchor: Samples | None = None) -> Evaluation:

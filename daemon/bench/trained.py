@@ -97,6 +97,7 @@ def _in(settings: Settings, state: Path) -> Settings:
         "validation": settings.validation.model_copy(update={"holdout": None}),
         "dead_letters": settings.dead_letters.model_copy(update={"file": None, "kafka": None}),
         "predictions": settings.predictions.model_copy(update={"file": None, "kafka": None}),
+        "callbacks": None,
         "reactions": tuple(kept for rule in settings.reactions if (kept := _without_end(rule)).do),
     }
     return settings.model_copy(update=changes)

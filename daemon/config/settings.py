@@ -30,6 +30,7 @@ from learnd.daemon.training.settings import (
     ModelSettings,
     PhasesSettings,
     TrainSettings,
+    UserFunction,
     problems_with_ends,
     problems_with_training,
 )
@@ -86,6 +87,10 @@ class Settings(Section):
     """What learnd does by itself on a drift, a score or a skipped update: a list of rules. Default: those of the page
     on drift. `[]` for none."""
 
+    callbacks: UserFunction | None = None
+    """A function, named as `model.build` is, that returns a list of Keras callbacks, which act at the ends of epochs.
+    An epoch ends with each score of the anchor file, or else of the holdout, or else of the predictions."""
+
     checkpoint: CheckpointSettings = CheckpointSettings()
     """Where the state lives and how often it is saved."""
 
@@ -125,6 +130,12 @@ class Settings(Section):
         return 1 + len(self.challengers) + self.tries
 
     @property
+    def epoch(self) -> tuple[str, int]:
+        """Whose scores end an epoch for the callbacks, and how many samples it has."""
+        named = {name: getattr(self.validation, name) for name in ("anchor", "holdout", "prequential")}
+        return next((name, part.every) for name, part in named.items() if part is not None)
+
+    @property
     def of_a_process(self) -> tuple[int, int, bool]:
         """What TensorFlow is told only once in a process."""
         return self.train.threads, self.models, self.train.updates_by_one
@@ -135,7 +146,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _sections_fit_each_other(self) -> Self:
-        if problems := [*self._problems_with_source(), *self._problems_between_sections()]:
+        if problems := [
+            *self._problems_with_source(),
+            *self._problems_with_callbacks(),
+            *self._problems_between_sections(),
+        ]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -146,6 +161,13 @@ class Settings(Section):
         for key in [target.key for target in targets if target.label.is_key and not self.source.settings.keyed]:
             yield f"samples.{key}.from: records of source.{self.source.name} have no key; name the field of the label"
         yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
+
+    def _problems_with_callbacks(self) -> Iterator[str]:
+        if self.callbacks is not None and self.models > 1:
+            yield (
+                "callbacks: they know one model, and there are challengers or a rule with trial, which may take its "
+                "place; leave the callbacks out, or those"
+            )
 
     def _problems_between_sections(self) -> Iterator[str]:
         """Yield what the sections' owners find wrong with them, given the others."""

@@ -107,6 +107,9 @@ class Contender(Adaptable, Protocol):
     def learning_rate(self) -> float:
         """The learning rate of the next update."""
 
+    def fix_learning_rate(self, rate: float) -> None:
+        """Set the learning rate, whatever the settings say, until a phase begins."""
+
     @property
     def traces(self) -> int:
         """The number of call lengths compiled so far."""

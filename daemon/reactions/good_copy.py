@@ -13,6 +13,7 @@ from typing import Self
 
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Contested, Learner
+from learnd.daemon.errors import DataError
 from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.values import Event, Facts, State, finite
@@ -79,3 +80,12 @@ class GoodCopy(KeptCopy):
         facts = state.facts
         self._errors = list(facts["errors"])
         self.rollbacks, self._since_copy = facts["rollbacks"], facts["since_copy"]
+
+
+def gone_back_too_often(cause: str, rollbacks: int) -> DataError:
+    """Return the error for a model that would have to go back once more."""
+    return DataError(
+        f"{cause}: the model was rolled back {rollbacks} times, as often as roll_back.most allows, and the "
+        "stream still harms it. What was trained is kept in a checkpoint. The dead letters say what was set aside. "
+        "Fix the producer or the settings, and start again."
+    )

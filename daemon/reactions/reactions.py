@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from typing import TypeAlias
 
 import structlog
@@ -23,13 +24,13 @@ from learnd.daemon.actions.contract import (
     Cause,
     NothingToDoError,
 )
-from learnd.daemon.contracts import Change, Contested, Stateful
+from learnd.daemon.contracts import Callbacks, Change, Contested, Stateful
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.errors import DataError
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.reactions.early_stop import EarlyStop
-from learnd.daemon.reactions.good_copy import GoodCopy
+from learnd.daemon.reactions.good_copy import GoodCopy, gone_back_too_often
 from learnd.daemon.reactions.rules import Rules
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.skip_rate import BLOCK, SkipRate, hardly_learns
@@ -57,8 +58,10 @@ class Reactions:
         control: ControlState,
         progress: Progress,
         saving: SaveRequest,
+        callbacks: Callbacks | None = None,
     ) -> None:
         """`phase_rules` act only if they end the learner's phase."""
+        self._callbacks = callbacks
         self._rules = Rules(rules, phase_rules)
         self.learner = learner
         self._watching = watching
@@ -127,6 +130,8 @@ class Reactions:
     def begin(self, call: Call) -> None:
         """Carry out the commands of a call, before its updates."""
         self._samples = call.first
+        if self._callbacks is not None:
+            self._callbacks.begin()
         if self._good_copy is not None and call.first == 0:
             self._good_copy.look(self.learner, None, Progress().mark())
         for command in call.commands:
@@ -138,6 +143,8 @@ class Reactions:
         """Carry out the rules on the events in a part of a call that has run."""
         self._samples = part.call.end
         self._skip_rate.add(part.report.skipped)
+        if self._callbacks is not None:
+            self._callbacks.look(part.report)
         if self._recent.size:
             self._recent.add(part.call.batches.in_a_row()[-self._recent.size :].named())
         self._enter_phases(part.report.phases)
@@ -160,6 +167,10 @@ class Reactions:
             self._take_up(event, None)
             self._early_stop.look(event, self.learner, self._progress.mark())
         self._act()
+        if self._callbacks is not None:
+            self._events += self._callbacks.finish(call, scores)
+            if self._callbacks.stop:
+                self.stop(Cause("callbacks", self._samples, {}), restore_best=False)
         if self._good_copy is not None and not self.stopped and call.passes(self._good_copy.action.every):
             self._look(self._good_copy)
         events, self._events = [*self._events, *scores], []
@@ -168,9 +179,9 @@ class Reactions:
 
     def state(self) -> State:
         facts: Facts = {
-            "rules": self._rules.dumped(),
+            "rules": self._ruled_by(),
             "called_at": list(self._rules.called_at),
-            "due_back": [self._due_back[0], _plain(self._due_back[1])] if self._due_back else None,
+            "due_back": [self._due_back[0], [*astuple(self._due_back[1])]] if self._due_back else None,
             "good": self._good,
         }
         parts = {"good_copy": self._good_copy.state()} if self._good_copy else {}
@@ -184,9 +195,10 @@ class Reactions:
         if self._good_copy is not None and "good_copy" in facts:
             self._good_copy.restore(state.part("good_copy"))
         for name, part in self._lasting().items():
-            part.restore(state.part(name))
+            if name in facts:  # there were no callbacks before, say
+                part.restore(state.part(name))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
-        if facts["rules"] == self._rules.dumped():
+        if facts["rules"] == self._ruled_by():
             self._rules.called_at = list(facts["called_at"])
             self._due_back = due_back
             return
@@ -200,7 +212,12 @@ class Reactions:
             )
 
     def _lasting(self) -> dict[str, Stateful]:
-        return {"recent": self._recent, "skip_rate": self._skip_rate, "early_stop": self._early_stop}
+        own = {} if self._callbacks is None else {"callbacks": self._callbacks}
+        return {"recent": self._recent, "skip_rate": self._skip_rate, "early_stop": self._early_stop, **own}
+
+    def _ruled_by(self) -> list[object]:
+        """Return the rules and the callbacks as JSON values, to compare them with others."""
+        return [*self._rules.dumped(), *(self._callbacks.names if self._callbacks is not None else ())]
 
     # Acting.
 
@@ -377,13 +394,5 @@ class Reactions:
 
     def _give_up(self, copy: GoodCopy, cause: Cause) -> None:
         """Stop instead of rolling back more often than allowed. After a restart, the count begins at 0 again."""
-        self._fatal = DataError(
-            f"{cause}: the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows, and the "
-            "stream still harms it. What was trained is kept in a checkpoint. The dead letters say what was set aside. "
-            "Fix the producer or the settings, and start again."
-        )
+        self._fatal = gone_back_too_often(str(cause), copy.rollbacks)
         copy.rollbacks = 0
-
-
-def _plain(event: Event) -> list[object]:
-    return [event.kind, event.samples, dict(event.data)]

@@ -210,16 +210,18 @@ class KerasLearner:
     # For actions, between two calls.
 
     def boost(self, factor: float, over: int) -> None:
-        """Multiply the learning rate by `factor`, which returns to 1 linearly over `over` samples.
-
-        A new boost replaces the current one.
-        """
+        """Multiply the learning rate by `factor`, which returns to 1 over `over` samples. A new one replaces it."""
         self._rate.boost(factor, over)
         self._set_learning_rate()
 
     def slow_down(self, factor: float) -> None:
         """Multiply the learning rate by `factor` for good."""
         self._rate.slow_down(factor)
+        self._set_learning_rate()
+
+    def fix_learning_rate(self, rate: float) -> None:
+        """Set the learning rate, whatever the settings say, until a phase begins."""
+        self._rate.fix(rate)
         self._set_learning_rate()
 
     def reset_moments(self) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
-import traceback
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,6 +14,7 @@ from learnd.daemon.training.presets import create_preset
 from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.training.settings import ModelSettings
 from learnd.daemon.training.step.parts import as_input, by_name
+from learnd.daemon.training.user_code import call_function
 from learnd.daemon.values import InputSpec, SampleSpec
 
 log = structlog.get_logger()
@@ -47,66 +44,10 @@ def _checked_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: 
 
 
 def _call_build_function(given: Path, spec: SampleSpec) -> Any:
-    """Call the function `module:function` or `file.py:function`, in the folder of the settings file or elsewhere."""
-    module_name, _, function_name = given.name.partition(":")
-    _look_in(given.parent, at_first=module_name.endswith(".py"))
-    module_name = module_name.removesuffix(".py")
-    try:
-        function = _build_function(module_name, function_name, given.parent)
-        model = function(spec) if inspect.signature(function).parameters else function()
-    except ModelError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelError(
-            f"model.build: {given.name} failed with {type(error).__name__}: {error}\n"
-            f"  {_place(error, module_name)}Nothing was trained. Fix the function and start again."
-        ) from error
+    model = call_function("model.build", given, "a model", spec)
     if not isinstance(model, keras.Model):
         raise ModelError(f"model.build: {given.name} returned {type(model).__name__}; it must return a keras.Model")
     return model
-
-
-def _look_in(folder: Path, *, at_first: bool) -> None:
-    """Let Python find modules in the current folder, and in this one: before others, or if no other has the module."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    if at_first:
-        sys.path.insert(0, str(folder))
-    elif str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
-
-def _place(error: BaseException, module_name: str) -> str:
-    """Return where in the user's own module an error comes from, for the start of a sentence; empty if it is not."""
-    module = sys.modules.get(module_name)
-    own = getattr(module, "__file__", None)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
-    return f"at {frames[-1].filename}:{frames[-1].lineno}. " if frames else ""
-
-
-def _build_function(module_name: str, function_name: str, folder: Path) -> Any:
-    """Return the function of that name. Raises ModelError if there is none, and what its module raises."""
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the missing module is one that the user's module imports
-        raise ModelError(
-            f"model.build: there is no module {error.name!r}, neither in the current folder ({Path.cwd()}), nor beside "
-            f"the settings file ({folder}), nor among the installed packages. Nothing was trained. Give the path of "
-            "its file, as in models/network.py:build, or set PYTHONPATH."
-        ) from error
-    if not hasattr(module, function_name):
-        raise ModelError(
-            f"model.build: {module.__file__} has no function {function_name!r}. Nothing was trained. Correct the name."
-        )
-    function = getattr(module, function_name)
-    if not callable(function):
-        raise ModelError(
-            f"model.build: {function_name!r} in {module.__file__} is not a function but {type(function).__name__}. "
-            "Nothing was trained. Name a function that returns a model."
-        )
-    return function
 
 
 def _load(path: Path) -> Any:

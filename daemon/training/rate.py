@@ -55,6 +55,7 @@ class LearningRate:
         self._updates = updates  # including skipped ones
         self.phase_start = 0
         self._base = base
+        self._fixed: float | None = None  # takes the place of the base, until a phase begins
         self._slow_down = 1.0
         self._ramps: dict[str, _Ramp] = {}
         self._compiled: Any = None
@@ -75,6 +76,7 @@ class LearningRate:
     def begin_phase(self, base: Base, warm_up: int) -> None:
         """Set another base. A schedule counts from here; the rate rises from 0 over `warm_up` samples."""
         self.use(base)
+        self._fixed = None
         self.phase_start = self.samples
         self._ramps = {name: ramp for name, ramp in self._ramps.items() if name != "warm_up"}
         if warm_up:
@@ -91,6 +93,10 @@ class LearningRate:
         """Multiply the rate by `factor` from here on."""
         self._slow_down *= factor
 
+    def fix(self, rate: float) -> None:
+        """Use this rate from here on, whatever the base is and whatever has changed it, until a phase begins."""
+        self._fixed, self._slow_down, self._ramps = rate, 1.0, {}
+
     def facts(self) -> Facts:
         ramps = {name: [ramp.first, ramp.start, ramp.over] for name, ramp in self._ramps.items()}
         return {
@@ -98,12 +104,13 @@ class LearningRate:
             "updates": self._updates,
             "phase_start": self.phase_start,
             "slow_down": self._slow_down,
+            "fixed": self._fixed,
             "ramps": ramps,
         }
 
     def restore(self, facts: Facts) -> None:
         self.samples, self._updates, self.phase_start = facts["samples"], facts["updates"], facts["phase_start"]
-        self._slow_down = facts["slow_down"]
+        self._slow_down, self._fixed = facts["slow_down"], facts.get("fixed")
         self._ramps = {name: _Ramp(*ramp) for name, ramp in facts["ramps"].items()}
 
     def _factors(self, counts: NDArray[np.int64]) -> Float64:
@@ -114,6 +121,8 @@ class LearningRate:
 
     def _bases(self, samples: NDArray[np.int64], updates: NDArray[np.int64], size: int) -> Float32 | float:
         """Return the rate before factors, at each count."""
+        if self._fixed is not None:
+            return self._fixed
         if isinstance(self._base, float):
             return self._base
         if isinstance(self._base, OfUpdates):

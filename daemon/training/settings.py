@@ -41,6 +41,9 @@ def _check_function(value: Path) -> Path:
     return value
 
 
+UserFunction = Annotated[Path, AfterValidator(_check_function)]
+
+
 class ModelSettings(Section):
     """The model to train: a preset, your own build function, or a saved Keras model."""
 
@@ -48,7 +51,7 @@ class ModelSettings(Section):
     """A network that fits the declared samples; `auto` is a mixture of some. Default: `mlp`, if neither `build` nor
     `load` is given."""
 
-    build: Annotated[Path, AfterValidator(_check_function)] | None = None
+    build: UserFunction | None = None
     """A function, as `package.module:function` or `file.py:function`, that takes a `SampleSpec` (or nothing) and
     returns a Keras model. A module is looked for in the current folder, among the installed packages, and beside the
     settings file. A compiled model brings its own loss, optimizer and metrics."""

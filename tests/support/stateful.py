@@ -11,6 +11,7 @@ import numpy as np
 from calls import made_call, made_report, samples
 from learners import KINDS as MIXED_CLASSES
 from learners import MIXED, VALUE, call, learner
+from processes import SUPPORT
 from rig import SPEC, WATCHES, Rig, Stream, errors
 
 from learnd.daemon.actions.roll_back import RollBack
@@ -53,6 +54,7 @@ from learnd.daemon.tasks.known import Known
 from learnd.daemon.tasks.probabilities import Auc, ElementsLogLoss, LogLoss, loss_units
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import BinaryCounts, ClassCounts, ErrorSums, LabelCounts
+from learnd.daemon.training.callbacks import KerasCallbacks
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.scripted import ScriptedLearner
 from learnd.daemon.values import Command, Event, SampleSpec, Skip, Span, State, Task
@@ -269,6 +271,19 @@ def _early_stop(part: EarlyStop, start: int, end: int) -> list[object]:
         part.reason = f"a plateau at {number}" if number % 7 == 3 else part.reason
         found.append((part.best.progress, part.go_on() if number % 9 == 4 else part.reason))
     return found
+
+
+def _callbacks(part: KerasCallbacks, start: int, end: int) -> list[object]:
+    found: list[Event] = []
+    for number in range(start, end):
+        part.begin()
+        consumed = call(10 * number, 1, 10)
+        part.look(made_report(np.zeros((1, 10, 1))))
+        metrics = {"log_loss": 1 / (1 + number % 7)}
+        found += part.finish(
+            consumed, [Event("score", number, {"set": "holdout", "window": "all", "metrics": metrics})]
+        )
+    return [(event.samples, event.data["epoch"], event.data["logs"]) for event in found]  # the rate is the learner's
 
 
 def _drop(part: Drop | SetPlateau, start: int, end: int) -> list[object]:
@@ -496,6 +511,13 @@ PARTS = [
     Part(GoodCopy, lambda: GoodCopy(RollBack()), _good_copy, 60, takes_any=_ANY),
     Part(KeptCopy, KeptCopy, _kept_copy, 60, takes_any=_ANY),
     Part(EarlyStop, lambda: EarlyStop(MADE), _early_stop, 60, takes_any=_ANY),
+    Part(
+        KerasCallbacks,
+        lambda: KerasCallbacks(SUPPORT / "own_callbacks.py:fitting", learner(batch_size=10), "holdout", 20),
+        _callbacks,
+        30,
+        takes_any="those of others begin anew",
+    ),
     Part(ControlState, ControlState, _control, takes_any=_ANY),
     Part(
         Progress,

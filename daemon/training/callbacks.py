@@ -1,0 +1,228 @@
+"""Keras callbacks of the user, called at the ends of epochs, between two calls.
+
+What a callback knows is in its attributes, and these are part of the checkpointed state. What it may change is the
+learning rate and the weights, which are in the learner's state, and whether training goes on. So a resume calls them
+again for what was not saved, and the same comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from learnd.daemon.contracts import Contender
+from learnd.daemon.errors import ModelError
+from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.training.attributes import NotHoldableError, given_back, held
+from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.user_code import call_function, place_of
+from learnd.daemon.values import Call, Event, Facts, Report, State
+
+log = structlog.get_logger()
+
+_OF_KERAS = ("_model", "params")  # attributes that a callback is given
+_INSTEAD = {
+    "ModelCheckpoint": "checkpoints are saved anyway, and learnd checkpoints export --best writes the best model",
+    "BackupAndRestore": "learnd does that anyway, to the last bit",
+    "CSVLogger": "scores.jsonl in the state directory has a line for each score",
+    "TensorBoard": "scores.jsonl has each score, learnd report and the page draw them",
+    "TerminateOnNaN": "the guard skips updates that are not finite, and ends a run with too many of them",
+    "SwapEMAWeights": "train.average keeps averages of the weights, which predict",
+}
+
+
+class KerasCallbacks:
+    """A `contracts.Callbacks` of the Keras callbacks that a function of the user returns."""
+
+    def __init__(self, given: Path, learner: Contender, validation: str, every: int) -> None:
+        """An epoch is `every` samples. Scores of the set `validation` are those that Keras calls `val_`.
+
+        Raises ModelError, also for a callback that acts beside the ends of epochs, or cannot be in a checkpoint.
+        """
+        self._validation, self._every = validation, every
+        returned = call_function("callbacks", given, "a list of Keras callbacks")
+        self._module = given.name.partition(":")[0].removesuffix(".py")
+        self._all = _checked(given.name, returned)
+        self.names = [type(callback).__name__ for callback in self._all]
+        self.stop = False
+        self._model = _Model(learner)
+        self._epoch: int | None = None  # under way; None before the first
+        self._losses = np.zeros(2)  # sum and count of the losses of its updates
+        self._logs: dict[str, float] = {}  # the latest scores, by their Keras names
+        for callback in self._all:
+            callback.set_params({})
+            callback.set_model(self._model)
+        self._as_made = [dict(vars(callback)) for callback in self._all]
+        self.state()
+
+    def begin(self) -> None:
+        """Begin the first epoch, if that has not been done."""
+        if self._epoch is None:
+            self._epoch = 0
+            self._call("on_train_begin")
+            self._call("on_epoch_begin", 0)
+
+    def look(self, report: Report) -> None:
+        """Take in updates of the epoch."""
+        losses = report.loss[np.isfinite(report.loss)].astype(np.float64)
+        self._losses = np.array([running_sum(self._losses[0], losses)[-1], self._losses[1] + len(losses)])
+
+    def finish(self, call: Call, scores: Sequence[Event]) -> list[Event]:
+        """Take in the scores of a call, and let the callbacks act if an epoch ends with it."""
+        self.stop = False
+        for event in scores:
+            if event.kind == "score" and event.data["window"] == "all":
+                self._logs.update(self._as_logs(event.data))
+        return [Event("epoch", call.end, self._end_epoch())] if call.passes(self._every) else []
+
+    def _end_epoch(self) -> Facts:
+        """Let the callbacks act. Return what there is to tell."""
+        assert self._epoch is not None, "it has begun"
+        (total, count), self._losses = self._losses, np.zeros(2)
+        logs = {**self._logs, **({"loss": float(total / count)} if count else {})}
+        told: Facts = {"epoch": self._epoch, "logs": _finite(logs)}
+        self._model.stop_training = False
+        self._call("on_epoch_end", self._epoch, logs)
+        self.stop = self._model.stop_training
+        if self.stop:
+            self._call("on_train_end")
+            self._epoch = None  # what goes on from here does so as another `fit`
+        else:
+            self._epoch += 1
+            self._call("on_epoch_begin", self._epoch)
+        return {**told, "learning_rate": self._model.optimizer.learning_rate}
+
+    def _as_logs(self, data: Mapping[str, Any]) -> dict[str, float]:
+        """Return the scores of a set by the names that Keras has for them."""
+        front = {self._validation: "val_", "prequential": ""}.get(data["set"], f"{data['set']}_")
+        of = f"{data['target']}_" if "target" in data else ""
+        metrics = dict(data["metrics"])
+        if front and (loss := _loss_of(metrics)) is not None:
+            metrics["loss"] = loss
+        return {f"{front}{of}{name}": float(value) for name, value in metrics.items()}
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for name, callback in zip(self.names, self._all, strict=True):
+            try:
+                getattr(callback, hook)(*(dict(each) if isinstance(each, dict) else each for each in arguments))
+            except Exception as error:
+                raise ModelError(
+                    f"callbacks: {name}.{hook} failed with {type(error).__name__}: {error}\n"
+                    f"  {place_of(error, self._module)}The epoch is in the journal, and its end is tried again by the "
+                    "next start. Correct the callback and start again."
+                ) from error
+
+    def state(self) -> State:
+        parts = {}
+        for number, (callback, made) in enumerate(zip(self._all, self._as_made, strict=True)):
+            parts[str(number)] = _state_of(callback, made)
+        facts = {
+            "names": self.names,
+            "epoch": self._epoch,
+            "logs": {name: repr(value) for name, value in self._logs.items()},
+        }
+        return State.joined({**parts, "losses": State({"sum_count": self._losses.copy()})}, facts)
+
+    def restore(self, state: State) -> None:
+        """Continue from a state; from the start if it is of other callbacks."""
+        if state.facts["names"] != self.names:
+            log.warning("callbacks_anew", before=state.facts["names"], now=self.names, consequence="they begin anew")
+            return
+        for number, callback in enumerate(self._all):
+            part = state.part(str(number))
+            vars(callback).update({name: given_back(fact, part.arrays) for name, fact in part.facts.items()})
+        self._epoch = state.facts["epoch"]
+        self._logs = {name: float(text) for name, text in state.facts["logs"].items()}
+        self._losses = np.array(state.part("losses").arrays["sum_count"])
+
+
+class _Optimizer:
+    """The optimizer as callbacks see it."""
+
+    def __init__(self, learner: Contender) -> None:
+        vars(self)["_learner"] = learner
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._learner.learning_rate)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "learning_rate":
+            raise AttributeError(f"a callback may set the learning_rate of the optimizer, and not its {name}")
+        self._learner.fix_learning_rate(float(value))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a callback may read and set the learning_rate of the optimizer; there is no {name}")
+
+
+class _Model:
+    """The model as callbacks see it."""
+
+    def __init__(self, learner: Contender) -> None:
+        vars(self).update(_learner=learner, stop_training=False, optimizer=_Optimizer(learner))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "stop_training":
+            raise AttributeError(f"a callback may set stop_training of the model, and not its {name}")
+        vars(self)[name] = bool(value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._learner.model, name)
+
+
+def _checked(given: str, returned: Any) -> list[Any]:
+    callbacks = list(returned) if isinstance(returned, list | tuple) else [returned]
+    for callback in callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ModelError(f"callbacks: {given} returned {name}; it must return a list of Keras callbacks")
+        if name in _INSTEAD and type(callback).__module__.startswith("keras."):
+            raise ModelError(f"callbacks: {name} is not taken: {_INSTEAD[name]}. Nothing was trained. Leave it out.")
+        if hooks := [hook for hook in _other_hooks() if _overrides(callback, hook)]:
+            raise ModelError(
+                f"callbacks: {name} acts on {', '.join(hooks)}, and thousands of updates run in one compiled call, "
+                "where nothing can act. Nothing was trained. Act on_epoch_begin or on_epoch_end: an epoch ends with "
+                "each score of the anchor file, or else of the holdout."
+            )
+    return callbacks
+
+
+def _other_hooks() -> list[str]:
+    taken = ("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end")
+    return [name for name in dir(keras.callbacks.Callback) if name.startswith("on_") and name not in taken]
+
+
+def _overrides(callback: Any, hook: str) -> bool:
+    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
+
+
+def _state_of(callback: Any, made: Mapping[str, Any]) -> State:
+    """Return the attributes of a callback, without functions that it was made with. Raises ModelError."""
+    arrays: dict[str, Any] = {}
+    facts: Facts = {}
+    for name, value in vars(callback).items():
+        if name in _OF_KERAS or (callable(value) and made.get(name) is value):
+            continue
+        try:
+            facts[name] = held(value, arrays)
+        except NotHoldableError as error:
+            raise ModelError(
+                f"callbacks: {type(callback).__name__}.{name} holds {error}, which a checkpoint cannot: a resume would "
+                "go on without it. Keep numbers, texts, arrays, and lists and dictionaries of them."
+            ) from error
+    return State(arrays, facts)
+
+
+def _loss_of(metrics: Mapping[str, float]) -> float | None:
+    if "log_loss" in metrics:
+        return metrics["log_loss"]
+    return metrics["rmse"] ** 2 if "rmse" in metrics else None
+
+
+def _finite(logs: Mapping[str, float]) -> Facts:
+    return {name: value if math.isfinite(value) else None for name, value in logs.items()}

@@ -1,0 +1,91 @@
+"""Callbacks as users of Keras have them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class Counting(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
+    """Keeps what it was called with, and lowers the rate each third epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+        self.worst = float("-inf")
+        self.sums = {"loss": np.zeros(2)}
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self.seen.append("begun")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seen.append((epoch, logs["val_loss"], self.model.count_params()))
+        self.worst = max(self.worst, logs["val_loss"])
+        self.sums["loss"] = self.sums["loss"] + [1, logs["loss"]]
+        if epoch % 3 == 2:
+            self.model.optimizer.learning_rate = self.model.optimizer.learning_rate * 0.7
+
+
+class EachBatch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Acts where nothing can."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Do nothing."""
+
+
+class WithFile(keras.callbacks.Callback):  # type: ignore[misc]
+    """Has something that no checkpoint can hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.file = object()
+
+
+class Failing(keras.callbacks.Callback):  # type: ignore[misc]
+    """Raises at the end of an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        raise KeyError(f"{epoch} {sorted(logs)}")
+
+
+class Setting(keras.callbacks.Callback):  # type: ignore[misc]
+    """Changes what it may not."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.model.optimizer.beta_1 = 0.5
+
+
+def fitting() -> list[Any]:
+    return [
+        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1),
+        Counting(),
+        keras.callbacks.EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True),
+    ]
+
+
+def scheduled() -> list[Any]:
+    return [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate if epoch < 2 else rate * 0.5)]
+
+
+def saving() -> list[Any]:
+    return [keras.callbacks.ModelCheckpoint("model.keras")]
+
+
+def each_batch() -> list[Any]:
+    return [EachBatch()]
+
+
+def with_file() -> list[Any]:
+    return [WithFile()]
+
+
+def failing() -> list[Any]:
+    return [Failing()]
+
+
+def setting() -> list[Any]:
+    return [Setting()]
+
+
+def not_one() -> list[Any]:
+    return [3]
