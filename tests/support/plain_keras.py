@@ -58,7 +58,9 @@ def main(folder: Path) -> None:
         try:
             model = keras.saving.load_model(path)
             assert not model.compiled
-            np.save(path.with_suffix(".out.npy"), np.asarray(model(np.load(path.with_suffix(".in.npy")))))
+            np.save(
+                path.with_suffix(".out.npy"), np.asarray(model(np.load(path.with_suffix(".in.npy")), training=False))
+            )
         except Exception as error:  # noqa: BLE001  (whatever it is, it is what a user would see)
             path.with_suffix(".error").write_text(str(error))
 

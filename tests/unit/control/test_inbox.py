@@ -73,7 +73,7 @@ def test_a_file_that_vanishes_between_two_looks_is_no_command(tmp_path: Path, mo
         "[1]",
         "7",
         '"text"',
-        json.dumps({**asdict(PAUSE), "action": "stop"}),
+        json.dumps({**asdict(PAUSE), "action": "halt"}),
         json.dumps({**asdict(PAUSE), "action": ["pause"]}),
         json.dumps({**asdict(PAUSE), "arguments": {"over": 1}}),
         json.dumps({**asdict(PAUSE), "arguments": 7}),
