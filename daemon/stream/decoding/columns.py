@@ -76,15 +76,15 @@ class FieldReader(Protocol):
     def from_text(self, cells: Sequence[str]) -> Values:
         """Return the values of CSV cells: None for an empty cell, the text itself if it means nothing here."""
 
-    def defect(self, name: str, value: Any) -> Defect:
-        """Say what is wrong with a value for which reading gave numbers that are not all finite as float32."""
-
 
 class ColumnReader(FieldReader, Protocol):
     """A reader whose numbers are columns of a table."""
 
     def read(self, values: Values) -> Float64:
         """Return an array (n, width), with NaN in a row that cannot be used. Never raises."""
+
+    def defect(self, name: str, value: Any) -> Defect:
+        """Say what is wrong with a value for which reading gave numbers that are not all finite as float32."""
 
 
 class InputReader(ABC, FieldReader):
@@ -94,8 +94,8 @@ class InputReader(ABC, FieldReader):
     default = None
 
     @abstractmethod
-    def read_input(self, values: Values) -> tuple[NDArray[Any], Float64]:
-        """Return the input (n, ...), and (n, 1) zeros, with NaN for a row that cannot be used. Never raises."""
+    def read_input(self, name: str, values: Values) -> tuple[NDArray[Any], dict[int, Defect]]:
+        """Return the input (n, ...), and what is wrong with each row that cannot be used. Never raises."""
 
 
 def repeated(distinct: Values, which: NDArray[np.integer[Any]]) -> Values:

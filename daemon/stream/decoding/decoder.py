@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from itertools import chain, compress
 from typing import Any, TypeAlias
 
@@ -14,7 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from learnd.daemon.stream.decoding.columns import (
-    ColumnReader,
+    NAN,
     InputReader,
     canonical,
     cells_as_text,
@@ -24,18 +23,16 @@ from learnd.daemon.stream.decoding.columns import (
 from learnd.daemon.stream.decoding.declared import absent, missing_columns, missing_fields
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
 from learnd.daemon.stream.decoding.fields import Field, Path, field_path, merged
-from learnd.daemon.stream.decoding.keys import NAME_OF_KEY, RECORD_KEY, refuse_without_key, with_keys
-from learnd.daemon.stream.decoding.labels import label_reader
+from learnd.daemon.stream.decoding.keys import RECORD_KEY, refuse_without_key, with_keys
 from learnd.daemon.stream.decoding.learnt import NEW, LearntReader
 from learnd.daemon.stream.decoding.lines import with_lines
 from learnd.daemon.stream.decoding.parsing import Defects, JsonParser, Parser, Rows
 from learnd.daemon.stream.decoding.rounding import RoundingCheck
 from learnd.daemon.stream.decoding.tally import FieldTally
-from learnd.daemon.stream.decoding.times import TimeReader
+from learnd.daemon.stream.decoding.uses import Use, uses_of
 from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import (
     RAW,
     Arrays,
@@ -52,20 +49,8 @@ from learnd.daemon.values import (
 
 log = structlog.get_logger()
 
-_Reader: TypeAlias = ColumnReader | InputReader
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A field, and the columns of the table that its reader fills. An input of its own has one, which says whether it
-    could be read; these come last.
-    """
-
-    name: str
-    path: Path
-    reader: _Reader
-    columns: slice
-    of: str  # the input of a feature; empty for all else
+_Unread: TypeAlias = Mapping[str, Mapping[int, Defect]]
+"""By input, what is wrong with a row."""
 
 
 class SampleDecoder:
@@ -89,7 +74,9 @@ class SampleDecoder:
         self._settings = settings
         self._spec = spec
         self._holdout = holdout
-        self._uses = _uses(settings, spec)
+        self._uses = uses_of(settings, spec)
+        self._of_columns = [(use, use.reader) for use in self._uses if not isinstance(use.reader, InputReader)]
+        self._of_inputs = [(use, use.reader) for use in self._uses if isinstance(use.reader, InputReader)]
         self.tally = FieldTally(use.name for use in self._uses)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
         self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
@@ -118,7 +105,8 @@ class SampleDecoder:
         rows = self._parser.parse(batch, defects)
         parsed = read = _without(len(batch), defects)
         rows = with_keys(rows, batch, parsed.tolist()) if self._label_is_key else rows
-        table, alone = self._table(rows, len(parsed))
+        table = self._table(rows, len(parsed))
+        alone, unread = self._alone(rows, table)
         keys = self._keys(rows, batch, parsed)
         finite = finite_as_float32(table)
         keyed = self._keyed(keys)
@@ -126,7 +114,7 @@ class SampleDecoder:
         weighed = usable(weight)
         new_classes = self._learn_classes(rows, table, finite, keyed & weighed)
         if not (finite.all() and keyed.all() and weighed.all()):
-            unweighed, unusable = self._unweighed(weight), self._unusable(rows, finite)
+            unweighed, unusable = self._unweighed(weight), self._unusable(rows, finite, unread)
             found = dict(chain(unweighed, self._without_key(rows, keyed), unusable))
             defects |= {int(parsed[row]): what for row, what in found.items()}
             sound = np.logical_and.reduce(finite, axis=1) & keyed & weighed
@@ -156,21 +144,26 @@ class SampleDecoder:
         """Return a settings problem for each needed field that a record lacks; none if that cannot be told."""
         return missing_fields(self._settings, record, "the source")
 
-    def _table(self, rows: Rows, count: int) -> tuple[Float64, Arrays]:
-        """Return (count, columns): features, label, what the weight needs, the event time if it is declared, and
-        whether each input of its own could be read; then these inputs (count, ...).
+    def _table(self, rows: Rows, count: int) -> Float64:
+        """Return (count, columns): features, label, what the weight needs, the event time if it is declared, and a zero
+        for each input of its own.
         """
-        table, alone = np.empty((count, self._uses[-1].columns.stop)), {}
+        table = np.zeros((count, self._uses[-1].columns.stop))
         self.tally.add_records(count)
-        for use in self._uses:
-            values = rows.column(use.path, use.reader.from_text)
-            if isinstance(use.reader, InputReader):
-                alone[use.of], table[:, use.columns] = use.reader.read_input(values)
-            else:
-                table[:, use.columns] = read_by(use.reader, values)
-            if use.reader.default is not None:
+        for use, reader in self._of_columns:
+            values = rows.column(use.path, reader.from_text)
+            table[:, use.columns] = read_by(reader, values)
+            if reader.default is not None:
                 self.tally.add_missing(use.name, values)
-        return table, alone
+        return table
+
+    def _alone(self, rows: Rows, table: Float64) -> tuple[Arrays, _Unread]:
+        """Return the inputs of their own, (count, ...) each, and what could not be read: its column is NaN."""
+        alone, unread = {}, {}
+        for use, reader in self._of_inputs:
+            alone[use.of], unread[use.of] = reader.read_input(use.name, rows.column(use.path, reader.from_text))
+            table[list(unread[use.of]), use.columns] = NAN
+        return alone, unread
 
     def _learn_classes(
         self, rows: Rows, table: Float64, finite: NDArray[np.bool_], fit: NDArray[np.bool_]
@@ -192,12 +185,12 @@ class SampleDecoder:
         finite[new, column] = ~np.isnan(table[new, column])
         return learnt
 
-    def _unusable(self, rows: Rows, finite: NDArray[np.bool_]) -> Iterator[tuple[int, Defect]]:
+    def _unusable(self, rows: Rows, finite: NDArray[np.bool_], unread: _Unread) -> Iterator[tuple[int, Defect]]:
         """Yield each parsed row that cannot be a sample, with the defect of its first bad field."""
         bad = np.flatnonzero(~np.logical_and.reduce(finite, axis=1))
         first = self._use_of_column[np.argmin(finite[bad], axis=1)]
         for row, number in zip(bad.tolist(), first.tolist(), strict=True):
-            yield row, _value_defect(rows, row, self._uses[number])
+            yield row, _value_defect(rows, row, self._uses[number], unread)
 
     def _keys(self, rows: Rows, batch: RecordBatch, parsed: Int64) -> Sequence[str | bytes | None] | None:
         """Return the key of each parsed row: the declared field, or else the record's own key."""
@@ -291,10 +284,12 @@ def _learnt_reader(use: Use) -> LearntReader:
     return use.reader
 
 
-def _value_defect(rows: Rows, row: int, use: Use) -> Defect:
+def _value_defect(rows: Rows, row: int, use: Use, unread: _Unread) -> Defect:
     value = rows.value(row, use.path, use.reader.from_text)
     if value is None and (absence := rows.absence(row, use.path)) is not None:
         return defect(Reason.MISSING, f"{use.name}: {absence}")
+    if isinstance(use.reader, InputReader):
+        return unread[use.of][row]
     return use.reader.defect(use.name, value)
 
 
@@ -361,38 +356,3 @@ def _parser(settings: SamplesSettings, uses: Sequence[Use], key: Path | None, *,
     if settings.format == "tf_example":
         return MessageParser(ExampleDecoder(fields), mappings)
     return RawParser(mappings) if settings.format == RAW else mappings
-
-
-def _uses(settings: SamplesSettings, spec: SampleSpec) -> tuple[Use, ...]:
-    """Return the fields to read, in the order of the table: columns of features, label, weight, event time, and inputs
-    of their own.
-    """
-    uses = []
-    start = 0
-    for name, path, reader, of in sorted(_readers(settings, spec), key=lambda each: isinstance(each[2], InputReader)):
-        uses.append(Use(name, path, reader, slice(start, start + reader.width), of))
-        start += reader.width
-    return tuple(uses)
-
-
-def _readers(settings: SamplesSettings, spec: SampleSpec) -> Iterator[tuple[str, Path, _Reader, str]]:
-    """Yield the name of each field, its path, its reader, and the input that it is of if it is a feature."""
-    texts, path = settings.texts(), partial(field_path, settings.format)
-    for of, part in settings.parts().items():
-        for name in part.features:
-            feature = settings.features[name]
-            field = feature.field or name
-            yield field, path(field), feature.kind.reader(feature, texts), of
-    labels = {target.name: target.label for target in settings.targets("")}
-    for target in spec.targets:
-        label = labels[target.name]
-        form = KINDS[target.task.kind].form(label)
-        if label.is_key:
-            yield NAME_OF_KEY, RECORD_KEY, label_reader(form, texts, target.task.shape), ""
-        for field in label.fields():
-            yield field, path(field), label_reader(form, texts, target.task.shape), ""
-    for field, reader in settings.weights().readers(texts):
-        yield field, path(field), reader, ""
-    if settings.event_time is not None:
-        time = settings.event_time
-        yield time.field, path(time.field), TimeReader(time.unit, texts, time.date_format), ""

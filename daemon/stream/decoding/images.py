@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.stream.decoding.columns import NAN, InputReader, Values
+from learnd.daemon.errors import SettingsError
+from learnd.daemon.stream.decoding.columns import InputReader, Values
 from learnd.daemon.stream.decoding.defects import Reason, defect, shown
-from learnd.daemon.values import Defect, Float64
+from learnd.daemon.values import Defect
 
 
 class ImageReader(InputReader):
@@ -20,41 +21,37 @@ class ImageReader(InputReader):
     json_type: Any = bytes  # for which msgspec reads base64
 
     def __init__(self, size: tuple[int, int], channels: int, max_pixels: int) -> None:
-        from learnd.daemon.stream.decoding.pixels import BadImageError, pixels_of
+        """Raises SettingsError if Pillow was built without one of the formats."""
+        from learnd.daemon.stream.decoding.pixels import BadImageError, lacking, pixels_of
 
+        if formats := lacking():
+            problem = (
+                f"samples.features: this build of Pillow cannot read {' and '.join(formats)}, and would reject them. "
+                "Install it from a wheel: pip install --force-reinstall --only-binary pillow pillow"
+            )
+            raise SettingsError([problem])
         self._bad, self._pixels_of = BadImageError, pixels_of
         self._size, self._channels, self._max_pixels = size, channels, max_pixels
 
-    def read_input(self, values: Values) -> tuple[NDArray[np.uint8], Float64]:
+    def read_input(self, name: str, values: Values) -> tuple[NDArray[np.uint8], dict[int, Defect]]:
         pixels = np.zeros((len(values), *self._size, self._channels), np.uint8)
-        sound = np.full((len(values), 1), NAN)
+        defects = {}
         for row, value in enumerate(values):
             try:
-                pixels[row] = self._pixels(value)
-                sound[row] = 0
-            except self._bad:
-                pass  # `defect` says why
-        return pixels, sound
+                pixels[row] = self._pixels_of(self._data(value), self._size, self._channels, self._max_pixels)
+            except self._bad as error:
+                defects[row] = defect(error.reason, f"{name}: {error}")
+        return pixels, defects
 
     def from_text(self, cells: Sequence[str]) -> Values:
         return [cell or None for cell in cells]
 
-    def defect(self, name: str, value: Any) -> Defect:
-        if value is None:
-            return defect(Reason.NULL, f"{name}: expected an image, got null")
-        try:
-            self._pixels(value)
-        except self._bad as error:
-            return defect(error.reason, f"{name}: {error}")
-        raise AssertionError("only a value that gives no pixels has a defect")
-
-    def _pixels(self, value: Any) -> NDArray[np.uint8]:
-        """Raises BadImageError."""
-        return self._pixels_of(self._data(value), self._size, self._channels, self._max_pixels)
-
     def _data(self, value: Any) -> bytes:
+        """Raises BadImageError."""
         if isinstance(value, bytes):
             return value
+        if value is None:
+            raise self._bad(Reason.NULL, "expected an image, got null")
         try:
             return b64decode(value, validate=True)
         except (TypeError, ValueError) as error:

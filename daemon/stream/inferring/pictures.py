@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from learnd.daemon.stream.decoding.image_heads import HEAD_BYTES, is_image
 from learnd.daemon.stream.inferring.words import yaml
 from learnd.daemon.values import CONTENT, FOLDER, RAW
 
-_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _NETWORK = "network.py"
 _SIZE = 64
 
@@ -89,4 +89,4 @@ http:
 
 def _begins_as_image(file: Path) -> bool:
     with file.open("rb") as opened:
-        return opened.read(16).startswith(_MAGICS)
+        return is_image(opened.read(HEAD_BYTES))
