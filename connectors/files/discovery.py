@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Generator, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +27,69 @@ log = structlog.get_logger()
 
 def matching(path: str) -> list[str]:
     """Return the files that a file name, a glob or a directory stands for: in name order, rotated ones by their age."""
-    if Path(path).is_dir():
-        return in_order(_visible(path))
+    if _is_dir(path):
+        return in_order(_files(path, deep=False))
     if Path(path).exists():
         return [path]
-    return in_order(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 (`**`, cwd)
+    # A glob may find a file in several ways.
+    return in_order({name for name in glob.glob(path, recursive=True) if os.path.isfile(name)})  # noqa: PTH113, PTH207
 
 
-def all_below(path: str) -> list[str]:
-    """Return the files in a directory and in the folders below it, in any order; or what a name or a glob stands for.
+def all_below(path: str) -> tuple[str, list[str]]:
+    """Return a directory, and the names below it of the files that a path stands for, in any order.
 
-    Raises OSError.
+    Of a directory these are the files in it and in the folders below it, and of a glob those that it finds; none of
+    them is hidden, or in a hidden folder. Raises OSError if the directory cannot be listed.
     """
-    return [*_deep(path)] if Path(path).is_dir() else matching(path)
+    if _is_dir(path):
+        return path, _below(path, _files(path, deep=True))
+    found = matching(path)  # ahead of its root: if a directory comes just now, it is the root
+    names = _below(root := root_of(path), found)
+    return root, names if Path(path).exists() else [name for name in names if not _HIDDEN.search(name)]
 
 
-def _deep(directory: str) -> Iterator[str]:
+def _below(root: str, paths: Iterable[str]) -> list[str]:
+    """Return the names of paths below a directory."""
+    start = os.path.join(root, "")  # noqa: PTH118  (a `Path` has no slash behind it)
+    return [path.removeprefix(start) for path in paths]
+
+
+_HIDDEN = re.compile("(^|/)[._]")
+
+
+def _files(directory: str, *, deep: bool) -> Iterator[str]:
+    """Yield the files in a directory, or in its folders, too; no hidden ones. Links to folders are not followed.
+
+    Raises OSError if the directory cannot be listed. An entry that cannot be looked at is left out.
+    """
+    try:
+        with os.scandir(directory) as found:
+            entries = [entry for entry in found if not _HIDDEN.match(entry.name)]
+    except FileNotFoundError:
+        return  # gone since it was found
+    for entry in entries:
+        try:
+            if deep and entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path, deep=True)
+            elif entry.is_file():
+                yield entry.path
+        except OSError as error:
+            _leave_out(entry.path, str(error.strerror))
+
+
+@cache
+def _leave_out(path: str, why: str) -> None:
+    """Say once of an entry that it is left out."""
+    log.warning("files.left_out", path=repr(path), reason=why, consequence="it is not read, unless this is mended")
+
+
+def is_away(directory: str) -> bool:
+    """Return whether a directory is not there, or is empty, as one is on which nothing is mounted."""
     try:
         with os.scandir(directory) as entries:
-            visible = [entry for entry in entries if entry.name[0] not in "._"]
-    except FileNotFoundError:
-        return  # gone since it was listed
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _deep(entry.path)
-        elif entry.is_file():
-            yield entry.path
+            return next(entries, None) is None
+    except OSError:
+        return True
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -73,26 +111,26 @@ def _place(name: str) -> tuple[str, bool, int, str, str]:
 
 def nothing_there(path: str) -> str:
     """Return why a path stands for no file."""
-    if Path(path).is_dir():
+    if _is_dir(path):
         return "no files in it yet"
     return "no file matches it" if glob.has_magic(path) else "no such file"
 
 
 def names_many(path: str) -> bool:
     """Return whether a path is a directory or a glob."""
-    return glob.has_magic(path) or Path(path).is_dir()
+    return glob.has_magic(path) or _is_dir(path)
 
 
-def _visible(directory: str) -> list[str]:
-    with os.scandir(directory) as entries:
-        return [entry.path for entry in entries if entry.name[0] not in "._" and entry.is_file()]
+def _is_dir(path: str) -> bool:
+    """Return whether a path is a directory that can be looked at. Raises nothing, as `Path.is_dir` does."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 class Listing:
     """The files of a path that is followed: listed again when the file system reports a change, or every second."""
 
     def __init__(self, path: str, *, deep: bool = False) -> None:
-        """`deep`: in a directory, those in all folders below it, too."""
+        """`deep`: watch all folders below a directory, too."""
         self._path = path
         self._deep = deep
         self._due_at = 0.0
@@ -104,10 +142,14 @@ class Listing:
 
     def files(self) -> list[str]:
         """Return the files that exist now. Raises OSError."""
+        self.begin()
+        return matching(self._path)
+
+    def begin(self) -> None:
+        """Note that the files are listed now, and watch for changes from here on."""
         self._due_at = time.monotonic() + _LISTING_S
         if self._changes is None and names_many(self._path):
             self._changes = self._watch()
-        return all_below(self._path) if self._deep else matching(self._path)
 
     def wait(self, seconds: float) -> None:
         """Return after a change, after a few milliseconds, or after `seconds`, whichever comes first."""
@@ -135,7 +177,7 @@ class Listing:
 
     def _watch(self) -> Generator[set[Any], None, None] | None:
         root = root_of(self._path)
-        if not Path(root).is_dir():
+        if not _is_dir(root):
             return None
         from watchfiles import watch  # only a followed directory pays for the import
 
@@ -147,7 +189,7 @@ class Listing:
             rust_timeout=_TICK_MS,
             yield_on_timeout=True,
             raise_interrupt=False,
-            recursive=self._deep or (not Path(self._path).is_dir() and Path(root) != Path(self._path).parent),
+            recursive=self._deep or (not _is_dir(self._path) and Path(root) != Path(self._path).parent),
         )
 
 
@@ -161,9 +203,10 @@ def _silence() -> Generator[set[Any], None, None]:
 
 
 def root_of(path: str) -> str:
-    """Return the directory below which all files of a path lie."""
-    if not names_many(path):
-        return str(Path(path).parent)
-    while glob.has_magic(path) and not Path(path).is_dir():
-        path = str(Path(path).parent)
-    return path
+    """Return the directory below which all files of a path lie. Of a glob it follows from the text alone."""
+    if _is_dir(path):
+        return path
+    above = Path(path).parent
+    while glob.has_magic(str(above)) and not Path(path).is_file():
+        above = above.parent
+    return str(above)

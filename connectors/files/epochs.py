@@ -16,6 +16,7 @@ from learnd.connectors.files.folders import BATCH_FILES
 from learnd.connectors.files.lines import BATCH_RECORDS
 from learnd.connectors.files.opening import files_source
 from learnd.connectors.files.settings import EpochsSettings, FilesSettings
+from learnd.connectors.files.splitters import KEPT_BYTES
 from learnd.daemon.errors import SourceError
 from learnd.daemon.foundation.hashing import split_mix
 from learnd.daemon.values import EPOCHS, Columnar, Defect, Int64, Note, Positions, RecordBatch, RecordFormat
@@ -170,6 +171,7 @@ class _Records:
             places=places,
             again=again,
             note=note,
+            kept_bytes=None if self.keys is None else KEPT_BYTES,
         )
 
 

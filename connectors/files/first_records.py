@@ -14,13 +14,13 @@ from learnd.daemon.values import CONTENT, FOLDER, RAW, RecordFormat
 
 def glance(path: str, fmt: RecordFormat, max_record_bytes: int) -> Glance:
     """Return the columns of the first file that holds a record, else those of the first that has a header."""
-    names = all_below(path) if fmt.name == RAW else matching(path)
-    if not names:
-        return Glance(path, away=nothing_there(path))
-    if fmt.name == RAW:
-        return Glance(path, (CONTENT, FOLDER))
     header: Glance | None = None
     try:
+        names = all_below(path)[1] if fmt.name == RAW else matching(path)
+        if not names:
+            return Glance(path, away=nothing_there(path))
+        if fmt.name == RAW:
+            return Glance(path, (CONTENT, FOLDER))
         for name in names:
             file = FilePartition(name, Identity.by_inode(Path(name).stat()), fmt, max_record_bytes)
             try:

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import structlog
 
-from learnd.connectors.files.discovery import Listing, all_below, nothing_there, root_of
+from learnd.connectors.files.discovery import Listing, all_below, is_away, nothing_there
 from learnd.connectors.files.settings import FilesSettings
+from learnd.connectors.files.settling import Settling
 from learnd.connectors.files.splitters import KEPT_BYTES
 from learnd.connectors.files.telling import tell_of_nothing
 from learnd.daemon.errors import SourceError
@@ -25,7 +26,6 @@ BATCH_FILES = 256  # small enough that their pixels fit into memory beside those
 _BATCH_BYTES = 1 << 24
 _PARTITION = "folder"
 _POLL_S = 0.1
-_WRITTEN_S = 1.0  # so long ago a file must have been written for the last time, while following
 _DIGEST_BYTES = 8
 
 log = structlog.get_logger()
@@ -38,8 +38,8 @@ class _File(NamedTuple):
     name: str
 
     @property
-    def path(self) -> Path:
-        return Path(self.root, self.name)
+    def path(self) -> str:
+        return os.path.join(self.root, self.name)  # noqa: PTH118  (there may be a million)
 
 
 class FolderSource:
@@ -47,8 +47,8 @@ class FolderSource:
 
     The files that a look at the folders finds come in the order of a hash of their names, so that the folders are mixed
     the same way everywhere; while following, those that later looks find come behind them. A note says which files a
-    look has found, and what those that were handed out held. A file is known by its name: it is read once. If the whole
-    directory is gone at a start, and there are such files in that of the settings, it was moved.
+    look has found, which of them were gone when their turn came, and what those that were handed out held. A file is
+    known by its path: it is read once.
     """
 
     connected = True
@@ -62,13 +62,15 @@ class FolderSource:
 
     def _forget(self) -> None:
         self._files: list[_File] = []  # that were found, in order
-        self._known: set[_File] = set()
-        self._roots: dict[str, str] = {}  # where the directories in notes are now
+        self._known: set[str] = set()  # their paths
         self._noted = 0  # how many of them are in notes
+        self._lost: list[int] = []  # the places in notes from which files went since the last one, in turn
         self._told = 0  # how often notes have told of files
         self._digests: dict[int, str] = {}  # of files that notes say were handed out, by position
         self._position = 0
         self._young = 0  # files that may still be written
+        self._settling = Settling()
+        self._waiting = False  # for the directory of the next file
         self._polled_at = 0.0
         self._listing = Listing(self._path, deep=True) if self._settings.follow else None
 
@@ -81,29 +83,19 @@ class FolderSource:
             )
         self._restore(notes)
         self._position = positions.get(_PARTITION, 0)
-        self._look()
-        if not self._files and not self._young:
+        if not self._look() or not (self._files or self._young):
             why = nothing_there(self._path)
-            tell_of_nothing(self._path, why, follow=self._settings.follow, knows_some=False)
+            tell_of_nothing(self._path, why, follow=self._settings.follow, knows_some=bool(self._files))
 
     def _restore(self, notes: Sequence[Note]) -> None:
-        found = {int(number): said for note in notes for number, said in note.get("current", {}).items()}
-        for _, (start, *parts) in sorted(found.items()):  # each tells anew what comes from there on
-            self._files[start:] = [_File(self._root_now(root), name) for root, *names in parts for name in names]
+        facts = {int(number): fact for note in notes for number, fact in note.get("current", {}).items()}
+        for _, fact in sorted(facts.items()):
+            for place in fact["lost"]:
+                del self._files[place]
+            self._files += [_File(root, name) for root, *names in fact["found"] for name in names]
         for note in notes:
             self._digests.update(zip(count(note.get("from", 0)), note.get("digests", ()), strict=False))
-        self._known, self._noted, self._told = set(self._files), len(self._files), len(found)
-
-    def _root_now(self, noted: str) -> str:
-        """Return where the files of a directory are now."""
-        if noted not in self._roots:
-            now = root_of(self._path)
-            stays = noted == now or Path(noted).is_dir() or not Path(now).is_dir()
-            self._roots[noted] = noted if stays else now
-            if not stays:
-                consequence = "files of the same names are taken for the same"
-                log.warning("files.moved", path=noted, to=now, consequence=consequence)
-        return self._roots[noted]
+        self._known, self._noted, self._told = {file.path for file in self._files}, len(self._files), len(facts)
 
     def read(self, timeout_s: float) -> RecordBatch | None:
         deadline = time.monotonic() + timeout_s
@@ -159,9 +151,12 @@ class FolderSource:
         while self._position < len(self._files) and not batch.full:
             file = self._files[self._position]
             content = self._read(file)
+            if content is None and self._waits(file):
+                break
             if content is None:
                 self._leave_out()
                 continue
+            self._waiting = False
             batch.add(file.name, content, self._settings)
             self._position += 1
             if time.monotonic() >= deadline:
@@ -171,16 +166,17 @@ class FolderSource:
     def _news(self, batch: _Batch) -> Note:
         """Return the note of a batch: what it holds, until that has trained, and files that are in no note yet."""
         note: dict[str, Any] = {"until": {_PARTITION: self._position}, "from": batch.start, "digests": batch.digests}
-        if new := self._files[self._noted :]:
-            parts = [[root, *(file.name for file in some)] for root, some in groupby(new, attrgetter("root"))]
-            note["current"] = {str(self._told): [self._noted, *parts]}
-            self._noted, self._told = len(self._files), self._told + 1
+        new = groupby(self._files[self._noted :], attrgetter("root"))
+        found = [[root, *(file.name for file in files)] for root, files in new]
+        if found or self._lost:
+            note["current"] = {str(self._told): {"lost": self._lost, "found": found}}
+            self._noted, self._lost, self._told = len(self._files), [], self._told + 1
         return note
 
     def _read(self, file: _File) -> bytes | None:
         """Return the content of a file, and no more than a byte over the limit; None if it is gone."""
         try:
-            with file.path.open("rb") as opened:
+            with Path(file.path).open("rb") as opened:
                 return opened.read(self._settings.max_record_bytes + 1)
         except FileNotFoundError:
             return None
@@ -197,6 +193,21 @@ class FolderSource:
             raise self._gone(position, "it is gone, or holds other content")
         return content
 
+    def _waits(self, file: _File) -> bool:
+        """Return whether to wait for the directory of a file that is not there: what is in it is not gone for good.
+
+        Raises SourceError if it is away and nothing is followed.
+        """
+        was_waiting, self._waiting = self._waiting, is_away(file.root)
+        if self._waiting and not self._settings.follow:
+            raise SourceError(
+                f"{file.root} is gone or empty, and {len(self._files) - self._position:,} files of it were not read. "
+                "Nothing is lost: put it back, or mount it, and start again, to go on from there."
+            )
+        if self._waiting and not was_waiting:
+            log.info("files.waiting", path=file.root, reason="it is gone or empty, and not all of its files were read")
+        return self._waiting
+
     def _leave_out(self) -> None:
         """Leave out a file that is gone before it was read. Raises SourceError unless that may be."""
         if not self._settings.follow and self._settings.when_gone == "stop":
@@ -204,9 +215,11 @@ class FolderSource:
                 self._position, "it was deleted before it was read (or go on with source.files.when_gone: skip)"
             )
         file = self._files.pop(self._position)
-        log.warning("files.vanished", file=str(file.path), consequence="it is left out")
-        self._known.discard(file)
-        self._noted = min(self._noted, self._position)
+        log.warning("files.vanished", file=file.path, consequence="it is left out")
+        self._known.discard(file.path)
+        if self._position < self._noted:
+            self._noted -= 1
+            self._lost.append(self._position)
 
     def _gone(self, position: int, why: str) -> SourceError:
         return SourceError(
@@ -223,26 +236,32 @@ class FolderSource:
             self._polled_at = now
             self._look()
 
-    def _look(self) -> None:
-        """Take in the files that are new."""
-        root = root_of(self._path)
+    def _look(self) -> bool:
+        """Take in the files that are new. Return whether there are any files."""
+        now = time.monotonic()
+        if self._listing is not None:
+            self._listing.begin()
         try:
-            paths = all_below(self._path) if self._listing is None else self._listing.files()
+            root, names = all_below(self._path)
         except OSError as error:
             raise SourceError(f"{self._path} cannot be listed: {error.strerror}; mend it") from error
-        found = (_File(root, path.removeprefix(f"{root}/")) for path in paths)
-        new = [file for file in found if file not in self._known and self._is_text(file)]
-        whole = [file for file in new if self._listing is None or not _is_young(file.path)]
+        new = [file for name in names if (file := _File(root, name)).path not in self._known and self._is_text(file)]
+        whole = new if self._listing is None else self._whole(new, now)
         self._young = len(new) - len(whole)
         self._files += sorted(whole, key=_place)
-        self._known.update(whole)
+        self._known.update(file.path for file in whole)
+        return bool(names)
+
+    def _whole(self, files: Sequence[_File], now: float) -> Sequence[_File]:
+        whole = self._settling.whole((file.path for file in files), now)
+        return [file for file in files if file.path in whole]
 
     def _is_text(self, file: _File) -> bool:
         """Whether a name can be written down. Another one is told of once, and left out."""
         try:
             file.name.encode()
         except UnicodeEncodeError:
-            self._known.add(file)
+            self._known.add(file.path)
             log.warning("files.unnamed", file=repr(file.name), consequence="its name is no UTF-8: it is left out")
             return False
         return True
@@ -283,6 +302,7 @@ class _Batch:
             keys=[name.encode() for name in self.names],
             defects=self._defects or None,
             note=note,
+            kept_bytes=KEPT_BYTES,
         )
 
 
@@ -293,12 +313,3 @@ def _place(file: _File) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _is_young(path: Path) -> bool:
-    """Whether a file may still be written. A time of change in the future says nothing."""
-    try:
-        age = time.time() - path.stat().st_mtime
-    except OSError:
-        return True
-    return 0 <= age < _WRITTEN_S

@@ -67,8 +67,9 @@ class _InFiles(SourceSettings):
         if not Path(self.path).is_dir() or matching(self.path):
             return {}
         found: dict[str, list[Path]] = {}
-        for file in map(Path, sorted(all_below(self.path))):
-            found.setdefault(file.relative_to(self.path).parts[0], []).append(file)
+        root, names = all_below(self.path)
+        for name in sorted(names):
+            found.setdefault(name.partition("/")[0], []).append(Path(root, name))
         return found
 
     def samples(self, fmt: RecordFormat) -> list[RecordSample]:

@@ -55,6 +55,7 @@ class RecordBatch:
     places: Int64 | None = None  # (n,) of records that come several times over: which ones of them all these are
     again: bool = False  # whether all of these came before
     note: Note | None = None
+    kept_bytes: int | None = None  # of a value that is rejected, since its key says where all of it is; None: all
 
     def __len__(self) -> int:
         return len(self.values)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from processes import ROOT, Zygote, dead_letters, history, killed, succeeded
+from processes import ROOT, Zygote, dead_letters, history, killed, refused, succeeded
 
 COUNT, BROKEN = 240, 6
 SHORT = ["train.max_updates_per_call=2", "checkpoint.every.samples=60", "http.listen=null", "validate.holdout.every=80"]
@@ -26,6 +26,9 @@ def test_killed_within_a_folder_it_comes_out_the_same(zygote: Zygote, tmp_path: 
     expected = succeeded(zygote.run(whole, "run", *ARGUMENTS)).json()
     for failpoints in ("loop.updated=kill@2", "checkpoint.rename.before=kill@1", "loop.call.after=kill@3"):
         killed(zygote.run(folder, "run", *ARGUMENTS, failpoints=failpoints))
+    (folder / "photos").rename(folder / "aside")
+    assert "photos" in refused(zygote.run(folder, "run", *ARGUMENTS), 74)
+    (folder / "aside").rename(folder / "photos")
     found = succeeded(zygote.run(folder, "run", *ARGUMENTS)).json()
     assert found["digest"] == expected["digest"]
     assert found["scores"] == expected["scores"]

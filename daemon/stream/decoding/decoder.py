@@ -313,7 +313,7 @@ def _rejection(batch: RecordBatch, index: int, found: Defect) -> Rejection:
         start=batch.start if index == 0 else int(batch.ends[index - 1]),
         end=int(batch.ends[index]),
         defect=found,
-        value=_payload(batch.values[index]),
+        value=_payload(batch.values[index])[: batch.kept_bytes],
         key=batch.keys[index] if batch.keys is not None else None,
         headers=batch.headers[index] if batch.headers is not None else (),
         timestamp_s=float(batch.timestamps_s[index]) if batch.timestamps_s is not None else None,
