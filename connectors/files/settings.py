@@ -24,7 +24,8 @@ class _InFiles(SourceSettings):
     """A file, a glob (`logs/*.jsonl`, `logs/**/*.csv.gz`), or a directory. Files are read in name order, one after the
     other, but rotated ones from the oldest on (`app.jsonl.2.gz`, `app.jsonl.1`, `app.jsonl`). In a directory,
     those whose name starts with `.` or `_` are left out. With `samples.format: raw`, a directory stands for the files
-    in all folders below it, too, and the order is another: that of a hash of each file's name below `path`."""
+    in all folders below it, too, a glob finds no such names either, and the order is another: that of a hash of each
+    file's name below `path`."""
 
     max_record_bytes: RecordLimit = MIB
     """A longer line, or a larger file of `samples.format: raw`, is rejected; the stream goes on with the next one."""
@@ -96,7 +97,7 @@ class FilesSettings(_InFiles):
     when_gone: Literal["stop", "skip"] = "stop"
     """What to do at a start if a file that was read in part is no longer there, or goes on in the middle of a line that
     has trained: `stop` with an error, or `skip` the unread rest of it. With `samples.format: raw`: if a file is gone
-    when its turn comes."""
+    when its turn comes; not if the whole directory is."""
 
 
 class EpochsSettings(_InFiles):

@@ -10,6 +10,7 @@ import yaml
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
+from learnd.daemon.stream.inferring.pictures import texts_for_images
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import FEATURES, InputSpec
 
@@ -80,6 +81,17 @@ def test_an_image_that_cannot_be(tmp_path: Path, image: Any) -> None:
     assert "samples.features.photo.image" in problems(
         tmp_path, samples={"features": {"photo": {"image": image}}, "label": "y"}
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "of_images"),
+    [(b"RIFF\x24\0\0\0WEBPVP8 ", True), (b"RIFF\x24\0\0\0WAVEfmt ", False), (b"\xff\xd8\xff", True)],
+)
+def test_init_tells_images_by_how_they_begin(tmp_path: Path, head: bytes, of_images: bool) -> None:
+    folders = {name: [tmp_path / name] for name in ("cat", "dog")}
+    for file in tmp_path / "cat", tmp_path / "dog":
+        file.write_bytes(head)
+    assert bool(texts_for_images(tmp_path, folders, tmp_path / "learnd.yaml")) == of_images
 
 
 def test_what_needs_columns_says_so(tmp_path: Path) -> None:
