@@ -108,7 +108,7 @@ class FolderSource:
                 return None
             self._listing.wait(left)
 
-    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch]:
+    def read_range(self, partition: str, start: int, end: int) -> Iterator[RecordBatch | None]:
         if partition != _PARTITION or end > len(self._files):
             raise SourceError(
                 f"{partition}: the journal needs its records from {start} to {end}, but no note says which files those "
@@ -118,9 +118,17 @@ class FolderSource:
         while self._position < end:
             batch = _Batch(self._position)
             while self._position < end and not batch.full:
-                batch.add(self._files[self._position].name, self._as_before(self._position), self._settings)
+                file = self._files[self._position]
+                content = self._read(file)
+                if content is None and self._waits(file):
+                    break
+                batch.add(file.name, self._as_before(content), self._settings)
                 self._position += 1
-            yield batch.records(None)
+            if batch.names:
+                yield batch.records(None)
+            else:
+                time.sleep(_POLL_S)
+                yield None
 
     @property
     def live(self) -> bool:
@@ -156,7 +164,6 @@ class FolderSource:
             if content is None:
                 self._leave_out()
                 continue
-            self._waiting = False
             batch.add(file.name, content, self._settings)
             self._position += 1
             if time.monotonic() >= deadline:
@@ -177,6 +184,7 @@ class FolderSource:
         """Return the content of a file, and no more than a byte over the limit; None if it is gone."""
         try:
             with Path(file.path).open("rb") as opened:
+                self._waiting = False
                 return opened.read(self._settings.max_record_bytes + 1)
         except FileNotFoundError:
             return None
@@ -186,11 +194,10 @@ class FolderSource:
                 "go on from there."
             ) from error
 
-    def _as_before(self, position: int) -> bytes:
-        """Return the content of a file that was handed out. Raises SourceError if it is gone, or another one."""
-        content = self._read(self._files[position])
-        if content is None or _digest(content) != self._digests.get(position):
-            raise self._gone(position, "it is gone, or holds other content")
+    def _as_before(self, content: bytes | None) -> bytes:
+        """Return the content of a file that was handed out before. Raises SourceError if it is gone, or another one."""
+        if content is None or _digest(content) != self._digests.get(self._position):
+            raise self._gone("it is gone, or holds other content")
         return content
 
     def _waits(self, file: _File) -> bool:
@@ -201,19 +208,19 @@ class FolderSource:
         was_waiting, self._waiting = self._waiting, is_away(file.root)
         if self._waiting and not self._settings.follow:
             raise SourceError(
-                f"{file.root} is gone or empty, and {len(self._files) - self._position:,} files of it were not read. "
-                "Nothing is lost: put it back, or mount it, and start again, to go on from there."
+                f"{file.root} is gone or empty, and {len(self._files) - self._position:,} files of it are still to be "
+                "read. Nothing is lost: put it back, or mount it, and start again, to go on from there."
             )
         if self._waiting and not was_waiting:
-            log.info("files.waiting", path=file.root, reason="it is gone or empty, and not all of its files were read")
+            log.info(
+                "files.waiting", path=file.root, reason="it is gone or empty, and files of it are still to be read"
+            )
         return self._waiting
 
     def _leave_out(self) -> None:
         """Leave out a file that is gone before it was read. Raises SourceError unless that may be."""
         if not self._settings.follow and self._settings.when_gone == "stop":
-            raise self._gone(
-                self._position, "it was deleted before it was read (or go on with source.files.when_gone: skip)"
-            )
+            raise self._gone("it was deleted before it was read (or go on with source.files.when_gone: skip)")
         file = self._files.pop(self._position)
         log.warning("files.vanished", file=file.path, consequence="it is left out")
         self._known.discard(file.path)
@@ -221,9 +228,9 @@ class FolderSource:
             self._noted -= 1
             self._lost.append(self._position)
 
-    def _gone(self, position: int, why: str) -> SourceError:
+    def _gone(self, why: str) -> SourceError:
         return SourceError(
-            f"{self._files[position].path} is needed: {why}. Going on would train another model than this stream "
+            f"{self._files[self._position].path} is needed: {why}. Going on would train another model than this stream "
             "gives; put the file back, or start afresh in another state directory."
         )
 
