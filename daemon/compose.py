@@ -197,7 +197,8 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
     longest = min(train.max_updates_per_call, to_score)
     train = train.model_copy(update={"class_weight": weights, "max_updates_per_call": longest})
     phases = settings.phases if phased else ()
-    return KerasLearner(model, train, spec, settings.guard, phases, models=settings.models)
+    fixable = settings.callbacks is not None
+    return KerasLearner(model, train, spec, settings.guard, phases, models=settings.models, rate_fixable=fixable)
 
 
 def build_callbacks(settings: Settings, learner: Contest) -> Callbacks | None:

@@ -16,8 +16,8 @@ class Callbacks(Stateful, Protocol):
     """
 
     @property
-    def names(self) -> Sequence[str]:
-        """What they are. Others have another state."""
+    def made(self) -> str:
+        """A digest of what they are, and of what they were made with. Others have another state."""
 
     @property
     def stop(self) -> bool:

@@ -107,8 +107,12 @@ class Contender(Adaptable, Protocol):
     def learning_rate(self) -> float:
         """The learning rate of the next update."""
 
+    @property
+    def base_learning_rate(self) -> float:
+        """The learning rate of the next update before the factors of warm-up, rules and rollbacks."""
+
     def fix_learning_rate(self, rate: float) -> None:
-        """Set the learning rate, whatever the settings say, until a phase begins."""
+        """Set the base of the learning rate, whatever the settings say, until a phase begins or they say another."""
 
     @property
     def traces(self) -> int:

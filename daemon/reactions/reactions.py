@@ -217,7 +217,7 @@ class Reactions:
 
     def _ruled_by(self) -> list[object]:
         """Return the rules and the callbacks as JSON values, to compare them with others."""
-        return [*self._rules.dumped(), *(self._callbacks.names if self._callbacks is not None else ())]
+        return [*self._rules.dumped(), *([self._callbacks.made] if self._callbacks is not None else ())]
 
     # Acting.
 

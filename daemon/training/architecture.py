@@ -22,7 +22,12 @@ def architecture_of(model: Any) -> str:
         config = {path: _config_of(layer) for path, layer in walk(model) if path}
     tables = {path: digest for path, layer in walk(model) if (digest := _digest_of_vocabulary(layer))}
     config = {**config, "vocabularies": tables} if tables else config
-    return json.dumps(_plain(config), sort_keys=True, default=lambda value: type(value).__name__)
+    return _as_text(config)
+
+
+def configuration_of(part: Any) -> str:
+    """Return the class and the configuration of a Keras object as JSON; the class alone if it gives none."""
+    return _as_text(_config_of(part))
 
 
 def differences(before: str, now: str, most: int = 6) -> list[str]:
@@ -44,12 +49,16 @@ def _digest_of_vocabulary(layer: Any) -> str | None:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
-def _config_of(layer: Any) -> dict[str, Any]:
+def _config_of(part: Any) -> dict[str, Any]:
     try:
-        config = layer.get_config()
+        config = part.get_config()
     except Exception:  # noqa: BLE001  (code of the user's)
         config = {}
-    return {"class_name": type(layer).__name__, "config": config}
+    return {"class_name": type(part).__name__, "config": config}
+
+
+def _as_text(config: Any) -> str:
+    return json.dumps(_plain(config), sort_keys=True, default=lambda value: type(value).__name__)
 
 
 def _plain(value: Any) -> Any:

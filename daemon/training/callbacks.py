@@ -18,14 +18,15 @@ import structlog
 from learnd.daemon.contracts import Contender
 from learnd.daemon.errors import ModelError
 from learnd.daemon.foundation.counters import running_sum
-from learnd.daemon.training.attributes import NotHoldableError, given_back, held
+from learnd.daemon.training.attributes import Holding, NotHoldableError, given_back, is_code
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.user_code import call_function, place_of
-from learnd.daemon.values import Call, Event, Facts, Report, State
+from learnd.daemon.values import Arrays, Call, Event, Facts, Report, State
 
 log = structlog.get_logger()
 
-_OF_KERAS = ("_model", "params")  # attributes that a callback is given
+_GIVEN = "_model"  # the attribute that is of no callback
+_AS_MADE = {"as made": None}  # instead of code, which is as the callback is made
 _INSTEAD = {
     "ModelCheckpoint": "checkpoints are saved anyway, and learnd checkpoints export --best writes the best model",
     "BackupAndRestore": "learnd does that anyway, to the last bit",
@@ -34,6 +35,12 @@ _INSTEAD = {
     "TerminateOnNaN": "the guard skips updates that are not finite, and ends a run with too many of them",
     "SwapEMAWeights": "train.average keeps averages of the weights, which predict",
 }
+
+
+_TRIED_AGAIN = (
+    "The epoch is in the journal, and its end is tried again by the next start. Correct the callback and start again; "
+    "it can be left out only when the journal has been repeated."
+)
 
 
 class KerasCallbacks:
@@ -50,7 +57,7 @@ class KerasCallbacks:
         self._all = _checked(given.name, returned)
         self.names = [type(callback).__name__ for callback in self._all]
         self.stop = False
-        self._model = _Model(learner)
+        self._learner, self._model = learner, _Model(learner)
         self._epoch: int | None = None  # under way; None before the first
         self._losses = np.zeros(2)  # sum and count of the losses of its updates
         self._logs: dict[str, float] = {}  # the latest scores, by their Keras names
@@ -58,14 +65,18 @@ class KerasCallbacks:
             callback.set_params({})
             callback.set_model(self._model)
         self._as_made = [dict(vars(callback)) for callback in self._all]
-        self.state()
+        self._made = self._attributes()
+
+    @property
+    def made(self) -> str:
+        return self._made.digest()
 
     def begin(self) -> None:
         """Begin the first epoch, if that has not been done."""
         if self._epoch is None:
             self._epoch = 0
-            self._call("on_train_begin")
-            self._call("on_epoch_begin", 0)
+            self._call("on_train_begin", {})
+            self._call("on_epoch_begin", 0, {})
 
     def look(self, report: Report) -> None:
         """Take in updates of the epoch."""
@@ -84,18 +95,19 @@ class KerasCallbacks:
         """Let the callbacks act. Return what there is to tell."""
         assert self._epoch is not None, "it has begun"
         (total, count), self._losses = self._losses, np.zeros(2)
-        logs = {**self._logs, **({"loss": float(total / count)} if count else {})}
+        logs = dict(sorted({**self._logs, **({"loss": float(total / count)} if count else {})}.items()))
         told: Facts = {"epoch": self._epoch, "logs": _finite(logs)}
         self._model.stop_training = False
         self._call("on_epoch_end", self._epoch, logs)
         self.stop = self._model.stop_training
         if self.stop:
-            self._call("on_train_end")
+            self._call("on_train_end", logs)
             self._epoch = None  # what goes on from here does so as another `fit`
         else:
             self._epoch += 1
-            self._call("on_epoch_begin", self._epoch)
-        return {**told, "learning_rate": self._model.optimizer.learning_rate}
+            self._call("on_epoch_begin", self._epoch, {})
+        self._attributes()  # what no checkpoint can hold is told here, and not first by the next checkpoint
+        return {**told, "learning_rate": self._learner.learning_rate}
 
     def _as_logs(self, data: Mapping[str, Any]) -> dict[str, float]:
         """Return the scores of a set by the names that Keras has for them."""
@@ -107,35 +119,37 @@ class KerasCallbacks:
         return {f"{front}{of}{name}": float(value) for name, value in metrics.items()}
 
     def _call(self, hook: str, *arguments: Any) -> None:
+        """Call them one after the other with the same arguments: one may add to the logs for the next."""
         for name, callback in zip(self.names, self._all, strict=True):
             try:
-                getattr(callback, hook)(*(dict(each) if isinstance(each, dict) else each for each in arguments))
+                getattr(callback, hook)(*arguments)
             except Exception as error:
                 raise ModelError(
                     f"callbacks: {name}.{hook} failed with {type(error).__name__}: {error}\n"
-                    f"  {place_of(error, self._module)}The epoch is in the journal, and its end is tried again by the "
-                    "next start. Correct the callback and start again."
+                    f"  {place_of(error, self._module)}{_TRIED_AGAIN}"
                 ) from error
+            if hook == "on_epoch_end":
+                _check_monitored(callback, arguments[1])
 
     def state(self) -> State:
-        parts = {}
-        for number, (callback, made) in enumerate(zip(self._all, self._as_made, strict=True)):
-            parts[str(number)] = _state_of(callback, made)
-        facts = {
-            "names": self.names,
-            "epoch": self._epoch,
-            "logs": {name: repr(value) for name, value in self._logs.items()},
-        }
-        return State.joined({**parts, "losses": State({"sum_count": self._losses.copy()})}, facts)
+        facts = {"epoch": self._epoch, "logs": {name: repr(value) for name, value in self._logs.items()}}
+        parts = {"now": self._attributes(), "made": self._made, "losses": State({"sum_count": self._losses.copy()})}
+        return State.joined(parts, facts)
+
+    def _attributes(self) -> State:
+        """Return the attributes of all, without code that they were made with. Raises ModelError."""
+        holding = Holding()
+        of_each = [_facts_of(*each, holding) for each in zip(self._all, self._as_made, strict=True)]
+        return State(holding.arrays, {"names": self.names, "attributes": of_each})
 
     def restore(self, state: State) -> None:
-        """Continue from a state; from the start if it is of other callbacks."""
-        if state.facts["names"] != self.names:
-            log.warning("callbacks_anew", before=state.facts["names"], now=self.names, consequence="they begin anew")
+        """Continue from a state; from the start if it is of callbacks that were made otherwise. Raises ModelError."""
+        made, now = state.part("made"), state.part("now")
+        if made != self._made:
+            log.warning("callbacks_anew", before=made.facts["names"], now=self.names, consequence="they begin anew")
             return
-        for number, callback in enumerate(self._all):
-            part = state.part(str(number))
-            vars(callback).update({name: given_back(fact, part.arrays) for name, fact in part.facts.items()})
+        for callback, as_made, facts in zip(self._all, self._as_made, now.facts["attributes"], strict=True):
+            _give_back(callback, as_made, facts, now.arrays)
         self._epoch = state.facts["epoch"]
         self._logs = {name: float(text) for name, text in state.facts["logs"].items()}
         self._losses = np.array(state.part("losses").arrays["sum_count"])
@@ -149,12 +163,15 @@ class _Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        return float(self._learner.learning_rate)
+        return float(self._learner.base_learning_rate)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "learning_rate":
             raise AttributeError(f"a callback may set the learning_rate of the optimizer, and not its {name}")
-        self._learner.fix_learning_rate(float(value))
+        rate = float(np.float32(value))
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ValueError(f"a learning rate is a finite number from 0 on, and not {value}")
+        self._learner.fix_learning_rate(rate)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a callback may read and set the learning_rate of the optimizer; there is no {name}")
@@ -201,21 +218,53 @@ def _overrides(callback: Any, hook: str) -> bool:
     return hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
 
 
-def _state_of(callback: Any, made: Mapping[str, Any]) -> State:
-    """Return the attributes of a callback, without functions that it was made with. Raises ModelError."""
-    arrays: dict[str, Any] = {}
-    facts: Facts = {}
+def _facts_of(callback: Any, as_made: Mapping[str, Any], holding: Holding) -> list[Any]:
+    """Return the names and facts of the attributes of a callback, in their order. Raises ModelError."""
+    facts = []
     for name, value in vars(callback).items():
-        if name in _OF_KERAS or (callable(value) and made.get(name) is value):
-            continue
+        stays = name == _GIVEN or (as_made.get(name) is value and _is_code(value))
         try:
-            facts[name] = held(value, arrays)
+            facts.append([name, _AS_MADE if stays else holding.fact(value)])
         except NotHoldableError as error:
             raise ModelError(
                 f"callbacks: {type(callback).__name__}.{name} holds {error}, which a checkpoint cannot: a resume would "
-                "go on without it. Keep numbers, texts, arrays, and lists and dictionaries of them."
+                "go on otherwise. Keep numbers, texts, arrays, and lists, tuples and dictionaries of them, each of "
+                "them in one place."
             ) from error
-    return State(arrays, facts)
+    return facts
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a value is code alone, or a schedule of Keras, which is made once and for all."""
+    return is_code(value) or (
+        isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+        and type(value).__module__.startswith("keras.")
+    )
+
+
+def _give_back(callback: Any, as_made: Mapping[str, Any], facts: Sequence[Any], arrays: Arrays) -> None:
+    """Give a callback the attributes that it had, in the order that they had. Raises ModelError."""
+    attributes = {}
+    for name, fact in facts:
+        try:
+            attributes[name] = as_made[name] if fact == _AS_MADE else given_back(fact, arrays)
+        except NotHoldableError as error:
+            raise ModelError(
+                f"callbacks: in the checkpoint, {type(callback).__name__}.{name} holds {error}. Nothing was changed. "
+                "Give the function its name and place back, or start with a new --state."
+            ) from error
+    vars(callback).clear()
+    vars(callback).update(attributes)
+
+
+def _check_monitored(callback: Any, logs: Mapping[str, float]) -> None:
+    """Raise ModelError if a callback waits for a score that does not come."""
+    monitor = getattr(callback, "monitor", None)
+    if isinstance(monitor, str) and monitor not in logs:
+        raise ModelError(
+            f"callbacks: {type(callback).__name__} monitors {monitor!r}, which is not in the logs of this epoch: there "
+            f"are {', '.join(sorted(logs))}. {_TRIED_AGAIN}"
+        )
 
 
 def _loss_of(metrics: Mapping[str, float]) -> float | None:

@@ -54,23 +54,23 @@ class KerasLearner:
         phases: Sequence[PhaseSettings] = (),
         *,
         models: int = 1,
+        rate_fixable: bool = False,
     ) -> None:
-        """Build the network without compiling it; `models` is how many are updated at once in the process.
+        """Build the network without compiling it; `models` are updated at once in the process. `rate_fixable`: whether
+        somebody may call `fix_learning_rate`.
 
         Raises ModelError, or SettingsError for a name unknown to Keras.
         """
         configure(train.threads, train.seed, loops_as_kernels=train.updates_by_one, models=models)
-        self._train = train
-        self._spec = spec
+        self._train, self._spec = train, spec
         self.max_updates = longest_call(train, spec)
         self._network = Network(model, train, spec, guard or GuardSettings(), phases)
         self._class_weights = ClassWeights(train.class_weight, spec.task)
-        self._phases = self._network.phases
-        self._phase = 0
+        self._phases, self._phase = self._network.phases, 0
         own_rate = self._network.optimizing.own_rate
         rates = [create_learning_rate(number, phase, own_rate) for number, phase in enumerate(phases)]
         self._base_rates = rates or [own_rate]
-        self._rate = LearningRate(self._base_rates[0], self._network.updates_before)
+        self._rate = LearningRate(self._base_rates[0], self._network.updates_before, fixable=rate_fixable)
         self._earlier_traces = 0
         self._before: _Before | None = None
         self._changes: Sequence[str] = ()
@@ -219,8 +219,13 @@ class KerasLearner:
         self._rate.slow_down(factor)
         self._set_learning_rate()
 
+    @property
+    def base_learning_rate(self) -> float:
+        """The learning rate of the next update before the factors of warm-up, rules and rollbacks."""
+        return self._rate.base(call_size(1, self.max_updates))
+
     def fix_learning_rate(self, rate: float) -> None:
-        """Set the learning rate, whatever the settings say, until a phase begins."""
+        """Set the base of the learning rate, until a phase begins or the settings say another."""
         self._rate.fix(rate)
         self._set_learning_rate()
 
@@ -279,9 +284,7 @@ class KerasLearner:
     @memory_error()
     def next_phase(self, cause: str, samples: int) -> PhaseBegun | None:
         """Begin the next phase after `samples` samples of the stream. Return None if there is none."""
-        if self._phase + 1 == len(self._phases):
-            return None
-        return self._go_on(cause, samples)
+        return None if self._phase + 1 == len(self._phases) else self._go_on(cause, samples)
 
     def _updates_left(self, rows: int) -> int:
         """Return after how many updates of `rows` samples the phase ends."""
@@ -326,12 +329,12 @@ class KerasLearner:
         """Go back to a phase, and to the given mode if there is one."""
         if self._compiled is None or (phase, mode) != (self._phase, self._compiled.mode):
             self._enter(phase, mode)
-            self._rate.use(self._base_rates[phase])
 
     def _enter(self, phase: int, mode_before: Mode | None = None) -> None:
         """Set what trains in a phase, and drop the compiled updates of the phase before."""
         self._phase = phase
         self._phases.begin(phase)
+        self._rate.use(self._base_rates[phase])
         self._earlier_traces = self.traces
         self._compiled = None
         self._mode = mode_before or self._mode
@@ -391,7 +394,6 @@ class KerasLearner:
 
     def _restore_rate(self, facts: Facts) -> None:
         self._rate.restore(facts)
-        self._rate.use(self._base_rates[self._phase])
         before = self.learning_rate
         self._set_learning_rate()
         if self.learning_rate != before:

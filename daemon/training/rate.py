@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from learnd.daemon.training.architecture import configuration_of
 from learnd.daemon.training.runtime import tf
 from learnd.daemon.values import Facts, Float32, Float64
 
@@ -49,13 +50,14 @@ class LearningRate:
     warm-up.
     """
 
-    def __init__(self, base: Base, updates: int = 0) -> None:
-        """`updates` are those that the model had before."""
+    def __init__(self, base: Base, updates: int = 0, *, fixable: bool = False) -> None:
+        """`updates` are those that the model had before. `fixable`: whether somebody may `fix` the base."""
         self.samples = 0  # that went through updates, including skipped ones
         self._updates = updates  # including skipped ones
         self.phase_start = 0
         self._base = base
-        self._fixed: float | None = None  # takes the place of the base, until a phase begins
+        self._fixable = fixable
+        self._fixed: Facts | None = None  # takes the place of a base, until a phase begins
         self._slow_down = 1.0
         self._ramps: dict[str, _Ramp] = {}
         self._compiled: Any = None
@@ -67,6 +69,11 @@ class LearningRate:
         factors = self._factors(counts)
         rates[: updates + 1] = factors * self._bases(counts, self._updates + np.arange(updates + 1), size)
         return rates
+
+    def base(self, size: int) -> float:
+        """Return the rate of the next update before factors. `size` is one of those that `of` is called with."""
+        bases = self._bases(np.array([self.samples]), np.array([self._updates]), size)
+        return float(np.ravel(bases).astype(np.float32)[0])
 
     def advance(self, updates: int, rows: int) -> None:
         """Go on behind so many updates of `rows` samples."""
@@ -94,8 +101,8 @@ class LearningRate:
         self._slow_down *= factor
 
     def fix(self, rate: float) -> None:
-        """Use this rate from here on, whatever the base is and whatever has changed it, until a phase begins."""
-        self._fixed, self._slow_down, self._ramps = rate, 1.0, {}
+        """Use this rate in the place of the base, until a phase begins. What multiplies the base multiplies it."""
+        self._fixed = {"rate": rate, "instead_of": _told(self._base)}
 
     def facts(self) -> Facts:
         ramps = {name: [ramp.first, ramp.start, ramp.over] for name, ramp in self._ramps.items()}
@@ -109,8 +116,13 @@ class LearningRate:
         }
 
     def restore(self, facts: Facts) -> None:
+        """Continue from `facts`. A fixed rate is dropped if it took the place of another base than there is now, or if
+        nobody is there any more to fix one.
+        """
         self.samples, self._updates, self.phase_start = facts["samples"], facts["updates"], facts["phase_start"]
-        self._slow_down, self._fixed = facts["slow_down"], facts.get("fixed")
+        self._slow_down, fixed = facts["slow_down"], facts.get("fixed")
+        stands = fixed is not None and self._fixable and fixed["instead_of"] == _told(self._base)
+        self._fixed = fixed if stands else None
         self._ramps = {name: _Ramp(*ramp) for name, ramp in facts["ramps"].items()}
 
     def _factors(self, counts: NDArray[np.int64]) -> Float64:
@@ -122,7 +134,7 @@ class LearningRate:
     def _bases(self, samples: NDArray[np.int64], updates: NDArray[np.int64], size: int) -> Float32 | float:
         """Return the rate before factors, at each count."""
         if self._fixed is not None:
-            return self._fixed
+            return float(self._fixed["rate"])
         if isinstance(self._base, float):
             return self._base
         if isinstance(self._base, OfUpdates):
@@ -135,6 +147,13 @@ class LearningRate:
             self._compiled = tf.function(partial(_each, schedule), jit_compile=True, autograph=False)
         rates: Float32 = self._compiled(np.resize(counts, size + 1), tf.constant(len(counts))).numpy()[: len(counts)]
         return rates
+
+
+def _told(base: Base) -> float | str:
+    """Return a base as a fact, to compare it with others."""
+    if isinstance(base, float):
+        return base
+    return f"of updates: {configuration_of(base.schedule)}" if isinstance(base, OfUpdates) else configuration_of(base)
 
 
 def _each(schedule: Schedule, counts: Any, size: Any) -> Any:

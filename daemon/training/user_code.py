@@ -12,10 +12,10 @@ from typing import Any
 from learnd.daemon.errors import ModelError
 
 
-def call_function(key: str, given: Path, returns: str, argument: Any = None) -> Any:
+def call_function(key: str, given: Path, returns: str, *arguments: Any) -> Any:
     """Call the function `module:function` or `file.py:function`, in the folder of the settings file or elsewhere.
 
-    Return what it returns, which messages call `returns`. It gets the argument if it takes one. `key` is that of the
+    Return what it returns, which messages call `returns`. It gets the arguments if it takes any. `key` is that of the
     settings. Raises ModelError.
     """
     module_name, _, function_name = given.name.partition(":")
@@ -23,7 +23,7 @@ def call_function(key: str, given: Path, returns: str, argument: Any = None) -> 
     module_name = module_name.removesuffix(".py")
     try:
         function = _function(key, module_name, function_name, given.parent, returns)
-        return function(argument) if inspect.signature(function).parameters else function()
+        return function(*arguments) if inspect.signature(function).parameters else function()
     except ModelError:
         raise
     except (Exception, SystemExit) as error:

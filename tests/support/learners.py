@@ -35,12 +35,15 @@ def learner(
     model: dict[str, Any] | None = None,
     guard: dict[str, Any] | None = None,
     phases: list[dict[str, Any]] | None = None,
+    *,
+    rate_fixable: bool = False,
     **train: Any,
 ) -> KerasLearner:
     """Return a learner in graph mode with calls of one length, unless told otherwise: XLA takes seconds to compile."""
     settings = TrainSettings(**{"max_updates_per_call": 32, "xla": False, **train})
     chosen = [PhaseSettings.model_validate(phase) for phase in phases or []]
-    return KerasLearner(ModelSettings(**(model or {})), settings, spec, GuardSettings(**(guard or {})), chosen)
+    guarding = GuardSettings(**(guard or {}))
+    return KerasLearner(ModelSettings(**(model or {})), settings, spec, guarding, chosen, rate_fixable=rate_fixable)
 
 
 def bits(one: KerasLearner) -> str:

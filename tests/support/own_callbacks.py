@@ -41,6 +41,49 @@ class WithFile(keras.callbacks.Callback):  # type: ignore[misc]
         self.file = object()
 
 
+class Scoring(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds to the logs for the next one, and keeps their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+        self.best: dict[int, float] = {9: 0.0}
+
+    def on_train_begin(self, logs: Any) -> None:
+        assert logs == {}
+
+    def on_epoch_begin(self, epoch: int, logs: Any) -> None:
+        assert (epoch in self.best, logs) == (False, {})
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        self.order += [*logs, *map(str, self.best), *self.__dict__]
+        self.best[epoch] = logs["twice_loss"] = 2 * logs["val_loss"]
+        setattr(self, f"z{9 - epoch}", epoch)
+
+
+class Gathering(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps something, at first or later."""
+
+    def __init__(self, kept: Any = None, later: Any = None) -> None:
+        super().__init__()
+        self.kept, self._later = kept, later
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        if self._later is not None:
+            self.kept = self._later()
+
+
+class Rating(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets a rate."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.model.optimizer.learning_rate = self.rate
+
+
 class Failing(keras.callbacks.Callback):  # type: ignore[misc]
     """Raises at the end of an epoch."""
 
@@ -89,3 +132,49 @@ def setting() -> list[Any]:
 
 def not_one() -> list[Any]:
     return [3]
+
+
+def scoring() -> list[Any]:
+    return [Scoring(), keras.callbacks.EarlyStopping("twice_loss", mode="min", patience=2)]
+
+
+def waiting(patience: int = 2) -> list[Any]:
+    return [keras.callbacks.EarlyStopping("val_loss", patience=patience), Gathering(np.zeros(2))]
+
+
+def waiting_longer() -> list[Any]:
+    return waiting(patience=3)
+
+
+def monitoring_nothing() -> list[Any]:
+    return [keras.callbacks.ReduceLROnPlateau("val_auc", mode="max")]
+
+
+def by_schedule() -> list[Any]:
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    return [keras.callbacks.LearningRateScheduler(lambda epoch, _: float(schedule(epoch))), Gathering(schedule)]
+
+
+def with_metric() -> list[Any]:
+    return [Gathering(keras.metrics.Mean())]
+
+
+def with_shared() -> list[Any]:
+    weights = [np.zeros(3)]
+    return [Gathering(weights), Gathering(weights)]
+
+
+def gathering_objects() -> list[Any]:
+    return [Gathering(later=object)]
+
+
+def to_infinity() -> list[Any]:
+    return [Rating(float("inf"))]
+
+
+def below_nothing() -> list[Any]:
+    return [Rating(-0.1)]
+
+
+def with_argument(spec: Any) -> list[Any]:
+    return [spec]

@@ -19,7 +19,7 @@ RATES = [0.5, 0.4, 0.45, 0.46, 0.3, 0.31, 0.32, 0.33, 0.34]
 
 
 def made(function: str, one: KerasLearner | None = None) -> tuple[KerasCallbacks, KerasLearner]:
-    one = one or learner(batch_size=8, optimizer={"sgd": {"learning_rate": 0.1}})
+    one = one or learner(batch_size=8, optimizer={"sgd": {"learning_rate": 0.1}}, rate_fixable=True)
     return KerasCallbacks(SUPPORT / f"own_callbacks.py:{function}", one, "holdout", EPOCH), one
 
 
@@ -89,9 +89,11 @@ def test_scores_have_the_names_of_keras() -> None:
     assert logs == {"val_rmse": 0.5, "val_loss": 0.25, "anchor_log_loss": 0.7, "anchor_loss": 0.7, "mae": 0.2}
 
 
-@pytest.mark.parametrize("at", [1, 4, 7])
-def test_what_was_restored_goes_on_the_same(at: int) -> None:
-    whole, first, second = made("fitting"), made("fitting"), made("fitting")
+@pytest.mark.parametrize(
+    ("function", "at"), [("fitting", 1), ("fitting", 4), ("fitting", 7), ("scoring", 2), ("by_schedule", 1)]
+)
+def test_what_was_restored_goes_on_the_same(function: str, at: int) -> None:
+    whole, first, second = made(function), made(function), made(function)
     expected = trained(whole, 0, RATES)
     told = trained(first, 0, RATES[:at])
     for one, other in zip(first, second, strict=True):
@@ -101,13 +103,21 @@ def test_what_was_restored_goes_on_the_same(at: int) -> None:
         assert one.state() == other.state()
 
 
+def test_one_may_add_to_the_logs_for_the_next() -> None:
+    parts = made("scoring")
+    assert [event.data["epoch"] for event in trained(parts, 0, [0.5, 0.4, 0.4, 0.4, 0.4])] == [0, 1, 2, 3]
+    assert parts[0].stop
+
+
 def test_a_schedule_of_epochs_sets_the_rate_before_each() -> None:
     told = trained(made("scheduled"), 0, RATES[:4])
     np.testing.assert_allclose([event.data["learning_rate"] for event in told], [0.1, 0.05, 0.025, 0.0125])
 
 
-def test_other_callbacks_begin_anew() -> None:
-    before, after = made("fitting"), made("scheduled")
+@pytest.mark.parametrize(("first", "second"), [("fitting", "scheduled"), ("waiting", "waiting_longer")])
+def test_other_callbacks_begin_anew(first: str, second: str) -> None:
+    before, after = made(first), made(second)
+    assert before[0].made == made(first)[0].made != after[0].made
     trained(before, 0, RATES[:2])
     after[0].restore(stored(before[0].state()))
     assert [event.data["epoch"] for event in trained(after, 2, RATES[:1])] == [0]
@@ -119,6 +129,9 @@ def test_other_callbacks_begin_anew() -> None:
         ("saving", "ModelCheckpoint is not taken: checkpoints are saved anyway"),
         ("each_batch", "EachBatch acts on on_train_batch_end, and thousands of updates run in one compiled call"),
         ("with_file", "WithFile.file holds an object of the type object, which a checkpoint cannot"),
+        ("with_metric", "Gathering.kept holds an object of the type Mean"),
+        ("with_shared", "Gathering.kept holds a list that it or another one of them holds elsewhere, too"),
+        ("with_argument", "missing 1 required positional argument: 'spec'"),
         ("not_one", "returned int; it must return a list of Keras callbacks"),
         ("nothing", "has no function 'nothing'"),
     ],
@@ -142,14 +155,49 @@ def test_one_that_fails_is_told_with_its_place(function: str, words: str) -> Non
     assert words in str(raised.value)
 
 
-def test_a_rate_that_was_set_holds_until_a_phase_begins() -> None:
+@pytest.mark.filterwarnings("ignore:Learning rate reduction is conditioned")
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (
+            "monitoring_nothing",
+            "ReduceLROnPlateau monitors 'val_auc', which is not in the logs of this epoch: there are ",
+        ),
+        ("gathering_objects", "Gathering.kept holds an object of the type object"),
+        ("to_infinity", "a learning rate is a finite number from 0 on, and not inf"),
+        ("below_nothing", "a learning rate is a finite number from 0 on, and not -0.1"),
+    ],
+)
+def test_what_cannot_go_on_is_told_at_the_end_of_the_first_epoch(function: str, words: str) -> None:
+    with pytest.raises(ModelError, match="callbacks: ") as raised:
+        trained(made(function), 0, RATES[:1])
+    assert words in str(raised.value)
+
+
+def of_rate(rate: Any, *, fixable: bool = True) -> KerasLearner:
     phases = [{"unfreeze": 1, "until": "command"}, {"unfreeze": "*", "warm_up": 0}]
-    one, other = (learner(batch_size=8, optimizer={"sgd": {"learning_rate": 0.1}}, phases=phases) for _ in range(2))
-    one.boost(5, 1000)
-    one.fix_learning_rate(0.02)
+    return learner(batch_size=8, optimizer={"sgd": {"learning_rate": rate}}, phases=phases, rate_fixable=fixable)
+
+
+DECAY = {"module": "keras.optimizers.schedules", "class_name": "InverseTimeDecay"}
+SLOW, FAST = (
+    {**DECAY, "config": {"initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": rate}} for rate in (0.5, 0.9)
+)
+
+
+@pytest.mark.parametrize(("rate", "another"), [(0.1, 0.2), (SLOW, FAST)])
+def test_a_rate_that_was_set_takes_the_place_of_that_of_the_settings_alone(rate: Any, another: Any) -> None:
+    one = of_rate(rate)
     one.update(call(0, 4, 8))
-    assert one.learning_rate == pytest.approx(0.02)
-    other.restore(stored(one.state()))
-    assert other.learning_rate == one.learning_rate
+    assert one.base_learning_rate == one.learning_rate
+    one.slow_down(0.5)  # as a rollback does, for good
+    one.fix_learning_rate(0.02)
+    assert (one.base_learning_rate, one.learning_rate) == pytest.approx((0.02, 0.01))
+    one.fix_learning_rate(0.04)
+    state = stored(one.state())
+    for other, base in ((of_rate(rate), 0.04), (of_rate(another), None), (of_rate(rate, fixable=False), None)):
+        other.restore(state)
+        assert (other.base_learning_rate == pytest.approx(0.04)) == (base is not None)
+        assert other.learning_rate == pytest.approx(other.base_learning_rate / 2)
     one.next_phase("command", 32)
-    assert one.learning_rate == pytest.approx(0.1)
+    assert one.base_learning_rate == pytest.approx(0.1)
