@@ -180,7 +180,7 @@ class Loop:
         self.outputs.set_aside(call.rejections)
         events, taken_back = self.reactions.finish(call, scores)
         self.outputs.set_aside(taken_back)
-        if taken_back or self.reactions.stopped:
+        if taken_back or self.reactions.ended_by_callbacks:
             self.evaluation.went_back()
         self._publish(events)
         self.reader.measured(call.updates, seconds := time.perf_counter() - started)

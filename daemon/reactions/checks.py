@@ -59,13 +59,14 @@ def problems_with_compared_scores(
         f"{prefix[name]}{metric}"
         for name, metrics in of_each.items()
         for metric in metrics
-        if published is None or metric in published
+        if (published is None or metric in published) and metric != "kappa_temporal"  # which is of a stream alone
     ]
     for index, rule in enumerate(rules):
         if not rule.of_set:
             continue
         if rule.metric is not None and rule.metric not in known:
-            yield f"reactions.{index}.metric: {rule.metric!r} is not published{meant_or_known(rule.metric, known)}"
+            meant = meant_or_known(rule.metric, known)
+            yield f"reactions.{index}.metric: {rule.metric!r} is no score of the {rule.of}{meant}"
         elif rule.metric is None and len(of_each) > 1:
             yield f"reactions.{index}.metric is missing: there are several labels; name one of {', '.join(known)}"
         elif rule.metric is None and (usual := ComparedScore.of(rule, spec).metric) not in known:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Self
 
+from learnd.daemon.actions.contract import NothingToDoError
 from learnd.daemon.actions.roll_back import RollBack
 from learnd.daemon.contracts import Contested, Learner
 from learnd.daemon.errors import DataError
@@ -42,16 +43,32 @@ class GoodCopy(KeptCopy):
         """Whether the model was rolled back as often as it may be."""
         return self.rollbacks >= self.action.most
 
+    def check_asked(self, progress: Facts) -> None:
+        """Raise NothingToDoError if an operator should not have asked for a rollback to `progress`."""
+        if not progress["samples"]:
+            raise NothingToDoError(
+                f"there is no good copy yet but the model from before the first sample; the first is made at "
+                f"{self.action.every:,} samples"
+            )
+        if self.exhausted:
+            raise NothingToDoError(
+                f"the model was rolled back {self.rollbacks} times, as often as roll_back.most allows"
+            )
+
     def look(self, learner: Learner, error: float | None, progress: Facts) -> bool:
         """Return whether the model is good, given the mean error since the last look. Copy it if it is."""
         now = learner.state()
         good = finite(now.arrays) and self.is_usual(error)
         if good:
-            self.keep(now, progress)
-            self._since_copy = 0
+            self.take(now, progress)
         if error is not None:
             self._errors = [*self._errors, error][-_LOOKS:]
         return good
+
+    def take(self, learner: State, progress: Facts) -> None:
+        """Keep a state of the learner, which no rollback has slowed down since."""
+        self.keep(learner, progress)
+        self._since_copy = 0
 
     def roll_back(self, learner: Contested, samples: int) -> Sequence[Event]:
         """Restore the good copy behind `samples` of the stream, with a lower learning rate. Each rollback to the same

@@ -61,7 +61,7 @@ class Reactions:
         callbacks: Callbacks | None = None,
     ) -> None:
         """`phase_rules` act only if they end the learner's phase."""
-        self._callbacks = callbacks
+        self._callbacks, self._called = callbacks, callbacks and callbacks.made
         self._rules = Rules(rules, phase_rules)
         self.learner = learner
         self._watching = watching
@@ -98,6 +98,11 @@ class Reactions:
         return self._early_stop.reason
 
     @property
+    def ended_by_callbacks(self) -> bool:
+        """Whether callbacks have ended the run, perhaps with other weights than the last scores are of."""
+        return self._callbacks is not None and self._callbacks.stop
+
+    @property
     def ever_at_once(self) -> bool:
         """Whether any rule may act within a call."""
         return self._rules.act_at_once(index for index, rule in enumerate(self._rules.all) if not rule.on_scores)
@@ -130,7 +135,7 @@ class Reactions:
     def begin(self, call: Call) -> None:
         """Carry out the commands of a call, before its updates."""
         self._samples = call.first
-        if self._callbacks is not None:
+        if self._callbacks is not None and call.updates:
             self._callbacks.begin()
         if self._good_copy is not None and call.first == 0:
             self._good_copy.look(self.learner, None, Progress().mark())
@@ -167,7 +172,7 @@ class Reactions:
             self._take_up(event, None)
             self._early_stop.look(event, self.learner, self._progress.mark())
         self._act()
-        if self._callbacks is not None:
+        if self._callbacks is not None and not self.stopped:
             self._events += self._callbacks.finish(call, scores)
             if self._callbacks.stop:
                 self.stop(Cause("callbacks", self._samples, {}), restore_best=False)
@@ -179,7 +184,8 @@ class Reactions:
 
     def state(self) -> State:
         facts: Facts = {
-            "rules": self._ruled_by(),
+            **self._watching.made_for,
+            "called": self._called,
             "called_at": list(self._rules.called_at),
             "due_back": [self._due_back[0], [*astuple(self._due_back[1])]] if self._due_back else None,
             "good": self._good,
@@ -189,7 +195,9 @@ class Reactions:
         return State.joined(parts, facts)
 
     def restore(self, state: State) -> None:
-        """Continue from `state`. If the rules have changed since then, they start over."""
+        """Continue from `state`. If the rules or the anchor samples have changed since then, the rules start over, as
+        what watches for them does. If they or the callbacks have changed, a run that has ended goes on.
+        """
         facts = state.facts
         self._good = facts["good"]
         if self._good_copy is not None and "good_copy" in facts:
@@ -198,7 +206,10 @@ class Reactions:
             if name in facts:  # there were no callbacks before, say
                 part.restore(state.part(name))
         due_back = (facts["due_back"][0], Event(*facts["due_back"][1])) if facts["due_back"] else None
-        if facts["rules"] == self._ruled_by():
+        same_rules = all(facts.get(name, value) == value for name, value in self._watching.made_for.items())
+        if not same_rules or facts.get("called") != self._called:
+            self._early_stop.go_on()
+        if same_rules:
             self._rules.called_at = list(facts["called_at"])
             self._due_back = due_back
             return
@@ -208,16 +219,12 @@ class Reactions:
                 "roll_back_dropped",
                 cause=due_back[1].kind,
                 at_samples=due_back[1].samples,
-                consequence="the rules under reactions have changed since then; the model is not rolled back",
+                consequence="the rules or the anchor samples have changed since then; the model is not rolled back",
             )
 
     def _lasting(self) -> dict[str, Stateful]:
         own = {} if self._callbacks is None else {"callbacks": self._callbacks}
         return {"recent": self._recent, "skip_rate": self._skip_rate, "early_stop": self._early_stop, **own}
-
-    def _ruled_by(self) -> list[object]:
-        """Return the rules and the callbacks as JSON values, to compare them with others."""
-        return [*self._rules.dumped(), *([self._callbacks.made] if self._callbacks is not None else ())]
 
     # Acting.
 
@@ -330,6 +337,8 @@ class Reactions:
         self._watching.take_mean_error()
         for copy in filter(None, (self._good_copy, self._early_stop.best)):
             copy.forget_after(then["samples"])  # what trained it later is set aside
+        if self._good_copy is not None and self._good_copy.progress is None:
+            self._good_copy.take(self.learner.state(), then)
         self._due_back = None  # what asked for a rollback is gone, if something was ahead of it; so are its errors
         self._good = True
         self._skip_rate.restart()
@@ -361,15 +370,8 @@ class Reactions:
         copy = self._good_copy
         if copy is None or copy.progress is None:
             raise NothingToDoError("there is no good copy: one is kept only if a rule names roll_back")
-        if cause.word == COMMAND and not copy.progress["samples"]:
-            raise NothingToDoError(
-                f"there is no good copy yet but the model from before the first sample; the first is made at "
-                f"{copy.action.every:,} samples"
-            )
-        if copy.exhausted and cause.word == COMMAND:
-            raise NothingToDoError(
-                f"the model was rolled back {copy.rollbacks} times, as often as roll_back.most allows"
-            )
+        if cause.word == COMMAND:
+            copy.check_asked(copy.progress)
         if copy.exhausted:
             self._give_up(copy, cause)
             return GIVEN_UP

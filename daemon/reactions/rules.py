@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from learnd.daemon.reactions.settings import PHASE_ENDS, Reaction
 from learnd.daemon.values import Event
@@ -26,10 +25,6 @@ class Rules:
     def ever_do(self, action: str) -> bool:
         """Whether any rule has an action."""
         return any(action in rule.actions for rule in self.all)
-
-    def dumped(self) -> list[Any]:
-        """Return the rules as JSON values, to compare them with other rules."""
-        return [rule.model_dump(mode="json", exclude_unset=True) for rule in self.all]
 
     def called_by(self, event: Event, phase_end: str | None) -> list[int]:
         """Return the indices of the rules that are to act on an event. The event's phase ends on `phase_end`."""

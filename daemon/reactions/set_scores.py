@@ -35,7 +35,7 @@ class ComparedScore:
 
 class SetPlateau:
     """Gives an event for each score that is better than the best so far, and another one for `after` in a row that are
-    not. A score that is not finite is never better.
+    not. A score that is not finite, or that cannot be told of these samples, is never better.
     """
 
     def __init__(self, rule: Reaction, index: int, compared: ComparedScore) -> None:
@@ -63,12 +63,13 @@ class SetPlateau:
         events = []
         for score in scores:
             of = score.data["set"], score.data.get("target")
-            if of == (self._rule.of, self._compared.target) and self._compared.metric in score.data["metrics"]:
-                events += self._take_in(score.samples, score.data["metrics"][self._compared.metric])
+            if of == (self._rule.of, self._compared.target):
+                events += self._take_in(score.samples, score.data["metrics"].get(self._compared.metric, math.nan))
         return events
 
     def _take_in(self, samples: int, value: float) -> list[Event]:
-        data = {"rule": self._index, "set": self._rule.of, "metric": self._compared.metric, "score": value}
+        told = value if math.isfinite(value) else None
+        data = {"rule": self._index, "set": self._rule.of, "metric": self._compared.metric, "score": told}
         if self._is_better(value):
             self._best, self._best_at, self._waited = value, samples, 0
             return [Event("score.best", samples, data)]

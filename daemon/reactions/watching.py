@@ -17,7 +17,7 @@ from learnd.daemon.reactions.set_scores import ComparedScore, SetPlateau
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.reactions.triggers import Drop, Plateau, SkipsInARow
 from learnd.daemon.tasks.scoring import scoring_of
-from learnd.daemon.values import Call, Event, Float64, Report, SampleSpec, Skip, State
+from learnd.daemon.values import Call, Event, Facts, Float64, Report, SampleSpec, Skip, State
 
 
 class Watching:
@@ -27,7 +27,7 @@ class Watching:
         """`anchor` is the digest of the anchor samples, whose scores rules compare."""
         self._drift = drift
         self._spec = spec
-        self._made_for = {
+        self.made_for: Facts = {  # what its state is of
             "rules": [rule.model_dump(mode="json", exclude_unset=True) for rule in rules],
             "anchor": anchor,
         }
@@ -97,14 +97,14 @@ class Watching:
     def state(self) -> State:
         parts = {name: part.state() for name, part in {**self._of_stream(), **self._of_rules()}.items()}
         parts["looked"] = State({"sum_count": self._looked.copy()})
-        return State.joined(parts, {"made_for": self._made_for})
+        return State.joined(parts, {"made_for": self.made_for})
 
     def restore(self, state: State) -> None:
         """Continue from `state`. If the rules or the anchor samples have changed, plateaus, drops and skips start over.
 
         Raises StateMismatchError, and changes nothing, if the columns or detectors of the drift watches do not fit.
         """
-        same_rules = state.facts["made_for"] == self._made_for
+        same_rules = state.facts["made_for"] == self.made_for
         for name, part in {**self._of_stream(), **(self._of_rules() if same_rules else {})}.items():
             part.restore(state.part(name))  # drift comes first: only it can refuse
         self._looked = np.array(state.part("looked").arrays["sum_count"])

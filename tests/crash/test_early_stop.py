@@ -63,6 +63,17 @@ def test_what_has_ended_stays_so_until_it_is_to_go_on(zygote: Zygote, tmp_path: 
     assert on["samples_trained"] + on["samples_held_out"] == more["samples_trained"] + more["samples_held_out"] + 100
 
 
+def test_without_return_each_score_is_told_once(zygote: Zygote, tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "run")
+    rule = {"on": "score.plateau", "of": "holdout", "after": 2, "do": [{"stop": {"restore_best": False}}]}
+    given = ("--set", f"reactions={json.dumps([rule])}", "--set", "validate.prequential.every=200")
+    assert succeeded(zygote.run(folder, *FIT[:4], *given, "--json")).json()["stopped_early"]
+    scores = [score["samples"] for score in history(folder / "state", "score") if score["set"] == "holdout"]
+    assert len(scores) == len({*scores})
+    told = refused(zygote.run(folder, "checkpoints", "export", "state", "best.keras", "--best"), 74)
+    assert "has no copy of the model that scored best" in told
+
+
 def test_patience_needs_scores_to_wait_for(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", json_lines(records(50)))
     assert "validate has none; add validate.holdout" in refused(zygote.run(folder, *FIT), 78)

@@ -49,19 +49,51 @@ def errors(*parts: tuple[int, float], seed: int = 2) -> Any:
     return np.concatenate([rng.random(length) < rate for length, rate in parts]).astype(np.float64)
 
 
+class Scripted:
+    """`contracts.Callbacks` that tell when they were called."""
+
+    stop = False
+
+    def __init__(self, made: str) -> None:
+        self.made = made
+        self.calls: list[list[object]] = []
+
+    def begin(self) -> None:
+        self.calls.append(["begin"])
+
+    def look(self, report: Report) -> None:
+        """Take in nothing."""
+
+    def finish(self, call: Call, scores: Sequence[Event]) -> list[Event]:
+        self.calls.append([call.end, len(scores)])
+        return []
+
+    def state(self) -> State:
+        return State(facts={"calls": self.calls})
+
+    def restore(self, state: State) -> None:
+        self.calls = [list(each) for each in state.facts["calls"]]
+
+
 class Rig:
     """One life of the parts. `feed` trains a stream in calls; `events` and `set_aside` are what came of it."""
 
     def __init__(
-        self, rules: Iterable[Any], watches: Sequence[DriftWatch] = WATCHES, ends: Sequence[int | str] = ()
+        self,
+        rules: Iterable[Any],
+        watches: Sequence[DriftWatch] = WATCHES,
+        ends: Sequence[int | str] = (),
+        *,
+        anchor: str = "",
+        callbacks: Scripted | None = None,
     ) -> None:
         """`ends` are those of the learner's phases."""
         made = [rule if isinstance(rule, Reaction) else Reaction.model_validate(rule) for rule in rules]
         self.learner, self.progress = ScriptedLearner(SPEC, ends), Progress()
         self.control, self.saving = ControlState(), SaveRequest()
-        self.watching = Watching(made, Drift(watches, SPEC), SPEC, "")
+        self.watching = Watching(made, Drift(watches, SPEC), SPEC, anchor)
         parts = (self.learner, self.watching, self.control, self.progress, self.saving)
-        self.reactions = Reactions(made, (), *parts)
+        self.reactions = Reactions(made, (), *parts, callbacks)
         at_once = self.reactions.act_at_once if self.reactions.ever_at_once else None
         self._trainer = Trainer(self.learner, self.watching, at_once)
         self.events: list[Event] = []
@@ -99,9 +131,9 @@ class Rig:
         for name, part in self._parts().items():
             part.restore(state.part(name))
 
-    def saved(self, rules: Iterable[Any]) -> "Rig":
+    def saved(self, rules: Iterable[Any], **parts: Any) -> "Rig":
         """Return another life that goes on from the state of this one, by way of JSON."""
-        other, state = Rig(rules), self.state()
+        other, state = Rig(rules, **parts), self.state()
         other.restore(State(state.arrays, json.loads(json.dumps(state.facts, allow_nan=False))))
         return other
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from rig import SPEC, Rig, Stream
+from rig import SPEC, Rig, Scripted, Stream
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
@@ -71,6 +71,32 @@ def test_it_stays_ended_under_the_same_rules_alone() -> None:
     assert over.saved([{**STOP, "after": 3}]).reactions.stopped is None
 
 
+def best_of(run: Rig) -> Any:
+    return run.reactions.state().part("early_stop").part("best").facts["progress"]
+
+
+def test_the_best_copy_goes_with_the_best_score() -> None:
+    rules = [{**STOP, "cooldown": 0}]
+    over = until_stopped(Rig(rules, []))
+    gone_on = over.saved(rules, callbacks=Scripted("otherwise"))
+    assert gone_on.reactions.stopped is None
+    assert best_of(gone_on)["samples"] == 4000
+    ended = until_stopped(gone_on, 6000, [*LOSSES[:6], 0.5, 0.5, 0.5])
+    assert (ended.reactions.stopped, ended.learner.samples) == ("score.plateau at 8,000 samples", 4000)
+    begun = over.saved(rules, anchor="of others")
+    assert best_of(begun) is None
+    assert begun.watching.state().facts["set_plateau0"]["best"] is None
+
+
+def test_the_best_model_is_the_good_copy_where_that_one_was_of_later() -> None:
+    back = {"on": "update.non_finite", "after": 10, "do": [{"roll_back": {"every": 5000}}]}
+    run = until_stopped(Rig([STOP, back], []))
+    assert run.of_kind("stopped")[0].data["best_at"] == 4000
+    run.command("resume")
+    assert run.command("roll_back").data["outcome"] == "done"
+    assert run.learner.samples == 4000
+
+
 def test_resume_goes_on_from_the_best_model_and_waits_anew() -> None:
     run = until_stopped(Rig([STOP], []))
     assert run.command("resume").data["outcome"] == "done"
@@ -87,6 +113,15 @@ def test_without_return_the_model_stays_and_no_copy_is_kept() -> None:
     assert (run.learner.samples, run.set_aside) == (6000, [])
     kept = run.reactions.state().part("early_stop").part("best")
     assert kept.facts["progress"] is None
+
+
+def test_callbacks_are_left_alone_once_a_rule_has_ended_the_run() -> None:
+    callbacks = Scripted("as they are")
+    run = until_stopped(Rig([STOP], [], callbacks=callbacks))
+    run.command("pause")
+    ends = [entry for entry in callbacks.calls if entry != ["begin"]]
+    assert ends == [[end, int(end % 1000 == 0)] for end in range(500, 6000, 500)]
+    assert callbacks.calls.count(["begin"]) == 12
 
 
 def test_a_best_model_that_a_rollback_takes_back_is_not_returned_to() -> None:
@@ -122,6 +157,11 @@ def test_better_is_higher_by_a_plain_difference_where_more_is_better() -> None:
     assert told == [("score.best", 1000), ("score.plateau", 2000), ("score.best", 3000)]
 
 
+def test_a_score_that_cannot_be_told_is_no_better() -> None:
+    rule = {**STOP, "metric": "auc"}
+    assert found(rule, [0.5, 0.6]) == [("score.plateau", 2000)]
+
+
 def test_scores_of_another_set_are_not_waited_for() -> None:
     made = Reaction.model_validate(STOP)
     assert SetPlateau(made, 0, ComparedScore.of(made, SPEC)).scan(scores(LOSSES, "anchor")) == []
@@ -130,7 +170,8 @@ def test_scores_of_another_set_are_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("metric", "sections", "words"),
     [
-        ("log_los", {}, "reactions.0.metric: 'log_los' is not published: did you mean 'log_loss'?"),
+        ("log_los", {}, "reactions.0.metric: 'log_los' is no score of the holdout: did you mean 'log_loss'?"),
+        ("kappa_temporal", {}, "reactions.0.metric: 'kappa_temporal' is no score of the holdout"),
         (None, {"metrics": ["accuracy"]}, "log_loss, the usual one, is not in validate.metrics; name one of accuracy"),
     ],
 )
