@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions import ACTIONS, COMMANDS
 from learnd.daemon.config.document import Document
 from learnd.daemon.config.problems import Outline, describe
 from learnd.daemon.control.inbox import Inbox
@@ -31,6 +31,8 @@ def checked(action: str, given: Facts) -> Facts:
     if action not in ACTIONS:
         raise SettingsError([f"unknown action {action!r}{meant_or_known(action, ACTIONS)}. {NOTHING}"])
     model = ACTIONS[action]
+    if not model.of_operators:
+        raise SettingsError([f"{action}: rules alone may do it; there are {', '.join(COMMANDS)}. {NOTHING}"])
     if given and model.between_calls:
         raise SettingsError([f"{action}: it acts as its rule in the settings says; give no arguments. {NOTHING}"])
     if given and not model.model_fields:

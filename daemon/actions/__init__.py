@@ -24,3 +24,4 @@ _MODULES = (
 )
 
 ACTIONS: Mapping[str, type[Action]] = {name: import_module(f"{__package__}.{name}").ACTION for name in _MODULES}
+COMMANDS = [name for name, action in ACTIONS.items() if action.of_operators]

@@ -95,6 +95,9 @@ class Action(Section):
     of_rules: ClassVar[bool] = True
     """Whether a rule may name it."""
 
+    of_operators: ClassVar[bool] = True
+    """Whether an operator may ask for it."""
+
     @property
     def tries(self) -> str | None:
         """The name of another action that it carries out on a copy of the model."""

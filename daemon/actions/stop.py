@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from learnd.daemon.actions.contract import COMMAND, DONE, Action, Cause, Hands, NothingToDoError
+from learnd.daemon.actions.contract import DONE, Action, Cause, Hands
 
 
 class StopTraining(Action):
@@ -13,14 +13,13 @@ class StopTraining(Action):
     """
 
     changes_model: ClassVar[bool] = True
+    of_operators: ClassVar[bool] = False  # a signal stops the daemon, and `pause` the training
 
     restore_best: bool = True
     """Whether to return to the model that scored best. What was trained since then is set aside. False: the model stays
     as it is, and no copy of the best one is kept."""
 
     def do(self, hands: Hands, cause: Cause) -> str:
-        if cause.word == COMMAND:
-            raise NothingToDoError("only a rule ends a run; stop the daemon by SIGTERM, or pause it")
         hands.stop(cause, restore_best=self.restore_best)
         return DONE
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions import ACTIONS, COMMANDS
 from learnd.daemon.asking import NOTHING, checked, leave
 from learnd.daemon.config.document import Document
 from learnd.daemon.config.problems import Outline, describe
@@ -74,7 +74,7 @@ class Control:
     async def _ask(self, request: web.BaseRequest, action: str) -> web.StreamResponse:
         await self._authorize(request)
         if action not in ACTIONS:
-            there = f"POST {PATH}ACTION, where ACTION is one of {', '.join(ACTIONS)}"
+            there = f"POST {PATH}ACTION, where ACTION is one of {', '.join(COMMANDS)}"
             raise RefusedError(HTTPStatus.NOT_FOUND, f"there is no action {action!r}: {there}. {NOTHING}")
         asked = _parsed(await body_of(request))
         async with self._asking:

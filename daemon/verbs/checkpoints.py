@@ -12,6 +12,7 @@ import typer
 
 from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
+from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin
 from learnd.daemon.values import Facts, State
@@ -185,7 +186,8 @@ def export(root: Path, output: Path, sequence: int | None, *, best: bool = False
 
 def _best_of(root: Path, checkpoint: Checkpoint) -> State:
     """Return the state of the model that scored best, as a checkpoint has it. Raises StoreError if it has none."""
-    kept = checkpoint.state.part("reactions").part("early_stop").part("best")
+    reactions = checkpoint.state.part("reactions")
+    kept = reactions.part("early_stop").part("best") if "early_stop" in reactions.facts else KeptCopy().state()
     if kept.facts["progress"] is None:
         raise StoreError(
             f"{root}: checkpoint {checkpoint.sequence} has no copy of the model that scored best. Nothing was written. "

@@ -15,7 +15,7 @@ import yaml
 from pydantic.fields import FieldInfo
 from rich.markup import escape
 
-from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions import ACTIONS, COMMANDS
 from learnd.daemon.actions.contract import REFUSED
 from learnd.daemon.asking import NOTHING, checked, leave
 from learnd.daemon.config.document import typed
@@ -33,7 +33,8 @@ _LATEST_BYTES = 1 << 20  # of the history
 
 def _usages() -> Iterator[str]:
     """Yield a line for each action: its arguments, and what it does."""
-    for name, action in ACTIONS.items():
+    for name in COMMANDS:
+        action = ACTIONS[name]
         taken = {} if action.between_calls else action.model_fields
         usage = [_usage(key, field) for key, field in taken.items()]
         told = [f"{key}: {field.description}" for key, field in taken.items()]
@@ -53,7 +54,7 @@ verb = typer.Typer()
 @verb.command(epilog="\n\n".join(["The actions:", *_usages()]))
 def ctl(
     directory: StateArgument,
-    action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of {', '.join(ACTIONS)}.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of {', '.join(COMMANDS)}.")],
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What the action takes: see below.")
     ] = None,

@@ -79,19 +79,21 @@ def problems_with_data(settings: Settings, first: FirstRecords) -> list[str]:
 
 
 def problems_with_model(settings: Settings) -> list[str]:
-    """Return what Keras alone can judge, by building the model. Imports TensorFlow if the settings name such a thing.
+    """Return what Keras alone can judge, by building the model and the callbacks.
 
-    Raises ModelError.
+    Imports TensorFlow if the settings name such a thing. Raises ModelError.
     """
     schedules = [phase.learning_rate for phase in settings.phases if isinstance(phase.learning_rate, dict)]
     given = [(settings.model, settings.train)]
     given += [challenger.of(settings.model, settings.train) for challenger in settings.challengers]
-    if not any(schedules) and not any(_names_of_keras(*each) for each in given):
+    if not (settings.callbacks or any(schedules) or any(_names_of_keras(*each) for each in given)):
         return []
-    from learnd.daemon.compose import build_learner
+    from learnd.daemon.compose import build_callbacks, build_learner
 
     try:
-        build_learner(settings).compile()
+        learner = build_learner(settings)
+        learner.compile()
+        build_callbacks(settings, learner)
     except SettingsError as error:
         return error.problems
     return []

@@ -43,7 +43,8 @@ def test_killed_in_any_epoch_they_go_on_from_what_they_knew(zygote: Zygote, tmp_
 
 def test_what_cannot_be_called_is_told_in_one_line(zygote: Zygote, tmp_path: Path) -> None:
     folder = prepared(tmp_path / "run")
-    told = refused(zygote.run(folder, *FIT, "--set", "callbacks=own_callbacks:each_batch"), 78)
-    assert "EachBatch acts on on_train_batch_end" in told
+    for verb in (FIT, ("validate", "learnd.yaml")):
+        told = refused(zygote.run(folder, *verb, "--set", "callbacks=own_callbacks:each_batch"), 78)
+        assert "EachBatch acts on on_train_batch_end" in told
     rule = 'reactions=[{"on": "drift.confirmed", "do": [{"trial": {"of": "reset_moments"}}]}]'
     assert "they know one model" in refused(zygote.run(folder, *FIT, "--set", rule), 78)

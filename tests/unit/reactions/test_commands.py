@@ -28,7 +28,6 @@ LEARNER = [
 ]
 REFUSED = [
     ("resume", {}, [], "training is not paused"),
-    ("stop", {}, [], "only a rule ends a run; stop the daemon by SIGTERM, or pause it"),
     ("reload", {}, [], "this run reads its settings once, at its start. Nothing was changed."),
     ("roll_back", {}, [], "there is no good copy: one is kept only if a rule names roll_back"),
     ("next_phase", {}, [], "no phase follows phase 0, or it has just begun"),

@@ -63,6 +63,7 @@ def test_a_directory_where_no_daemon_has_started_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("action", "arguments", "problem"),
     [
+        ("stop", [], "stop: rules alone may do it; there are log, checkpoint, "),
         ("paus", [], "unknown action 'paus': did you mean 'pause'? There are log, checkpoint, "),
         ("learning_rate", ["times"], "name=value"),
         ("learning_rate", ["times=["], "learning_rate: times: must be a number, not '['"),
