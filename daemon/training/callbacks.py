@@ -133,7 +133,11 @@ class KerasCallbacks:
 
     def state(self) -> State:
         facts = {"epoch": self._epoch, "logs": {name: repr(value) for name, value in self._logs.items()}}
-        parts = {"now": self._attributes(), "made": self._made, "losses": State({"sum_count": self._losses.copy()})}
+        parts = {
+            "now": self._attributes(),
+            "made": self._made.clone(),
+            "losses": State({"sum_count": self._losses.copy()}),
+        }
         return State.joined(parts, facts)
 
     def _attributes(self) -> State:

@@ -47,16 +47,17 @@ class Scoring(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.order: list[str] = []
-        self.best: dict[int, float] = {9: 0.0}
+        self.best: dict[int, float] = {}
 
     def on_train_begin(self, logs: Any) -> None:
         assert logs == {}
+        self.best = {100: 0.0}
 
     def on_epoch_begin(self, epoch: int, logs: Any) -> None:
         assert (epoch in self.best, logs) == (False, {})
 
     def on_epoch_end(self, epoch: int, logs: Any) -> None:
-        self.order += [*logs, *map(str, self.best), *self.__dict__]
+        self.order = [*logs, *map(str, self.best), *self.__dict__]
         self.best[epoch] = logs["twice_loss"] = 2 * logs["val_loss"]
         setattr(self, f"z{9 - epoch}", epoch)
 
@@ -100,6 +101,7 @@ class Setting(keras.callbacks.Callback):  # type: ignore[misc]
 
 def fitting() -> list[Any]:
     return [
+        Scoring(),
         keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1),
         Counting(),
         keras.callbacks.EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True),
