@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from served import TOKEN, Served, wait_for
 
-from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions import COMMANDS
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.http import control
@@ -92,7 +92,7 @@ def test_a_command_is_left_with_who_and_why_and_waits_to_act(served: Served, tmp
     assert (status, json.loads(text)["outcome"], json.loads(text)["samples"]) == (200, "done", 700)
 
 
-@pytest.mark.parametrize("action", [name for name in ACTIONS if name not in {"learning_rate", "next_phase"}])
+@pytest.mark.parametrize("action", [name for name in COMMANDS if name not in {"learning_rate", "next_phase"}])
 def test_every_action_of_the_table_can_be_asked_for(served: Served, tmp_path: Path, action: str) -> None:
     arguments = {"log_level": {"level": "debug"}, "trial": {"of": "reset_moments"}}.get(action, {})
     assert served.post(f"/v1/control/{action}", arguments=arguments)[0] == 202

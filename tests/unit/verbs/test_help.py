@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
-from learnd.daemon.actions import ACTIONS
+from learnd.daemon.actions import COMMANDS
 from learnd.daemon.cli import app
 
 
@@ -26,7 +26,7 @@ def test_a_flag_takes_no_value() -> None:
 
 def test_ctl_lists_its_actions_with_their_arguments() -> None:
     told = CliRunner().invoke(app, ["ctl", "--help"]).stdout
-    for name in ACTIONS:
+    for name in COMMANDS:
         assert f"\n {name} " in told
     assert "learning_rate times=... [over=2000] - " in told
     assert "roll_back - " in told  # as its rule says
