@@ -52,6 +52,7 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
         "holdout_scores",
         "holdout_unscored",
         "behind_baselines",
+        "stopped_early",
         "seconds",
         "samples",
         "samples_per_second",
