@@ -42,7 +42,7 @@ from learnd.daemon.state.saving import SaveRequest
 from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
-from learnd.daemon.stream.batching import Batcher
+from learnd.daemon.stream.batching import Batcher, updates_until
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -193,7 +193,7 @@ def _build(settings: Settings, model: ModelSettings, train: TrainSettings, *, ph
 
     spec = settings.samples.spec(settings.model.task)
     weights = with_names(train.class_weight, spec.task, settings.class_of)
-    to_score = -(-min(settings.validation.periods) // train.batch_size)  # no call is longer; to pad one takes time
+    to_score = updates_until(0, train.batch_size, settings.validation.periods)  # no call is longer; to pad takes time
     longest = min(train.max_updates_per_call, to_score)
     train = train.model_copy(update={"class_weight": weights, "max_updates_per_call": longest})
     phases = settings.phases if phased else ()

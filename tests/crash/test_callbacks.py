@@ -5,21 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from processes import Zygote, history, killed, refused, succeeded, summary
-from streams import json_lines, prepare, records
+from streams import prepare_to_overfit
 
 FIT = ("fit", "learnd.yaml", "--epochs", "20", "--json")
 
 
 def prepared(folder: Path) -> Path:
-    return prepare(
-        folder,
-        json_lines(records(300)),
-        train={"batch_size": 4, "max_updates_per_call": 16, "optimizer": {"adam": {"learning_rate": 0.03}}},
-        model={"hidden": [32]},
-        checkpoint={"every": {"samples": 450}},
-        validate={"holdout": {"share": 0.3, "every": 200}, "prequential": {"windows": [100], "every": 400}},
-        callbacks="own_callbacks:fitting",
-    )
+    return prepare_to_overfit(folder, save_every=450, callbacks="own_callbacks:fitting")
 
 
 def test_killed_in_any_epoch_they_go_on_from_what_they_knew(zygote: Zygote, tmp_path: Path) -> None:

@@ -6,21 +6,13 @@ import json
 from pathlib import Path
 
 from processes import Zygote, history, killed, refused, succeeded, summary
-from streams import json_lines, prepare, records
+from streams import json_lines, prepare, prepare_to_overfit, records
 
 FIT = ("fit", "learnd.yaml", "--epochs", "30", "--patience", "2", "--json")
 
 
 def prepared(folder: Path) -> Path:
-    """Write a stream that is soon learnt by heart, with too high a rate for its held-out score to go on falling."""
-    return prepare(
-        folder,
-        json_lines(records(300)),
-        train={"batch_size": 4, "max_updates_per_call": 16, "optimizer": {"adam": {"learning_rate": 0.03}}},
-        model={"hidden": [32]},
-        checkpoint={"every": {"samples": 200}},
-        validate={"holdout": {"share": 0.3, "every": 200}, "prequential": {"windows": [100], "every": 400}},
-    )
+    return prepare_to_overfit(folder, save_every=200)
 
 
 def test_killed_anywhere_it_ends_with_the_same_best_model(zygote: Zygote, tmp_path: Path) -> None:

@@ -56,3 +56,16 @@ def _laid_over(below: Any, above: Any) -> Any:
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
     return {**below, **{key: _laid_over(below.get(key), value) for key, value in above.items()}}
+
+
+def prepare_to_overfit(folder: Path, *, save_every: int, **sections: Any) -> Path:
+    """Write a stream that is soon learnt by heart, with too high a rate for its held-out score to go on falling."""
+    return prepare(
+        folder,
+        json_lines(records(300)),
+        train={"batch_size": 4, "max_updates_per_call": 16, "optimizer": {"adam": {"learning_rate": 0.03}}},
+        model={"hidden": [32]},
+        checkpoint={"every": {"samples": save_every}},
+        validate={"holdout": {"share": 0.3, "every": 200}, "prequential": {"windows": [100], "every": 400}},
+        **sections,
+    )
