@@ -43,6 +43,7 @@ from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.batching import Batcher, updates_until
+from learnd.daemon.stream.decoding.apart import DecoderApart
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -256,17 +257,18 @@ def _history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
 
 
-def _decoder(settings: Settings, spec: SampleSpec) -> SampleDecoder:
-    holdout = settings.validation.holdout
-    rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
-    return SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy))
+def _decoder(settings: Settings, spec: SampleSpec) -> DecoderApart:
+    holdout, samples = settings.validation.holdout, settings.samples
+    made_from = samples, spec, HoldoutRule(holdout.share, holdout.by) if holdout else None
+    here = SampleDecoder(*made_from, lambda lossy: log.warning("input_rounded", column=lossy))
+    return DecoderApart.of(here, made_from, samples.decoder_process, samples.format)
 
 
 def _reader(
     settings: Settings,
     spec: SampleSpec,
     source: Source,
-    decoder: SampleDecoder,
+    decoder: DecoderApart,
     max_updates: int,
     periods: Sequence[int],
 ) -> Reader:
@@ -357,7 +359,7 @@ def _views(
     )
 
 
-def _features(drift: Drift, decoder: SampleDecoder) -> Facts:
+def _features(drift: Drift, decoder: DecoderApart) -> Facts:
     """Return what each feature does: how far it is from its reference, how often it was missing or not to be used."""
     tally = decoder.tally
     return {
