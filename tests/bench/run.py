@@ -48,7 +48,7 @@ BENCHMARKS = {
     "certainty": "certainty_bench",
     "kafka": "kafka_bench",
 }
-LONG = {"quality": "quality_bench", "rivals": "rivals_bench"}  # only by name
+LONG = {"quality": "quality_bench", "rivals": "rivals_bench", "hour": "hour_bench"}  # only by name
 
 
 def main(names: list[str]) -> None:
