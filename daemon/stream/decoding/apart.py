@@ -57,7 +57,7 @@ class DecoderApart:
     @classmethod
     def of(cls, here: SampleDecoder, made_from: Sequence[Any], when: str, record_format: str) -> DecoderApart:
         """Return one that decodes apart only where that can be faster."""
-        pays = record_format in _HOLD_THE_LOCK and len(os.sched_getaffinity(0)) > 1
+        pays = record_format in _HOLD_THE_LOCK and _processors() > 1
         return cls(here, made_from, when if pays or when == "always" else "never")
 
     @property
@@ -183,7 +183,7 @@ class _Process:
         self._begun = False
         self.asked = 0  # batches without an answer
         for pipe in (self._requests, self._answers):
-            with suppress(OSError):  # what all pipes of a user may hold is limited
+            with suppress(OSError, AttributeError):  # of all a user's pipes there may be no room left; or no Linux
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._send(made_from)
 
@@ -221,3 +221,11 @@ class _Process:
     def _send(self, question: object) -> None:
         pickle.dump(question, self._requests, pickle.HIGHEST_PROTOCOL)
         self._requests.flush()
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # no Linux
+        return os.cpu_count() or 1

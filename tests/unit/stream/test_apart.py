@@ -177,7 +177,7 @@ def test_there_is_none_before_it_pays(when: str, form: str) -> None:
 
 
 def test_it_starts_once_decoding_takes_a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(apart, "_processors", lambda: 2)
     monkeypatch.setattr(apart, "_WINDOW_S", 0.05)
     decoder, alone = DecoderApart.of(here(), MADE_FROM, "auto", "json"), here()
     rounds = 0
