@@ -86,13 +86,13 @@ def contestants(settings: Settings, recorded: Recorded) -> list[Contestant]:
         )
         raise SettingsError([several])
     spec = settings.samples.spec(settings.model.task)
-    if not spec.columns:
-        raise SettingsError(["samples.features: the contestants take numbers and categories, and no image"])
+    if any(part.is_image for part in spec.inputs):
+        raise SettingsError(["samples.features: the contestants take numbers, categories and texts, and no image"])
     if spec.task.shape:
         raise SettingsError(
             ["samples.label: the contestants learn one value a record, and this label is a tensor; give it one value"]
         )
-    return [*baselines(recorded.task), *trained(settings), *rivers(recorded.spec)]
+    return [*baselines(recorded.task), *trained(settings), *(rivers(recorded.spec) if spec.columns else ())]
 
 
 def compared(

@@ -46,7 +46,7 @@ def load_settings(
     document = _document(path, overrides, environ)
     if document.data is None and not document.problems:
         raise SettingsError([f"{path}: the file is empty; `learnd init` writes one to start from"])
-    read_secrets(document.data, (), document, _OUTLINE)
+    read_files(document.data, (), document, _OUTLINE)
     settings = _validate(document)
     settings = _anchored(settings, (), document, path.parent)
     if further is not None and (problems := further(settings)):
@@ -116,28 +116,32 @@ def _in_order(problems: Sequence[str], document: Document) -> list[str]:
     return sorted(problems, key=line)
 
 
-def read_secrets(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:
-    """Replace each `password_file: path` by `password: content of the file`, for every secret key."""
+def read_files(value: Any, path: settings_yaml.Path, document: Document, outline: Outline) -> None:
+    """Replace each `password_file: path` by `password: content of the file`, for every key that may be in one: secrets,
+    and lists of lines.
+    """
     if isinstance(value, list):
         for index, item in enumerate(value):
-            read_secrets(item, (*path, index), document, outline)
+            read_files(item, (*path, index), document, outline)
     if not isinstance(value, dict):
         return
     for key in list(value):
-        secret = key.removesuffix("_file")
-        if secret == key or key in outline.keys(path) or not outline.is_secret((*path, secret)):
-            read_secrets(value[key], (*path, key), document, outline)
+        name = key.removesuffix("_file")
+        if name == key or key in outline.keys(path) or not outline.may_be_in_a_file((*path, name)):
+            read_files(value[key], (*path, key), document, outline)
             continue
-        place = document.places[*path, secret] = document.place((*path, key))
-        file = _beside(Path(str(value.pop(key))), (*path, secret), document, Path(document.name).parent)
-        if secret in value:
-            document.problems.append(f"{place}: give {secret} or {key}, not both")
+        place = document.places[*path, name] = document.place((*path, key))
+        file = _beside(Path(str(value.pop(key))), (*path, name), document, Path(document.name).parent)
+        if name in value:
+            document.problems.append(f"{place}: give {name} or {key}, not both")
         try:
-            value[secret] = file.read_text(encoding="utf-8").rstrip("\r\n")
+            text = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             problem = f"{'.'.join(map(str, (*path, key)))}: {file} cannot be read: {error}"
             document.problems.append(settings_yaml.at(place, problem))
-            value[secret] = ""
+            document.unread.add((*path, name))
+            text = ""
+        value[name] = text.split("\n") if outline.is_of_lines((*path, name)) else text
 
 
 def _beside(file: Path, path: settings_yaml.Path, document: Document, folder: Path) -> Path:

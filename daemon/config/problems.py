@@ -66,6 +66,14 @@ class Outline:
         """Whether the value at `path` must not be shown."""
         return any(branch.get("writeOnly") for branch in self._at(path))
 
+    def is_of_lines(self, path: Path) -> bool:
+        """Whether the value at `path` is a list that may be the lines of a file."""
+        return any(branch.get("format") == "lines" for branch in self._at(path))
+
+    def may_be_in_a_file(self, path: Path) -> bool:
+        """Whether the value at `path` may be given by the name of a file."""
+        return self.is_secret(path) or self.is_of_lines(path)
+
     def elsewhere(self, key: str) -> str | None:
         """Return the dotted path of the key in another section, if exactly one section has it."""
         found = self._homes.get(key, set())

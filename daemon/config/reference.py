@@ -28,7 +28,8 @@ as a JSON Schema, for editors.
   in brackets, braces or quotes. Items of a list are named by their index (`--set validate.prequential.windows.0=500`).
   Overrides are checked like the file.
 - **Relative paths** start at the settings file's folder; in a `--set`, at the current folder.
-- **Secrets**: each secret key `name` can be given as `name_file`, the path of a file that holds the secret.
+- **In files**: each secret key `name` can be given as `name_file`, the path of a file that holds the secret. So can
+  `vocabulary`, with a file of one word a line.
 - **While a daemon runs**, it can [read the file again](operations.md#new-settings-while-it-runs): the last table of
   this page has the keys that it takes up then. All others take effect at a restart.
 - **Defaults** are those of this version. A state directory keeps [those that it was begun

@@ -187,9 +187,12 @@ class Settings(Section):
             return
         for key in ("inputs", "labels") if self.model.build is None and self.model.load is None else ():
             if getattr(self.samples, key) is not None:
-                yield f"samples.{key}: a preset has one input and one output; leave it out, or give model.build or load"
-        if self.samples.inputs is None and not spec.columns and self.model.build is None and self.model.load is None:
-            yield "model.preset: a preset takes numbers and categories, and no image; give model.build or load"
+                yield (
+                    f"samples.{key}: a preset has one output, and makes its inputs by itself; leave it out, or give "
+                    "model.build or load"
+                )
+        if any(part.is_image for part in spec.inputs) and self.model.build is None and self.model.load is None:
+            yield "model.preset: a preset takes numbers, categories and texts, and no image; give model.build or load"
         if spec.task.shape and self.model.build is None and self.model.load is None:
             yield (
                 f"samples.label: labels of shape {spec.task.shape} take a model that gives such outputs, and a preset "
@@ -212,7 +215,7 @@ class Settings(Section):
         for index, watch in enumerate(self.drift):
             yield from (f"drift.{index}.{problem}" for problem in watch.unknown_columns(features))
             if watch.watch == "features" and not features and "drift" in self.model_fields_set:
-                yield f"drift.{index}.watch: the pixels of images are not watched; watch error, predictions or labels"
+                yield f"drift.{index}.watch: images and texts are not watched; watch error, predictions or labels"
 
     def _problems_with_weights(self, train: TrainSettings, spec: SampleSpec) -> Iterator[str]:
         if train.class_weight is not None and len(spec.targets) > 1:

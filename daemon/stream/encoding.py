@@ -56,7 +56,8 @@ class Encoder:
         that the newest checkpoint knew when the encoder was made."""
 
     def __call__(self, records: Record | Sequence[Record]) -> Float32 | Arrays:
-        """Return the input for a record, (1, columns), or for several, (n, columns), as float32, or an image as uint8.
+        """Return the input for a record, (1, columns), or for several, (n, columns), as float32, an image as uint8, or
+        the ids of a text as int32.
 
         Of a model with several inputs, it returns each by its name.
 

@@ -164,7 +164,8 @@ class SamplesSettings(Section):
 
     inputs: Annotated[dict[str, Input], Field(min_length=1)] | None = None
     """Of a model with several inputs, or with one that is no vector: the features of each input, by its name in the
-    model: `{numbers: [a, b], image: {features: [pixels], shape: [8, 8, 1]}}`. Default: all features are one vector."""
+    model: `{numbers: [a, b], image: {features: [pixels], shape: [8, 8, 1]}}`. Default: all features are one vector,
+    `features`; beside others, an image or a text is an input under its own name."""
 
     label: Label | None = None
     """What the model learns to tell: the name of a field, or a mapping."""
@@ -234,6 +235,12 @@ class SamplesSettings(Section):
     @model_validator(mode="after")
     def _each_feature_is_in_one_input(self) -> Self:
         if self.inputs is None:
+            named = self.features.get(FEATURES)
+            if named is not None and len(self.features) > 1 and named.alone(FEATURES) is not None:
+                raise ValueError(
+                    f"features.{FEATURES}: it is an input of its own, and {FEATURES!r} is the name of that with all "
+                    f"columns; give it another name, and `field: {FEATURES}`"
+                )
             return self
         listed = [name for given in self.inputs.values() for name in given.features]
         if unknown := [name for name in listed if name not in self.features]:
@@ -245,8 +252,18 @@ class SamplesSettings(Section):
         return self
 
     def parts(self) -> dict[str, InputSettings]:
-        """Return the inputs by name, each with its features in the order in which they fill it."""
-        return self.inputs or {FEATURES: InputSettings(features=list(self.features))}
+        """Return the inputs by name, each with its features in the order in which they fill it.
+
+        If none are named: all columns are one input, and an image or a text beside others is one by its own name.
+        """
+        if self.inputs is not None:
+            return self.inputs
+        alone = [name for name, feature in self.features.items() if feature.alone(name) is not None]
+        columns = [name for name in self.features if name not in alone]
+        if len(alone) + bool(columns) == 1:
+            return {FEATURES: InputSettings(features=[*columns, *alone])}
+        named = {name: InputSettings(features=[name]) for name in alone}
+        return {FEATURES: InputSettings(features=columns), **named} if columns else named
 
     def texts(self) -> Texts:
         """Return how text is to be read. Where records have types, a category that is text is that text."""
@@ -363,6 +380,11 @@ class SamplesSettings(Section):
                 yield (
                     f"samples.{target.key}.from: the feature {of_words[0]!r} is a category, whose index is no number "
                     "to give back; leave it out, or put it in another input"
+                )
+            elif named[name].vocabulary_size:
+                yield (
+                    f"samples.{target.key}.from: the input {name!r} is a text, whose ids are no numbers to give back; "
+                    "name another one by `input`"
                 )
 
     def targets(self, task: str) -> list[Target]:

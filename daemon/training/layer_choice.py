@@ -97,6 +97,8 @@ def _preset_layers(model: ModelSettings, spec: SampleSpec) -> list[LayerName]:
         for index, column in enumerate(spec.columns)
         if column.kind is ColumnKind.CATEGORY
     ]
+    texts = [text_name(index, part.name) for index, part in enumerate(spec.inputs) if not part.columns]
+    embedded += [LayerName(name, "Embedding") for name in texts]
     scales_label = model.standardize and KINDS[spec.task.kind].last_activation == "linear"
     hidden = [] if model.preset == "linear" else model.hidden
     single = [*[LayerName(f"hidden_{number}", "Dense") for number in range(len(hidden))], LayerName("output", "Dense")]
@@ -115,8 +117,16 @@ def _mixed_layers(recipe: Recipe) -> list[LayerName]:
 
 def category_name(index: int, column: str) -> str:
     """Return the name of the layer that embeds the category of a column."""
-    plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in column)
-    return f"category_{index}_{plain}"
+    return f"category_{index}_{_plain(column)}"
+
+
+def text_name(index: int, name: str) -> str:
+    """Return the name of the layer that embeds the words of an input."""
+    return f"text_{index}_{_plain(name)}"
+
+
+def _plain(name: str) -> str:
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name)
 
 
 def _listed(layers: Sequence[LayerName], most: int = 30) -> str:

@@ -11,6 +11,7 @@ from learnd.daemon.values import Float64
 
 _SURE = 10  # samples after which the deviation is known; before, the mean counts towards it
 _REFIT, _REFIT_HORIZON = 2000, 125  # samples
+_LOW = 1e4  # the exponential of its negative is 0
 _ROUNDED = 2.0**-40  # a share of the mean: a smaller deviation is what rounding leaves of a constant
 
 
@@ -189,6 +190,36 @@ class TakeColumns(StreamLayer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self.indices}
+
+
+@keras.saving.register_keras_serializable("learnd")
+class MeanOfWords(StreamLayer):
+    """The mean of what the words of a text are embedded to, without the padding behind them: zeros without any word.
+
+    Inputs: (batch, length, dimensions), and the ids (batch, length), 0 for padding. Output: (batch, dimensions).
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.length, self.dimensions = input_shape[0][1:]
+
+    def call(self, inputs: Any) -> Any:
+        embedded, ids = inputs
+        there = tf.cast(tf.not_equal(ids, 0), embedded.dtype)[:, :, tf.newaxis]
+        return tf.reduce_sum(embedded * there, axis=1) / tf.maximum(tf.reduce_sum(there, axis=1), 1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0][0], input_shape[0][2])
+
+    def frozen(self) -> list[Any]:
+        """Return layers that weigh each word by a softmax over what is 0 for a word, and very low for padding."""
+        dtype = self.dtype_policy
+        embedded = keras.Input((self.length, self.dimensions), name="embedded")
+        ids = keras.Input((self.length,), dtype="int32", name="ids")
+        there = keras.layers.ReLU(1.0, dtype=dtype)(keras.layers.Rescaling(1.0, dtype=dtype)(ids))
+        low = keras.layers.Rescaling(_LOW, -_LOW, dtype=dtype)(there)
+        shares = keras.layers.Multiply(dtype=dtype)([keras.layers.Softmax(axis=1, dtype=dtype)(low), there])
+        mean = keras.layers.Dot(axes=1, dtype=dtype)([shares, embedded])
+        return [keras.Model([embedded, ids], mean, name=self.name)]
 
 
 def centred(mean: Float64, dtype: Any) -> list[Any]:

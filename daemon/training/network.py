@@ -41,7 +41,7 @@ from learnd.daemon.training.step.head_start import HeadStart
 from learnd.daemon.training.step.own_step import make_ready, takes_own_step
 from learnd.daemon.training.step.parts import Parts
 from learnd.daemon.training.step.replay import Replay
-from learnd.daemon.values import Arrays, Facts, SampleSpec
+from learnd.daemon.values import Arrays, Facts, InputSpec, SampleSpec
 
 _GUARD = "guard/"  # before the names of its variables
 
@@ -217,7 +217,7 @@ class Network:
             [column.name, int(column.kind), column.size, _fingerprint(column.values)] for column in self._spec.columns
         ]
         label = [name for target in self._spec.targets for name in target.task.names]
-        parts = [[part.name, *part.shape] for part in self._spec.inputs]
+        parts: list[list[Any]] = [[part.name, *part.shape, *_words(part)] for part in self._spec.inputs]
         parts += [[target.name, *target.task.shape] for target in self._spec.targets]
         return {"columns": columns, "label": label, "parts": parts, "architecture": self._architecture}
 
@@ -230,7 +230,7 @@ class Network:
         if facts["columns"] != now["columns"]:
             problems.append("samples.features: the features, their values or their order differ")
         if facts.get("parts", now["parts"]) != now["parts"]:
-            problems.append("model: the inputs or outputs, their shapes or their order differ")
+            problems.append("model: the inputs or outputs, their shapes, their vocabularies or their order differ")
         if facts["label"] != now["label"]:
             problems.append("samples.label: the classes, the values or their order differ")
         return problems
@@ -312,6 +312,11 @@ def refused(problems: Sequence[str]) -> StateMismatchError:
 def _fingerprint(values: Sequence[str]) -> str | None:
     """Return a hash of the values in their order; None if there are none."""
     return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest() if values else None
+
+
+def _words(part: InputSpec) -> list[Any]:
+    """Return what the ids of a text stand for; nothing for another input."""
+    return [part.vocabulary_size, _fingerprint(part.vocabulary)] if part.vocabulary_size else []
 
 
 def _without_guard(named: dict[str, Any]) -> dict[str, Any]:

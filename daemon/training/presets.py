@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.training import layers
-from learnd.daemon.training.layer_choice import category_name
+from learnd.daemon.training.layer_choice import category_name, text_name
 from learnd.daemon.training.networks import AveragedNetwork, LastLabels, Mixture, SoftBins
 from learnd.daemon.training.recipe import COLUMNS, KEEP, LAGS, UNITS, Recipe, recipe_of
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.settings import ModelSettings
-from learnd.daemon.values import ColumnKind, SampleSpec
+from learnd.daemon.training.step.parts import as_keras
+from learnd.daemon.values import ColumnKind, InputSpec, SampleSpec
 
 
 def create_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bool) -> Any:
     """Return the model of a preset. With `scales_label`, one that standardises does so with the label, too."""
-    inputs = keras.Input((spec.width,), name="features")
+    inputs = {part.name: keras.Input(part.shape, dtype=part.dtype, name=part.name) for part in spec.inputs}
     encoded = _encode(settings, spec, inputs)
     scaled = scales_label and settings.standardize
     outputs = _mixture(settings, spec, encoded, scaled) if settings.mixes else _single(settings, spec, encoded)
     if scaled:
         outputs = layers.RunningLabelScale(name="label_scale")(outputs)
-    return keras.Model(inputs, outputs, name=settings.preset or "mlp")
+    return keras.Model(as_keras(inputs), outputs, name=settings.preset or "mlp")
 
 
 def _single(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
@@ -76,8 +78,23 @@ def _with_bins(recipe: Recipe, encoded: Any) -> Any:
     return keras.layers.Concatenate(name="encoded_and_bins")([encoded, binned])
 
 
-def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
-    """Standardise the numbers and embed the categories."""
+def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Mapping[str, Any]) -> Any:
+    """Standardise the numbers, embed the categories, and the words of each text, of which it takes the mean."""
+    parts = []
+    for index, part in enumerate(spec.inputs):
+        if part.columns:
+            parts += _encode_columns(settings, spec, inputs[part.name])
+        else:
+            parts.append(_encode_text(settings, text_name(index, part.name), part, inputs[part.name]))
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
+
+
+def _encode_text(settings: ModelSettings, name: str, part: InputSpec, ids: Any) -> Any:
+    embedding = keras.layers.Embedding(part.vocabulary_size, settings.embedding, name=name)
+    return layers.MeanOfWords(name=f"{name}_mean")([embedding(ids), ids])
+
+
+def _encode_columns(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> list[Any]:
     numbers = [index for index, column in enumerate(spec.columns) if column.kind is ColumnKind.NUMBER]
     parts = []
     if numbers:
@@ -89,4 +106,4 @@ def _encode(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> Any:
             category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
             embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
             parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
-    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encoded")(parts)
+    return parts

@@ -131,18 +131,34 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row; it is empty
-    for an image, whose pixels are of `uint8` up to the model, which gets them as float32.
+    for an image, whose pixels are of `uint8` up to the model, which gets them as float32, and for a text, whose words
+    are ids of `int32` in [0, `vocabulary_size`), 0 behind the last one.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     columns: tuple[Column, ...] = ()
+    vocabulary_size: int = 0  # of a text: the number of ids
+    vocabulary: tuple[str, ...] = ()  # of a text whose words are listed: the words, in the order of their ids
 
     @classmethod
     def of_columns(cls, name: str, columns: Sequence[Column], shape: Sequence[int] = ()) -> InputSpec:
         """Return the spec of a matrix of columns, or of a tensor of another shape that the columns fill row by row."""
         return cls(name, tuple(shape) or (len(columns),), columns=tuple(columns))
+
+    @property
+    def is_image(self) -> bool:
+        return not self.columns and not self.vocabulary_size
+
+    @property
+    def described(self) -> str:
+        """What a sample of it is, in words."""
+        if self.columns:
+            return f"{len(self.columns)} columns"
+        if self.vocabulary_size:
+            return f"a text of {self.shape[0]} words"
+        return f"an image of {' × '.join(map(str, self.shape))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,9 @@ def encode(place: Place, file: Records = None, output: Output = None, form: Form
     """
     settings = settings_at(place)
     spec = settings.samples.spec(settings.model.task)
-    if images := [part.name for part in spec.inputs if not part.columns]:
-        told = (
-            f"samples: the input {images[0]!r} is an image, which is no row of a table; take learnd.encoder in Python"
-        )
-        raise SettingsError([told])
+    if alone := [part for part in spec.inputs if not part.columns]:
+        told = f"samples: the input {alone[0].name!r} is {alone[0].described}, and no row of a table"
+        raise SettingsError([f"{told}; take learnd.encoder in Python"])
     names = [column.name for column in spec.columns]
     with rows_to(output, form, file) as write:
         write([(names, names)])

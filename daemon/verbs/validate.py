@@ -34,8 +34,8 @@ def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption
     _warn(_kept_defaults(settings))
     look.check()
     _warn(look.doubts())
-    images = [" × ".join(map(str, part.shape)) for part in spec.inputs if not part.columns]
-    given = ", ".join([f"{spec.width} columns"] * bool(spec.columns) + [f"an image of {shape}" for shape in images])
+    columns = [f"{spec.width} columns"] * bool(spec.columns)
+    given = ", ".join(columns + [part.described for part in spec.inputs if not part.columns])
     print(f"{file}: ok ({given}, {spec.task.kind} task)")
 
 

@@ -62,7 +62,7 @@ class CategoryReader:
 
 
 class HashReader(CategoryReader):
-    """The index of a value by its BLAKE2b hash, which is the same in every process and on every machine."""
+    """The index of a value by its hash."""
 
     def __init__(self, size: int, texts: Texts, default: Any) -> None:
         super().__init__(SCALAR, default, texts.missing_category)
@@ -72,8 +72,7 @@ class HashReader(CategoryReader):
         text = canonical(self.default if self._stands_for_default(value) else value)
         if text is None:
             return NAN
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return float(int.from_bytes(digest, "little") % self._size)
+        return float(bucket(text.encode("utf-8", "surrogatepass"), self._size))
 
 
 class ListedReader(CategoryReader):
@@ -134,6 +133,11 @@ class BooleanReader(ListedReader):
             return super().read(values)
         filled = np.asarray(with_default(values, self.default))
         return np.where(filled == 0, 0.0, np.where(filled == 1, 1.0, NAN))[:, None]  # -0 is 0
+
+
+def bucket(data: bytes, size: int) -> int:
+    """Return a number in [0, size) by a BLAKE2b hash, which is the same in every process and on every machine."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") % size
 
 
 def _truth_word(text: str) -> str | None:

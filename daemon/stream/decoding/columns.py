@@ -91,7 +91,7 @@ class InputReader(ABC, FieldReader):
     """A reader whose numbers are an input of the model by themselves, and too many for columns."""
 
     width = 1  # whether the value could be read
-    default = None
+    default: Any = None
 
     @abstractmethod
     def read_input(self, name: str, values: Values) -> tuple[NDArray[Any], dict[int, Defect]]:

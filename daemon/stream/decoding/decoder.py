@@ -161,7 +161,10 @@ class SampleDecoder:
         """Return the inputs of their own, (count, ...) each, and what could not be read: its column is NaN."""
         alone, unread = {}, {}
         for use, reader in self._of_inputs:
-            alone[use.of], unread[use.of] = reader.read_input(use.name, rows.column(use.path, reader.from_text))
+            values = rows.column(use.path, reader.from_text)
+            alone[use.of], unread[use.of] = reader.read_input(use.name, values)
+            if reader.default is not None:
+                self.tally.add_missing(use.name, values)
             table[list(unread[use.of]), use.columns] = NAN
         return alone, unread
 

@@ -24,8 +24,9 @@ def _with_ways_out(value: Any) -> Any:
     """Raises ValueError for a word that is no type, nor nearly one: other tools have types for text and times."""
     if isinstance(value, str) and value not in _TYPES and not did_you_mean(value, _TYPES):
         raise ValueError(
-            f"must be {' or '.join(_TYPES)}, not {value!r}; for text, write {{values: [a, b]}} or {{hash: 1000}}, for "
-            "a time {timestamp: [hour, weekday]}, for a list of numbers {vector: 8}"
+            f"must be {' or '.join(_TYPES)}, not {value!r}; for text, write {{values: [a, b]}} or {{hash: 1000}}, "
+            "or {text: {length: 100, hash: 10000}} for many words, for a time {timestamp: [hour, weekday]}, for a "
+            "list of numbers {vector: 8}"
         )
     return value
 

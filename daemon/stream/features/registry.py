@@ -15,6 +15,7 @@ _MODULES = (
     "vector",
     "timestamp",
     "image",
+    "text",
 )
 
 _ALL: list[FeatureKind[Any]] = [import_module(f"{__package__}.{name}").KIND for name in _MODULES]

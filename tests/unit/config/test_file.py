@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from learnd.daemon.config.document import Document
-from learnd.daemon.config.file import load_settings, read_secrets, schema
+from learnd.daemon.config.file import load_settings, read_files, schema
 from learnd.daemon.config.fingerprint import fingerprint
 from learnd.daemon.config.first_look import doubts, missing_in_source
 from learnd.daemon.config.first_look import problems as first_problems
@@ -293,7 +293,7 @@ def secrets_of(text: str, folder: Path) -> tuple[Document, Outline]:
     document = Document(str(folder / "settings.yaml"), {})
     document.read(text)
     outline = Outline(Holder)
-    read_secrets(document.data, (), document, outline)
+    read_files(document.data, (), document, outline)
     return document, outline
 
 
@@ -316,6 +316,16 @@ def test_only_a_secret_has_a_file_variant_and_it_is_never_shown(tmp_path: Path) 
     lines = describe(caught.value, document, outline)
     assert any("unknown key logins.0.user_file" in line for line in lines)
     assert "12345" not in str(lines)
+
+
+def test_words_may_stand_in_a_file_one_a_line(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_bytes(b"\xef\xbb\xbfgood\r\nbad\n")
+    path = write(SMALL.replace("amount: float", "t: {text: {length: 3, vocabulary_file: words.txt}}"))
+    form = load_settings(path).samples.features["t"].text
+    assert form is not None
+    assert form.vocabulary == ["good", "bad"]
+    (problem,) = problems(path, ("samples.features.t.text.vocabulary_file=/none.txt",))
+    assert "samples.features.t.text.vocabulary_file: /none.txt cannot be read" in problem
 
 
 def test_the_schema_knows_every_section_and_source() -> None:

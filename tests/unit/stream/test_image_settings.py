@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
@@ -40,6 +41,17 @@ def test_an_image_is_the_one_input() -> None:
     assert (spec.width, spec.bytes_a_sample) == (0, 48 * 64 * 3)
 
 
+def test_an_image_beside_columns_is_an_input_by_its_name() -> None:
+    spec = samples(features={"a": "float", "photo": PHOTO, "b": "float"}).spec("binary")
+    assert [(part.name, part.shape) for part in spec.inputs] == [(FEATURES, (2,)), ("photo", (48, 64, 3))]
+    spec = samples(features={"photo": PHOTO, "other": PHOTO}).spec("binary")
+    assert [part.name for part in spec.inputs] == ["photo", "other"]
+    with pytest.raises(
+        ValidationError, match=r"features\.features: it is an input of its own, and 'features' is the na"
+    ):
+        samples(features={"features": PHOTO, "a": "float"})
+
+
 def test_an_image_is_an_input_beside_others() -> None:
     features = {"a": "float", "photo": {"image": {"size": [8, 9], "channels": 1}}, "b": "float"}
     spec = samples(features=features, inputs={"p": ["photo"], "n": ["b", "a"]}).spec("binary")
@@ -53,8 +65,14 @@ def test_an_image_is_an_input_beside_others() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"features": {"photo": PHOTO, "a": "float"}}, r"'photo' is an input of its own, beside that of 'a'"),
-        ({"features": {"photo": PHOTO, "b": PHOTO}}, r"as in {picture: \[photo\], numbers: \[b\]}"),
+        (
+            {"features": {"photo": PHOTO, "a": "float"}, "inputs": {"all": ["photo", "a"]}},
+            r"'photo' is an input of its own, beside that of 'a'",
+        ),
+        (
+            {"features": {"photo": PHOTO, "b": PHOTO}, "inputs": {"all": ["photo", "b"]}},
+            r"as in {picture: \[photo\], numbers: \[b\]}",
+        ),
         (
             {"inputs": {"p": {"features": ["photo"], "shape": [64, 48, 3]}}},
             r"p.shape: 'photo' is of shape \[48, 64, 3\]",
@@ -95,8 +113,8 @@ def test_init_tells_images_by_how_they_begin(tmp_path: Path, head: bytes, of_ima
 
 
 def test_what_needs_columns_says_so(tmp_path: Path) -> None:
-    assert "model.preset: a preset takes numbers and categories, and no image" in problems(tmp_path, model={})
+    assert "model.preset: a preset takes numbers, categories and texts, and no image" in problems(tmp_path, model={})
     watch = {"watch": "features", "detector": "psi"}
-    assert "drift.0.watch: the pixels of images are not watched" in problems(tmp_path, drift=[watch])
+    assert "drift.0.watch: images and texts are not watched" in problems(tmp_path, drift=[watch])
     raw = {"format": "raw", "features": {"photo": {**PHOTO, "field": "content"}}, "label": "folder"}
     assert "raw cannot be read from this source" in problems(tmp_path, source={"stdin": {}}, samples=raw)
