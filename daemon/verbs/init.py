@@ -29,7 +29,7 @@ def init(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="JSON, CSV or Parquet: a file, a directory or a quoted glob; or a directory of folders of images.",
+            help="JSON, CSV or Parquet: a file, a directory or a quoted glob; or folders of images or texts.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")] = Path(
@@ -45,8 +45,8 @@ def init(
     For a folder of images of each class, a network to begin with is written as well, unless there is one.
     """
     said = known(label, task, form)
-    of_images = {} if label or task or form else _texts_for_images(data, output)
-    texts = of_images or {output: settings_text(data, said, folder=output.parent)}
+    of_folders = {} if label or task or form else _for_folders(data, output)
+    texts = of_folders or {output: settings_text(data, said, folder=output.parent)}
     if output.exists() and not force:
         raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
     try:
@@ -54,17 +54,16 @@ def init(
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror}; give another --output") from error
-    print(
-        f"wrote {' and '.join(map(str, texts))}; look through it, then: learnd {'fit' if of_images else 'run'} {output}"
-    )
+    then = f"learnd {'fit' if of_folders else 'run'} {output}"
+    print(f"wrote {' and '.join(map(str, texts))}; look through it, then: {then}")
 
 
-def _texts_for_images(data: Path, output: Path) -> dict[Path, str]:
-    """Return what to write, by file, for folders of images; nothing if they are none."""
-    from learnd.daemon.stream.inferring.pictures import texts_for_images
+def _for_folders(data: Path, output: Path) -> dict[Path, str]:
+    """Return what to write, by file, for folders of images or of texts; nothing if they are none."""
+    from learnd.daemon.stream.inferring.folders import for_folders
 
     try:
-        return texts_for_images(data, resolve(SOURCES["files"].settings)(path=str(data)).in_folders(), output)
+        return for_folders(data, resolve(SOURCES["files"].settings)(path=str(data)).in_folders(), output)
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read: {error.strerror}. Nothing was written.") from error
 

@@ -25,6 +25,8 @@ _LEAST_ROOM = 20  # for classes that are not known yet
 _LEAST_RUN = 10  # of equal labels, on average, before records are taken to be sorted by them
 _MOST_OFFERED = 20  # values of a number that may be classes as well
 
+_NO_LABELS = {"time": "times", "prose": "texts of many words"}
+
 _POSITIVE_WORDS = frozenset(
     ("ja", "oui", "si", "sí", "sim", "positive", "pos", "+", "spam", "bad", "good", "won", "malignant")
 )
@@ -184,9 +186,10 @@ def _likely_task(label: FieldSeen) -> str:
     distinct = label.distinct
     if label.kind == "labels":
         return "multi_label"
-    if label.kind == "time":
+    if label.kind in _NO_LABELS:
         raise DataError(
-            f"the field {label.name} holds times, which no task learns; name another --label. Nothing was written."
+            f"the field {label.name} holds {_NO_LABELS[label.kind]}, which no task learns; name another --label. "
+            "Nothing was written."
         )
     if label.kind == "boolean" or set(distinct) <= {0, 1} or len(distinct) == 2:
         return "binary"

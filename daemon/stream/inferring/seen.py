@@ -15,6 +15,7 @@ from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.inferring.dates import date_format_of, is_iso, parts_of, readable, unit_of_numbers
 from learnd.daemon.stream.inferring.numerals import MAYBE_MISSING, NEARLY_ALL, Numerals, are_numbers
+from learnd.daemon.stream.inferring.prose import is_prose
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 
 _ENOUGH_ROWS = 10  # with fewer values, a field is not called constant, an identifier or a counter
@@ -34,7 +35,7 @@ _KEY_PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class FieldSeen:
-    """What one field held. `kind` is number, boolean, text, time, vector, labels or other."""
+    """What one field held. `kind` is number, boolean, text, prose, time, vector, labels or other."""
 
     name: str
     kind: str
@@ -123,7 +124,8 @@ def described(name: str, column: Sequence[Any], numerals: Numerals, *, exact: bo
     if found is not None:
         return found
     present = [value for value in given if value != ""]
-    return FieldSeen(name, _kind(present), present, len(column) - len(present))
+    kind = "prose" if is_prose(present) else _kind(present)
+    return FieldSeen(name, kind, present, len(column) - len(present))
 
 
 def _alike(name: str, sure: list[Any], nulls: int, words: tuple[str, ...], numerals: Numerals) -> FieldSeen | None:

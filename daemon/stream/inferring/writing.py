@@ -23,6 +23,7 @@ from learnd.daemon.stream.inferring.guesses import (
     room_note,
 )
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
+from learnd.daemon.stream.inferring.prose import has_words, text_form
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import reasons
 from learnd.daemon.stream.inferring.words import shown, yaml
@@ -154,6 +155,9 @@ def _feature_form(field: FieldSeen) -> str:
         return f"{{vector: {len(field.values[0])}}}"
     if field.kind == "text":
         return _category(field)
+    if field.kind == "prose":
+        default = ', default: ""' if field.nulls or not all(map(has_words, field.values)) else ""
+        return f"{{text: {text_form(field.values)}{default}}}"
     name = "float" if field.kind == "number" else "boolean"
     return f"{{type: {name}, default: 0}}" if field.nulls else name
 

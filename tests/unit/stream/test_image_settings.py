@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from learnd.daemon.config.file import load_settings
 from learnd.daemon.errors import SettingsError
-from learnd.daemon.stream.inferring.pictures import texts_for_images
+from learnd.daemon.stream.inferring.folders import for_folders
 from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.values import FEATURES, InputSpec
 
@@ -109,7 +109,7 @@ def test_init_tells_images_by_how_they_begin(tmp_path: Path, head: bytes, of_ima
     folders = {name: [tmp_path / name] for name in ("cat", "dog")}
     for file in tmp_path / "cat", tmp_path / "dog":
         file.write_bytes(head)
-    assert bool(texts_for_images(tmp_path, folders, tmp_path / "learnd.yaml")) == of_images
+    assert bool(for_folders(tmp_path, folders, tmp_path / "learnd.yaml")) == of_images
 
 
 def test_what_needs_columns_says_so(tmp_path: Path) -> None:
