@@ -142,7 +142,7 @@ def _of(name: str, names: list[str]) -> str:
 
 def _described(part: InputSpec) -> str:
     if not part.columns:
-        return f"{part.described}, {part.dtype} of shape {part.shape}"
+        return f"{part.dtype} of shape {part.shape}"
     return f"{len(part.columns)} columns ({_listed([column.name for column in part.columns])})"
 
 

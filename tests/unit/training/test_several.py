@@ -361,6 +361,8 @@ def test_inputs_of_one_shape_that_changed_places_are_no_state_of_each_other() ->
         return SampleSpec(tuple(InputSpec(name, (4,)) for name in names), SPEC.targets[:1])
 
     one, other = (learner(spec_of(*names), {"build": "several_models:alike"}) for names in ("pq", "qp"))
-    with pytest.raises(StateMismatchError, match="the inputs or outputs, their shapes or their order differ"):
+    with pytest.raises(
+        StateMismatchError, match="the inputs or outputs, their shapes, their vocabularies or their order differ"
+    ):
         other.restore(one.state())
     assert several_models.alike

@@ -15,6 +15,7 @@ from learners import bits, learner
 
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.tokens import TokenReader, listed
+from learnd.daemon.stream.features.text import TextForm
 from learnd.daemon.training.network import refused
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.values import (
@@ -50,6 +51,15 @@ def test_ids_are_those_of_text_vectorization(texts: list[str], length: int) -> N
     ids, defects = reader.read_input("t", texts)
     assert not defects
     np.testing.assert_array_equal(ids, np.asarray(layer(np.array(texts, object))).reshape(ids.shape))
+
+
+def test_a_vocabulary_that_keras_has_found_gives_its_ids() -> None:
+    texts = ["The cat's mat.", "the MAT, the x\u00a0Y!", "Ärger ärger \x1c", "Don't sit"]
+    layer = keras.layers.TextVectorization(max_tokens=8, output_sequence_length=5)
+    layer.adapt(texts)
+    form = TextForm(length=5, vocabulary=layer.get_vocabulary())
+    ids, _ = TokenReader(5, listed(form.vocabulary or ()), Texts(), None).read_input("t", texts)
+    np.testing.assert_array_equal(ids, np.asarray(layer(np.array(texts, object))))
 
 
 def calls(spec: SampleSpec, updates: int, rows: int = 4) -> Call:
