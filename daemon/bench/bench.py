@@ -92,7 +92,7 @@ def contestants(settings: Settings, recorded: Recorded) -> list[Contestant]:
         raise SettingsError(
             ["samples.label: the contestants learn one value a record, and this label is a tensor; give it one value"]
         )
-    return [*baselines(recorded.task), *trained(settings), *(rivers(recorded.spec) if spec.columns else ())]
+    return [*baselines(recorded.task), *trained(settings), *rivers(recorded.spec)]
 
 
 def compared(

@@ -141,8 +141,8 @@ def _cells(values: Float32, column: Column) -> list[Any]:
 
 
 def rivers(spec: SampleSpec) -> list[RiverContestant]:
-    """Return the learners for a task, the linear one first; none for labels of several values."""
-    if spec.task.label_columns > 1 or spec.task.kind not in _BY_KIND:
+    """Return the learners for a task, the linear one first; none for labels of several values, or without columns."""
+    if not spec.columns or spec.task.label_columns > 1 or spec.task.kind not in _BY_KIND:
         return []
     numeric = all(column.kind is ColumnKind.NUMBER for column in spec.columns)
     return [
