@@ -16,6 +16,7 @@ from learnd.daemon.foundation.section import meant_or_known
 from learnd.daemon.stream.decoding.categories import TRUE_OR_FALSE
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.inferring.numerals import Numerals, are_numbers
+from learnd.daemon.stream.inferring.prose import of_several_words, text_form
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import Sniffed
 from learnd.daemon.stream.inferring.words import shown, yaml
@@ -133,7 +134,9 @@ def _reasons_against(field: FieldSeen) -> Iterator[str]:
     if field.counter:
         yield "it counts the records; to learn from it: float"
     if field.identifier:
-        yield "it is different in every record"
+        words = field.kind == "text" and of_several_words(field.values)
+        way = f"; to learn from its words: {{text: {text_form(field.values)}}}" if words else ""
+        yield f"it is different in every record{way}"
     if field.key:
         yield f"it says whose record it is; to learn from it: {{hash: {hash_size(field)}}}"
     if field.kind == "time" and field.nulls:

@@ -44,7 +44,12 @@ def _is_small(word: str) -> bool:
     return letters[:1].islower() and letters.replace("'", "").replace("-", "").isalpha()
 
 
-def has_words(text: str) -> bool:
+def of_several_words(values: Sequence[Any]) -> bool:
+    """Whether most of these values are texts of several words."""
+    return statistics.median_low(len(str(value).split()) for value in values) > 1
+
+
+def is_of_words(text: str) -> bool:
     return bool(words_of(_as_bytes(text), 1))
 
 

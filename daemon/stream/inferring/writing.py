@@ -23,7 +23,7 @@ from learnd.daemon.stream.inferring.guesses import (
     room_note,
 )
 from learnd.daemon.stream.inferring.numerals import USUAL_MISSING
-from learnd.daemon.stream.inferring.prose import has_words, text_form
+from learnd.daemon.stream.inferring.prose import is_of_words, text_form
 from learnd.daemon.stream.inferring.seen import FieldSeen
 from learnd.daemon.stream.inferring.sniffing import reasons
 from learnd.daemon.stream.inferring.words import shown, yaml
@@ -156,7 +156,7 @@ def _feature_form(field: FieldSeen) -> str:
     if field.kind == "text":
         return _category(field)
     if field.kind == "prose":
-        default = ', default: ""' if field.nulls or not all(map(has_words, field.values)) else ""
+        default = ', default: ""' if field.nulls or not all(map(is_of_words, field.values)) else ""
         return f"{{text: {text_form(field.values)}{default}}}"
     name = "float" if field.kind == "number" else "boolean"
     return f"{{type: {name}, default: 0}}" if field.nulls else name

@@ -86,6 +86,14 @@ def test_names_ids_dates_and_categories_are_none(tmp_path: Path, column: list[st
     assert (None if feature is None else feature.kind.key) == kind, text
 
 
+def test_names_may_yet_be_learnt_by_their_words(tmp_path: Path) -> None:
+    names = [f"{rng.choice(LAST)} {rng.choice(FIRST)} {n:c}" for n in range(97, 397)]
+    text, _ = inferred(file_of(tmp_path, names))
+    assert "# x is left out: it is different in every record; to learn from its words: {text: {length: 8, ha" in text
+    text, _ = inferred(file_of(tmp_path, [f"n-{n}" for n in range(300)]))
+    assert "# x is left out: it is different in every record\n" in text
+
+
 def test_a_text_is_no_label(tmp_path: Path) -> None:
     data = file_of(tmp_path, TEXTS)
     for known, words in (({}, "texts of many words, which no task learns"), ({"task": "classes"}, "prose values")):
