@@ -128,4 +128,8 @@ def _begins_as_image(file: Path) -> bool:
 
 
 def _is_text(file: Path) -> bool:
-    return file.suffix.lower() in _NAMES_OF_TEXTS and not not_utf8(file.read_bytes())
+    """Whether a file is a text of its own, by its name and what it holds: not one of records without an ending."""
+    if file.suffix.lower() not in _NAMES_OF_TEXTS:
+        return False
+    data = file.read_bytes()
+    return not not_utf8(data) and not data.lstrip().startswith((b"{", b"["))

@@ -126,7 +126,13 @@ def test_folders_of_texts(tmp_path: Path, names: str) -> None:
 
 @pytest.mark.parametrize(
     ("names", "content"),
-    [("{}.csv", b"a,b\n1,2\n"), ("{}.jsonl", b"{}\n"), ("{}", b"\0\1"), ("{}.txt", b"\xff\xfea\0")],
+    [
+        ("{}.csv", b"a,b\n1,2\n"),
+        ("{}.jsonl", b"{}\n"),
+        ("part-{}", b'{"a": 1}\n'),
+        ("{}", b"\0\1"),
+        ("{}.txt", b"\xff\xfea\0"),
+    ],
 )
 def test_folders_of_other_things(tmp_path: Path, names: str, content: bytes) -> None:
     given = folders(tmp_path / "mail", names, a=content, b=content)
