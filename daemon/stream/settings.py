@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
@@ -21,10 +21,11 @@ from learnd.daemon.stream.decoding.weights import Weights
 from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
 from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
+from learnd.daemon.stream.inputs import InputSettings, problem_with_names, usual_inputs
 from learnd.daemon.tasks.label import FieldName, OneHot, OneOf
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.settings import AnyLabelSettings, TaskName, label_problems
-from learnd.daemon.values import FEATURES, LABEL, ColumnKind, InputSpec, RecordFormat, SampleSpec, TargetSpec
+from learnd.daemon.values import LABEL, ColumnKind, InputSpec, RecordFormat, SampleSpec, TargetSpec
 
 
 def _as_type(value: Any) -> Any:
@@ -67,16 +68,6 @@ class EventTimeSettings(Section):
         if self.date_format is not None and self.unit != "auto":
             raise ValueError("date_format: give either it or unit")
         return self
-
-
-class InputSettings(Section):
-    """One input of the model."""
-
-    features: Annotated[list[FieldName], Field(min_length=1)]
-    """The features that fill it, row by row."""
-
-    shape: list[PositiveInt] = []
-    """Its shape without the dimension of the samples. Default: a vector."""
 
 
 class OutputSettings(AnyLabelSettings):
@@ -235,12 +226,8 @@ class SamplesSettings(Section):
     @model_validator(mode="after")
     def _each_feature_is_in_one_input(self) -> Self:
         if self.inputs is None:
-            named = self.features.get(FEATURES)
-            if named is not None and len(self.features) > 1 and named.alone(FEATURES) is not None:
-                raise ValueError(
-                    f"features.{FEATURES}: it is an input of its own, and {FEATURES!r} is the name of that with all "
-                    f"columns; give it another name, and `field: {FEATURES}`"
-                )
+            if (problem := problem_with_names(self.features)) is not None:
+                raise ValueError(problem)
             return self
         listed = [name for given in self.inputs.values() for name in given.features]
         if unknown := [name for name in listed if name not in self.features]:
@@ -252,18 +239,8 @@ class SamplesSettings(Section):
         return self
 
     def parts(self) -> dict[str, InputSettings]:
-        """Return the inputs by name, each with its features in the order in which they fill it.
-
-        If none are named: all columns are one input, and an image or a text beside others is one by its own name.
-        """
-        if self.inputs is not None:
-            return self.inputs
-        alone = [name for name, feature in self.features.items() if feature.alone(name) is not None]
-        columns = [name for name in self.features if name not in alone]
-        if len(alone) + bool(columns) == 1:
-            return {FEATURES: InputSettings(features=[*columns, *alone])}
-        named = {name: InputSettings(features=[name]) for name in alone}
-        return {FEATURES: InputSettings(features=columns), **named} if columns else named
+        """Return the inputs by name, each with its features in the order in which they fill it."""
+        return usual_inputs(self.features) if self.inputs is None else self.inputs
 
     def texts(self) -> Texts:
         """Return how text is to be read. Where records have types, a category that is text is that text."""
@@ -342,8 +319,8 @@ class SamplesSettings(Section):
                 continue
             if part.shape and math.prod(part.shape) != len(of_part):
                 problems.append(
-                    f"samples.inputs.{name}.shape: {part.shape} has room for {math.prod(part.shape)} numbers, and its "
-                    f"features give {len(of_part)}"
+                    f"samples.inputs.{name}.shape: {list(part.shape)} has room for {math.prod(part.shape)} numbers, "
+                    f"and its features give {len(of_part)}"
                 )
             inputs.append(InputSpec.of_columns(name, of_part, part.shape))
         problems += self._problems_of_copies(targets, inputs)
@@ -361,7 +338,7 @@ class SamplesSettings(Section):
                 f"samples.inputs: {alone.name!r} is an input of its own, beside that of {others[0]!r}: name both, as "
                 f"in {{picture: [{alone.name}], numbers: [{others[0]}]}}, and the model's inputs likewise"
             )
-        if part.shape and tuple(part.shape) != alone.shape:
+        if part.shape and part.shape != alone.shape:
             yield f"samples.inputs.{name}.shape: {alone.name!r} is of shape {list(alone.shape)}; leave it out"
 
     @staticmethod

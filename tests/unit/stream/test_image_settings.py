@@ -50,6 +50,11 @@ def test_an_image_beside_columns_is_an_input_by_its_name() -> None:
         ValidationError, match=r"features\.features: it is an input of its own, and 'features' is the na"
     ):
         samples(features={"features": PHOTO, "a": "float"})
+    with pytest.raises(
+        ValidationError, match="it is an input of its own, and its name cannot have a /; give it anothe"
+    ):
+        samples(features={"a/b": PHOTO, "a": "float"})
+    assert samples(features={"a/b": PHOTO}).spec("binary").inputs[0].name == FEATURES
 
 
 def test_an_image_is_an_input_beside_others() -> None:
