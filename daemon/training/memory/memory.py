@@ -26,7 +26,9 @@ class Remembered(NamedTuple):
 class Memory:
     """The samples, and counts of those offered, held and drawn; all of it variables, which a call may change.
 
-    Draws depend on the seed and on the number of samples offered so far, so not on how updates are grouped into calls.
+    What is drawn depends on the seed and on the number of updates tried so far, what is kept on that of samples
+    offered, so neither on how updates are grouped into calls. Skipped updates count as tried: the next one draws
+    others, since what was drawn may be why it was skipped.
     """
 
     def __init__(self, settings: MemorySettings, spec: SampleSpec, seed: int) -> None:
@@ -46,7 +48,7 @@ class Memory:
                 for part in (spec.targets if settings.distill is not None else ())
             }
             self._weight = _rows("weight", size, ())
-            self._counts = _rows("counts", 3, (), "int64")  # offered, held, drawn
+            self._counts = _rows("counts", 4, (), "int64")  # samples offered, held and drawn, updates tried
 
     @property
     def variables(self) -> list[Any]:
@@ -64,8 +66,8 @@ class Memory:
 
         If none is held, they are the first of `otherwise`, and count 0.
         """
-        offered, held, _ = tf.unstack(self._counts.value)
-        places = self._random(2 * offered, self._settings.per_update) % tf.maximum(held, 1)
+        _, held, _, tried = tf.unstack(self._counts.value)
+        places = self._random(2 * tried, self._settings.per_update) % tf.maximum(held, 1)
         some = held > 0
 
         def rows(variable: Any, other: Any) -> Any:
@@ -80,11 +82,11 @@ class Memory:
         return found, self._settings.per_update * tf.cast(some, tf.float32)
 
     def keep(self, new: Remembered, good: Any) -> None:
-        """Offer the samples of an update, in their order. Nothing changes if it was not `good`."""
+        """Offer the samples of an update, in their order. If it was not `good`, it counts as tried, and that is all."""
         rows = new.weight.shape[0]
-        some = tf.cast(tf.unstack(self._counts.value)[1] > 0, tf.int64)
-        drawn = tf.where(good, some * self._settings.per_update, 0)
-        self._counts.assign(self._counts.value + tf.stack([tf.zeros_like(drawn), tf.zeros_like(drawn), drawn]))
+        offered, held, drawn, tried = tf.unstack(self._counts.value)
+        drawn += tf.where(tf.logical_and(good, held > 0), tf.cast(self._settings.per_update, tf.int64), 0)
+        self._counts.assign(tf.stack([offered, held, drawn, tried + 1]))
         if rows == 1:
             self._offer(new, 0, good)
             return
@@ -101,7 +103,7 @@ class Memory:
 
         The classes have the names of the task, or their indices if the stream tells the names.
         """
-        _, held, drawn = map(int, self._counts.numpy())
+        _, held, drawn, _ = map(int, self._counts.numpy())
         by_class = {"all": held}
         if isinstance(self._places, Balanced) and self._places.classes <= _MOST_CLASSES:
             names = self._task.names or map(str, range(self._places.classes))
@@ -109,7 +111,7 @@ class Memory:
         return {"held": by_class, "replayed": drawn}
 
     def _offer(self, new: Remembered, row: Any, good: Any) -> None:
-        offered, _, drawn = tf.unstack(self._counts.value)
+        offered, _, drawn, tried = tf.unstack(self._counts.value)
         label = tf.reshape(new.targets[self._first][row], (-1,))[0]
         offer = Offer(offered, label, self._random(2 * offered + 1, DRAWS))
         place = self._places.place(offer, good)
@@ -119,7 +121,7 @@ class Memory:
             for name, variable in variables.items():
                 write(variable, place, values[name][row], taken)
         write(self._weight, place, new.weight[row], taken)
-        after = [offered + 1, tf.minimum(offered + 1, self._settings.size), drawn]
+        after = [offered + 1, tf.minimum(offered + 1, self._settings.size), drawn, tried]
         self._counts.assign(tf.where(good, tf.stack(after), self._counts.value))
 
     def _random(self, number: Any, count: int) -> Any:

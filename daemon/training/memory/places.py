@@ -106,11 +106,11 @@ class Balanced:
 
     def _one_of(self, label: Any, draws: Any) -> Any:
         """Return one of the places of a class, each as likely as the others: that with the least hash."""
-        factor, shift = tf.unstack(tf.cast(draws, tf.int32))
-        mixed = (tf.range(self._size) + shift) * (2 * factor + 1)
+        factor, shift = tf.unstack(tf.cast(draws, tf.uint32))
+        mixed = (tf.cast(tf.range(self._size), tf.uint32) + shift) * (2 * factor + 1)
         mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 15)) * 0x2C1B3C6D
         mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 12))
-        return tf.argmin(tf.where(self._labels.value == label, mixed, tf.int32.max), output_type=tf.int32)
+        return tf.argmin(tf.where(self._labels.value == label, mixed, tf.uint32.max), output_type=tf.int32)
 
 
 def write(variable: Any, place: Any, row: Any, taken: Any) -> None:

@@ -148,7 +148,7 @@ def test_a_partial_batch_is_kept_too() -> None:
     assert one.memory()["held"] == {"all": 11}
 
 
-def test_a_skipped_update_leaves_the_memory_alone() -> None:
+def test_a_skipped_update_is_counted_by_the_memory_and_leaves_it_alone_else() -> None:
     one, x = remembering(memory={"size": 20}), X.copy()
     feed(one, 40)
     names = [name for name in one.state().arrays if name.startswith("memory/")]
@@ -158,7 +158,24 @@ def test_a_skipped_update_leaves_the_memory_alone() -> None:
     after = one.state().arrays
     assert len(names) > 5
     for name in names:
-        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+        counted = [0, 0, 0, 1] if name.endswith("/counts") and before[name].ndim == 1 else 0
+        np.testing.assert_array_equal(after[name] - before[name], counted, err_msg=name)
+
+
+def _growing(spec: SampleSpec) -> Any:
+    layer = keras.layers.Dense(1, activation="exponential", kernel_initializer="zeros", use_bias=False)
+    return keras.Sequential([keras.Input((spec.width,)), layer])
+
+
+def test_a_sample_on_which_the_model_fails_costs_only_the_updates_that_draw_it() -> None:
+    """Its prediction is finite while the labels are 1, and infinite once one of 60 has come."""
+    x, y = np.tile(np.float32([1, 0, 0, 0]), (384, 1)), np.full((384, 1), 60, np.float32)
+    y[:40], x[20] = 1, (400, 0, 0, 0)
+    memory = {"kind": "ring", "size": len(x), "per_update": 2, "distill": None}
+    one = learner_of(_growing, NUMBER, loss="poisson", memory=memory, optimizer={"sgd": {"learning_rate": 0.02}})
+    skipped = np.concatenate([one.update(call(start, 32, 1, 4, x=x, y=y)).skipped for start in range(0, 384, 32)])
+    assert not skipped[:41].any()
+    assert 0 < np.count_nonzero(skipped) < 20  # of 300, each of which draws 2 of 41 to 384
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
