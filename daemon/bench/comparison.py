@@ -14,6 +14,7 @@ from learnd.daemon.bench.contestants import Maker
 from learnd.daemon.bench.ran import Ran
 from learnd.daemon.contest.paired import PairedTest
 from learnd.daemon.evaluation.scoreboard import kappa_temporal
+from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.tallies import Scores, defined, mean
@@ -48,6 +49,16 @@ class Entry:
     def unscored(self) -> int:
         """Samples without a prediction. No score includes them; in a comparison they lose."""
         return int(np.isnan(self.errors).sum())
+
+    def rank(self, *, bounded: bool) -> tuple[int, float]:
+        """Return what the order is by, the least first: the mean error, in which no prediction counts as the worst.
+
+        Errors without a bound have no worst one: who lacks a prediction, then, stands behind all who lack fewer.
+        """
+        if bounded:
+            return 0, float(np.where(np.isnan(self.errors), 1.0, self.errors).mean())
+        known = self.errors[~np.isnan(self.errors)]
+        return self.unscored, float(known.mean()) if len(known) else math.inf
 
 
 def entry(name: str, maker: Maker, ran: Ran, task: Task, labels: NDArray[Any], metric: str) -> Entry:
@@ -94,12 +105,13 @@ class Comparison:
 
     Sure is what a paired test says of the whole recording (see `PairedTest`). Which one is the best, and so which are
     compared, is known only behind the last sample: so each of the n * (n - 1) ordered pairs has its share of `LEVEL`,
-    and nothing that is said of any of them is wrong with more than that chance.
+    and where the labels choose the metric, too, with each metric. Nothing that is said of any of them is wrong with
+    more than that chance.
     """
 
     task: Task
     metric: str
-    """What the order is by, and every comparison: it follows from the mean of the errors."""
+    """What the order is by, and every comparison (see `Entry.rank`)."""
     telling: int
     """How many samples tell contestants apart: all, or those of the rare class."""
     entries: tuple[Entry, ...]
@@ -110,7 +122,7 @@ class Comparison:
         """Compare what contestants, by name, have predicted for these labels."""
         metric, telling = _how(task, labels)
         entries = [entry(name, maker, each, task, labels, metric) for name, (maker, each) in ran.items()]
-        order = sorted(entries, key=lambda one: _mean(one.errors))
+        order = sorted(entries, key=lambda one: one.rank(bounded=_bounded(task)))
         before = next((one.scores.get("accuracy") for one in order if one.name == "no_change"), None)
         return cls(task, metric, telling, tuple(_with_kappa_temporal(one, before) for one in order))
 
@@ -155,14 +167,16 @@ class Comparison:
         return baseline is not None and one is not baseline and self.surely_better(one, baseline)
 
     def surely_better(self, one: Entry, other: Entry) -> bool:
-        """Whether the test is sure, and the mean error, in which a huge one counts as what it is, is lower too."""
-        return self.evidence(one, other) >= self.needed and _mean(one.errors) < _mean(other.errors)
+        """Whether the test is sure, and so is the order, in which a huge error counts as what it is."""
+        bounded = _bounded(self.task)
+        return self.evidence(one, other) >= self.needed and one.rank(bounded=bounded) < other.rank(bounded=bounded)
 
     @property
     def needed(self) -> float:
         """How much evidence makes a difference sure."""
         pairs = max(len(self.entries) * (len(self.entries) - 1), 1)
-        return math.log10(pairs / LEVEL)
+        metrics = 1 if _frequent(self.task) is None else 2
+        return math.log10(metrics * pairs / LEVEL)
 
     def evidence(self, one: Entry, other: Entry) -> float:
         """Return the logarithm, to base 10, of the evidence that `one` is better than `other` on average."""
@@ -175,11 +189,6 @@ class Comparison:
                 test.scan(other.errors[rows, None], one.errors[rows, None], bounded=[bounded])
             self._found[pair] = test.evidence
         return self._found[pair]
-
-
-def _mean(errors: Float64) -> float:
-    known = errors[~np.isnan(errors)]
-    return float(known.mean()) if len(known) else math.inf
 
 
 def _with_kappa_temporal(one: Entry, no_change: float | None) -> Entry:
@@ -196,13 +205,18 @@ def _bounded(task: Task) -> bool:
     return KINDS[task.kind].error_range is not ErrorRange.UNBOUNDED
 
 
+def _frequent(task: Task) -> Baseline | None:
+    """Return what says the most frequent label, where there may be one that is rare; None of numbers."""
+    return KINDS[task.kind].baselines(task).get("majority")
+
+
 def _how(task: Task, labels: NDArray[Any]) -> tuple[str, int]:
     """Return the metric to compare by, and how many samples tell contestants apart.
 
     Where one class is rare, it is hardly ever wrong to say what is most frequent, and accuracy says little. Elsewhere
     it is fair to `no_change` and `majority`, too, which predict no probability.
     """
-    usual = KINDS[task.kind].baselines(task).get("majority")
+    usual = _frequent(task)
     if usual is not None and (unusual := _errors(usual.follow(labels), labels)[1:]).mean() < _RARE:
         return BRIER, int(np.count_nonzero(unusual))
     return metric_of(task), len(labels) - 1

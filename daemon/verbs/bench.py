@@ -188,10 +188,13 @@ def _table(card: ReportCard) -> Table:
     comparison = card.comparison
     baseline = comparison.best_baseline
     names = _shown(comparison)
+    none_said = _some_predict_nothing(comparison)
     table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
+    if none_said:
+        table.add_column("unscored", justify="right", no_wrap=True)
     table.add_column("to the best")
     if baseline is not None:
         table.add_column(f"beats {baseline.name}")
@@ -199,10 +202,15 @@ def _table(card: ReportCard) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in comparison.entries:
         scores = [_score(name, one.scores.get(name)) for name in names]
+        unscored = [f"{one.unscored:,}"] if none_said else []
         better = [] if baseline is None else ["surely" if comparison.beats_baselines(one) else "-"]
-        cells = [one.name, *scores, comparison.verdict(one), *better, *_costs(card, one)]
+        cells = [one.name, *scores, *unscored, comparison.verdict(one), *better, *_costs(card, one)]
         table.add_row(*cells, style="bold" if one is comparison.best else None)
     return table
+
+
+def _some_predict_nothing(comparison: Comparison) -> bool:
+    return any(one.unscored for one in comparison.entries)
 
 
 def _shown(comparison: Comparison) -> list[str]:
@@ -227,9 +235,8 @@ def _notes(card: ReportCard) -> Iterator[str]:
             "accuracy says little where all but a few labels are the same: the order is by brier, the squared error of "
             "the probability"
         )
-    for one in card.comparison.entries:
-        if one.unscored:
-            yield f"{one.name}: {one.unscored:,} predictions are none, and in no score"
+    if _some_predict_nothing(card.comparison):
+        yield "unscored: samples without a prediction; they are in no score, and lose in the order and in what is sure"
     if any(0 < one.ran.seconds < _SHORT_S for one in card.comparison.entries if one.maker == "learnd"):
         yield "speeds: some were measured over less than a second, and say little; more samples say more"
     for name, why in card.failed.items():

@@ -65,8 +65,10 @@ def test_the_more_are_compared_the_more_evidence_it_takes() -> None:
     labels = coins(1)
     ran = {name: right(labels, 0.7, index) for index, name in enumerate("abcd")}
     two, four = (of(labels, **{name: ("river", ran[name]) for name in names}) for names in ("ab", "abcd"))
-    assert two.needed == pytest.approx(np.log10(2 / 0.05))
-    assert four.needed == pytest.approx(np.log10(12 / 0.05))
+    assert two.needed == pytest.approx(np.log10(2 * 2 / 0.05))  # by accuracy and by Brier score: the labels choose
+    assert four.needed == pytest.approx(np.log10(2 * 12 / 0.05))
+    numbers = {name: ("river", Ran(np.zeros((9, 1)), np.ones(9, np.bool_))) for name in "ab"}
+    assert Comparison.of(NUMBER, numbers, np.ones((9, 1))).needed == pytest.approx(np.log10(2 / 0.05))  # type: ignore[arg-type]  # of one maker
 
 
 def test_a_prediction_that_is_none_is_in_no_score_and_loses() -> None:
@@ -78,6 +80,22 @@ def test_a_prediction_that_is_none_is_in_no_score_and_loses() -> None:
     assert by_name["some"].unscored == SAMPLES // 2
     assert by_name["some"].scores["accuracy"] == pytest.approx(0.7, abs=0.03)
     assert found.surely_better(by_name["whole"], by_name["some"])
+
+
+@pytest.mark.parametrize("task", [BINARY, NUMBER])
+def test_who_stops_predicting_after_some_good_ones_is_last(task: Task) -> None:
+    labels = coins(1)
+    shape = labels if task is BINARY else labels[:, None].astype(np.float64)
+    said = {name: right(labels, share, seed) for seed, (name, share) in enumerate({"auto": 0.9, "coin": 0.5}.items())}
+    all_ = np.ones(len(labels), np.bool_)
+    auto, coin = (Ran(one.predicted.reshape(shape.shape).astype(shape.dtype), all_) for one in said.values())
+    some = Ran(shape, np.arange(len(labels)) < 200)
+    found = of(shape, task, some=("learnd", some), auto=("learnd", auto), coin=("baseline", coin))
+    assert [one.name for one in found.entries] == ["auto", "coin", "some"]
+    assert found.entries[2].unscored == SAMPLES - 200
+    assert [found.verdict(one) for one in found.entries] == ["best", "surely worse", "surely worse"]
+    assert not found.beats_baselines(found.entries[2])
+    assert advice(found).startswith("Use `auto`")
 
 
 def test_the_first_sample_counts_nowhere() -> None:
