@@ -14,7 +14,7 @@ from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.bench.rivers import rivers
 from learnd.daemon.bench.trained import trained
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import SettingsError, StoppedError
+from learnd.daemon.errors import LearndError, SettingsError, StoppedError
 from learnd.daemon.values import Facts
 
 
@@ -23,6 +23,18 @@ class Progress(Protocol):
 
     def begin(self, name: str, samples: int) -> Callable[[int], None]:
         """A contestant begins on so many samples. Return what is told of each that is through."""
+
+
+class NoModelError(LearndError):
+    """Raised when each model has given up. The exit code is that of a run of the first one."""
+
+    def __init__(self, failed: Mapping[str, ContestantError]) -> None:
+        names: dict[str, list[str]] = {}
+        for name, error in failed.items():
+            names.setdefault(str(error), []).append(name)
+        each = "\n".join(f"  {', '.join(those)}: {why}" for why, those in names.items())
+        super().__init__(f"no model got through the recording, so there is nothing to compare:\n{each}")
+        self.exit_code = next(iter(failed.values())).exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +112,23 @@ def compared(
 ) -> ReportCard:
     """Run each of the field over the recording. A stop ends it with those that are through by then.
 
-    Raises LearndError, and StoppedError if nothing but baselines is through.
+    Raises LearndError, StoppedError if a stop came before a model was through, and NoModelError if all have given up.
     """
     ran: dict[str, tuple[Maker, Ran]] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, ContestantError] = {}
     for one in field:
         watch = Watch(stop, progress.begin(one.name, len(recorded)))
         try:
             found = None if stop() else one.run(recorded, watch)
         except ContestantError as error:
-            failed[one.name] = str(error)
+            failed[one.name] = error
             continue
         if found is not None:
             ran[one.name] = (one.maker, found)
-    if all(maker == "baseline" for maker, _ in ran.values()):
-        raise StoppedError("stopped before the first model was through, so there is nothing to compare.")
     unfinished = [one.name for one in field if one.name not in ran and one.name not in failed]
-    return ReportCard(recorded, Comparison.of(recorded.task, ran, recorded.labels), unfinished, failed)
+    if all(maker == "baseline" for maker, _ in ran.values()):
+        if failed and not unfinished:
+            raise NoModelError(failed)
+        raise StoppedError("stopped before the first model was through, so there is nothing to compare.")
+    why = {name: str(error) for name, error in failed.items()}
+    return ReportCard(recorded, Comparison.of(recorded.task, ran, recorded.labels), unfinished, why)

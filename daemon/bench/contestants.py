@@ -10,6 +10,7 @@ import numpy as np
 
 from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
+from learnd.daemon.errors import LearndError
 from learnd.daemon.tasks.baselines import PRIORS, LabelPriors
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Float32, Task
@@ -30,7 +31,12 @@ class Watch:
 
 
 class ContestantError(Exception):
-    """Raised when a contestant of others gives up; the rest can still be compared."""
+    """Raised when a contestant gives up; the rest can still be compared."""
+
+    def __init__(self, why: str, exit_code: int = LearndError.exit_code) -> None:
+        """`exit_code` is that of a run that ends with the same."""
+        super().__init__(why)
+        self.exit_code = exit_code
 
 
 class Contestant(Protocol):

@@ -54,7 +54,7 @@ class TrainedContestant:
             except StoppedError:
                 return None
             except LearndError as error:  # the others can still be compared
-                raise ContestantError(str(error)) from error
+                raise ContestantError(str(error), error.exit_code) from error
         return made[0].ran()
 
 

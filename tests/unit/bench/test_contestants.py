@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pytest
 from river import linear_model
 from streams import json_lines, records
 
-from learnd.daemon.bench.bench import compared, contestants
+from learnd.daemon.bench.bench import NoModelError, compared, contestants
 from learnd.daemon.bench.comparison import Comparison, Entry
-from learnd.daemon.bench.contestants import Maker, PriorsContestant, Watch, baselines
+from learnd.daemon.bench.contestants import ContestantError, Maker, PriorsContestant, Watch, baselines
 from learnd.daemon.bench.ran import Ran
 from learnd.daemon.bench.recorded import Recorded, read_recording
 from learnd.daemon.bench.rivers import RiverContestant, dicts, rivers
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import DataError, SettingsError
+from learnd.daemon.errors import DataError, SettingsError, StoppedError
 from learnd.daemon.evaluation.prequential import Prequential
 
 
@@ -210,6 +211,28 @@ def test_a_learner_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     through: list[int] = []
     assert rivers(recorded.spec)[0].run(recorded, Watch(lambda: bool(through), through.append)) is None
     assert 0 < sum(through) < 500
+
+
+@dataclass(frozen=True)
+class GivesUp:
+    name: str
+    why: str
+    exit_code: int
+    maker: Maker = "learnd"
+
+    def run(self, recorded: Recorded, watch: Watch) -> Ran:  # noqa: ARG002
+        raise ContestantError(self.why, self.exit_code)
+
+
+def test_if_no_model_can_go_on_the_error_says_why_of_each_with_the_code_of_a_run(tmp_path: Path) -> None:
+    recorded = read_recording(settings(tmp_path, records(20)), None)
+    field = [GivesUp("one", "too many rejects", 65), GivesUp("two", "too many rejects", 65), GivesUp("three", "no", 78)]
+    with pytest.raises(NoModelError, match=r"no model got .*\n  one, two: too many rejects\n  three: no$") as error:
+        compared([*baselines(recorded.task), *field], recorded, lambda: False, Unwatched())
+    assert error.value.exit_code == 65
+    with pytest.raises(StoppedError) as stopped:
+        compared([*baselines(recorded.task), *field], recorded, lambda: True, Unwatched())
+    assert stopped.value.exit_code == 0
 
 
 class Broken(linear_model.LogisticRegression):
