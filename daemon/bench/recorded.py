@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from learnd.daemon.values import Block, Float32, Samples, SampleSpec, Task
 _LEAST = 2  # samples: the first one is for nobody to predict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
     """The first samples of a recording."""
 
@@ -53,7 +54,7 @@ class Recorded:
         """The labels (m, O) as models learn them."""
         return self.samples.targets[self.spec.targets[0].name]
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[Any]:
         """The labels (m, ...) as tallies count them."""
         nothing = np.broadcast_to(np.float32(0), (len(self), self.task.outputs))
