@@ -356,6 +356,7 @@ def _views(
         paused=lambda: control.paused,
         threads={"loop": shares.seconds, "reader": reader.shares.seconds},
         features=features,
+        served_otherwise=lambda: learner.served_otherwise,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from learnd.daemon.bench.comparison import Comparison, Entry
 
@@ -27,7 +27,7 @@ def advice(comparison: Comparison) -> str:
     if one is None:
         return _elsewhere_alone(comparison)
     sentences = [f"Use `{one.name}`: {_scored(comparison, one)}{_cost(comparison, one)}."]
-    sentences += _cheaper(comparison, one)
+    sentences += [*_elsewhere(one), *_cheaper(comparison, one)]
     if comparison.best is not one:
         sentences.append(_better_elsewhere(comparison, one))
     return " ".join(sentences)
@@ -62,6 +62,13 @@ def _elsewhere_alone(comparison: Comparison) -> str:
         f"None of learnd's models is surely better than the best baseline. `{one.name}` is: {_scored(comparison, one)}"
         f"{_cost(comparison, one)}."
     )
+
+
+def _elsewhere(one: Entry) -> Iterator[str]:
+    """Say if what is served does not predict as it was compared."""
+    if one.ran.served_otherwise is not None:
+        how, way_out = one.ran.served_otherwise
+        yield f"`learnd predict` and exports predict {how}, and may score lower: where these count, {way_out}."
 
 
 def _cheaper(comparison: Comparison, one: Entry) -> Sequence[str]:

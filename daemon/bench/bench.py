@@ -76,6 +76,8 @@ class ReportCard:
                     "samples_per_second": one.ran.samples_per_second,
                     "times_cheapest": comparison.times_cheapest(one),
                     "start_seconds": one.ran.start_seconds,
+                    "left_out": one.ran.left_out,
+                    "served_otherwise": one.ran.served_otherwise and one.ran.served_otherwise[0],
                 }
                 for one in comparison.entries
             ],

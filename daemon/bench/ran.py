@@ -32,6 +32,10 @@ class Ran:
     """(m, ...) in the form of the column of that name; None if it predicts no probabilities."""
     squares: Float64 | None = None
     """(m,) the Brier score of each prediction, from 0 to 1, with the probabilities."""
+    served_otherwise: tuple[str, str] | None = None
+    """How it predicts otherwise outside of the stream, and the way out, as a `Learner` says it."""
+    left_out: tuple[str, ...] = ()
+    """What of its settings it ran without."""
 
     @property
     def samples_per_second(self) -> float | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from learnd.daemon.bench.contestants import ContestantError, Maker, Watch
 from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import LearndError, StoppedError
-from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.errors import LearndError, SourceError, StoppedError
+from learnd.daemon.operate.telemetry import Telemetry, Views
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.run import Options, run
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
@@ -26,7 +26,8 @@ PRESETS = ("linear", "mlp", "auto")
 
 # What TensorFlow reads once in a process, and what says how the stream is cut into updates and compiled.
 _COMMON = ("batch_size", "max_wait_ms", "max_updates_per_call", "threads", "xla")
-_OF_MODEL = ("model", "train", "guard", "phases", "challengers", "certainty", "drift", "reactions")  # sections
+_OF_MODEL = ("model", "train", "guard", "phases", "challengers", "certainty", "drift", "reactions", "callbacks")
+_ENDING = ("pause", "stop")  # actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class TrainedContestant:
     name: str
     settings: Settings
     maker: Maker = "learnd"
+    left_out: tuple[str, ...] = ()
+    """What of the settings it runs without."""
 
     def run(self, recorded: Recorded, watch: Watch) -> Ran | None:
         from learnd.daemon.training import learner  # noqa: F401  (to import TensorFlow is no part of its time)
@@ -55,7 +58,8 @@ class TrainedContestant:
                 return None
             except LearndError as error:  # the others can still be compared
                 raise ContestantError(str(error), error.exit_code) from error
-        return made[0].ran()
+        ran = made[0].ran()
+        return None if ran is None else replace(ran, left_out=self.left_out)
 
 
 def presets(settings: Settings, names: Sequence[str] = PRESETS) -> list[TrainedContestant]:
@@ -75,7 +79,17 @@ def trained(settings: Settings) -> list[TrainedContestant]:
     usual = presets(settings)
     if any(_alike(one.settings, settings) for one in usual):
         return usual
-    return [TrainedContestant("your settings", settings), *usual]
+    return [TrainedContestant("your settings", settings, left_out=tuple(_left_out(settings))), *usual]
+
+
+def _left_out(settings: Settings) -> Iterator[str]:
+    """Yield the keys that `_in` takes out and that change what a run predicts."""
+    if settings.validation.holdout is not None:
+        yield "validate.holdout"
+    if settings.callbacks is not None:
+        yield "callbacks"
+    ends = {choice.name for rule in settings.reactions for choice in rule.do if choice.name in _ENDING}
+    yield from (f"reactions that {name}" for name in sorted(ends))
 
 
 def _alike(one: Settings, other: Settings) -> bool:
@@ -105,7 +119,7 @@ def _in(settings: Settings, state: Path) -> Settings:
 
 def _without_end(rule: Reaction) -> Reaction:
     """Return a rule that neither ends the run nor waits for somebody: all contestants take all records."""
-    return rule.model_copy(update={"do": tuple(choice for choice in rule.do if choice.name not in ("pause", "stop"))})
+    return rule.model_copy(update={"do": tuple(choice for choice in rule.do if choice.name not in _ENDING)})
 
 
 class _Witness(Telemetry):
@@ -123,6 +137,11 @@ class _Witness(Telemetry):
         self._seconds = 0.0
         self._created_s = self._since_s = time.perf_counter()
         self._start_seconds: float | None = None
+        self._served_otherwise: Callable[[], tuple[str, str] | None] = lambda: None
+
+    def watch(self, views: Views) -> None:
+        super().watch(views)
+        self._served_otherwise = views.served_otherwise
 
     def state(self, word: str) -> None:
         super().state(word)
@@ -141,12 +160,19 @@ class _Witness(Telemetry):
         self._since_s = time.perf_counter()
 
     def ran(self) -> Ran | None:
-        """Return what was predicted for the samples of the recording; None if the run did not get so far."""
+        """Return what was predicted for the samples of the recording; None if the run did not get so far.
+
+        Raises SourceError if it was for others.
+        """
         if self._timed < len(self._recorded):
             return None
-        in_order = np.array_equal(self._observed.labels, self._recorded.labels)
-        assert in_order, "the daemon trains on the samples in their order"
-        return self._observed.ran(self._timed, self._seconds, self._start_seconds)
+        if not np.array_equal(self._observed.labels, self._recorded.labels):
+            raise SourceError(
+                "the recording has changed since its samples were read, so that predictions and labels do not belong "
+                "together. Nothing is compared. Start again, on a file that stays as it is."
+            )
+        ran = self._observed.ran(self._timed, self._seconds, self._start_seconds)
+        return replace(ran, served_otherwise=self._served_otherwise())
 
     def _observe(self, call: Call, report: Report) -> None:
         name = self._recorded.spec.targets[0].name

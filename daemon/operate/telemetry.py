@@ -53,6 +53,7 @@ class Views:
     paused: Callable[[], str | None]  # why
     threads: Mapping[str, Mapping[str, float]]  # seconds by activity, kept up to date
     features: Callable[[], Facts]  # what each does
+    served_otherwise: Callable[[], tuple[str, str] | None]  # how predictions outside of the stream differ
 
 
 @dataclass(slots=True)

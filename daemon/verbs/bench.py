@@ -239,6 +239,9 @@ def _notes(card: ReportCard) -> Iterator[str]:
         yield "unscored: samples without a prediction; they are in no score, and lose in the order and in what is sure"
     if any(0 < one.ran.seconds < _SHORT_S for one in card.comparison.entries if one.maker == "learnd"):
         yield "speeds: some were measured over less than a second, and say little; more samples say more"
+    for one in card.comparison.entries:
+        if one.ran.left_out:
+            yield f"{one.name}: compared without {', '.join(one.ran.left_out)}, which a run has"
     for name, why in card.failed.items():
         yield f"{name}: it gave up, and is not compared: {why}"
     if card.unfinished:

@@ -57,6 +57,9 @@ def test_the_settings_own_model_is_measured_as_a_run_measures_it(zygote: Zygote,
     assert not (folder / "predictions.jsonl").exists()
     entries = {entry["name"]: entry for entry in card["contestants"]}
     assert {"your settings", *PRESETS} <= set(entries)
+    assert [entries[name]["left_out"] for name in ("your settings", "preset: mlp")] == [["validate.holdout"], []]
+    otherwise = [entries[f"preset: {name}"]["served_otherwise"] for name in ("mlp", "auto")]
+    assert otherwise == [None, "without the last labels"]
 
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--set", "validate.holdout=null"))
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,16 @@ def test_the_best_is_to_be_used_and_what_is_as_good_and_faster_is_named() -> Non
     assert advice(found) == (
         f"Use `preset: auto`: {best}, 10,000 samples/s, 10 × the time of `preset: linear`. "
         f"`preset: mlp` ({second}) is not told apart from it and 5 × as fast."
+    )
+
+
+def test_where_what_is_served_predicts_otherwise_it_is_told() -> None:
+    labels = coins(1)
+    auto = replace(right(labels, 0.9, 3), served_otherwise=("without the last labels", "set model.lags: false"))
+    found = named(labels, majority=("baseline", right(labels, 0.5, 2)), auto=("learnd", auto))
+    assert advice(found).endswith(
+        "`learnd predict` and exports predict without the last labels, and may score lower: where these count, set "
+        "model.lags: false."
     )
 
 

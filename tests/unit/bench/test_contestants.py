@@ -19,8 +19,9 @@ from learnd.daemon.bench.contestants import ContestantError, Maker, PriorsContes
 from learnd.daemon.bench.ran import Ran
 from learnd.daemon.bench.recorded import Recorded, read_recording
 from learnd.daemon.bench.rivers import RiverContestant, dicts, rivers
+from learnd.daemon.bench.trained import TrainedContestant
 from learnd.daemon.config.settings import Settings
-from learnd.daemon.errors import DataError, SettingsError, StoppedError
+from learnd.daemon.errors import DataError, SettingsError, SourceError, StoppedError
 from learnd.daemon.evaluation.prequential import Prequential
 
 
@@ -233,6 +234,15 @@ def test_if_no_model_can_go_on_the_error_says_why_of_each_with_the_code_of_a_run
     with pytest.raises(StoppedError) as stopped:
         compared([*baselines(recorded.task), *field], recorded, lambda: True, Unwatched())
     assert stopped.value.exit_code == 0
+
+
+def test_a_recording_that_has_changed_since_it_was_read_is_told(tmp_path: Path) -> None:
+    given = settings(tmp_path, records(40))
+    recorded = read_recording(given, None)
+    settings(tmp_path, [{**record, "y": 1 - record["y"]} for record in records(40)])
+    quick = given.model_copy(update={"train": given.train.model_copy(update={"xla": False})})
+    with pytest.raises(SourceError, match="the recording has changed since its samples were read"):
+        TrainedContestant("linear", quick).run(recorded, UNWATCHED)
 
 
 class Broken(linear_model.LogisticRegression):

@@ -52,6 +52,7 @@ class FakeSource:
             metric="accuracy", learning_rate=lambda: 0.1, phase=lambda: 0, trainable_parameters=lambda: 9,
             traces=lambda: 1, lag=lambda: self.lag, held=lambda: self.held, lag_unit="records",
             connected=lambda: self.connected, queued=lambda: 0, paused=lambda: None, threads={}, features=dict,
+            served_otherwise=lambda: None,
         )  # fmt: skip
 
 
