@@ -17,6 +17,8 @@ Verdict: TypeAlias = Literal["won", "lost"]
 # soon.
 _BETS = 0.45 * 0.5 ** np.arange(0, 6, 0.5)
 _COSTS = (-np.log(1 - 2 * _BETS) - 2 * _BETS) / 4
+_STRAY = 10.0  # times what is usual: more than that does not count in what is usual then
+_MOST = 1e100  # of a loss without bound, so that sums stay finite
 
 
 class PairedTest(Counters):
@@ -28,9 +30,10 @@ class PairedTest(Counters):
     Forecasters (Operations Research 2023), theorem 3, for differences d in [-1, 1]: the mean of
     exp(bet * sum of d - cost(bet) * sum of (d - mean of those before)**2).
 
-    A loss without bound is divided by the mean loss of both before it, and the difference is cut off at 1: what is
-    compared, then, is the mean of these, in which one huge error counts no more than a large one. Of several targets,
-    d is the mean over them.
+    A loss without bound is divided by what is usual, the mean loss of both before it, and the difference is cut off
+    at 1: what is compared, then, is the mean of these, in which one huge error counts no more than a large one. It does
+    not change much what is usual, either: it enters that mean as at most ten times what the mean was. Of several
+    targets, d is the mean over them.
     """
 
     def __init__(self, level: float, targets: int = 1) -> None:
@@ -82,18 +85,37 @@ class PairedTest(Counters):
         known = np.isfinite(leading), np.isfinite(challenging)
         both = known[0] & known[1]
         one, other = np.where(both, leading, 0.0), np.where(both, challenging, 0.0)
+        if not all(bounded):
+            one, other = np.minimum(one, _MOST), np.minimum(other, _MOST)
         differences = one - other
         if not all(bounded):
-            sums = np.stack(
-                [running_sum(*each) for each in zip(self.arrays["losses"], (one + other).T, strict=True)], 1
-            )
-            self._keep(losses=sums[-1])
-            usual = sums[:-1] / np.maximum(self.samples + np.arange(len(one)), 1)[:, None]
-            relative = np.divide(differences, usual, out=np.sign(differences), where=usual > 0)
+            usual = self._usual(one + other)
+            within = np.clip(differences, -usual, usual)
+            relative = np.divide(within, usual, out=np.sign(differences), where=usual > 0)
             differences = np.where(bounded, differences, relative)
         each = np.clip(np.where(both, differences, known[1].astype(np.float64) - known[0]), -1, 1)
         mean: Float64 = each[:, 0] if each.shape[1] == 1 else each.mean(axis=1)
         return mean
+
+    def _usual(self, losses: Float64) -> Float64:
+        """Return what is usual before each of the losses (m, targets) of both, and take them in."""
+        each = zip(self.arrays["losses"].tolist(), losses.T.tolist(), strict=True)
+        sums = np.array([_without_strays(before, values, self.samples) for before, values in each]).T
+        self._keep(losses=sums[-1])
+        usual: Float64 = sums[:-1] / np.maximum(self.samples + np.arange(len(losses)), 1)[:, None]
+        return usual
+
+
+def _without_strays(total: float, losses: Sequence[float], count: int) -> list[float]:
+    """Return the sum of `count` losses, and the sum after each of the others: what is far above the mean of all before
+    it is added as `_STRAY` times that mean.
+    """
+    sums = [total]
+    for before, loss in enumerate(losses, count):
+        most = _STRAY * total / max(before, 1)
+        total += min(loss, most) if most > 0 else loss
+        sums.append(total)
+    return sums
 
 
 def _evidence(lead: Float64, spread: Float64) -> Float64:

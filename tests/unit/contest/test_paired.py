@@ -77,6 +77,38 @@ def test_a_loss_without_bound_counts_by_what_is_usual() -> None:
     assert found[0][1] == "won"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("glitch", [1e6, 1.5e308])
+def test_a_glitch_takes_no_power(glitch: float) -> None:
+    """One label is far off, for both."""
+    rng = np.random.default_rng(5)
+    leading, challenging = np.abs(rng.normal(0, 1, 3_000)), np.abs(rng.normal(0, 0.7, 3_000))
+    usual = scanned(PairedTest(0.01), leading, challenging, bounded=False)
+    leading[10] = challenging[10] = glitch
+    found = scanned(PairedTest(0.01), leading, challenging, bounded=False)
+    assert (usual[1], found[1]) == ("won", "won")
+    assert found[0] < 1.5 * usual[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_losses_of_any_size_are_compared() -> None:
+    leading = np.array([0.0, 0.0, 5e-324, 1e-320, 1e-300, 1.0, 1e300, 1.7e308, np.inf, np.nan, 1.0] * 300)
+    for challenging in (leading, leading[::-1], np.roll(leading, 1)):
+        one = PairedTest(1e-9)
+        scanned(one, leading, challenging, bounded=False)
+        assert np.isfinite(one.evidence)
+        assert abs(one.lead) < 0.1
+    assert np.isfinite(one.arrays["losses"]).all()
+
+
+def test_where_all_losses_grow_what_is_usual_grows_too() -> None:
+    losses = np.abs(np.random.default_rng(8).normal(0, 1, (2, 1_500)))
+    losses[:, 300:] *= 100
+    one = PairedTest(1e-9)
+    scanned(one, *losses, bounded=False)
+    assert one.arrays["losses"][0] > 0.7 * losses.sum()
+
+
 @pytest.mark.parametrize("bounded", [True, False])
 def test_who_predicts_nothing_loses(bounded: bool) -> None:
     some, none = np.full(500, 0.3), np.full(500, np.nan)
