@@ -219,7 +219,8 @@ class Network:
         label = [name for target in self._spec.targets for name in target.task.names]
         parts: list[list[Any]] = [[part.name, *part.shape, *_words(part)] for part in self._spec.inputs]
         parts += [[target.name, *target.task.shape] for target in self._spec.targets]
-        return {"columns": columns, "label": label, "parts": parts, "architecture": self._architecture}
+        memory = {} if self.parts.replay is None else {"memory": self.parts.replay.memory.kind}
+        return {"columns": columns, "label": label, "parts": parts, "architecture": self._architecture, **memory}
 
     def mismatches(self, arrays: Arrays, facts: Facts) -> list[str]:
         """Return why a state cannot be restored; empty if it can. A guard that is new or gone is no reason."""
@@ -233,6 +234,9 @@ class Network:
             problems.append("model: the inputs or outputs, their shapes, their vocabularies or their order differ")
         if facts["label"] != now["label"]:
             problems.append("samples.label: the classes, the values or their order differ")
+        then, today = facts.get("memory"), now.get("memory")
+        if None not in (then, today) and then != today:
+            problems.append(f"train.memory.kind: {then} in the checkpoint, {today} in the settings")
         return problems
 
     def changes(self, facts: Facts) -> list[str]:

@@ -57,6 +57,11 @@ class Memory:
         return [*kept, self._counts, *self._places.variables]
 
     @property
+    def kind(self) -> str:
+        """Which samples are kept, as `train.memory.kind` names it: where a balanced one has no classes, a reservoir."""
+        return self._places.kind
+
+    @property
     def offered(self) -> Any:
         """How many samples were offered so far, traced."""
         return self._counts.value[0]

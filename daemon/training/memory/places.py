@@ -26,6 +26,9 @@ class Offer(NamedTuple):
 class Places(Protocol):
     """Keeps what it needs in `variables`, and changes it only for an offer that is `good`."""
 
+    kind: str
+    """Its name in the settings."""
+
     @property
     def variables(self) -> list[Any]: ...
 
@@ -35,6 +38,8 @@ class Places(Protocol):
 
 class Ring:
     """The latest samples."""
+
+    kind = "ring"
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -47,6 +52,8 @@ class Ring:
 
 class Reservoir:
     """Samples that are drawn evenly from all of the stream so far (algorithm R: Vitter 1985)."""
+
+    kind = "reservoir"
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -66,6 +73,8 @@ class Balanced:
     Once the memory is full, a sample of a class that was never the largest takes the place of one of the largest. A
     sample of another class c takes the place of one of its class, with the probability held_c / seen_c.
     """
+
+    kind = "balanced"
 
     def __init__(self, size: int, classes: int) -> None:
         self._size, self.classes = size, classes

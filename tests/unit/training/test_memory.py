@@ -11,7 +11,7 @@ from any_model import learner_of
 from learners import BINARY, MIXED, NUMBERS, X, Y, bits, call, learner
 from scipy.special import expit
 
-from learnd.daemon.errors import ModelError
+from learnd.daemon.errors import ModelError, StateMismatchError
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.losses import TargetLoss
 from learnd.daemon.training.runtime import keras, tf
@@ -160,6 +160,18 @@ def test_a_skipped_update_is_counted_by_the_memory_and_leaves_it_alone_else() ->
     for name in names:
         counted = [0, 0, 0, 1] if name.endswith("/counts") and before[name].ndim == 1 else 0
         np.testing.assert_array_equal(after[name] - before[name], counted, err_msg=name)
+
+
+def test_a_memory_of_another_kind_is_refused() -> None:
+    """Its arrays have the same names and shapes."""
+    ring, reservoir = (remembering(memory={"kind": kind, "size": 20}) for kind in ("ring", "reservoir"))
+    feed(ring, 40)
+    before = bits(reservoir)
+    with pytest.raises(StateMismatchError, match=r"train\.memory\.kind: ring in the checkpoint, reservoir in the sett"):
+        reservoir.restore(ring.state())
+    assert bits(reservoir) == before
+    balanced, same = (remembering(NUMBER, {"kind": kind, "size": 20}) for kind in ("balanced", "reservoir"))
+    same.restore(balanced.state())  # of numbers, they are the same
 
 
 def _growing(spec: SampleSpec) -> Any:
