@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.evaluation.scoreboard import observe
-from learnd.daemon.tasks.known import among_known
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.tasks.scoring import losses
 from learnd.daemon.values import Arrays, Float32, Float64
 
 
@@ -59,7 +59,7 @@ class Observed:
         known = None if self._known is None else self._known.follow(labels[:, 0])
         rows = observe(self._task, outputs, labels, known)
         if "probability" in rows:
-            rows["squares"] = self._kind.losses(outputs if known is None else among_known(outputs, known), labels)
+            rows["squares"] = losses(self._task, outputs, labels, known)
         self._rows.append(rows)
 
     @property

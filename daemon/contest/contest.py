@@ -286,15 +286,15 @@ class Contest:
 
     def _taken_up(self, match: Match, standing: State) -> Match:
         """Return a match as it stands in a state; as it begins if the challenger's model has changed since."""
-        part = standing.part(match.name)
+        part, fresh = standing.part(match.name), match.of_test()
         try:
+            match.restore_test(part.part("match"))
             match.learner.restore(part.part("learner"))
         except StateMismatchError as error:
+            match.restore_test(fresh)
             log.warning(
                 "challenger_anew", name=match.name, reason=str(error), consequence="it begins with nothing learnt"
             )
-            return match
-        match.restore_test(part.part("match"))
         return match
 
     def _take_up_trial(self, standing: State) -> None:

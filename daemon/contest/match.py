@@ -10,7 +10,7 @@ import numpy as np
 from learnd.daemon.contest.paired import PairedTest
 from learnd.daemon.contracts import Contender
 from learnd.daemon.tasks.contract import ErrorRange
-from learnd.daemon.tasks.scoring import scoring_of
+from learnd.daemon.tasks.scoring import losses, scoring_of
 from learnd.daemon.values import Arrays, Call, Event, Facts, Float64, Report, SampleSpec, State, TargetSpec
 
 Outcome: TypeAlias = Literal["promoted", "lost", "undecided", "called off"]
@@ -82,17 +82,21 @@ class Match:
         return State.joined({"test": self._test.state()}, facts)
 
     def restore_test(self, state: State) -> None:
-        """Continue from a state. The terms are those that the match began with."""
-        facts = state.facts
-        self._terms, self._left, self.tries = Terms(*facts["terms"]), facts["left"], facts["tries"]
-        self.begin_again()
-        self._test.restore(state.part("test"))
+        """Continue from a state. The terms are those that the match began with.
+
+        Raises StateMismatchError, and changes nothing, if it is of other targets.
+        """
+        terms = Terms(*state.facts["terms"])
+        test = PairedTest(terms.level, len(self._spec.targets))
+        test.restore(state.part("test"))
+        self._terms, self._left, self.tries, self._test = terms, state.facts["left"], state.facts["tries"], test
 
 
 def _losses(spec: SampleSpec, call: Call, outputs: Arrays) -> Float64:
-    """Return the loss (m, targets) of each sample of a call."""
+    """Return the loss (m, targets) of each sample of a call: NaN if a prediction is not finite."""
     outputs, labels = call.in_a_row(outputs), call.in_a_row(call.batches.targets)
-    each = [scoring_of(target.task).losses(outputs[target.name], labels[target.name]) for target in spec.targets]
+    known = None if call.known is None else call.known[:-1]
+    each = [losses(target.task, outputs[target.name], labels[target.name], known) for target in spec.targets]
     return np.stack(each, axis=1)
 
 

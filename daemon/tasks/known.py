@@ -37,8 +37,12 @@ class Known(Counters):
 
 
 def among_known(outputs: Float32, known: Int64) -> Float32:
-    """Return probabilities (m, C) with 0 for what is not among the first `known` (m,), and a sum of 1 for the rest."""
+    """Return probabilities (m, C) with 0 for what is not among the first `known` (m,), and a sum of 1 for the rest.
+
+    Of what is not finite nothing comes that means anything.
+    """
     shares: Float32 = np.where(np.arange(outputs.shape[1]) < known[:, None], outputs, np.float32(0))
-    total = shares.sum(axis=1, keepdims=True)
-    np.divide(shares, total, out=shares, where=total > 0)
+    with np.errstate(invalid="ignore"):
+        total = shares.sum(axis=1, keepdims=True)
+        np.divide(shares, total, out=shares, where=total > 0)
     return shares

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from learnd.daemon.tasks.contract import Scoring
+from learnd.daemon.tasks.known import among_known
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Float32, Float64, Task
+from learnd.daemon.values import Float32, Float64, Int64, Task
 
 
 def scoring_of(task: Task) -> Scoring:
@@ -20,6 +21,17 @@ def scoring_of(task: Task) -> Scoring:
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:
     """Return the error (m,) of predictions (m, ..., C) for labels (m, ..., O); NaN if a prediction is not finite."""
-    wrong = scoring_of(task).errors(outputs, labels)
+    return _if_finite(outputs, scoring_of(task).errors(outputs, labels))
+
+
+def losses(task: Task, outputs: Float32, labels: Float32, known: Int64 | None = None) -> Float64:
+    """Return the loss (m,) by which models are compared, of predictions (m, ..., C) for labels (m, ..., O); NaN if a
+    prediction is not finite. If classes are learnt, `known` (m,) is how many had trained: the others count for nothing.
+    """
+    given = outputs if known is None else among_known(outputs, known)
+    return _if_finite(outputs, scoring_of(task).losses(given, labels))
+
+
+def _if_finite(outputs: Float32, found: Float64) -> Float64:
     finite = np.isfinite(outputs)
-    return wrong if finite.all() else np.where(finite.all(axis=tuple(range(1, finite.ndim))), wrong, np.nan)
+    return found if finite.all() else np.where(finite.all(axis=tuple(range(1, finite.ndim))), found, np.nan)

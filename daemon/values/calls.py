@@ -76,6 +76,14 @@ class Call:
         return self.updates * self.rows
 
     @property
+    def known(self) -> Int64 | None:
+        """How many learnt classes had trained before each sample and behind the last (K * B + 1,); None without any."""
+        if self.classes is None:
+            return None
+        (labels,) = self.batches.targets.values()
+        return known_before(labels.ravel(), self.classes.trained)
+
+    @property
     def end(self) -> int:
         """The number of samples that went through updates up to the end of this call."""
         return self.first + self.samples
@@ -90,7 +98,10 @@ class Call:
 
     def part(self, start: int, end: int) -> Call:
         """Return a call of the updates from `start` up to, but not including, `end`."""
-        return replace(self, batches=self.batches[start:end], first=self.first + start * self.rows)
+        known, classes = self.known, self.classes
+        if known is not None and classes is not None:
+            classes = replace(classes, trained=int(known[start * self.rows]))
+        return replace(self, batches=self.batches[start:end], first=self.first + start * self.rows, classes=classes)
 
 
 @dataclass(frozen=True, slots=True)

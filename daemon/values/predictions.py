@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from learnd.daemon.values.arrays import Float32
-from learnd.daemon.values.calls import Call, ClassNames, Report, known_before
+from learnd.daemon.values.calls import Call, Report
 from learnd.daemon.values.said import said_rows
 
 
@@ -37,8 +37,9 @@ def predictions_of(call: Call, report: Report, updates: int) -> Iterator[Predict
     names = () if call.classes is None else call.classes.names
     beside = said_rows(report.said, names, alone=len(outputs) == 1)
     values_of = [as_json(array) for array in outputs.values()]
-    if call.classes is not None:
-        values_of = [_by_class(rows, call, call.classes) for rows in values_of]
+    if call.classes is not None and call.known is not None:
+        known = call.known[:-1].tolist()
+        values_of = [_by_class(rows, known, call.classes.names) for rows in values_of]
     samples = zip(sequences, *values_of, strict=True)
     for origin in call.origins:
         keys = origin.keys or [None] * len(origin.ends)
@@ -54,8 +55,6 @@ def as_json(outputs: Float32) -> list[Any]:
     return rows
 
 
-def _by_class(rows: Sequence[Sequence[float]], call: Call, classes: ClassNames) -> list[dict[str, float]]:
+def _by_class(rows: Sequence[Sequence[float]], known: Sequence[int], names: Sequence[str]) -> list[dict[str, float]]:
     """Return the probability of each class that had trained before a sample, by its name."""
-    (labels,) = call.batches.targets.values()
-    known = known_before(labels.ravel(), classes.trained)[:-1].tolist()
-    return [dict(zip(classes.names[:count], row, strict=False)) for count, row in zip(known, rows, strict=True)]
+    return [dict(zip(names[:count], row, strict=False)) for count, row in zip(known, rows, strict=True)]
