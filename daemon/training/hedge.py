@@ -2,9 +2,9 @@
 
 With the loss l of each member for its prediction before an update, its share s becomes
 
-    s exp(-.5 min(l, 20)), divided by the sum over all members, then .999 s + .001 / members
+    s exp(-.5 min(w l, 20)), divided by the sum over all members, then .999 s + .001 / members
 
-so that one which was of no use can come back. Losses of a batch are added, each with its weight.
+so that one which was of no use can come back. w is the weight of the sample in the loss. Those of a batch are added.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ _TINY = 1e-12
 
 
 def shift(shares: Any, losses: Any, weight: Any) -> None:
-    """Give the members with the smaller losses (B, members) larger shares, given the weight (B,) of each sample."""
-    total = tf.reduce_sum(weight[:, tf.newaxis] * tf.minimum(losses, _MOST_LOSS), axis=0)
+    """Give the members with the smaller losses (B, members) larger shares, given the weight (B,) of each sample.
+
+    A loss that is no number is a large one.
+    """
+    losses = tf.where(tf.math.is_finite(losses), losses, _MOST_LOSS)
+    total = tf.reduce_sum(tf.minimum(weight[:, tf.newaxis] * losses, _MOST_LOSS), axis=0)
     found = shares.value * tf.exp(-_SPEED * (total - tf.reduce_min(total)))
     found /= tf.reduce_sum(found)
     shares.assign((1 - _SHARED) * found + _SHARED / found.shape[0])
@@ -33,8 +37,10 @@ def shift(shares: Any, losses: Any, weight: Any) -> None:
 def surprise(least: Any, errors: Any) -> Any:
     """Return squared errors (B, members) as losses in no unit, .5 error² / (2 m), and count them.
 
-    m is the running mean of the least error of all members. `least` is a variable (2,): m, and the count.
+    m is the running mean of the least error of all members. `least` is a variable (2,): m, and the count. An error that
+    is no number is a large one.
     """
+    errors = tf.where(tf.math.is_finite(errors), errors, errors.dtype.max)
     mean, count = tf.unstack(least.value)
     share = tf.maximum(1 / (count + 1), _RECENT)
     mean += share * (tf.reduce_mean(tf.reduce_min(errors, axis=1)) - mean)
@@ -75,7 +81,7 @@ class Hedge:
     def follow(self, *said: Mapping[str, Any], targets: Mapping[str, Any], weight: Any) -> None:
         """Shift the shares by what the members said before an update. `weight` (B,) is that in the loss."""
         losses = tf.add_n([self._of_target(name, [one[name] for one in said], targets[name]) for name in self._losses])
-        shift(self.shares, tf.where(tf.math.is_finite(losses), losses, _MOST_LOSS), weight)
+        shift(self.shares, losses, weight)
 
     def _of_target(self, name: str, said: list[Any], labels: Any) -> Any:
         """Return the loss (B, members) for one target, given what members say (B, C) and the labels (B, O)."""

@@ -11,9 +11,10 @@ from any_model import learner_of
 from learners import KINDS, NUMBERS, VALUE, X, Y, assert_cuts_and_undo_leave_no_trace, bits, call, learner
 
 from learnd.daemon.errors import ModelError
+from learnd.daemon.training.hedge import shift, surprise
 from learnd.daemon.training.learner import KerasLearner
 from learnd.daemon.training.losses import label_scale
-from learnd.daemon.training.runtime import keras
+from learnd.daemon.training.runtime import keras, tf
 from learnd.daemon.values import FEATURES, LABEL, SampleSpec, Skip
 
 AVERAGE = {"decay": 0.9, "hedge": True}
@@ -112,6 +113,30 @@ def test_a_skipped_update_moves_no_share() -> None:
     x[10, 1] = np.inf
     assert one.update(call(10, 1, 1, 4, x=x)).skipped.tolist() == [Skip.NON_FINITE]
     assert one.shares() == before
+
+
+def shifted(losses: Any, weight: Any) -> Any:
+    shares = keras.Variable([0.5, 0.5])
+    shift(shares, np.array(losses, np.float32), np.array(weight, np.float32))
+    return shares.numpy()
+
+
+def test_no_sample_moves_shares_further_than_a_loss_of_20() -> None:
+    """Whatever its weight, as that of a rare class may be."""
+    np.testing.assert_array_equal(shifted([[3, 0]], [1000]), shifted([[20, 0]], [1]))
+    np.testing.assert_array_equal(shifted([[40, 0]], [0.5]), shifted([[20, 0]], [1]))
+    both = shifted([[3, 0], [0, 3]], [1000, 1])
+    np.testing.assert_array_equal(both, shifted([[17, 0]], [1]))
+
+
+def test_what_is_no_number_counts_as_the_largest_loss() -> None:
+    for nothing in (np.nan, np.inf):
+        np.testing.assert_array_equal(shifted([[nothing, 1]], [1]), shifted([[20, 1]], [1]))
+        least = keras.Variable([2.0, 3.0])
+        found = surprise(least, tf.constant([[nothing, 6.0]])).numpy()
+        np.testing.assert_allclose(least.numpy(), [3, 4])
+        assert found[0, 0] > 20
+        np.testing.assert_allclose(found[0, 1], 0.5 * 6 / (2 * 3))
 
 
 def test_logits_are_mixed_as_they_are(tmp_path: Path) -> None:

@@ -185,9 +185,17 @@ def test_a_sample_on_which_the_model_fails_costs_only_the_updates_that_draw_it()
     y[:40], x[20] = 1, (400, 0, 0, 0)
     memory = {"kind": "ring", "size": len(x), "per_update": 2, "distill": None}
     one = learner_of(_growing, NUMBER, loss="poisson", memory=memory, optimizer={"sgd": {"learning_rate": 0.02}})
-    skipped = np.concatenate([one.update(call(start, 32, 1, 4, x=x, y=y)).skipped for start in range(0, 384, 32)])
-    assert not skipped[:41].any()
-    assert 0 < np.count_nonzero(skipped) < 20  # of 300, each of which draws 2 of 41 to 384
+    start, ends = one.state(), []
+    for length in (32, 6):
+        one.restore(start)
+        calls = [call(at, length, 1, 4, x=x, y=y) for at in range(0, 384, length)]
+        skipped = np.concatenate([one.update(each).skipped for each in calls])
+        assert not skipped[:41].any()
+        assert 0 < np.count_nonzero(skipped) < 20  # of 300, each of which draws 2 of 41 to 384
+        one.undo()
+        one.update(calls[-1])
+        ends.append(bits(one))
+    assert ends[0] == ends[1], "skipped updates are counted wherever calls are cut, and what is taken back is not"
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
