@@ -25,6 +25,7 @@ from learnd.daemon.evaluation.anchor import read_anchor
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.loop import Loop
+from learnd.daemon.operate.features import told_of_features
 from learnd.daemon.operate.metrics import KnownLabels
 from learnd.daemon.operate.telemetry import Telemetry, Views
 from learnd.daemon.reactions.reactions import Reactions
@@ -49,7 +50,7 @@ from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.tasks.scoring import scoring_of
+from learnd.daemon.tasks.scoring import compared_metrics, scoring_of
 from learnd.daemon.training.class_weights import with_names
 from learnd.daemon.training.settings import ModelSettings, TrainSettings
 from learnd.daemon.training.trainer import Trainer
@@ -135,14 +136,15 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry, ahead: Ahea
 def known_labels(settings: Settings) -> KnownLabels:
     """Return which labels the metrics may have under these settings."""
     rules = [*settings.reactions, *phase_rules([phase.until for phase in settings.phases])]
-    spec, chosen = settings.samples.spec(settings.model.task), settings.validation.metrics
+    metrics, compared = _metric_names(settings)
     signals = {watch.watch for watch in settings.drift}
     return KnownLabels(
         rejections=sorted({*map(str, Reason), *SOURCE_REASONS, "rolled_back"}),
         drifts=[(watch.watch, level) for watch in settings.drift for level in watch.levels],
         reactions=sorted(known_outcomes(rules)),
         rollbacks=sorted({COMMAND, *known_causes(rules, signals, "roll_back")}),
-        metrics=[name for name in _metric_names(spec) if chosen is None or name.rpartition(".")[2] in chosen],
+        metrics=metrics,
+        compared=compared,
         windows=["all", *map(str, settings.validation.prequential.windows)],
         contests=[(name, outcome) for name in _challengers(settings) for outcome in OUTCOMES],
     )
@@ -152,10 +154,20 @@ def _challengers(settings: Settings) -> list[str]:
     return [*(challenger.name for challenger in settings.challengers), *([TRIAL] if settings.tries else [])]
 
 
-def _metric_names(spec: SampleSpec) -> list[str]:
-    """Return the names of the scores: those of several targets with the target's name in front."""
-    of_each = [(target.name, name) for target in spec.targets for name in scoring_of(target.task).metrics]
-    return [f"{target}.{name}" if len(spec.targets) > 1 else name for target, name in of_each]
+def _metric_names(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the names of the scores that are published, and of those in which the model is compared with baselines: if
+    the settings choose none of these, all that are published. Those of several targets have its name in front.
+    """
+    targets, chosen = settings.samples.spec(settings.model.task).targets, settings.validation.metrics
+    weighs_classes = settings.train.class_weight is not None
+    published, compared = [], []
+    for target in targets:
+        of = f"{target.name}." if len(targets) > 1 else ""
+        names = [name for name in scoring_of(target.task).metrics if chosen is None or name in chosen]
+        main = compared_metrics(target.task, weighs_classes=weighs_classes).keys()
+        published += [f"{of}{name}" for name in names]
+        compared += [f"{of}{name}" for name in ([name for name in names if name in main] or names)]
+    return published, compared
 
 
 def open_source(settings: Settings) -> Source:
@@ -361,11 +373,5 @@ def _views(
 
 
 def _features(drift: Drift, decoder: DecoderApart) -> Facts:
-    """Return what each feature does: how far it is from its reference, how often it was missing or not to be used."""
     tally = decoder.tally
-    return {
-        "records": tally.records,
-        "distances": drift.feature_distances(),
-        "missing": tally.missing_shares(),
-        "rejected": tally.rejections(),
-    }
+    return told_of_features(tally.records, drift.feature_distances(), tally.missing_shares(), tally.rejections())

@@ -21,9 +21,9 @@ from learnd.daemon.foundation.counters import up_to_multiples
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
-from learnd.daemon.tasks.scoring import scoring_of
+from learnd.daemon.tasks.scoring import compared_metrics, scoring_of
 from learnd.daemon.tasks.tallies import Scores
-from learnd.daemon.values import Call, Event, Facts, Report, Said, Samples, SampleSpec, State, Task
+from learnd.daemon.values import Call, Event, Facts, Report, Said, Samples, SampleSpec, State
 
 
 class Evaluation:
@@ -144,23 +144,17 @@ class Evaluation:
         return f"the first score comes after {self._settings.holdout.every:,} samples, or when the stream ends"
 
     def behind(self, least: int) -> list[Behind]:
-        """Return where a baseline beats the model over the whole run, once `least` samples are scored.
-
-        A model that weighs classes gives up accuracy and log loss for the rare ones. It is compared by kappa instead,
-        which counts what is right beyond chance: nothing, for a constant.
-        """
+        """Return where a baseline beats the model over the whole run, once `least` samples are scored."""
         return [
             replace(found, metric=found.metric if len(self._prequential) == 1 else f"{name}.{found.metric}")
             for name, part in self._prequential.items()
             if part.overall.scored >= least
-            for found in behind(self._compared(part.task), part.overall.scores(), part.overall.baselines())
+            for found in behind(
+                compared_metrics(part.task, weighs_classes=self._weighs_classes),
+                part.overall.scores(),
+                part.overall.baselines(),
+            )
         ]
-
-    def _compared(self, task: Task) -> dict[str, Better]:
-        """Return the metrics in which the model is compared with the baselines."""
-        kind = scoring_of(task)
-        names = ("kappa",) if self._weighs_classes else kind.main_metrics
-        return {name: kind.metrics[name] for name in names}
 
     def of_a_set(self) -> dict[str, SetScores]:
         """Return what scores samples that do not train, by target, with the baselines as they stand now."""

@@ -7,7 +7,7 @@ all its labels from the start, so that an increase from nothing to one is seen. 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -21,14 +21,12 @@ from prometheus_client import (
 )
 
 from learnd.daemon.operate.at_scrape import AtScrape
+from learnd.daemon.operate.checkpoint_failures import CHECKPOINT_FAILURES
 from learnd.daemon.operate.health import STATES
 from learnd.daemon.operate.model_metrics import ModelMetrics
+from learnd.daemon.operate.score_metrics import ScoreMetrics
 from learnd.daemon.operate.source_metrics import SourceMetrics, unknown_gauge
-from learnd.daemon.tasks.contract import Better
-from learnd.daemon.tasks.registry import BETTER
 from learnd.daemon.values import Event, Skip
-
-CHECKPOINT_FAILURES = ("enospc", "eio", "output", "fenced", "other")
 
 _UPDATE_BUCKETS = tuple(base * 10.0**power for power in range(-6, 1) for base in (1, 2.5, 5))
 _STALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -43,7 +41,8 @@ class KnownLabels:
     drifts: Sequence[tuple[str, str]]  # signals and levels
     reactions: Sequence[tuple[str, str]]  # actions and outcomes
     rollbacks: Sequence[str]  # reasons
-    metrics: Sequence[str]  # of the task
+    metrics: Sequence[str]  # of the task; of several labels as LABEL.METRIC
+    compared: Sequence[str]  # those of them in which the model is compared with the baselines
     windows: Sequence[str]
     contests: Sequence[tuple[str, str]]  # challengers and outcomes
 
@@ -59,6 +58,7 @@ class Metrics:
         registry.register(self.at_scrape)
         self.source = SourceMetrics(registry)
         self.of_model = ModelMetrics(registry)
+        self.of_scores = ScoreMetrics(registry)
 
         def counter(name: str, help_: str, *labels: str) -> Counter:
             return Counter(f"learnd_{name}", help_, labels, registry=registry)
@@ -92,21 +92,6 @@ class Metrics:
         self._learning_rate = gauge("learning_rate", "Learning rate of the latest update.")
         self._trainable = gauge("trainable_parameters", "Parameters of the model that the current phase trains.")
         self._phase = gauge("phase", "Number of the current training phase, from 0.")
-        self._prequential = gauge(
-            "prequential_score", "Score of the predictions made before each update.", "metric", "window"
-        )
-        self._baseline = gauge(
-            "baseline_score", "Score of a model that learns nothing.", "baseline", "metric", "window"
-        )
-        self._lead = gauge(
-            "score_lead",
-            "How much better the score is than that of the best baseline, whichever way is better; negative if worse.",
-            "metric",
-            "window",
-        )
-        self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
-        self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
-        self._forgetting = gauge("forgetting_score", "How far the anchor score is below its best so far.")
         self._drifts = counter("drift_total", "Drifts found, each counted once.", "signal", "level")
         self._reactions = counter("reactions_total", "Actions of reactions, by outcome.", "action", "outcome")
         self._rollbacks = counter("rollbacks_total", "Rollbacks to the last good copy of the model.", "reason")
@@ -164,12 +149,7 @@ class Metrics:
         for reason in known.rollbacks:
             self._rollbacks.labels(reason)
         self.of_model.known(known.contests)
-        for metric in known.metrics:
-            self._holdout.labels(metric).set(math.nan)
-            self._anchor.labels(metric).set(math.nan)
-            for window in known.windows:
-                self._prequential.labels(metric, window).set(math.nan)
-                self._lead.labels(metric, window).set(math.nan)
+        self.of_scores.known(known.metrics, known.compared, known.windows)
 
     def update_done(
         self,
@@ -222,7 +202,7 @@ class Metrics:
     def happened(self, event: Event) -> None:
         """A line of the history: scores, shares of a mixture, a memory, a drift, a reaction, a rollback."""
         if event.kind == "score":
-            self.scored(event)
+            self.of_scores.published(event)
         elif event.kind == "drift":
             self._drifts.labels(event.data["signal"], event.data["level"]).inc()
         elif event.kind == "reaction":
@@ -232,24 +212,6 @@ class Metrics:
             self._rollbacks.labels(event.data["reason"]).inc()
         else:
             self.of_model.happened(event)
-
-    def scored(self, event: Event) -> None:
-        """Scores were published: an event of kind `score`, with the baselines' scores over the same samples."""
-        window, scores = str(event.data["window"]), event.data["metrics"]
-        if event.data["set"] != "prequential":
-            gauge = self._holdout if event.data["set"] == "holdout" else self._anchor
-            for metric, value in scores.items():
-                gauge.labels(metric).set(value)
-            if "forgetting" in event.data:
-                self._forgetting.set(event.data["forgetting"])
-            return
-        for metric, value in scores.items():
-            self._prequential.labels(metric, window).set(value)
-            if (lead := _lead(metric, value, event.data["baselines"].values())) is not None:
-                self._lead.labels(metric, window).set(lead)
-        for baseline, its_scores in event.data["baselines"].items():
-            for metric, value in its_scores.items():
-                self._baseline.labels(baseline, metric, window).set(value)
 
     def checkpoint_stalled(self, seconds: float) -> None:
         """Training stopped this long while the state was copied."""
@@ -294,11 +256,3 @@ class Metrics:
         """The daemon is now in this state, one of `health.STATES`."""
         for name in STATES:
             self._state.labels(name).set(name == state)
-
-
-def _lead(metric: str, score: float, baselines: Iterable[Mapping[str, float]]) -> float | None:
-    """Return how much better a score is than the best of the baselines; None if none of them has that metric."""
-    rivals = [scores[metric] for scores in baselines if metric in scores]
-    if not rivals or metric not in BETTER:
-        return None
-    return score - max(rivals) if BETTER[metric] is Better.HIGHER else min(rivals) - score

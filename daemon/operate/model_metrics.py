@@ -38,6 +38,7 @@ class ModelMetrics:
             "Logarithm, to base 10, of the evidence that a challenger is better; 2 promotes it at a level of 1 %.",
             "challenger",
         )
+        self._standing: frozenset[str] = frozenset()
         self._ended = Counter(
             "learnd_contests_total",
             "Challengers whose match with the model is over, by outcome.",
@@ -65,6 +66,8 @@ class ModelMetrics:
     def standing(self, challengers: Facts) -> None:
         """How each challenger stands now; one whose match is over stands nowhere."""
         for gauge, key in ((self._lead, "lead"), (self._evidence, "evidence")):
-            gauge.clear()
+            for name in self._standing - challengers.keys():
+                gauge.remove(name)
             for name, standing in challengers.items():
                 gauge.labels(name).set(standing[key])
+        self._standing = frozenset(challengers)

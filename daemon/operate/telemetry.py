@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import structlog
 
-from learnd.daemon.errors import FencedError, StoreError
+from learnd.daemon.operate.checkpoint_failures import failure_of
 from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.live import Live
 from learnd.daemon.operate.metrics import Metrics
+from learnd.daemon.operate.score_metrics import named
 from learnd.daemon.operate.service import ServiceManager
 from learnd.daemon.tasks.behind import Behind
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
@@ -212,7 +212,7 @@ class Telemetry:
         elif event.kind == "memory":
             self._seen.memory = dict(event.data)
         elif event.kind == "score" and event.data["set"] == "holdout":
-            self._seen.holdout = dict(event.data["metrics"])
+            self._seen.holdout = {**self._seen.holdout, **named(event, event.data["metrics"])}
 
     def _count_drift(self, signal: str, level: str) -> None:
         """Replace the mapping: `/status` may be reading the one before."""
@@ -230,7 +230,7 @@ class Telemetry:
             pinned = ", pinned" if manifest.get("pin") else ""
             self.live.mark("checkpoint", manifest["samples"], f"checkpoint {manifest['sequence']}{pinned}")
         else:
-            self._metrics.checkpoint_failed(_reason(error))
+            self._metrics.checkpoint_failed(failure_of(error))
 
     def settings_read(self, shown: Facts) -> None:
         """The daemon runs with these settings from now on."""
@@ -396,14 +396,3 @@ def _mean(values: Any) -> float:
 
 def _one(metric: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
     return {name: scores[metric] for name, scores in baselines.items() if metric in scores}
-
-
-def _reason(error: Exception) -> str:
-    """Return a short word for a metric's label, one of CHECKPOINT_FAILURES."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    number = cause.errno if isinstance(cause, OSError) else None
-    if number in {errno.ENOSPC, errno.EDQUOT}:
-        return "enospc"
-    if number == errno.EIO:
-        return "eio"
-    return "fenced" if isinstance(error, FencedError) else "output" if isinstance(error, StoreError) else "other"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnd.daemon.tasks.contract import Scoring
+from learnd.daemon.tasks.contract import Better, Scoring
 from learnd.daemon.tasks.known import among_known
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Float32, Float64, Int64, Task
@@ -17,6 +17,16 @@ def scoring_of(task: Task) -> Scoring:
         return kind
     assert kind.of_elements is not None, "its settings take no shape"
     return kind.of_elements
+
+
+def compared_metrics(task: Task, *, weighs_classes: bool) -> dict[str, Better]:
+    """Return the metrics in which a model is compared with the baselines.
+
+    A model that weighs classes gives up accuracy and log loss for the rare ones. It is compared by kappa instead,
+    which counts what is right beyond chance: nothing, for a constant.
+    """
+    kind = scoring_of(task)
+    return {name: kind.metrics[name] for name in (("kappa",) if weighs_classes else kind.main_metrics)}
 
 
 def errors(task: Task, outputs: Float32, labels: Float32) -> Float64:

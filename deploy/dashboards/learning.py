@@ -19,8 +19,8 @@ PAGE = Page(
             (
                 Lines(
                     "Lead over the best baseline",
-                    "How much better each score is than that of the best predictor that learns nothing, whichever way "
-                    "is better. Below 0 the model loses by that metric.",
+                    "How much better the scores that the model is judged by are than those of the best predictor that "
+                    "learns nothing, whichever way is better. Below 0 the model loses by that metric.",
                     units.Short,
                     {"{{metric}}, last {{window}}": f"learnd_score_lead{{{ONE}}}"},
                     width=12,
@@ -89,6 +89,16 @@ PAGE = Page(
                     },
                 ),
                 Lines(
+                    "Memory of the stream",
+                    "Samples that `train.memory` holds, by class if it is balanced, and how many of them train again. "
+                    "Empty without it.",
+                    units.Short,
+                    {
+                        "{{class}}": f"learnd_memory_samples{{{ONE}}}",
+                        "train again, a second": f"deriv(learnd_memory_replayed_samples{{{ONE}}}[$__rate_interval])",
+                    },
+                ),
+                Lines(
                     "Skipped updates",
                     "Updates that changed nothing, since they were not finite or far outside the usual range.",
                     units.OpsPerSecond,
@@ -125,6 +135,19 @@ PAGE = Page(
                     "lead, at a level of 1 %. Empty without challengers and trials.",
                     units.Short,
                     {"{{challenger}}": f"learnd_challenger_evidence{{{ONE}}}"},
+                ),
+                Lines(
+                    "Lead of challengers",
+                    "By how much the loss of a challenger is lower than that of the model that leads, on average. "
+                    "Empty without challengers and trials.",
+                    units.Short,
+                    {"{{challenger}}": f"learnd_challenger_lead{{{ONE}}}"},
+                ),
+                Lines(
+                    "Matches that are over",
+                    "What became of challengers: promoted, dropped, or taken back by a rollback. Empty without them.",
+                    units.Short,
+                    {"{{challenger}}, {{outcome}}": f"increase(learnd_contests_total{{{ONE}}}[$__rate_interval])"},
                 ),
             ),
         ),

@@ -25,10 +25,10 @@ TOP = Row(
         ),
         Figure(
             "Lead over the baselines",
-            "How much better the model is than the best predictor that learns nothing, by its best metric over a "
-            "window. Below 0 it loses by all metrics.",
+            "How much better the model is than the best predictor that learns nothing, by the best metric that it is "
+            "judged by over a window; of several labels, the worst. Below 0 it loses by all of them.",
             units.Short,
-            f"instance:learnd_score_lead:max{{{ONE}}}",
+            f"min(instance_label:learnd_score_lead:max{{{ONE}}})",
             limit=0,
             bad="below",
         ),
@@ -69,6 +69,16 @@ MARKS = (
         "yellow",
     ),
     Mark("Rollback", f"sum by (reason) (increase(learnd_rollbacks_total{{{ONE}}}[$__rate_interval])) > 0", "red"),
+    Mark(
+        "Match",
+        f"sum by (challenger, outcome) (increase(learnd_contests_total{{{ONE}}}[$__rate_interval])) > 0",
+        "green",
+    ),
+    Mark(
+        "Settings",
+        f"changes(learnd_settings_reload_success_timestamp_seconds{{{ONE}}}[$__rate_interval]) > 0",
+        "text",
+    ),
     Mark("Phase", f"changes(learnd_phase{{{ONE}}}[$__rate_interval]) > 0", "purple"),
     Mark("Checkpoint", f"changes(learnd_checkpoint_timestamp_seconds{{{ONE}}}[$__rate_interval]) > 0", "blue"),
     Mark("Restart", f"changes(process_start_time_seconds{{{ONE}}}[$__rate_interval]) > 0", "dark-red"),

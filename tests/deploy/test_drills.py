@@ -31,6 +31,11 @@ DIVIDED = {  # beside ranges: what is a number of seconds
 KEPT = {"0", "1", "3", "4", "0.01", "0.05", "0.9"}
 """Shares, counts, and the hours of `4 * 3600`: whoever adds a number sees whether it is one of time."""
 
+LEAST_LEAD = (
+    'min by (job, instance, label) (label_replace(learnd_score_lead{window!="all"}, "label", "$1", '
+    r'"metric", "(.*)\\..*"))'
+)
+
 
 def rules(groups: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {rule.get("alert") or rule["record"]: rule for group in groups["groups"] for rule in group["rules"]}
@@ -70,7 +75,10 @@ def test_the_waiting_times_are_shorter() -> None:
         ("LearndCrashLooping", 'changes(process_start_time_seconds{job="learnd"}[30000ms]) >= 3'),
         ("LearndDiskFilling", "predict_linear(learnd_state_free_bytes[360000ms], 4 * 60) < 0"),
         ("LearndClockAhead", "min_over_time(learnd_event_clock_ahead_seconds[10000ms]) > 1"),
-        ("instance:learnd_score_lead:max", 'max by (job, instance) (learnd_score_lead{window!="all"})'),
+        (
+            "instance_label:learnd_score_lead:min",
+            LEAST_LEAD,
+        ),
         ("instance:learnd_event_age_seconds", "time() - learnd_trained_event_timestamp_seconds"),
     ],
 )

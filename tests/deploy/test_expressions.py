@@ -52,7 +52,8 @@ def test_each_expression_has_data(zygote: Zygote, tmp_path: Path) -> None:
     (folder / "anchor.jsonl").write_bytes(json_lines(stream[:20]))
     settings = yaml.safe_load((folder / "learnd.yaml").read_text())
     alike = {"name": "alike", "train": {"seed": 9}}  # so that its match is never over
-    changes = {"model": {"preset": "auto"}, "challengers": [alike]}
+    train = {**settings["train"], "average": {"hedge": True}, "memory": {"size": 200}}
+    changes = {"challengers": [alike], "train": train}
     (folder / "learnd.yaml").write_text(yaml.safe_dump({**settings, **changes}))
     daemon = zygote.start(folder, "run", "learnd.yaml")
     daemon.wait_for(lambda: "http://127.0.0.1:" in daemon.stderr, "to listen")

@@ -43,11 +43,13 @@ WELL = {
     "learnd_journal_blocked": f"0x{LENGTH}",
     "learnd_state_free_bytes": f"1000000x{LENGTH}",
     "learnd_settings_reload_successful": f"1x{LENGTH}",
-    'learnd_score_lead{metric="accuracy",window="1000"}': f"0.1x{LENGTH}",
-    'learnd_score_lead{metric="kappa",window="1000"}': f"-0.1x{LENGTH}",
+    'learnd_score_lead{metric="bought.accuracy",window="1000"}': f"0.1x{LENGTH}",
+    'learnd_score_lead{metric="bought.log_loss",window="1000"}': f"-0.1x{LENGTH}",
+    'learnd_score_lead{metric="seen.accuracy",window="1000"}': f"0.1x{LENGTH}",
     'learnd_state{state="consuming"}': f"1x{LENGTH}",
     'learnd_state{state="paused"}': f"0x{LENGTH}",
 }
+ACCURACY, LOG_LOSS = (f'learnd_score_lead{{metric="bought.{name}",window="1000"}}' for name in ("accuracy", "log_loss"))
 LAG = 'learnd_source_lag_records{partition="t/0"}'
 MARGIN = 'learnd_source_resume_margin_records{partition="t/0"}'
 CONSUMING, PAUSED = 'learnd_state{state="consuming"}', 'learnd_state{state="paused"}'
@@ -132,8 +134,10 @@ CASES = {
         {'learnd_rollbacks_total{reason="update.non_finite"}': f"0x200 1x{LENGTH}"},
     ),
     "LearndNoBetterThanBaseline": Case(
-        {'learnd_score_lead{metric="accuracy",window="1000"}': f"-0.1x{LENGTH}"},
-        {'learnd_score_lead{metric="accuracy",window="1000"}': f"0.01x{LENGTH}"},
+        {ACCURACY: f"0x{LENGTH}"},  # it always says what the majority does; another label leads
+        {ACCURACY: f"0.01x{LENGTH}"},
+        fires_too={ACCURACY: f"-0.1x{LENGTH}"},
+        quiet_too={ACCURACY: f"0x{LENGTH}", LOG_LOSS: f"-0.001x{LENGTH}"},  # for long the label has been the same
     ),
     "LearndReloadFailed": Case(
         {"learnd_settings_reload_successful": f"1x280 0x{LENGTH}"},

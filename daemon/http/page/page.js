@@ -66,7 +66,7 @@
   }
 
   function showNow(now) {
-    showState(now.state, now.state, now.paused ? `paused: ${now.paused}` : now.connected || now.state !== "consuming" ? "" : "the source cannot be reached");
+    showState(now.state, now.state, now.paused ? `paused: ${now.paused}` : (now.state === "consuming" && now.not_ready) || "");
     document.title = `${now.state} – learnd`;
     const last = shown.points[shown.points.length - 1];
     const { metric = "score", window: size } = shown.facts.score || {};
@@ -102,15 +102,15 @@
     find("models").replaceChildren(...rows);
   }
 
-  function showFeatures({ records, distances, missing, rejected }) {
+  function showFeatures({ records, distances, missing, rejected, left_out: more }) {
     const share = (count) => (count ? `${plain(count)} (${percent(count / Math.max(records, 1))})` : "0");
     const rank = (name) => Math.max(-1, ...Object.values(distances[name] || {}));
     const all = [...new Set([...Object.keys(distances), ...Object.keys(missing), ...Object.keys(rejected)])];
     all.sort((one, other) => rank(other) - rank(one) || one.localeCompare(other));
-    const rows = all.slice(0, MOST_ROWS).map((name) => row(name,
+    const rows = all.map((name) => row(name,
       number(Object.entries(distances[name] || {}).map(([how, far]) => `${how} ${plain(far, 3)}`).join(", ") || "–"),
       number(missing[name] ? percent(missing[name]) : "0"), number(share(rejected[name]))));
-    if (all.length > MOST_ROWS) rows.push(row(`and ${all.length - MOST_ROWS} more`, "", "", ""));
+    if (more) rows.push(row(`and ${plain(more)} more`, "", "", ""));
     if (!rows.length) rows.push(row("nothing to tell yet", "", "", ""));
     find("features").replaceChildren(...rows);
   }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from prometheus_client import generate_latest
@@ -36,13 +37,29 @@ def test_a_call_without_an_update_divides_by_nothing() -> None:
     assert value(metrics, "update_seconds_count") == 0
 
 
+def test_scores_of_several_labels_keep_apart() -> None:
+    metrics = Metrics()
+    metrics.composed("abc", replace(KNOWN, metrics=["seen.accuracy", "bought.accuracy"], compared=["bought.accuracy"]))
+    data = {"set": "prequential", "window": 1000, "baselines": {"no_change": {"accuracy": 0.5}}}
+    for label, accuracy in (("seen", 0.9), ("bought", 0.25)):
+        of = {"target": label, "metrics": {"accuracy": accuracy}}
+        metrics.happened(Event("score", 1000, {**data, **of}))
+        metrics.happened(Event("score", 1000, {**data, **of, "set": "anchor", "window": "all", "forgetting": accuracy}))
+        assert value(metrics, "prequential_score", metric=f"{label}.accuracy", window="1000") == accuracy
+        assert value(metrics, "baseline_score", baseline="no_change", metric=f"{label}.accuracy", window="1000") == 0.5
+        assert value(metrics, "anchor_score", metric=f"{label}.accuracy") == accuracy
+    assert value(metrics, "score_lead", metric="bought.accuracy", window="1000") == -0.25
+    assert value(metrics, "score_lead", metric="seen.accuracy", window="1000") is None
+    assert value(metrics, "forgetting_score") == 0.9
+
+
 def test_a_published_score_stands_beside_its_baselines() -> None:
     metrics = Metrics()
     baselines = {"no_change": {"accuracy": 0.8}}
     data = {"set": "prequential", "window": 1000, "metrics": {"accuracy": 0.9}, "baselines": baselines}
-    metrics.scored(Event("score", 1000, data))
-    metrics.scored(Event("score", 1000, {**data, "set": "holdout", "window": "all", "metrics": {"accuracy": 0.7}}))
-    metrics.scored(Event("score", 1000, {**data, "set": "anchor", "window": "all", "metrics": {"accuracy": 0.6}}))
+    metrics.happened(Event("score", 1000, data))
+    metrics.happened(Event("score", 1000, {**data, "set": "holdout", "window": "all", "metrics": {"accuracy": 0.7}}))
+    metrics.happened(Event("score", 1000, {**data, "set": "anchor", "window": "all", "metrics": {"accuracy": 0.6}}))
     assert value(metrics, "prequential_score", metric="accuracy", window="1000") == 0.9
     assert value(metrics, "baseline_score", baseline="no_change", metric="accuracy", window="1000") == 0.8
     assert value(metrics, "holdout_score", metric="accuracy") == 0.7
@@ -116,6 +133,7 @@ KNOWN = KnownLabels(
     reactions=[("roll_back", "done")],
     rollbacks=["update.non_finite"],
     metrics=["accuracy"],
+    compared=["accuracy"],
     windows=["all", "1000"],
     contests=[("deep", "promoted")],
 )
@@ -173,7 +191,8 @@ def test_no_series_says_when_another_was_created() -> None:
         ("accuracy", 0.6, {"no_change": {"accuracy": 0.8}}, -0.2),
         ("mae", 2.0, {"no_change": {"mae": 3.0}, "running_mean": {"mae": 5.0}}, 1.0),
         ("log_loss", 0.5, {"priors": {"log_loss": 0.25}}, -0.25),
-        ("kappa", 0.5, {"priors": {"log_loss": 0.25}}, None),
+        ("accuracy", 0.5, {"priors": {"log_loss": 0.25}}, None),
+        ("recall", 0.5, {"no_change": {"recall": 0.25}}, None),  # by this alone a model is not judged
         ("a Keras metric", 0.5, {"priors": {"a Keras metric": 0.25}}, None),
     ],
 )
@@ -181,9 +200,11 @@ def test_the_lead_is_positive_where_the_model_is_better_than_the_best_baseline(
     metric: str, score: float, baselines: dict[str, dict[str, float]], lead: float | None
 ) -> None:
     metrics = Metrics()
+    metrics.composed("abc", replace(KNOWN, compared=["accuracy", "mae", "log_loss"]))
     data = {"set": "prequential", "window": 1000, "metrics": {metric: score}, "baselines": baselines}
-    metrics.scored(Event("score", 1000, data))
-    assert value(metrics, "score_lead", metric=metric, window="1000") == (None if lead is None else pytest.approx(lead))
+    metrics.happened(Event("score", 1000, data))
+    told = value(metrics, "score_lead", metric=metric, window="1000")
+    assert told is None or math.isnan(told) if lead is None else told == pytest.approx(lead)
 
 
 def test_the_newest_event_stays_the_newest_and_one_of_the_future_shows_as_skew() -> None:
