@@ -188,6 +188,11 @@ def pin(path: Path) -> None:
     (path / _PIN).touch()
 
 
+def unpin(path: Path) -> None:
+    """Let a checkpoint go as others do."""
+    (path / _PIN).unlink(missing_ok=True)
+
+
 def is_pinned(path: Path) -> bool:
     return (path / _PIN).exists()
 

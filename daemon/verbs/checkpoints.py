@@ -1,4 +1,4 @@
-"""`learnd checkpoints`: list, show, verify, pin and export them. Only `export` imports TensorFlow."""
+"""`learnd checkpoints`: list, show, verify, pin, unpin and export them. Only `export` imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
 from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
-from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin
+from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin, unpin
 from learnd.daemon.values import Facts, State
 from learnd.daemon.verbs.options import AsJson, StateArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from learnd.daemon.config.settings import Settings
     from learnd.daemon.contest.contest import Contest
@@ -31,6 +31,7 @@ _MOST_NAMED = 8
 _GOOD = {True: "good", False: "not good", None: "not known to be good"}
 
 SequenceOption = Annotated[int | None, typer.Option("--sequence", help="The checkpoint's number. Default: the newest.")]
+SequenceArgument = Annotated[int, typer.Argument(metavar="SEQUENCE", help="The checkpoint's number.")]
 
 verb = typer.Typer()
 group = typer.Typer(help="Look at checkpoints, verify them, export the model.", no_args_is_help=True)
@@ -58,12 +59,15 @@ def print_verified(directory: StateArgument) -> None:
 
 
 @group.command("pin")
-def pin_one(
-    directory: StateArgument,
-    sequence: Annotated[int, typer.Argument(metavar="SEQUENCE", help="The checkpoint's number.")],
-) -> None:
+def pin_one(directory: StateArgument, sequence: SequenceArgument) -> None:
     """Keep a checkpoint for good."""
-    print(f"pinned {pin_sequence(directory, sequence).name}")
+    print(f"pinned {_changed(pin, directory, sequence)}")
+
+
+@group.command("unpin")
+def unpin_one(directory: StateArgument, sequence: SequenceArgument) -> None:
+    """Keep a checkpoint no longer than others: the daemon removes it with its next one, if enough newer ones stay."""
+    print(f"unpinned {_changed(unpin, directory, sequence)}")
 
 
 @group.command("export")
@@ -152,14 +156,14 @@ def verify(root: Path) -> str:
     return f"{root}: all {good} checkpoints verify"
 
 
-def pin_sequence(root: Path, sequence: int) -> Path:
-    """Keep the checkpoint of that number for good. Raises StoreError if there is none."""
+def _changed(change: Callable[[Path], None], root: Path, sequence: int) -> str:
+    """Pin or unpin the checkpoint of that number, and return its name. Raises StoreError if there is none."""
     path = path_of(store_of(root), root, sequence)
     try:
-        pin(path)
+        change(path)
     except OSError as error:
-        raise StoreError(f"{path} cannot be pinned: {error.strerror}. It is as it was.") from error
-    return path
+        raise StoreError(f"{path} cannot be changed: {error.strerror}. It is as it was.") from error
+    return path.name
 
 
 def export(root: Path, output: Path, sequence: int | None, *, best: bool = False) -> list[str]:

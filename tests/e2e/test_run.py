@@ -110,6 +110,8 @@ def test_checkpoints_are_listed_shown_verified_and_pinned(zygote: Zygote, whole:
     assert f"{len(rows)} checkpoints verify" in succeeded(zygote.run(folder, "checkpoints", "verify", "state")).stdout
     succeeded(zygote.run(folder, "checkpoints", "pin", "state", str(rows[-1]["sequence"])))
     assert "pinned" in succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout.splitlines()[-1]
+    succeeded(zygote.run(folder, "checkpoints", "unpin", "state", str(rows[-1]["sequence"])))
+    assert "pinned" not in succeeded(zygote.run(folder, "checkpoints", "ls", "state")).stdout
 
 
 def test_what_is_not_there_is_said_plainly(zygote: Zygote, whole: tuple[Path, Result], tmp_path: Path) -> None:
