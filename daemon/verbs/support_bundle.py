@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -36,10 +36,16 @@ verb = typer.Typer()
 def support_bundle(
     directory: StateArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The archive.")] = Path("learnd-support.tar.gz"),
+    log: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option("--log", metavar="FILE", help="What the daemon wrote to standard error: its end goes in, too."),
+    ] = None,
 ) -> None:
     """Collect what tells how a daemon is, in one archive: neither secrets nor records nor weights."""
     check_state_directory(directory, "There is nothing to collect.")
     members = {"versions.json": _versions(), **dict(_told(directory)), **dict(_kept(directory))}
+    if log is not None:
+        members["log.txt"] = _end_of_stream(log)
     try:
         with tarfile.open(output, "w:gz") as archive:
             for name, content in members.items():
@@ -47,7 +53,8 @@ def support_bundle(
     except OSError as error:
         raise StoreError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from error
     print(f"{output} holds {', '.join(members)}.")
-    print("The log is not in it: send what the daemon wrote to standard error, too.")
+    if log is None:
+        print("The log is not in it: give it with --log FILE, or send what the daemon wrote to standard error, too.")
 
 
 def _versions() -> bytes:
@@ -80,6 +87,14 @@ def _end_of(path: Path) -> bytes:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - _MOST_BYTES))
         return file.read()
+
+
+def _end_of_stream(stream: BinaryIO) -> bytes:
+    """Return the end of what may be a pipe."""
+    end = b""
+    while block := stream.read(_MOST_BYTES):
+        end = (end + block)[-_MOST_BYTES:]
+    return end
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

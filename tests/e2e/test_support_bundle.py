@@ -46,11 +46,14 @@ def test_it_holds_what_the_daemon_tells_and_keeps_and_neither_secrets_nor_record
 
     daemon.signal(signal.SIGTERM)
     succeeded(daemon.wait())
-    succeeded(zygote.run(folder, "support-bundle", "state", "-o", "after.tar.gz"))
+    (folder / "log").write_bytes(b"x" * 2_000_000 + b"the end")
+    told = succeeded(zygote.run(folder, "support-bundle", "state", "-o", "after.tar.gz", "--log", "log")).stdout
+    assert "not in it" not in told
     after = collected(folder / "after.tar.gz")
     assert json.loads(after["status.json"])["state"] == "not running"
     assert "metrics.txt" not in after
     assert "summary.json" in after
+    assert after["log.txt"] == b"x" * 999_993 + b"the end"
 
 
 def test_a_password_is_in_none_of_it(zygote: Zygote, tmp_path: Path) -> None:
