@@ -71,7 +71,7 @@ class Watching:
         return _probe(self._parts.health.why_not_ready())
 
     async def _status(self, _: web.BaseRequest, __: str) -> web.StreamResponse:
-        return answer(await self._aside(self._now), "application/json")
+        return answer(await self._aside(lambda: to_json(self._now()).encode()), "application/json")
 
     async def _live(self, request: web.BaseRequest, _: str) -> web.StreamResponse:
         """Send all that there is to show, then each second what is new. Whoever does not take it is cut off."""
@@ -106,12 +106,12 @@ class Watching:
     def _message(self, revision: int) -> tuple[int, bool, bytes]:
         """Return the revision that the news since one lead to, whether there are more, and an event that tells them."""
         news = self._parts.live.since(revision)
-        now = {"state": self._parts.health.state, **self._parts.status()}
-        message = to_json({"now": now, "from": revision, **news})
+        message = to_json({"now": self._now(), "from": revision, **news})
         return news["revision"], news["more"], f"data: {message}\n\n".encode()
 
-    def _now(self) -> bytes:
-        return to_json({"state": self._parts.health.state, **self._parts.status()}).encode()
+    def _now(self) -> dict[str, Any]:
+        health = self._parts.health
+        return {"state": health.state, "not_ready": health.why_not_ready(), **self._parts.status()}
 
     async def _aside(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *given)

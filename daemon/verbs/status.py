@@ -62,12 +62,15 @@ def text_of(facts: Mapping[str, Any]) -> str:
     """Return the facts as lines for people."""
     where = f" as process {facts['process']}" if facts["process"] is not None else ""
     lines = [f"daemon       {facts['state']}{where}" + (f", {facts['url']}" if facts["url"] else "")]
+    live = facts["live"]
+    if live is not None and live["state"] == "consuming" and live.get("not_ready") is not None:
+        lines.append(f"not ready    {live['not_ready']}")
     if facts["paused"] is not None:
         lines.append(f"paused       {facts['paused']}; learnd ctl DIR resume")
     if facts["stopped_early"] is not None:
         lines.append(f"ended        by a rule: {facts['stopped_early']}; {GO_ON}")
     lines.append(f"samples      {facts['samples']:,} went through updates, in phase {facts['phase']}")
-    if (live := facts["live"]) is not None:
+    if live is not None:
         lag = f"{sum(live['lag'].values()):,} {live['lag_unit']}" if live["lag_unit"] else "not known yet"
         lines.append(f"speed        {live['samples_per_second']:,.0f} samples/s; unread: {lag}")
     lines.append(f"checkpoint   {_checkpoint_text(facts['checkpoint'])}")

@@ -73,7 +73,7 @@ def test_it_is_sent_everything_at_first_and_then_what_is_new(monkeypatch: pytest
                 return told
 
             first = message()
-            assert (first["from"], first["now"]) == (0, {"state": "starting"})
+            assert (first["from"], first["now"]) == (0, {"state": "starting", "not_ready": "the daemon is starting"})
             (mark,) = first["marks"]
             assert (mark["kind"], mark["samples"], mark["text"]) == ("drift", 70, "drift of error (warning)")
             (letter,) = first["dead_letters"]

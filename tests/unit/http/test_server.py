@@ -45,7 +45,12 @@ def test_status_is_strict_json(served: Served) -> None:
     served.status = {"loss": float("nan"), "positions": {"a": 1}}
     status, body, kind = served.get("/status")
     assert (status, kind) == (200, "application/json")
-    assert json.loads(body) == {"state": "starting", "loss": None, "positions": {"a": 1}}
+    assert json.loads(body) == {
+        "state": "starting",
+        "not_ready": "the daemon is starting",
+        "loss": None,
+        "positions": {"a": 1},
+    }
 
 
 def test_what_is_not_there_is_not_found_and_what_takes_nothing_says_so(served: Served) -> None:
