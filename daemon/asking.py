@@ -61,10 +61,11 @@ def leave(root: Path, command: Command) -> tuple[Command, Path]:
 
 def _phase_to_end(root: Path) -> int:
     """Return the phase that the training is in. Raises SettingsError if it is known that none comes next."""
-    phase, record = _phase(root), read_settings_record(root)
+    record = read_settings_record(root)
     if record is None:
-        return phase  # the daemon is starting for the first time, and will see
+        return 0  # the daemon is starting for the first time, and will see
     phases = len(record["given"].get("phases", ()))
+    phase = _phase(root) if phases else 0
     if phase + 1 >= phases:
         where = f"the model is in phase {phase}, the last one" if phases else "the settings have no phases"
         raise SettingsError([f"{root}: {where}: nothing comes next. {NOTHING}"])

@@ -21,6 +21,7 @@ from learnd.daemon.operate.summary import to_json
 _EVERY_S = 1.0  # between two messages to a page
 _TAKEN_WITHIN_S = 5.0  # or the page is dropped
 _MOST_PAGES = 16
+_OF_EACH_PARTITION = ("lag", "positions")  # of which there may be thousands: a page shows sums
 
 _INDEX = b"""learnd
 
@@ -106,7 +107,8 @@ class Watching:
     def _message(self, revision: int) -> tuple[int, bool, bytes]:
         """Return the revision that the news since one lead to, whether there are more, and an event that tells them."""
         news = self._parts.live.since(revision)
-        message = to_json({"now": self._now(), "from": revision, **news})
+        now = {name: value for name, value in self._now().items() if name not in _OF_EACH_PARTITION}
+        message = to_json({"now": now, "from": revision, **news})
         return news["revision"], news["more"], f"data: {message}\n\n".encode()
 
     def _now(self) -> dict[str, Any]:

@@ -262,6 +262,7 @@ class Telemetry:
             "loss": self._seen.loss,
             "lag": self._seen.lag,
             "lag_unit": self._seen.lag_unit,
+            "unread": self._unread(),
             "drift": self._seen.drift,
             "uptime_s": round(time.monotonic() - self._begun_s, 1),
             "checkpoint": {key: checkpoint.get(key) for key in _CHECKPOINT},
@@ -277,6 +278,9 @@ class Telemetry:
             "contest": self._seen.contest,
             "memory": self._seen.memory,
         }
+
+    def _unread(self) -> int | None:
+        return sum(self._seen.lag.values()) if self._seen.lag_unit is not None else None
 
     def _entered(self, word: str) -> None:
         self._metrics.entered(word)
@@ -328,7 +332,7 @@ class Telemetry:
             samples_per_second=round(self._seen.rate, 1),
             loss=self._seen.loss,
             learning_rate=self._seen.learning_rate,
-            lag=sum(self._seen.lag.values()) if self._seen.lag_unit is not None else None,
+            lag=self._unread(),
             rejected=self._seen.rejected,
             score=self._seen.window_scores.get(views.metric),
             baselines=self._seen.window_baselines,
@@ -342,8 +346,7 @@ class Telemetry:
         if self._reached_before:  # else nothing is known of it
             self._seen.lag, self._seen.lag_unit = views.lag(), views.lag_unit
             self._metrics.source.lag(self._seen.lag, views.lag_unit)
-        if self._seen.checkpoint is not None:
-            checkpoint = self._seen.checkpoint
+        if (checkpoint := self._seen.checkpoint) is not None:
             if held := views.held():
                 self._metrics.source.held(held, checkpoint["positions"])
             self._metrics.unsaved(self._seen.earlier + self._seen.samples - checkpoint["samples"])

@@ -63,7 +63,7 @@ def text_of(facts: Mapping[str, Any]) -> str:
     where = f" as process {facts['process']}" if facts["process"] is not None else ""
     lines = [f"daemon       {facts['state']}{where}" + (f", {facts['url']}" if facts["url"] else "")]
     live = facts["live"]
-    if live is not None and live["state"] == "consuming" and live.get("not_ready") is not None:
+    if live is not None and facts["state"] == "consuming" and live.get("not_ready"):
         lines.append(f"not ready    {live['not_ready']}")
     if facts["paused"] is not None:
         lines.append(f"paused       {facts['paused']}; learnd ctl DIR resume")

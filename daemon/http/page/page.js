@@ -71,14 +71,13 @@
     const last = shown.points[shown.points.length - 1];
     const { metric = "score", window: size } = shown.facts.score || {};
     const rivals = last ? Object.entries(last.baselines) : [];
-    const lag = Object.values(now.lag || {}).reduce((sum, each) => sum + each, 0);
     const saved = now.checkpoint || {};
     const age = saved.created_s ? Date.now() / 1000 - saved.created_s : null;
     find("tiles").replaceChildren(
       tile(`${metric.replaceAll("_", " ")}, last ${plain(size)}`, plain(last && last.score),
         rivals.length ? rivals.map(([name, value]) => `${name} ${plain(value)}`).join(", ") : ""),
       tile("samples", plain(now.samples), `${plain(now.samples_per_second, 0)} a second`),
-      tile("unread", now.lag_unit ? plain(lag) : "–", now.lag_unit || "not known yet"),
+      tile("unread", plain(now.unread), now.lag_unit || "not known yet"),
       tile("loss", plain(now.loss), `learning rate ${plain(now.learning_rate)}`),
       tile("checkpoint", saved.sequence ?? "–", age === null ? "none yet" : `${plain(Math.max(0, Math.round(age)))} s ago`),
       tile("rejected", plain(now.rejected), now.rollbacks ? `${plain(now.rollbacks)} rollbacks` : "dead letters"),

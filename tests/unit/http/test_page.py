@@ -59,6 +59,7 @@ def test_a_browser_gets_the_page_and_a_tool_the_list_of_paths() -> None:
 def test_it_is_sent_everything_at_first_and_then_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "_EVERY_S", 0.05)
     with Served() as served:
+        served.status = {"unread": 3, "lag": {"t-0": 3}, "positions": {"t-0": 7}}
         served.live.happened([Event("drift", 70, {"signal": "error", "level": "warning"})])
         served.live.rejected([Rejection("t-0", 3, 4, Defect("null", "a: expected a number, got null"), b"secret")])
         with served.connect() as connection:
@@ -73,7 +74,10 @@ def test_it_is_sent_everything_at_first_and_then_what_is_new(monkeypatch: pytest
                 return told
 
             first = message()
-            assert (first["from"], first["now"]) == (0, {"state": "starting", "not_ready": "the daemon is starting"})
+            assert (first["from"], first["now"]) == (
+                0,
+                {"state": "starting", "not_ready": "the daemon is starting", "unread": 3},
+            )
             (mark,) = first["marks"]
             assert (mark["kind"], mark["samples"], mark["text"]) == ("drift", 70, "drift of error (warning)")
             (letter,) = first["dead_letters"]

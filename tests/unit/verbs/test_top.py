@@ -36,6 +36,12 @@ def test_the_score_stands_beside_its_baselines_and_the_ones_before() -> None:
     assert "saving" not in told
 
 
+def test_what_keeps_a_daemon_from_being_ready_is_told() -> None:
+    full = {**LIVE, "not_ready": "training waits: there is no room for the journal in /state"}
+    assert "not ready    training waits: there is no room" in text({**FACTS, "live": full}, deque())
+    assert "not ready" not in text({**FACTS, "live": {**full, "not_ready": None}}, deque())
+
+
 def test_a_daemon_that_knows_nothing_yet_and_one_that_does_not_answer_are_shown() -> None:
     unknown = {**LIVE, "metric": None, "window": None, "window_scores": {}, "window_baselines": {}, "loss": None}
     assert "consuming" in text({**FACTS, "live": unknown}, deque())
