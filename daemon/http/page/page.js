@@ -66,8 +66,10 @@
   }
 
   function showNow(now) {
-    showState(now.state, now.state, now.paused ? `paused: ${now.paused}` : (now.state === "consuming" && now.not_ready) || "");
-    document.title = `${now.state} – learnd`;
+    const held = now.state === "consuming" && now.not_ready;
+    const state = held ? "consuming, not ready" : now.state;
+    showState(held ? "held" : now.state, state, now.paused ? `paused: ${now.paused}` : held || "");
+    document.title = `${state} – learnd`;
     const last = shown.points[shown.points.length - 1];
     const { metric = "score", window: size } = shown.facts.score || {};
     const rivals = last ? Object.entries(last.baselines) : [];
