@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -34,6 +34,12 @@ class ScoreMetrics:
             "metric",
             "window",
         )
+        self._skill = gauge(
+            "skill_score",
+            "The lead as a share of what the best baseline lacks of a perfect score: 1 is perfect, 0 as good as it.",
+            "metric",
+            "window",
+        )
         self._holdout = gauge("holdout_score", "Score on the held-out share of the stream.", "metric")
         self._anchor = gauge("anchor_score", "Score on the anchor file.", "metric")
         self._forgetting = gauge(
@@ -52,6 +58,7 @@ class ScoreMetrics:
             self._prequential.labels(metric, window).set(math.nan)
         for metric, window in product(compared, windows):
             self._lead.labels(metric, window).set(math.nan)
+            self._skill.labels(metric, window).set(math.nan)
 
     def published(self, event: Event) -> None:
         """Scores were published: an event of kind `score`, with the baselines' scores over the same samples."""
@@ -73,8 +80,10 @@ class ScoreMetrics:
         for metric, value in scores.items():
             self._prequential.labels(metric, window).set(value)
         for metric in self._compared & scores.keys():
-            if (lead := _lead(metric, scores[metric], baselines.values())) is not None:
+            if rivals := [its_scores[metric] for its_scores in baselines.values() if metric in its_scores]:
+                lead, skill = _lead_and_skill(BETTER[metric.rpartition(".")[2]], scores[metric], rivals)
                 self._lead.labels(metric, window).set(lead)
+                self._skill.labels(metric, window).set(skill)
         for baseline, its_scores in baselines.items():
             for metric, value in its_scores.items():
                 self._baseline.labels(baseline, metric, window).set(value)
@@ -86,10 +95,12 @@ def named(event: Event, scores: Mapping[str, float]) -> dict[str, float]:
     return {f"{of}{metric}": value for metric, value in scores.items()}
 
 
-def _lead(metric: str, score: float, baselines: Iterable[Mapping[str, float]]) -> float | None:
-    """Return how much better a score is than the best of the baselines; None if none of them has that metric."""
-    rivals = [scores[metric] for scores in baselines if metric in scores]
-    if not rivals:
-        return None
-    better = BETTER[metric.rpartition(".")[2]]
-    return score - max(rivals) if better is Better.HIGHER else min(rivals) - score
+def _lead_and_skill(better: Better, score: float, rivals: Sequence[float]) -> tuple[float, float]:
+    """Return how much better a score is than the best of the baselines, and that as a share of what this lacks of a
+    perfect score: the skill score of forecasts (Murphy, Skill scores based on the mean square error, Monthly Weather
+    Review 1988). It is NaN if the baseline is perfect.
+    """
+    higher = better is Better.HIGHER  # and 1 is perfect, else 0
+    rival = max(rivals) if higher else min(rivals)
+    lead, room = (score - rival, 1 - rival) if higher else (rival - score, rival)
+    return lead, lead / room if room > 0 else math.nan

@@ -31,6 +31,10 @@ DIVIDED = {  # beside ranges: what is a number of seconds
 KEPT = {"0", "1", "3", "4", "0.01", "0.05", "0.9"}
 """Shares, counts, and the hours of `4 * 3600`: whoever adds a number sees whether it is one of time."""
 
+CLOCK_AHEAD = (
+    "min_over_time(learnd_event_clock_ahead_seconds[10000ms]) > 1 "
+    "and on (job, instance) increase(learnd_samples_trained_total[10000ms]) > 0"
+)
 LEAST_LEAD = (
     'min by (job, instance, label) (label_replace(learnd_score_lead{window!="all"}, "label", "$1", '
     r'"metric", "(.*)\\..*"))'
@@ -74,11 +78,8 @@ def test_the_waiting_times_are_shorter() -> None:
     [
         ("LearndCrashLooping", 'changes(process_start_time_seconds{job="learnd"}[30000ms]) >= 3'),
         ("LearndDiskFilling", "predict_linear(learnd_state_free_bytes[360000ms], 4 * 60) < 0"),
-        ("LearndClockAhead", "min_over_time(learnd_event_clock_ahead_seconds[10000ms]) > 1"),
-        (
-            "instance_label:learnd_score_lead:min",
-            LEAST_LEAD,
-        ),
+        ("LearndClockAhead", CLOCK_AHEAD),
+        ("instance_label:learnd_score_lead:min", LEAST_LEAD),
         ("instance:learnd_event_age_seconds", "time() - learnd_trained_event_timestamp_seconds"),
     ],
 )

@@ -46,13 +46,25 @@ WELL = {
     'learnd_score_lead{metric="bought.accuracy",window="1000"}': f"0.1x{LENGTH}",
     'learnd_score_lead{metric="bought.log_loss",window="1000"}': f"-0.1x{LENGTH}",
     'learnd_score_lead{metric="seen.accuracy",window="1000"}': f"0.1x{LENGTH}",
+    'learnd_skill_score{metric="bought.accuracy",window="1000"}': f"0.5x{LENGTH}",
+    'learnd_skill_score{metric="bought.log_loss",window="1000"}': f"-0.2x{LENGTH}",
+    'learnd_skill_score{metric="seen.accuracy",window="1000"}': f"0.5x{LENGTH}",
     'learnd_state{state="consuming"}': f"1x{LENGTH}",
     'learnd_state{state="paused"}': f"0x{LENGTH}",
 }
-ACCURACY, LOG_LOSS = (f'learnd_score_lead{{metric="bought.{name}",window="1000"}}' for name in ("accuracy", "log_loss"))
+ACCURACY, LOG_LOSS = 'metric="bought.accuracy",window="1000"', 'metric="bought.log_loss",window="1000"'
 LAG = 'learnd_source_lag_records{partition="t/0"}'
 MARGIN = 'learnd_source_resume_margin_records{partition="t/0"}'
 CONSUMING, PAUSED = 'learnd_state{state="consuming"}', 'learnd_state{state="paused"}'
+
+
+def scored(accuracy: tuple[object, object], log_loss: tuple[object, object]) -> dict[str, str]:
+    """Return the series of lead and skill by two metrics."""
+    return {
+        f"learnd_{name}{{{metric}}}": f"{value}x{LENGTH}"
+        for metric, values in ((ACCURACY, accuracy), (LOG_LOSS, log_loss))
+        for name, value in zip(("score_lead", "skill_score"), values, strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -142,10 +154,10 @@ CASES = {
         {'learnd_rollbacks_total{reason="update.non_finite"}': f"0x200 1x{LENGTH}"},
     ),
     "LearndNoBetterThanBaseline": Case(
-        {ACCURACY: f"0x{LENGTH}"},  # it always says what the majority does; another label leads
-        {ACCURACY: f"0.01x{LENGTH}"},
-        fires_too={ACCURACY: f"-0.1x{LENGTH}"},
-        quiet_too={ACCURACY: f"0x{LENGTH}", LOG_LOSS: f"-0.001x{LENGTH}"},  # for long the label has been the same
+        scored((0, 0), (-0.02, -0.03)),  # it always says what the majority does; another label leads
+        scored((0.03, 0.08), (-0.02, -0.03)),  # it is too sure of itself
+        fires_too=scored((-0.3, -3), (0.01, 0.02)),  # behind the last label, and hardly ahead of the shares
+        quiet_too=scored((0, 0), (-0.001, -2)),  # for long the label has been the same
     ),
     "LearndReloadFailed": Case(
         {"learnd_settings_reload_successful": f"1x280 0x{LENGTH}"},

@@ -207,6 +207,23 @@ def test_the_lead_is_positive_where_the_model_is_better_than_the_best_baseline(
     assert told is None or math.isnan(told) if lead is None else told == pytest.approx(lead)
 
 
+@pytest.mark.parametrize(
+    ("metric", "score", "baseline", "skill"),
+    [("accuracy", 0.9, 0.8, 0.5), ("accuracy", 0.4, 0.8, -2.0), ("mae", 1.0, 4.0, 0.75), ("log_loss", 0.6, 0.5, -0.2)],
+)
+def test_the_skill_is_1_if_the_model_is_perfect_and_0_if_it_is_as_good_as_the_baseline(
+    metric: str, score: float, baseline: float, skill: float
+) -> None:
+    metrics = Metrics()
+    metrics.composed("abc", replace(KNOWN, compared=[metric]))
+    data = {"set": "prequential", "window": 1000, "metrics": {metric: score}, "baselines": {"b": {metric: baseline}}}
+    metrics.happened(Event("score", 1000, data))
+    assert value(metrics, "skill_score", metric=metric, window="1000") == pytest.approx(skill)
+    perfect = {**data, "baselines": {"b": {metric: 1.0 if metric == "accuracy" else 0.0}}}
+    metrics.happened(Event("score", 1000, perfect))
+    assert math.isnan(value(metrics, "skill_score", metric=metric, window="1000") or 0)
+
+
 def test_the_newest_event_stays_the_newest_and_one_of_the_future_shows_as_skew() -> None:
     metrics = Metrics()
     source = metrics.source
