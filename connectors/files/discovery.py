@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,15 @@ def _place(name: str) -> tuple[str, bool, int, str, str]:
     if found is None or not Path(found["name"]).is_file():
         return name, True, 0, "", name
     return found["name"], False, -int(found["number"] or 0), found["date"] or "", name
+
+
+def is_there(path: str, read: Sequence[str] = ()) -> bool:
+    """Return whether a path that stands for no file now can be looked at, so that files may come: its directory is
+    there. A single file is there, too, while it is renamed and not written anew, if it is among those that were `read`.
+    """
+    if glob.has_magic(path):
+        return _is_dir(root_of(path))
+    return _is_dir(os.path.dirname(read[-1]) if read else path)  # noqa: PTH120
 
 
 def nothing_there(path: str) -> str:

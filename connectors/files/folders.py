@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import structlog
 
-from learnd.connectors.files.discovery import Listing, all_below, is_away, nothing_there
+from learnd.connectors.files.discovery import Listing, all_below, is_away, is_there
 from learnd.connectors.files.settings import FilesSettings
 from learnd.connectors.files.settling import Settling
 from learnd.connectors.files.splitters import KEPT_BYTES
@@ -51,7 +51,6 @@ class FolderSource:
     known by its path: it is read once.
     """
 
-    connected = True
     repeats = False
     lag_unit: Literal["records", "bytes"] = "records"
 
@@ -71,6 +70,7 @@ class FolderSource:
         self._young = 0  # files that may still be written
         self._settling = Settling()
         self._waiting = False  # for the directory of the next file
+        self._there = True  # what the path stands for
         self._polled_at = 0.0
         self._listing = Listing(self._path, deep=True) if self._settings.follow else None
 
@@ -84,8 +84,7 @@ class FolderSource:
         self._restore(notes)
         self._position = positions.get(_PARTITION, 0)
         if not self._look() or not (self._files or self._young):
-            why = nothing_there(self._path)
-            tell_of_nothing(self._path, why, follow=self._settings.follow, knows_some=bool(self._files))
+            tell_of_nothing(self._path, follow=self._settings.follow, knows_some=bool(self._files))
 
     def _restore(self, notes: Sequence[Note]) -> None:
         facts = {int(number): fact for note in notes for number, fact in note.get("current", {}).items()}
@@ -133,6 +132,10 @@ class FolderSource:
     @property
     def live(self) -> bool:
         return self._settings.follow
+
+    @property
+    def connected(self) -> bool:
+        return not self._waiting and self._there
 
     @property
     def exhausted(self) -> bool:
@@ -184,7 +187,7 @@ class FolderSource:
         """Return the content of a file, and no more than a byte over the limit; None if it is gone."""
         try:
             with Path(file.path).open("rb") as opened:
-                self._waiting = False
+                self._waiting, self._there = False, True
                 return opened.read(self._settings.max_record_bytes + 1)
         except FileNotFoundError:
             return None
@@ -255,6 +258,7 @@ class FolderSource:
         new = [file for name in names if (file := _File(root, name)).path not in self._known and self._is_text(file)]
         whole = new if self._listing is None else self._whole(new, now)
         self._young = len(new) - len(whole)
+        self._there = bool(names) or is_there(self._path)
         self._files += sorted(whole, key=_place)
         self._known.update(file.path for file in whole)
         return bool(names)

@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 
 from learnd.connectors.files.copies import Copies, Match
-from learnd.connectors.files.discovery import Listing, matching, nothing_there
+from learnd.connectors.files.discovery import Listing, is_there, matching
 from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.identity import Identity, ReplacedError, files_in
 from learnd.connectors.files.noted import noted_partitions
@@ -65,8 +65,7 @@ class FilesSource:
         self._restore(positions, notes)
         files = matching(self._settings.path)
         if not files:
-            why = nothing_there(self._settings.path)
-            tell_of_nothing(self._settings.path, why, follow=self._settings.follow, knows_some=bool(self._files))
+            tell_of_nothing(self._settings.path, follow=self._settings.follow, knows_some=bool(self._files))
         self._discover(files)
 
     def read(self, timeout_s: float) -> RecordBatch | None:
@@ -325,7 +324,10 @@ class FilesSource:
             return
         self._polled_at = now
         if listing.due():
-            self._discover(listing.files())
+            self._discover(found := listing.files())
+            self.connected = bool(found) or is_there(
+                self._settings.path, [file.first_path for file in self._files[-1:]]
+            )
         for file in [file for file in self._undecided if file.is_quiet(_QUIET_S)]:
             self._undecided.remove(file)
             self._queue.put(file)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from learnd.connectors.files.copies import Match
+from learnd.connectors.files.discovery import nothing_there
 from learnd.connectors.files.endings import GrownError
 from learnd.connectors.files.partition import FilePartition
 from learnd.daemon.errors import SourceError
@@ -14,8 +15,9 @@ from learnd.daemon.errors import SourceError
 log = structlog.get_logger()
 
 
-def tell_of_nothing(path: str, why: str, *, follow: bool, knows_some: bool) -> None:
+def tell_of_nothing(path: str, *, follow: bool, knows_some: bool) -> None:
     """Say that there is no file under the path. Raises SourceError unless there was one, or one may come."""
+    why = nothing_there(path)
     if follow:
         log.info("files.waiting", path=path, reason=why)
     elif knows_some:

@@ -314,3 +314,30 @@ def test_follows_more_files_than_it_keeps_open(opened: Opener, tmp_path: Path) -
     append(tmp_path / "003.jsonl", "more\n")
     late = read(source, 1)
     assert (values(late), where(late)) == (["more"], ["file-3"])
+
+
+@pytest.mark.parametrize("pattern", ["in/stream.jsonl", "in/*.jsonl", "in"])
+def test_a_source_is_away_until_its_directory_is_there_and_when_that_goes(
+    opened: Opener, tmp_path: Path, pattern: str
+) -> None:
+    source = opened(tmp_path / pattern)
+    assert source.read(0.2) is None
+    assert not source.connected
+    (tmp_path / "in").mkdir()
+    stream = tmp_path / "in" / "stream.jsonl"
+    stream.touch()
+    append(stream, '{"a": 1}\n')
+    assert len(values(read(source, 1))) == 1
+    assert source.connected
+    stream.rename(tmp_path / "in" / "stream.old")  # it is rotated, and nothing was written since
+    assert source.read(0.3) is None
+    assert source.connected
+    (tmp_path / "in").rename(tmp_path / "away")
+    deadline = time.monotonic() + 10
+    while source.connected and time.monotonic() < deadline:
+        source.read(0.1)
+    assert not source.connected
+    (tmp_path / "away").rename(tmp_path / "in")
+    append(stream, '{"a": 2}\n')
+    assert len(values(read(source, 1))) == 1
+    assert source.connected

@@ -263,6 +263,7 @@ def test_a_folder_that_is_away_is_waited_for(tmp_path: Path, opened: Opener, awa
     if away == "empty":
         root.mkdir()
     assert source.read(0.1) is None
+    assert not source.connected
     after, told = {"folder": len(first)}, notes([first])
     with pytest.raises(SourceError, match="344 files of it are still to be read"):
         drained(opened(root, after, told, when_gone="skip"))
@@ -280,6 +281,7 @@ def test_a_folder_that_is_away_is_waited_for(tmp_path: Path, opened: Opener, awa
         whole,
     ]
     for each in (source, resumed):  # which have looked meanwhile
+        assert each.connected
         assert each.read(0.0) is None
         assert each.lag() == {"folder": 0}
 
