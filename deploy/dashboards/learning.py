@@ -23,14 +23,19 @@ PAGE = Page(
                     "learns nothing, whichever way is better. Below 0 the model loses by that metric.",
                     units.Short,
                     {"{{metric}}, last {{window}}": f"learnd_score_lead{{{ONE}}}"},
-                    width=12,
+                ),
+                Lines(
+                    "Skill",
+                    "The lead as a share of what the best baseline lacks of a perfect score, whatever the unit: 1 is "
+                    "perfect, 0 as good as the baseline.",
+                    units.Short,
+                    {"{{metric}}, last {{window}}": f"learnd_skill_score{{{ONE}}}"},
                 ),
                 Lines(
                     "Scores before each update",
                     "Each sample is predicted before it trains. Over the whole run and over sliding windows.",
                     units.Short,
                     {"{{metric}}, last {{window}}": f"learnd_prequential_score{{{ONE}}}"},
-                    width=12,
                 ),
                 Lines(
                     "Baselines",
