@@ -34,6 +34,7 @@ class LiveStream:
         self._send = send
         self._rng = random.Random(7)
         self._label = 0
+        self._sending = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
 
@@ -46,6 +47,11 @@ class LiveStream:
         self._over.set()
         self._thread.join()
 
+    def hold(self) -> None:
+        """Send nothing more until `flows` is set again; return once what is under way is sent."""
+        with self._sending:
+            self.flows = False
+
     def send_now(self, count: int) -> None:
         """Send so many records at once."""
         self._send([self._record() for _ in range(count)])
@@ -55,8 +61,9 @@ class LiveStream:
         while not self._over.wait(_TICK_S):
             due, began = (time.monotonic() - began) * self.per_second + sent, time.monotonic()
             sent = due - int(due)
-            if self.flows:
-                self.send_now(int(due))
+            with self._sending:
+                if self.flows:
+                    self.send_now(int(due))
 
     def _record(self) -> bytes:
         if self._rng.random() < 0.1:

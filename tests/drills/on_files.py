@@ -50,14 +50,14 @@ def spoil_clock(record: Record) -> None:
 
 
 class Turning:
-    """Turns the sign of a label every thirty records, before a model has learned what it means now."""
+    """Turns the sign of a feature every thirty records, before a model has learned what it means now."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def __call__(self, record: Record) -> None:
         self._count += 1
-        record["amount"] *= -1 if self._count // 30 % 2 == 0 else 1
+        record["a"] *= -1 if self._count // 30 % 2 == 0 else 1
 
 
 def spoil_label(record: Record) -> None:
@@ -132,6 +132,18 @@ def see_why_and_resume(scene: Scene) -> None:
     scene.tool("ctl", "state", "resume")
 
 
+def take_directory_away(scene: Scene) -> None:
+    scene.stream.hold()
+    scene.await_(lambda: scene.prometheus.query("instance:learnd_source_lag:sum == 0") != [], "records wait")
+    scene.directory.rename(scene.folder / "away")
+
+
+def bring_directory_back(scene: Scene) -> None:
+    assert "the source cannot be reached" in (told := scene.tool("status", "state")), told
+    (scene.folder / "away").rename(scene.directory)
+    scene.stream.flows = True
+
+
 DOWN = Drill(
     "LearndDown",
     broken_by="`kill -9`",
@@ -162,6 +174,17 @@ DRILLS = [
         mend=restart_a_stalled_one,
         fires_min=16,
         resolves_min=20,
+    ),
+    Drill(
+        "LearndSourceAway",
+        broken_by="the directory of the files is gone",
+        mended_by="`learnd status DIR`, and the directory is back",
+        settings={"samples": WITHOUT_TIMES},
+        prepare=Scene.use_directory,
+        break_=take_directory_away,
+        mend=bring_directory_back,
+        fires_min=12,
+        resolves_min=8,
     ),
     Drill(
         "LearndStale",
@@ -212,9 +235,8 @@ DRILLS = [
     ),
     Drill(
         "LearndNoBetterThanBaseline",
-        broken_by="a label whose sign turns again and again",
-        mended_by="the label is what it was",
-        settings=AMOUNTS,
+        broken_by="a feature whose sign turns again and again",
+        mended_by="the feature is what it was",
         break_=lambda scene: setattr(scene.stream, "spoil", Turning()),
         mend=correct_the_producer,
         fires_min=36,

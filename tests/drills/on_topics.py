@@ -17,7 +17,7 @@ def use_topic_with_a_past(scene: Scene) -> None:
 
 
 def stop_broker(scene: Scene) -> None:
-    scene.stream.flows = False
+    scene.stream.hold()
     scene.await_(lambda: scene.prometheus.query("instance:learnd_source_lag:sum == 0") != [], "records wait")
     scene.broker.kill()
 

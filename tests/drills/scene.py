@@ -61,6 +61,14 @@ class Scene:
         write_settings(self.folder, **self._settings)
         self.stream = LiveStream(into_topic(self.broker, self.topic))
 
+    def use_directory(self) -> None:
+        """Let the stream come from a file in a directory of its own."""
+        self.directory = self.folder / "in"
+        self.directory.mkdir()
+        self._settings["source"] = {"files": {"path": "in/*.jsonl", "follow": True}}
+        write_settings(self.folder, **self._settings)
+        self.stream = LiveStream(into_file(self.directory / "stream.jsonl"))
+
     def open(self) -> None:
         """Start all of it, and wait until the daemon trains, and Prometheus knows it and has the rules."""
         self.start()
