@@ -34,26 +34,35 @@ def advice(comparison: Comparison) -> str:
 
 
 def _nothing(comparison: Comparison) -> str:
+    """Say why there is nothing to use: a model that is ahead, which is only not proven, or none that is."""
     baseline = comparison.best_baseline
     if baseline is None:
         return "No baseline is through, so nothing can be said."
-    found = (
-        f"Nothing is surely better than `{baseline.name}` ({_scored(comparison, baseline)}), which looks at no feature"
-    )
-    ahead = [one for one in comparison.entries if one.maker != "baseline"][:1]
-    if ahead and comparison.best is ahead[0]:
-        found += f"; `{ahead[0].name}` leads by less than chance explains ({_scored(comparison, ahead[0])})"
+    metric, before = comparison.metric, comparison.entries[: comparison.entries.index(baseline)]
+    if ahead := [one for one in before if one.scores.get(metric) != baseline.scores.get(metric)]:
+        return _not_proven(comparison, next((one for one in ahead if one.maker == "learnd"), ahead[0]), baseline)
+    found = f"No model is ahead of `{baseline.name}` ({_scored(comparison, baseline)}), which looks at no feature"
     if comparison.few:
-        return f"{found}. {_few(comparison)} are too few to say anything: give more."
+        return f"{found}. {_telling(comparison)} are too few to say anything: give more."
     return (
         f"{found}. On this recording no model is worth what it costs: look at the features and the label, or let more "
         "samples decide."
     )
 
 
-def _few(comparison: Comparison) -> str:
-    others = " with another label than the most frequent one" if comparison.one_class_is_rare else ""
-    return f"{comparison.telling:,} samples{others}"
+def _not_proven(comparison: Comparison, one: Entry, baseline: Entry) -> str:
+    evidence = f"evidence {comparison.evidence(one, baseline):.2f} of the {comparison.needed:.2f} that make it sure"
+    found = (
+        f"Nothing is proven by {_telling(comparison)}. `{one.name}` is ahead of `{baseline.name}`, which looks at no "
+        f"feature: {_scored(comparison, one)} against {_scored(comparison, baseline)}, {evidence}. Give more samples."
+    )
+    return found if comparison.best is one else f"{found} {_better_elsewhere(comparison, one)}"
+
+
+def _telling(comparison: Comparison) -> str:
+    """Return how many samples tell contestants apart: `1 sample`, `103 samples of rare labels`."""
+    count = comparison.telling
+    return f"{count:,} sample{'' if count == 1 else 's'}{' of rare labels' if comparison.one_class_is_rare else ''}"
 
 
 def _elsewhere_alone(comparison: Comparison) -> str:

@@ -127,17 +127,37 @@ def test_classes_are_right_or_wrong_however_far_their_numbers_are() -> None:
     assert found.best.errors.tolist() == [0, 1, 1]
 
 
-def test_without_anything_better_than_the_baselines_nothing_is_to_be_used() -> None:
+def test_without_a_model_ahead_of_the_baselines_nothing_is_to_be_used() -> None:
     labels = coins(1)
     found = named(
         labels,
-        majority=("baseline", right(labels, 0.5, 2)),
+        majority=("baseline", right(labels, 0.52, 2)),
         auto=preset(labels, 0.5, 3, 1e5),
         tree=("river", right(labels, 0.5, 4)),
     )
     assert chosen(found) is None
-    assert advice(found).startswith("Nothing is surely better than `majority`")
+    assert advice(found).startswith("No model is ahead of `majority`")
     assert "no model is worth what it costs" in advice(found)
+
+
+def test_a_model_that_is_ahead_and_not_proven_is_named_with_what_is_lacking() -> None:
+    labels = coins(1, 200)
+    found = named(
+        labels,
+        majority=("baseline", right(labels, 0.5, 2)),
+        auto=preset(labels, 0.6, 3, 1e5),
+        tree=("river", right(labels, 0.63, 5)),
+    )
+    tree, auto, majority = found.entries
+    assert (auto.name, chosen(found)) == ("preset: auto", None)
+    assert 0 < found.evidence(auto, majority) < found.needed
+    assert advice(found).startswith(
+        "Nothing is proven by 199 samples. `preset: auto` is ahead of `majority`, which looks at no feature: "
+        f"accuracy {auto.scores['accuracy']:.4g} against accuracy {majority.scores['accuracy']:.4g}, evidence "
+        f"{found.evidence(auto, majority):.2f} of the {found.needed:.2f} that make it sure. Give more samples. `tree` is "
+    )
+    assert "worth" not in advice(found)
+    assert found.best is tree
 
 
 def test_the_best_is_to_be_used_and_what_is_as_good_and_faster_is_named() -> None:
@@ -249,10 +269,8 @@ def test_where_no_class_is_rare_who_predicts_no_probability_has_no_handicap() ->
 
 def test_a_class_that_came_a_few_times_says_nothing() -> None:
     labels = seldom(2_000)
-    assert f"{labels[1:].sum()} samples with another label than the most frequent one are too few" in advice(
-        of_rare(labels, 0.02)
-    )
-    assert "0 samples with another label" in advice(of_rare(seldom(2_000, 0.0), 0.02))
+    assert f"{labels[1:].sum()} samples of rare labels are too few" in advice(of_rare(labels, 0.02))
+    assert "0 samples of rare labels" in advice(of_rare(seldom(2_000, 0.0), 0.02))
     assert "worth what it costs" in advice(of_rare(seldom(20_000), 0.02))
 
 
