@@ -22,12 +22,12 @@ from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
 from learnd.daemon.operate.signals import StopSignal
 from learnd.daemon.operate.summary import to_json
-from learnd.daemon.registry import IS_RECORDING, resolve
+from learnd.daemon.registry import IS_RECORDING, SOURCES, resolve
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import BETTER
 from learnd.daemon.verbs.first_records import FirstRecords
 from learnd.daemon.verbs.init import FormatOption, LabelOption, TaskOption, known, settings_text
-from learnd.daemon.verbs.options import Overrides
+from learnd.daemon.verbs.options import Force, Overrides, check_output
 from learnd.daemon.verbs.replay import replay_settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _WIDTH = 120  # of a table that is not on a terminal
 
 
 @verb.command()
-def bench(
+def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
     data: Annotated[
         Path, typer.Argument(metavar="FILE", help="A recording, as init takes it; with --settings, also a topic's.")
     ],
@@ -67,12 +67,15 @@ def bench(
     output: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write it as JSON; - for standard output alone.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Compare baselines, learners of River, the presets and your model on a recording, and say what to use.
 
     Each predicts every sample before it learns it, one pass in the order of the recording.
     """
     configure_logging(LogSettings(level="error"))
+    if output is not None and output != _STANDARD_OUTPUT:
+        check_output(output, "--json", force=force, kept=[*_files(data), *([] if file is None else [file])])
     with StopSignal(_PATIENCE_S) as stop, _folder() as folder:
         if file is None:
             settings = _inferred(data, known(label, task, form), overrides or [], folder)
@@ -87,6 +90,14 @@ def bench(
         _write(card, data, output)
     if output != _STANDARD_OUTPUT:
         _show(card, data)
+
+
+def _files(data: Path) -> list[Path]:
+    """Return the files of a recording, as far as there are any."""
+    try:
+        return resolve(SOURCES["files"].settings)(path=str(data)).files()  # type: ignore[no-any-return]  # of a connector
+    except (OSError, SourceError):
+        return []
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin, unpin
 from learnd.daemon.values import Facts, State
-from learnd.daemon.verbs.options import AsJson, StateArgument
+from learnd.daemon.verbs.options import AsJson, Force, StateArgument, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,8 +78,10 @@ def export_model(
     best: Annotated[
         bool, typer.Option("--best", metavar="", help="The copy in it that scored best, which a rule with stop keeps.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
+    check_output(output, "FILE.keras", force=force)
     if foreign := export(directory, output, sequence, best=best):
         print(f"learnd: warning: {_told(output, foreign)}", file=sys.stderr)
     print(f"wrote {output}")

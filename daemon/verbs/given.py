@@ -25,6 +25,7 @@ from learnd.daemon.operate.logs import configure_logging
 from learnd.daemon.operate.settings import LogSettings
 from learnd.daemon.stream.encoding import input_decoder, missing_inputs
 from learnd.daemon.values import Arrays, Block, Fate, Int64
+from learnd.daemon.verbs.options import check_output
 from learnd.daemon.verbs.replay import source_of
 
 
@@ -96,14 +97,16 @@ def blocks_of(
 
 
 @contextmanager
-def rows_to(output: Path | None, form: RowFormat | None, records: Path | None) -> Iterator[Write]:
-    """Write rows to a file, which must not be that of the records, or to standard output; they are there at once.
+def rows_to(
+    output: Path | None, form: RowFormat | None, *, force: bool, kept: Iterable[Path | None]
+) -> Iterator[Write]:
+    """Write rows to a file, which `check_output` lets pass, or to standard output; they are there at once.
 
     Raises StoreError if that is not possible. If nobody reads the output any more, as with `| head`, the command ends.
     """
     as_csv = form is RowFormat.CSV or (form is None and output is not None and output.suffix.lower() == ".csv")
-    if output is not None and records is not None and _is_same(output, records):
-        raise StoreError(f"{output} holds the records. Nothing was written. Give another --output.")
+    if output is not None:
+        check_output(output, "--output", force=force, kept=[path for path in kept if path is not None])
     with ExitStack() as files:
         with _written(output):
             file = sys.stdout.buffer if output is None else files.enter_context(_created(output))
@@ -131,10 +134,6 @@ def _written(output: Path | None) -> Iterator[None]:
 def _created(output: Path) -> IO[bytes]:
     output.parent.mkdir(parents=True, exist_ok=True)
     return output.open("wb")
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _json_line(value: Any) -> bytes:

@@ -10,6 +10,7 @@ import typer
 from learnd.daemon.errors import SettingsError, SourceError, StoreError
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.tasks.registry import KINDS
+from learnd.daemon.verbs.options import Force, check_output
 
 if TYPE_CHECKING:
     from learnd.daemon.stream.inferring.guesses import Known
@@ -38,7 +39,7 @@ def init(
     label: LabelOption = None,
     task: TaskOption = None,
     form: FormatOption = None,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a commented settings file for DATA, from what its records show.
 
@@ -47,8 +48,7 @@ def init(
     said = known(label, task, form)
     of_folders = {} if label or task or form else _for_folders(data, output)
     texts = of_folders or {output: settings_text(data, said, folder=output.parent)}
-    if output.exists() and not force:
-        raise SettingsError([f"{output} exists; give another --output, or --force to overwrite it"])
+    check_output(output, "--output", force=force, kept=[data])
     try:
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")

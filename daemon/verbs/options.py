@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 
 from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
+from learnd.daemon.errors import StoreError
 from learnd.daemon.operate.logs import configure_logging
 
 SettingsFile = Annotated[Path, typer.Argument(metavar="SETTINGS", help="The settings file (YAML).")]
@@ -19,7 +20,21 @@ Overrides = Annotated[
 ]
 StateOption = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="The state directory.")]
 StateArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The state directory.")]
+Force = Annotated[bool, typer.Option("--force", metavar="", help="Overwrite an existing file.")]
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on standard output.")]
+
+
+def check_output(output: Path, option: str, *, force: bool, kept: Iterable[Path] = ()) -> None:
+    """Raise StoreError if a file must not be written: one that is there without `force`, and one of `kept` in any case.
+
+    `kept` are files that the command reads: records or settings.
+    """
+    if not output.is_file():
+        return
+    if any(path.exists() and output.samefile(path) for path in kept):
+        raise StoreError(f"{output} is what this command reads. Nothing was written. Give another {option}.")
+    if not force:
+        raise StoreError(f"{output} exists. Nothing was written. Give another {option}, or --force to overwrite it.")
 
 
 def load(

@@ -18,6 +18,7 @@ from learnd.daemon.tasks.elements import side_by_side
 from learnd.daemon.values import RAW, Arrays, SampleSpec, TargetSpec, as_json, said_rows
 from learnd.daemon.verbs.checkpoints import SequenceOption, restored_certainty, restored_learner
 from learnd.daemon.verbs.given import Format, Output, Place, Records, Row, inputs_of, rows_to
+from learnd.daemon.verbs.options import Force
 
 verb = typer.Typer()
 
@@ -29,6 +30,7 @@ def predict(
     output: Output = None,
     form: Format = None,
     sequence: SequenceOption = None,
+    force: Force = False,
 ) -> None:
     """Print the model's prediction for each record: with the number of the record, from 1 on, and the name of a whole
     file.
@@ -48,7 +50,7 @@ def predict(
     keys = dict.fromkeys(key for part in certainty.values() for key in part.keys)
     by_key = ["key"] if settings.samples.format == RAW else []  # of whole files: their names
     header = ["record", *by_key, *names, *keys]
-    with rows_to(output, form, file) as write:
+    with rows_to(output, form, force=force, kept=(file, place)) as write:
         write([(None, header)])
         for numbers, of_records, inputs in inputs_of(settings, file):
             arrays = learner.predict(inputs)

@@ -25,6 +25,7 @@ from learnd.daemon.state.store import Checkpoint
 from learnd.daemon.values import Event, Facts
 from learnd.daemon.verbs.evaluate import Scored
 from learnd.daemon.verbs.given import Place
+from learnd.daemon.verbs.options import Force, check_output
 
 _MOST_MARKS = 300  # of a kind
 
@@ -40,6 +41,7 @@ def report(
     evaluated_on: Annotated[
         Path | None, typer.Option("--evaluate", metavar="FILE", help="Labelled records to score the model on, too.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write one page about a model: the course of its scores, what happened, which records made it, its settings.
 
@@ -49,6 +51,7 @@ def report(
     check_state_directory(root, "There is nothing to tell.")
     checkpoint = checkpoint_of(root, None)
     settings = settings_of_state(root)
+    check_output(output, "--output", force=force, kept=[place, *([] if evaluated_on is None else [evaluated_on])])
     told = {
         "where": str(root),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -22,7 +22,7 @@ from learnd.daemon.errors import StoreError
 from learnd.daemon.operate.summary import to_json
 from learnd.daemon.state.directory import check_state_directory
 from learnd.daemon.state.lock import holder_of
-from learnd.daemon.verbs.options import StateArgument
+from learnd.daemon.verbs.options import Force, StateArgument, check_output
 from learnd.daemon.verbs.status import answer_of, facts_of
 
 _WHOLE = ("settings.json", "summary.json", "epochs.json", "lock", "checkpoints/*/manifest.json")
@@ -40,9 +40,11 @@ def support_bundle(
         typer.FileBinaryRead | None,
         typer.Option("--log", metavar="FILE", help="What the daemon wrote to standard error: its end goes in, too."),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Collect what tells how a daemon is, in one archive: neither secrets nor records nor weights."""
     check_state_directory(directory, "There is nothing to collect.")
+    check_output(output, "--output", force=force, kept=[] if log is None else [Path(log.name)])
     members = {"versions.json": _versions(), **dict(_told(directory)), **dict(_kept(directory))}
     if log is not None:
         members["log.txt"] = _end_of_stream(log)

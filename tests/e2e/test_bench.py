@@ -129,6 +129,7 @@ def test_what_cannot_be_compared_is_told_with_a_way_out(zygote: Zygote, tmp_path
     (folder / "empty.csv").touch()
     (folder / "other.csv").write_text("p,q\n1,2\n3,4\n")
     (folder / "none").mkdir()
+    (folder / "card.json").touch()
     settings = ("--settings", "learnd.yaml")
     for arguments, code, words in (
         (("gone.csv",), 74, "gone.csv cannot be read"),
@@ -139,6 +140,10 @@ def test_what_cannot_be_compared_is_told_with_a_way_out(zygote: Zygote, tmp_path
         (("other.csv", "--label", "y"), 65, "no record has a field 'y'"),
         (("other.csv", "--task", "guess"), 78, "--task: 'guess' is none of"),
         (("other.csv", *settings, "--set", "samples.format=csv"), 78, "other.csv has no column 'a'"),
+        (("stream.jsonl", "--json", "stream.jsonl", "--force"), 74, "stream.jsonl is what this command reads"),
+        (("*.jsonl", *settings, "--json", "stream.jsonl", "--force"), 74, "stream.jsonl is what this command reads"),
+        (("stream.jsonl", *settings, "--json", "learnd.yaml", "--force"), 74, "learnd.yaml is what this command reads"),
+        (("stream.jsonl", "--json", "card.json"), 74, "card.json exists. Nothing was written. Give another --json, or"),
         (("stream.jsonl", *settings, "--label", "y"), 78, "--settings says that already"),
         (("stream.jsonl", "--settings", "gone.yaml"), 78, "gone.yaml: there is no such file"),
     ):

@@ -58,7 +58,7 @@ def test_init_writes_settings_that_run(zygote: Zygote, tmp_path: Path, name: str
     assert (given["samples_trained"] + given["samples_held_out"], given["samples_rejected"]) == (400, {})
     assert given["scores"]["accuracy"] > 0.6
 
-    message = refused(zygote.run(tmp_path, "init", f"data/{name}"), 78)
+    message = refused(zygote.run(tmp_path, "init", f"data/{name}"), 74)
     assert "learnd.yaml exists" in message
     assert "--force" in message
 

@@ -122,7 +122,9 @@ def test_a_table_without_a_needed_column_is_refused_at_once(zygote: Zygote, tmp_
     assert "x.csv has no column 'amount': did you mean 'Amount'?" in told
     assert refused(zygote.run(tmp_path, "predict", "learnd.yaml", "x.csv"), 74)
     assert "no such file" in refused(zygote.run(tmp_path, "encode", "learnd.yaml", "y.csv"), 74)
-    assert "holds the records" in refused(zygote.run(tmp_path, "encode", "learnd.yaml", "x.csv", "-o", "x.csv"), 74)
+    over = "encode", "learnd.yaml", "x.csv", "--force", "-o"
+    assert "x.csv is what this command reads" in refused(zygote.run(tmp_path, *over, "x.csv"), 74)
+    assert "learnd.yaml is what this command reads" in refused(zygote.run(tmp_path, *over, "learnd.yaml"), 74)
     assert (tmp_path / "x.csv").read_text() == "Amount,b\n1,2\n"
     assert "cannot be written" in refused(zygote.run(tmp_path, "encode", "learnd.yaml", "x.csv", "-o", tmp_path), 74)
 
