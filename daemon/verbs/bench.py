@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from learnd.daemon.config.file import load_settings, located_problems
@@ -44,7 +45,9 @@ _PATIENCE_S = 25.0  # for a stop: a contestant looks whether there is one after 
 _STANDARD_OUTPUT = Path("-")
 _BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
 _OF_PROBABILITIES = ("log_loss", "auc")  # and those of these that it has
+_LEFT_OUT_FIRST = ("start", "time ×", "samples/s", *_OF_PROBABILITIES[::-1], *_BESIDE)  # columns, on a narrow terminal
 _SHORT_S = 1.0
+_UNBOUNDED = 1_000
 _WIDTH = 120  # of a table that is not on a terminal
 
 
@@ -181,8 +184,10 @@ def _write(card: ReportCard, data: Path, output: Path) -> None:
 
 def _show(card: ReportCard, data: Path) -> None:
     print(_heading(card, data))
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(_table(card))
-    for line in [*_notes(card), card.advice]:
+    console, table = Console(width=None if sys.stdout.isatty() else _WIDTH), _table(card)
+    narrowed = list(_narrowed(table, console))
+    console.print(table)
+    for line in [*narrowed, *_notes(card), card.advice]:
         print(line)
 
 
@@ -222,6 +227,19 @@ def _table(card: ReportCard) -> Table:
 
 def _some_predict_nothing(comparison: Comparison) -> bool:
     return any(one.unscored for one in comparison.entries)
+
+
+def _narrowed(table: Table, console: Console) -> Iterator[str]:
+    """Take out as many columns as it takes for the table to fit, what is said to be sure never, and say which."""
+    missing: list[str] = []
+    for heading in _LEFT_OUT_FIRST:
+        if Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum <= console.width:
+            break
+        if found := next((column for column in table.columns if column.header == heading), None):
+            table.columns.remove(found)
+            missing.append(heading)
+    if missing:
+        yield f"no room here for {', '.join(missing)}: a wider terminal shows them, and --json has all"
 
 
 def _shown(comparison: Comparison) -> list[str]:
