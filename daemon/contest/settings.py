@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.tasks.settings import TaskName
-from learnd.daemon.training.settings import ModelSettings, TrainSettings, problems_with_training
+from learnd.daemon.training.settings import NOT_OF_MIXTURES, ModelSettings, TrainSettings, problems_with_training
 
 Own = TypeVar("Own", bound=Section)
 
@@ -29,7 +29,8 @@ class ChallengerSettings(Section):
     there, and has no phases."""
 
     train: TrainSettings | None = None
-    """What of `train` is otherwise. The batch size and the threads are those of all."""
+    """What of `train` is otherwise. The batch size and the threads are those of all. With `preset: auto` it takes
+    neither `average` nor `memory` from there."""
 
     warm_up: NonNegativeInt = 1_000
     """Samples that it trains on before it is compared: it begins with nothing learnt."""
@@ -57,9 +58,13 @@ class ChallengerSettings(Section):
         return self.model is not None and bool(self.model.model_fields_set & _ORIGINS)
 
     def of(self, model: ModelSettings, train: TrainSettings) -> tuple[ModelSettings, TrainSettings]:
-        """Return the settings that it is built with, given those that it challenges. Raises ValidationError."""
+        """Return the settings that it is built with, given those that it challenges. Raises ValidationError.
+
+        A mixture takes no averages and no memory from there, since it has none but its own.
+        """
         base = ModelSettings(task=model.task) if self.has_own_layers else model
-        return _with(base, self.model), _with(train, self.train)
+        own = _with(base, self.model)
+        return own, _with(train, self.train, without=NOT_OF_MIXTURES if own.mixes else ())
 
 
 LEADER = "model"
@@ -71,9 +76,9 @@ TRIAL = "trial"
 _TAKEN = {LEADER: "the one that it challenges", TRIAL: "what the action trial tries"}
 
 
-def _with(base: Own, changes: Own | None) -> Own:
+def _with(base: Own, changes: Own | None, without: Collection[str] = ()) -> Own:
     given = {} if changes is None else {name: getattr(changes, name) for name in changes.model_fields_set}
-    own = {name: getattr(base, name) for name in base.model_fields_set}
+    own = {name: getattr(base, name) for name in base.model_fields_set if name not in without}
     return type(base).model_validate({**own, **given})
 
 

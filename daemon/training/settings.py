@@ -196,6 +196,10 @@ class TrainSettings(Section):
         return self.batch_size == 1
 
 
+NOT_OF_MIXTURES = ("average", "memory")
+"""Keys of `train` that a mixture of networks does not go with."""
+
+
 def problems_with_training(model: ModelSettings, train: TrainSettings) -> Iterator[str]:
     """Yield a problem for each way of training that does not go together with the model, or with `train.step`."""
     return problems_of_training(train, mixes=model.mixes, by_own_step=train.step == "train_on_batch")

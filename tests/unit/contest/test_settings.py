@@ -37,6 +37,16 @@ def test_another_build_takes_the_task_alone() -> None:
     assert one.has_own_layers
 
 
+def test_a_mixture_takes_no_averages_and_no_memory_that_it_does_not_ask_for() -> None:
+    train = {"average": {}, "memory": {}, "optimizer": {"sgd": {"learning_rate": 0.1}}}
+    one, *_ = given({"name": "auto", "model": {"preset": "auto"}}, train=train).challengers
+    own = one.of(MODEL, TrainSettings.model_validate(train))[1]
+    assert (own.average, own.memory) == (None, None)
+    assert own.optimizer == TrainSettings.model_validate(train).optimizer
+    with pytest.raises(ValidationError, match=r"challengers\.0\.train\.average: a mixture has averages of its own"):
+        given({"name": "auto", "model": {"preset": "auto"}, "train": {"average": {}}}, train=train)
+
+
 @pytest.mark.parametrize(
     ("challengers", "problem"),
     [
