@@ -26,7 +26,7 @@ def advice(comparison: Comparison) -> str:
     one = chosen(comparison)
     if one is None:
         return _elsewhere_alone(comparison)
-    sentences = [f"Use `{one.name}`: {_scored(comparison, one)}{_cost(comparison, one)}."]
+    sentences = [f"Use `{one.name}`: {_scored(comparison, one)}{_found(comparison, one)}{_cost(comparison, one)}."]
     sentences += [*_elsewhere(one), *_cheaper(comparison, one)]
     if comparison.best is not one:
         sentences.append(_better_elsewhere(comparison, one))
@@ -54,7 +54,8 @@ def _not_proven(comparison: Comparison, one: Entry, baseline: Entry) -> str:
     evidence = f"evidence {comparison.evidence(one, baseline):.2f} of the {comparison.needed:.2f} that make it sure"
     found = (
         f"Nothing is proven by {_telling(comparison)}. `{one.name}` is ahead of `{baseline.name}`, which looks at no "
-        f"feature: {_scored(comparison, one)} against {_scored(comparison, baseline)}, {evidence}. Give more samples."
+        f"feature: {_scored(comparison, one)} against {_scored(comparison, baseline)}, {evidence}"
+        f"{_found(comparison, one)}. Give more samples."
     )
     return found if comparison.best is one else f"{found} {_better_elsewhere(comparison, one)}"
 
@@ -112,6 +113,20 @@ def _of_learnd(comparison: Comparison) -> list[Entry]:
 def _scored(comparison: Comparison, one: Entry) -> str:
     score = one.scores.get(comparison.metric)
     return "no score" if score is None else f"{comparison.metric} {score:.4g}"
+
+
+def _found(comparison: Comparison, one: Entry) -> str:
+    """Return `, recall 0.25 and precision 0.81 of the label 1`, where a class is rare."""
+    if not comparison.one_class_is_rare:
+        return ""
+    names = comparison.task.names
+    of = f" of the label {names[1]}" if comparison.task.kind == "binary" and names else ""
+    told = [
+        f"{name} {one.scores[name]:.2g}"
+        for name in ("recall", "precision", "macro_recall", "macro_precision")
+        if name in one.scores
+    ]
+    return f", {' and '.join(told)}{of}" if told else ""
 
 
 def _cost(comparison: Comparison, one: Entry) -> str:

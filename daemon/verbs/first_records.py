@@ -170,9 +170,11 @@ class FirstRecords:
                     "would learn that nothing ever is: see samples.label.positive and values"
                 )
             elif min(positive, 1 - positive) < _RARE:
+                decides = self._settings.certainty.decide is not None
+                more = "" if decides else ", and let certainty.decide learn from which probability on to say it"
                 yield (
                     f"samples.label: {positive:.1%} of the first {len(labels):,} are positive; accuracy says little of "
-                    "so rare a class: look at auc and recall, and let train.class_weight: balanced give it more weight"
+                    f"so rare a class: look at auc and recall{more}"
                 )
         if self._first.task.kind == "regression" and (model.build or model.load):
             size = float(np.sqrt(np.mean(labels**2)))

@@ -274,5 +274,16 @@ def test_a_class_that_came_a_few_times_says_nothing() -> None:
     assert "worth what it costs" in advice(of_rare(seldom(20_000), 0.02))
 
 
+def test_of_a_rare_class_it_is_told_how_much_is_found() -> None:
+    labels = seldom(20_000)
+    found = of_rare(labels, np.where(labels & coins(1, len(labels)), 0.9, 0.01))
+    scores = found.best.scores
+    assert 0 < scores["recall"] < scores["precision"] == 1
+    assert f", recall {scores['recall']:.2g} and precision 1." in advice(found)
+    named_ones = replace(found, task=Task("binary", 1, 1, ("no", "yes")))
+    assert "and precision 1 of the label yes." in advice(named_ones)
+    assert "recall" not in advice(named(coins(1), auto=preset(coins(1), 0.9, 3, 1e5)))
+
+
 def test_times_have_two_digits() -> None:
     assert [times_text(times) for times in (1.0, 1.44, 12.3, 228.0, 1234.0)] == ["1", "1.4", "12", "230", "1,200"]

@@ -189,6 +189,9 @@ def test_a_rare_class_is_said(tmp_path: Path) -> None:
     text = "a,y\n" + "".join(f"{number},{int(number == 7)}\n" for number in range(400))
     (doubt,) = looked_at(tmp_path, text)[1]
     assert "0.2% of the first 400 are positive" in doubt
+    assert "let certainty.decide learn" in doubt
+    (doubt,) = looked_at(tmp_path, text, certainty={"decide": {"cost": {"false_positive": 1, "false_negative": 20}}})[1]
+    assert doubt.endswith("look at auc and recall")
 
 
 @pytest.mark.parametrize(("scale", "said"), [(1.0, False), (1e5, True), (1e-4, True)])
