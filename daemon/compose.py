@@ -331,6 +331,7 @@ def _describe(
         "phase": learner.phase,
         "paused": control.paused,
         "stopped_early": reactions.stopped,
+        "contest": learner.standings(),
         "scores": evaluation.scores(),
         "window_scores": {str(window): evaluation.window_scores(window) for window in windows},
     }

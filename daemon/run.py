@@ -232,6 +232,7 @@ def _summary(loop: Loop, monitor: Telemetry) -> Summary | None:
         holdout_unscored=loop.evaluation.holdout_unscored,
         behind_baselines=loop.evaluation.behind(least=_ENOUGH_TO_JUDGE),
         stopped_early=loop.reactions.stopped,
+        contest=manifest["contest"],
         seconds=seconds,
         samples=monitor.samples,
         samples_per_second=monitor.samples / seconds,

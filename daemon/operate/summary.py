@@ -14,6 +14,7 @@ from learnd.daemon.tasks.behind import Behind
 
 SUMMARY_FILE = "summary.json"
 GO_ON = "other rules go on from here, and so does learnd ctl DIR resume with the next start"
+_MOST_DECIDED = 5  # matches that are over: the latest
 _ENOUGH = 100  # samples held out, for scores that say more than how few they are
 
 _Scores = Mapping[str, float | None]
@@ -40,6 +41,7 @@ class Summary:
     holdout_unscored: str | None  # why there are none although a holdout is asked for
     behind_baselines: Sequence[Behind]  # where what looks at no feature does better
     stopped_early: str | None  # why a rule has ended the run
+    contest: Mapping[str, Any]  # which model leads, and what became of the others
     seconds: float
     samples: int
     samples_per_second: float
@@ -72,6 +74,7 @@ class Summary:
         few = f" (of {self.samples_held_out} samples: too few to judge by)" if self.samples_held_out < _ENOUGH else ""
         lines += [f"{'holdout':<12}{', '.join(held)}{few}"] if held else []
         lines += [f"{'holdout':<12}not scored: {self.holdout_unscored}"] if self.holdout_unscored else []
+        lines += [f"{'leads':<12}{leads}"] if (leads := leads_text(self.contest)) else []
         lines += [f"{'ended':<12}by a rule: {self.stopped_early}; {GO_ON}"] if self.stopped_early else []
         return "\n".join([*lines, "", *score_lines(self.scores, self.baselines), *self._behind_lines()]) + "\n"
 
@@ -81,6 +84,18 @@ class Summary:
             return []
         found = "; ".join(behind.text for behind in self.behind_baselines)
         return ["", f"the model is behind what looks at no feature: {found}"]
+
+
+def leads_text(contest: Mapping[str, Any] | None) -> str | None:
+    """Return which model leads, what became of its challengers, and who still challenges it; None if nobody ever did.
+
+    `contest` is None of a checkpoint that does not know.
+    """
+    if not contest or not (contest["decided"] or contest["challengers"]):
+        return None
+    over = [f"{one['challenger']} {one['outcome']} at {one['samples']:,} samples" for one in contest["decided"]]
+    on = [f"{name} still challenges" for name in contest["challengers"]]
+    return f"{contest['leads']}; {', '.join([*over[-_MOST_DECIDED:], *on])}"
 
 
 def score_lines(scores: _Scores, baselines: Mapping[str, _Scores]) -> list[str]:

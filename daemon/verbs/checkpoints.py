@@ -12,6 +12,7 @@ import typer
 
 from learnd.daemon.config.place import settings_of_state
 from learnd.daemon.errors import StoreError
+from learnd.daemon.operate.summary import leads_text
 from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin, unpin
@@ -122,6 +123,7 @@ def newest_manifest(root: Path) -> Facts:
     manifest = checkpoint_of(root).manifest
     beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
     beside["phase"] = manifest.get("phase", 0)
+    beside["contest"] = manifest.get("contest")
     return {**{key: manifest[key] for key in _SHOWN}, **beside}
 
 
@@ -134,6 +136,8 @@ def manifest_text(manifest: Facts) -> str:
         f"trained      {manifest['samples_trained']:,} samples, and is in phase {manifest['phase']}",
         f"digest       {manifest['digest']}",
     ]
+    if (leads := leads_text(manifest["contest"])) is not None:
+        lines.append(f"leads        {leads}")
     lines += [f"score        {name} {value:.4f}" for name, value in manifest["scores"].items()]
     if manifest["classes"]:
         lines.append(f"classes      {', '.join(manifest['classes'])}")

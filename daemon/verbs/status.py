@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from learnd.daemon.control.inbox import Inbox
-from learnd.daemon.operate.summary import GO_ON, to_json
+from learnd.daemon.operate.summary import GO_ON, leads_text, to_json
 from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
 from learnd.daemon.state.lock import Holder, holder_of
 from learnd.daemon.values import Facts
@@ -51,6 +51,7 @@ def facts_of(root: Path) -> dict[str, Any]:
         "stopped_early": saved.get("stopped_early"),
         "samples": newest.get("samples", 0),
         "phase": newest.get("phase", 0),
+        "contest": newest.get("contest"),
         "checkpoint": _checkpoint(manifest),
         "scores": newest.get("scores", {}),
         "commands": Inbox(root).listed(),
@@ -70,6 +71,8 @@ def text_of(facts: Mapping[str, Any]) -> str:
     if facts["stopped_early"] is not None:
         lines.append(f"ended        by a rule: {facts['stopped_early']}; {GO_ON}")
     lines.append(f"samples      {facts['samples']:,} went through updates, in phase {facts['phase']}")
+    if (leads := leads_text(facts["contest"])) is not None:
+        lines.append(f"leads        {leads}")
     if live is not None:
         lag = f"{sum(live['lag'].values()):,} {live['lag_unit']}" if live["lag_unit"] else "not known yet"
         lines.append(f"speed        {live['samples_per_second']:,.0f} samples/s; unread: {lag}")

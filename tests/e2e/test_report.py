@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ def reported(zygote: Zygote, tmp_path: Path) -> Path:
         challengers=[{"name": "alike", "train": {"seed": 9}, "warm_up": 100, "samples": 500}],
         validate={"prequential": {"windows": [200], "every": 250}, "holdout": {"share": 0.05, "every": 400}},
     )
-    succeeded(zygote.run(folder, "run", "learnd.yaml"))
+    shown = [("run", "learnd.yaml"), ("status", "state"), ("checkpoints", "show", "state")]
+    for arguments in shown:  # which model leads is in what is told
+        assert re.search(r"(?m)^leads +(model|alike); alike \w+", succeeded(zygote.run(folder, *arguments)).stdout)
     (folder / "held_back.jsonl").write_bytes(json_lines(records(300, seed=5)) + b'{"a": 1}\n')
     result = succeeded(zygote.run(folder, "report", "learnd.yaml", "--evaluate", "held_back.jsonl"))
     assert "1 of 301 records could not be decoded" in result.stderr

@@ -53,6 +53,7 @@ def test_the_summary_is_what_scripts_rely_on(whole: tuple[Path, Result]) -> None
         "holdout_unscored",
         "behind_baselines",
         "stopped_early",
+        "contest",
         "seconds",
         "samples",
         "samples_per_second",

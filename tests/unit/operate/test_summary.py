@@ -23,6 +23,7 @@ SUMMARY = Summary(
     holdout_unscored=None,
     behind_baselines=[],
     stopped_early=None,
+    contest={"leads": "model", "challengers": {}, "decided": []},
     seconds=2.0,
     samples=400,
     samples_per_second=500.0,
@@ -47,6 +48,7 @@ def test_the_keys_are_those_that_scripts_rely_on(tmp_path: Path) -> None:
         "holdout_unscored",
         "behind_baselines",
         "stopped_early",
+        "contest",
         "seconds",
         "samples",
         "samples_per_second",
@@ -91,3 +93,11 @@ def test_people_are_told_that_a_holdout_has_no_score_and_that_a_baseline_is_ahea
 def test_json_has_no_nan() -> None:
     text = to_json({"a": float("nan"), "b": [float("inf"), np.float32(0.5), np.float64("nan")], "c": np.int64(3)})
     assert json.loads(text) == {"a": None, "b": [None, 0.5, None], "c": 3}
+
+
+def test_it_says_which_model_leads_if_any_was_challenged() -> None:
+    assert "leads" not in SUMMARY.text()
+    decided = [{"challenger": "auto", "outcome": "promoted", "samples": 1515}]
+    contest = {"leads": "auto", "challengers": {"deep": {}}, "decided": decided}
+    told = dataclasses.replace(SUMMARY, contest=contest).text()
+    assert "\nleads       auto; auto promoted at 1,515 samples, deep still challenges\n" in told

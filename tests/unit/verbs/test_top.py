@@ -19,7 +19,7 @@ LIVE: dict[str, Any] = {
 }  # fmt: skip
 FACTS: dict[str, Any] = {
     "state": "consuming", "process": 7, "url": "http://127.0.0.1:1", "paused": None, "samples": 5000, "phase": 0,
-    "stopped_early": None, "checkpoint": None, "scores": {}, "commands": [], "live": LIVE,
+    "stopped_early": None, "contest": None, "checkpoint": None, "scores": {}, "commands": [], "live": LIVE,
 }  # fmt: skip
 
 
