@@ -17,6 +17,8 @@ from learnd.daemon.values import Float32, Int64, Samples, Task, known_before
 _PRIOR = 10  # as often as every class is taken to have come before the first sample
 _LARGEST = 1000  # of the balanced factors: a class that first comes after millions of others would drown them all
 
+_USUAL_WORDS = ("no", "yes", "false", "true")  # that a plain binary label takes, too
+
 ClassOf = Callable[[str], int | None]
 """The index of the class that a word stands for; None if it stands for none."""
 
@@ -97,9 +99,10 @@ def problems_with_class_weight(given: ClassWeight | None, task: Task, class_of: 
 
 def _problems_with_words(words: Iterable[str], task: Task, class_of: ClassOf) -> Iterator[str]:
     by_class: dict[int, list[str]] = defaultdict(list)
+    known = dict.fromkeys((*task.names, *(usual for usual in _USUAL_WORDS if class_of(usual) is not None)))
     for word in words:
         if (index := class_of(word)) is None:
-            yield f"train.class_weight.{word}: there is no such class{meant_or_known(word, task.names)}"
+            yield f"train.class_weight.{word}: there is no such class{meant_or_known(word, known)}"
         else:
             by_class[index].append(word)
     for index, alike in by_class.items():
