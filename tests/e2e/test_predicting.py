@@ -120,7 +120,10 @@ def test_a_table_without_a_needed_column_is_refused_at_once(zygote: Zygote, tmp_
     (tmp_path / "x.csv").write_text("Amount,b\n1,2\n")
     told = refused(zygote.run(tmp_path, "encode", "learnd.yaml", "x.csv"), 65)
     assert "x.csv has no column 'amount': did you mean 'Amount'?" in told
-    assert refused(zygote.run(tmp_path, "predict", "learnd.yaml", "x.csv"), 74)
+    for verb in ("predict", "evaluate"):
+        told = refused(zygote.run(tmp_path, verb, "learnd.yaml", "x.csv"), 74)
+        assert "state: no daemon has started there. There is no model yet: `learnd run SETTINGS` makes one." in told
+    assert "`learnd run SETTINGS` makes the state directory" in refused(zygote.run(tmp_path, "report", "state"), 78)
     assert "no such file" in refused(zygote.run(tmp_path, "encode", "learnd.yaml", "y.csv"), 74)
     over = "encode", "learnd.yaml", "x.csv", "--force", "-o"
     assert "x.csv is what this command reads" in refused(zygote.run(tmp_path, *over, "x.csv"), 74)
