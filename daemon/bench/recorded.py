@@ -19,7 +19,7 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Block, Float32, Samples, SampleSpec, Task
 
-_LEAST = 2  # samples: the first one is for nobody to predict
+_LEAST = 10  # samples: with fewer, nobody has learnt anything yet
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Recorded:
 def read_recording(settings: Settings, most: int | None) -> Recorded:
     """Decode the recording that the settings name as source, up to `most` samples; None for all.
 
-    Raises SourceError, and DataError if it holds too few samples to compare anything.
+    Raises SourceError, and DataError if it holds too few samples to compare anything, or if all have the same label.
     """
     spec = settings.samples.spec(settings.model.task)
     parts: list[Samples] = []
@@ -83,7 +83,10 @@ def read_recording(settings: Settings, most: int | None) -> Recorded:
     if samples < _LEAST:
         raise DataError(_too_few(settings, records, samples, rejected))
     fields = settings.samples.targets(settings.model.task)[0].label.fields()
-    return Recorded(spec, ", ".join(fields) or "the key", Samples.joined(parts), records, rejected, whole)
+    found = Recorded(spec, ", ".join(fields) or "the key", Samples.joined(parts), records, rejected, whole)
+    if (found.targets == found.targets[:1]).all():
+        raise DataError(_always_the_same(settings, found))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,14 @@ def _blocks(settings: Settings, spec: SampleSpec) -> Iterator[Block]:
         while not source.exhausted:
             if (batch := source.read(1.0)) is not None:
                 yield decoder.decode(batch)
+
+
+def _always_the_same(settings: Settings, found: Recorded) -> str:
+    more = "" if found.whole else ", or take more of it with --limit"
+    return (
+        f"{settings.look_at_source().where}: the label ({found.label}) is the same in all {len(found):,} samples, so "
+        f"there is nothing to learn or to compare; name a file in which it varies{more}"
+    )
 
 
 def _too_few(settings: Settings, records: int, samples: int, rejected: Mapping[str, int]) -> str:

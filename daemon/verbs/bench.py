@@ -66,7 +66,9 @@ def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
     label: LabelOption = None,
     task: TaskOption = None,
     form: FormatOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=2, metavar="N", help="Compare on the first N samples.")] = _LIMIT,
+    limit: Annotated[
+        int, typer.Option("--limit", min=10, metavar="N", help="Compare on the first N samples.")
+    ] = _LIMIT,
     output: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write it as JSON; - for standard output alone.")
     ] = None,

@@ -74,18 +74,25 @@ def test_a_recording_is_read_up_to_the_sample_that_is_asked_for(tmp_path: Path) 
 def test_a_recording_with_nothing_to_compare_on_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"stream\.jsonl: of 5 records 0 .* rejected: 5 missing"):
         read_recording(settings(tmp_path, [{"a": 1.0}] * 5), None)
+    with pytest.raises(DataError, match=r"of 9 records 9 .* It takes at least 10"):
+        read_recording(settings(tmp_path, records(9)), None)
+    same = [{**record, "y": 1} for record in records(30)]
+    with pytest.raises(DataError, match=r"the label \(y\) is the same in all 20 samples, .* with --limit$"):
+        read_recording(settings(tmp_path, same), 20)
+    with pytest.raises(DataError, match=r"the same in all 30 samples, .* in which it varies$"):
+        read_recording(settings(tmp_path, same, "regression"), None)
     with pytest.raises(DataError, match=r"stream\.jsonl: it holds no record"):
         read_recording(settings(tmp_path, []), None)
 
 
 def test_baselines_know_the_labels_before_and_nothing_else(tmp_path: Path) -> None:
-    values = [{"a": 0.0, "b": 0.0, "y": label} for label in (1, 1, 0, 0, 0)]
+    values = [{"a": 0.0, "b": 0.0, "y": label} for label in (1, 1, 0, 0, 0, *[1] * 5)]
     recorded = read_recording(settings(tmp_path, values), None)
     ran = {one.name: one.run(recorded, UNWATCHED) for one in baselines(recorded.task)}
     assert sorted(ran) == ["majority", "no_change", "priors"]
-    assert ran["no_change"].predicted[1:].tolist() == [True, True, False, False]
-    assert ran["majority"].predicted[1:].tolist() == [True, True, True, False]
-    assert ran["no_change"].scored.tolist() == [False, True, True, True, True]
+    assert ran["no_change"].predicted[1:5].tolist() == [True, True, False, False]
+    assert ran["majority"].predicted[1:5].tolist() == [True, True, True, False]
+    assert ran["no_change"].scored.tolist() == [False, *[True] * 9]
 
 
 @pytest.mark.parametrize(
@@ -111,9 +118,9 @@ def test_priors_say_what_they_say_in_a_run(tmp_path: Path, task: str, label: Any
 
 
 def test_the_brier_score_of_classes_is_half_the_squared_distance(tmp_path: Path) -> None:
-    values = [{"a": 0.0, "b": 0.0, "y": index} for index in (2, 0, 0)]
+    values = [{"a": 0.0, "b": 0.0, "y": index} for index in (2, 0, 0, *[1] * 7)]
     recorded = read_recording(settings(tmp_path, values, "classes", {"field": "y", "classes": 3}), None)
-    squares = PriorsContestant().run(recorded, UNWATCHED).squares
+    squares = PriorsContestant().run(recorded, UNWATCHED).squares[:3]
     said = np.array([[1 / 3, 1 / 3, 1 / 3], [1 / 4, 1 / 4, 2 / 4], [2 / 5, 1 / 5, 2 / 5]])
     came = np.eye(3)[[2, 0, 0]]
     np.testing.assert_allclose(squares, ((said - came) ** 2).sum(axis=1) / 2, rtol=1e-6)
@@ -171,7 +178,7 @@ def test_categories_are_of_use_to_each_learner(tmp_path: Path, task: str) -> Non
 
 
 def test_labels_of_several_values_are_not_for_river(tmp_path: Path) -> None:
-    values = [{"a": 0.0, "b": 1.0, "y": ["u"]}] * 3
+    values = [{"a": 0.0, "b": 1.0, "y": ["u"] * (number % 2)} for number in range(10)]
     given = settings(tmp_path, values, "multi_label", {"field": "y", "labels": ["u", "v"]})
     assert rivers(read_recording(given, None).spec) == []
 
