@@ -30,6 +30,7 @@ from learnd.daemon.verbs.first_records import FirstRecords
 from learnd.daemon.verbs.init import FormatOption, LabelOption, TaskOption, known, settings_text
 from learnd.daemon.verbs.options import Force, Overrides, check_output
 from learnd.daemon.verbs.replay import replay_settings
+from learnd.daemon.verbs.validate import problems_with_model
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -132,9 +133,9 @@ def _of_a_file(settings: Settings, data: Path, folder: Path) -> Settings:
 
 
 def _check(settings: Settings) -> None:
-    """Raise what a run would end with because of the first records, before anything is trained."""
+    """Raise what a run would end with because of the first records or of the model, before anything is trained."""
     first = None if (found := problems(settings)) else FirstRecords(settings)
-    if found := [*found, *(() if first is None else first.problems())]:
+    if found := [*found, *(() if first is None else first.problems())] or problems_with_model(settings):
         raise SettingsError(found)
     if first is not None:
         first.check()

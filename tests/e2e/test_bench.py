@@ -130,6 +130,7 @@ def test_what_cannot_be_compared_is_told_with_a_way_out(zygote: Zygote, tmp_path
     (folder / "other.csv").write_text("p,q\n1,2\n3,4\n")
     (folder / "none").mkdir()
     (folder / "card.json").touch()
+    (folder / "wrong.py").write_text("def build(spec):\n    raise ValueError('no such layer')\n")
     settings = ("--settings", "learnd.yaml")
     for arguments, code, words in (
         (("gone.csv",), 74, "gone.csv cannot be read"),
@@ -145,6 +146,7 @@ def test_what_cannot_be_compared_is_told_with_a_way_out(zygote: Zygote, tmp_path
         (("stream.jsonl", *settings, "--json", "learnd.yaml", "--force"), 74, "learnd.yaml is what this command reads"),
         (("stream.jsonl", "--json", "card.json"), 74, "card.json exists. Nothing was written. Give another --json, or"),
         (("stream.jsonl", *settings, "--label", "y"), 78, "--settings says that already"),
+        (("stream.jsonl", *settings, "--set", "model={build: wrong.py:build}"), 78, "no such layer"),
         (("stream.jsonl", "--settings", "gone.yaml"), 78, "gone.yaml: there is no such file"),
     ):
         assert words in refused(zygote.run(folder, "bench", *arguments), code)
