@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -26,8 +27,9 @@ from learnd.daemon.operate.summary import to_json
 from learnd.daemon.registry import IS_RECORDING, SOURCES, resolve
 from learnd.daemon.tasks.contract import Better
 from learnd.daemon.tasks.registry import BETTER
+from learnd.daemon.values import Facts
 from learnd.daemon.verbs.first_records import FirstRecords
-from learnd.daemon.verbs.init import FormatOption, LabelOption, TaskOption, known, settings_text
+from learnd.daemon.verbs.init import FormatOption, LabelOption, TaskOption, guess, known
 from learnd.daemon.verbs.options import Force, Overrides, check_output
 from learnd.daemon.verbs.replay import replay_settings
 from learnd.daemon.verbs.validate import problems_with_model
@@ -47,6 +49,7 @@ _STANDARD_OUTPUT = Path("-")
 _BESIDE = ("kappa", "macro_f1", "rmse")  # the first of these that a task has stands in the table, too
 _OF_PROBABILITIES = ("log_loss", "auc")  # and those of these that it has
 _LEFT_OUT_FIRST = ("start", "time ×", "samples/s", *_OF_PROBABILITIES[::-1], *_BESIDE)  # columns, on a narrow terminal
+_MOST_NAMED = 12  # features
 _SHORT_S = 1.0
 _UNBOUNDED = 1_000
 _WIDTH = 120  # of a table that is not on a terminal
@@ -83,8 +86,9 @@ def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
     if output is not None and output != _STANDARD_OUTPUT:
         check_output(output, "--json", force=force, kept=[*_files(data), *([] if file is None else [file])])
     with StopSignal(_PATIENCE_S) as stop, _folder() as folder:
+        notes: list[str] = []
         if file is None:
-            settings = _inferred(data, known(label, task, form), overrides or [], folder)
+            settings, notes = _inferred(data, known(label, task, form), overrides or [], folder)
             card = _measured(settings, limit, stop)
         elif (label, task, form) != (None, None, None):
             raise SettingsError(["--label, --task, --format: --settings says that already; leave one of them out"])
@@ -92,10 +96,24 @@ def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
             settings = _of_a_file(load_settings(file, overrides or []), data, folder)
             with located_problems(file, overrides or ()):
                 card = _measured(settings, limit, stop)
+    about = _About(data, list(settings.samples.features), notes)
     if output is not None:
-        _write(card, data, output)
+        _write(card, about, output)
     if output != _STANDARD_OUTPUT:
-        _show(card, data)
+        _show(card, about)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the card is of, beside what was compared."""
+
+    file: Path
+    features: list[str]
+    notes: list[str]
+    """What stands in the comments of guessed settings, which nobody reads here."""
+
+    def facts(self) -> Facts:
+        return {"file": str(self.file), "features": self.features, "notes": self.notes}
 
 
 def _files(data: Path) -> list[Path]:
@@ -113,16 +131,20 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _inferred(data: Path, said: Known, overrides: list[str], folder: Path) -> Settings:
-    """Return the settings that `init` writes for the records. Raises LearndError."""
+def _inferred(data: Path, said: Known, overrides: list[str], folder: Path) -> tuple[Settings, list[str]]:
+    """Return the settings that `init` writes for the records, and what it notes beside. Raises LearndError."""
+    from learnd.daemon.stream.inferring.writing import notes, written
+
     if data.is_file() and resolve(IS_RECORDING)(data):
         raise SettingsError(
             [f"{data}: it is of a topic, whose records only settings tell how to read: give --settings"]
         )
     file = folder / "learnd.yaml"
-    file.write_text(settings_text(data, said, folder), encoding="utf-8")
+    guessed = guess(data, said, folder)
+    file.write_text(written(guessed), encoding="utf-8")
     places = {"source.files.path": data, "checkpoint.dir": folder / "state"}
-    return load_settings(file, [*overrides, *(f"{key}={json.dumps(str(path))}" for key, path in places.items())])
+    given = [*overrides, *(f"{key}={json.dumps(str(path))}" for key, path in places.items())]
+    return load_settings(file, given), list(notes(guessed))
 
 
 def _of_a_file(settings: Settings, data: Path, folder: Path) -> Settings:
@@ -174,8 +196,8 @@ class _Bars:
         return lambda through: self._bars.advance(bar, through)
 
 
-def _write(card: ReportCard, data: Path, output: Path) -> None:
-    text = to_json({"file": str(data), **card.facts()})
+def _write(card: ReportCard, about: _About, output: Path) -> None:
+    text = to_json({**about.facts(), **card.facts()})
     if output == _STANDARD_OUTPUT:
         print(text)
         return
@@ -185,8 +207,8 @@ def _write(card: ReportCard, data: Path, output: Path) -> None:
         raise StoreError(f"{output} cannot be written: {error.strerror}; give another --json") from error
 
 
-def _show(card: ReportCard, data: Path) -> None:
-    print(_heading(card, data))
+def _show(card: ReportCard, about: _About) -> None:
+    print(_heading(card, about))
     console, table = Console(width=None if sys.stdout.isatty() else _WIDTH), _table(card)
     narrowed = list(_narrowed(table, console))
     console.print(table)
@@ -194,13 +216,18 @@ def _show(card: ReportCard, data: Path) -> None:
         print(line)
 
 
-def _heading(card: ReportCard, data: Path) -> str:
+def _heading(card: ReportCard, about: _About) -> str:
     recorded, rejected = card.recorded, sum(card.recorded.rejected.values())
     which = "all" if recorded.whole else "the first"
     more = "" if recorded.whole else "; --limit takes more"
     without = f", {rejected:,} rejected" if rejected else ""
-    about = f"Label: {recorded.label}. Task: {recorded.task.kind}."
-    return f"{data}: {which} {len(recorded):,} samples{without}{more}. {about}\n"
+    what = f"Label: {recorded.label}. Task: {recorded.task.kind}."
+    features = ", ".join(about.features[:_MOST_NAMED]) + (", …" if len(about.features) > _MOST_NAMED else "")
+    notes = "".join(f"  {note}\n" for note in about.notes)
+    return (
+        f"{about.file}: {which} {len(recorded):,} samples{without}{more}. {what}\n"
+        f"{len(about.features)} features: {features}.\n{notes}"
+    )
 
 
 def _table(card: ReportCard) -> Table:

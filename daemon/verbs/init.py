@@ -13,7 +13,7 @@ from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.verbs.options import Force, check_output
 
 if TYPE_CHECKING:
-    from learnd.daemon.stream.inferring.guesses import Known
+    from learnd.daemon.stream.inferring.guesses import Guess, Known
 
 verb = typer.Typer()
 
@@ -79,11 +79,15 @@ def known(label: str | None, task: str | None, form: str | None) -> Known:
 
 
 def settings_text(data: Path, said: Known, folder: Path) -> str:
-    """Return a commented settings file for the records of `data`, as it is to lie in `folder`.
+    """Return a commented settings file for the records of `data`, as it is to lie in `folder`. As `guess`."""
+    from learnd.daemon.stream.inferring.writing import written
 
-    Raises SourceError, DataError and SettingsError.
-    """
-    from learnd.daemon.stream.inferring.infer import infer_settings
+    return written(guess(data, said, folder))
+
+
+def guess(data: Path, said: Known, folder: Path) -> Guess:
+    """Guess the settings for the records of `data`. Raises SourceError, DataError and SettingsError."""
+    from learnd.daemon.stream.inferring.infer import guess_of
 
     source = resolve(SOURCES["files"].settings)(path=str(data))
-    return infer_settings(data, source.files(), source.samples, said, folder=folder)
+    return guess_of(data, source.files(), source.samples, said, folder=folder)

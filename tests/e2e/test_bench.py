@@ -16,12 +16,18 @@ PRESETS = ["preset: linear", "preset: mlp", "preset: auto"]
 
 
 def test_a_recording_alone_is_enough(zygote: Zygote, tmp_path: Path) -> None:
-    values = [{**record, "y": "yes" if record["y"] else "no"} for record in records(300)]
+    values = [
+        {**record, "order": f"no. {number}", "y": "yes" if record["y"] else "no"}
+        for number, record in enumerate(records(300))
+    ]
     (tmp_path / "own.jsonl").write_bytes(b"{}\n" + json_lines(values))
     told = succeeded(zygote.run(tmp_path, "bench", "own.jsonl", "--limit", "250", "--json", "card.json", *QUICK[:2]))
     assert "own.jsonl: the first 250 samples, 1 rejected; --limit takes more. Label: y. Task: binary." in told.stdout
+    assert "\n3 features: a, b, c.\n  order is left out: " in told.stdout
     assert told.stderr == ""
     card = json.loads((tmp_path / "card.json").read_text())
+    assert card["features"] == ["a", "b", "c"]
+    assert any(note.startswith("order is left out: ") for note in card["notes"])
     assert (card["task"], card["metric"], card["samples"], card["whole"]) == ("binary", "accuracy", 250, False)
     entries = {entry["name"]: entry for entry in card["contestants"]}
     assert {"majority", "no_change", "River ARFClassifier", *PRESETS} <= set(entries)

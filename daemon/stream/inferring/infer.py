@@ -18,7 +18,12 @@ log = structlog.get_logger()
 
 
 def infer_settings(path: Path, files: Sequence[Path], take: Take, known: Known, folder: Path) -> str:
-    """Return a commented settings file for the records of `path`, of whose `files` `take` returns samples.
+    """Return a commented settings file for the records of `path`. As `guess_of`."""
+    return written(guess_of(path, files, take, known, folder))
+
+
+def guess_of(path: Path, files: Sequence[Path], take: Take, known: Known, folder: Path) -> Guess:
+    """Guess the settings for the records of `path`, of whose `files` `take` returns samples.
 
     `path` is a file, a directory or a glob. `folder` is where the settings file will be: its paths are relative to that
     folder. Raises SourceError if the data file cannot be read, and DataError if it has no records or none of its fields
@@ -47,4 +52,4 @@ def infer_settings(path: Path, files: Sequence[Path], take: Take, known: Known, 
         fields = [exact if field is label else field for field in fields]
         label = exact
     task, label_settings = task_of(label, known.task, whole=sniffed.whole)
-    return written(Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings))
+    return Guess(path, folder, sniffed, numerals, fields, label, why, task, label_settings)

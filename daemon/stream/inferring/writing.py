@@ -38,14 +38,29 @@ def written(guess: Guess) -> str:
 
 
 def _head(guess: Guess) -> Iterator[str]:
-    sniffed = guess.sniffed
     yield f"# learnd settings, inferred from {_what_was_seen(guess)}."
     yield "# They are guesses: check them."
+    yield from (f"# {note}" for note in _notes_of_records(guess))
+
+
+def notes(guess: Guess) -> Iterator[str]:
+    """Yield what the comments say that somebody who does not read them has to know."""
+    yield from _notes_of_records(guess)
+    for field in guess.fields:
+        if field is not guess.label and (why := left_out(field)):
+            yield f"{shown(field.name)} is left out: {why}"
+        elif note := odd_note(field):
+            yield f"{shown(field.name)}: {note}"
+    yield from _notes_of_label(guess)
+
+
+def _notes_of_records(guess: Guess) -> Iterator[str]:
+    sniffed = guess.sniffed
     if sniffed.format == "csv" and (note := header_note(guess.fields, guess.numerals.texts)) is not None:
-        yield f"# {note}."
+        yield f"{note}."
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
-        yield f"# {len(sniffed.broken)} more could not be read; a run would reject them: {why}"
+        yield f"{len(sniffed.broken)} more could not be read; a run would reject them: {why}"
 
 
 def _what_was_seen(guess: Guess) -> str:
@@ -119,17 +134,21 @@ def _odd(guess: Guess) -> Iterator[str]:
 
 
 def _label(guess: Guess) -> Iterator[str]:
+    yield from (f"  # {note}" for note in _notes_of_label(guess))
+    line = f"  label: {guess.label_settings}"
+    yield line if guess.why_label is None else _noted(line, f"guessed: {guess.why_label}; if not: init --label NAME")
+
+
+def _notes_of_label(guess: Guess) -> Iterator[str]:
     label = guess.label
-    notes = [
+    found = [
         positive_note(label, guess.task),
         classes_note(label, guess.task),
         order_note(label, guess.sniffed.format),
         room_note(label, guess.label_settings),
         closed_note(guess.label_settings, whole=guess.sniffed.whole),
     ]
-    yield from (f"  # {shown(guess.label.name)}: {note}" for note in notes if note)
-    line = f"  label: {guess.label_settings}"
-    yield line if guess.why_label is None else _noted(line, f"guessed: {guess.why_label}; if not: init --label NAME")
+    yield from (f"{shown(label.name)}: {note}" for note in found if note)
 
 
 def _features(guess: Guess) -> Iterator[str]:

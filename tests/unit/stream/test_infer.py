@@ -20,7 +20,8 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, SourceError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.inferring.guesses import Known
-from learnd.daemon.stream.inferring.infer import infer_settings
+from learnd.daemon.stream.inferring.infer import guess_of, infer_settings
+from learnd.daemon.stream.inferring.writing import notes, written
 from learnd.daemon.values import RecordBatch
 
 
@@ -297,3 +298,15 @@ def test_a_json_array_is_read_as_lines_are(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(click) + "\n" for click in clicks()))
     array, lines = infer(tmp_path / "a.json"), infer(tmp_path / "a.jsonl")
     assert array.replace("a.json", "a.jsonl") == lines
+
+
+def test_what_the_comments_warn_of_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("0.3,k0,1\n" + "".join(f"0.{number},k{number},{number % 2}\n" for number in range(10, 40)))
+    source = FilesSettings(path=str(path))
+    guess = guess_of(path, source.files(), source.samples, Known(), tmp_path)
+    header, key, *others = notes(guess)
+    assert header.startswith("the first line, taken for the header, looks like a record")
+    assert key.startswith("k0 is left out: ")
+    assert others == []
+    assert all(note in written(guess) for note in (header, key.removeprefix("k0 is left out: ")))
