@@ -92,7 +92,10 @@ class ModelSettings(Section):
     @model_validator(mode="after")
     def _nothing_idle(self) -> Self:
         if self.mixes and (idle := [key for key in _OF_ONE_NETWORK if key in self.model_fields_set]):
-            raise ValueError(f"{idle[0]} has no meaning for preset: auto, which has networks of its own; it is for mlp")
+            raise ValueError(
+                f"{idle[0]} has no meaning for preset: auto, which has networks of its own; it is for preset: mlp, on "
+                "the command line --set model.preset=mlp"
+            )
         if "lags" in self.model_fields_set and not self.mixes:
             raise ValueError("lags has no meaning without preset: auto")
         return self

@@ -91,7 +91,7 @@ def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
             settings, notes = _inferred(data, known(label, task, form), overrides or [], folder)
             card = _measured(settings, limit, stop)
         elif (label, task, form) != (None, None, None):
-            raise SettingsError(["--label, --task, --format: --settings says that already; leave one of them out"])
+            raise typer.BadParameter("the settings say that already", param_hint="--label, --task or --format")
         else:
             settings = _of_a_file(load_settings(file, overrides or []), data, folder)
             with located_problems(file, overrides or ()):

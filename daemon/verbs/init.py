@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learnd.daemon.errors import SettingsError, SourceError, StoreError
+from learnd.daemon.errors import SourceError, StoreError
 from learnd.daemon.registry import SOURCES, resolve
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.verbs.options import Force, check_output
@@ -69,12 +69,12 @@ def _for_folders(data: Path, output: Path) -> dict[Path, str]:
 
 
 def known(label: str | None, task: str | None, form: str | None) -> Known:
-    """Return what the options say. Raises SettingsError for a task or a format that there is not."""
+    """Return what the options say. Raises BadParameter for a task or a format that there is not."""
     from learnd.daemon.stream.inferring.guesses import Known
 
     for option, given, choices in (("--task", task, KINDS), ("--format", form, _FORMATS)):
         if given is not None and given not in choices:
-            raise SettingsError([f"{option}: {given!r} is none of {', '.join(choices)}"])
+            raise typer.BadParameter(f"{given!r} is none of {', '.join(choices)}", param_hint=option)
     return Known(label, task, form)
 
 

@@ -145,14 +145,18 @@ def test_what_cannot_be_compared_is_told_with_a_way_out(zygote: Zygote, tmp_path
         (("none",), 74, "none: no files in it"),
         (("none", *settings), 74, "none: no files in it"),
         (("other.csv", "--label", "y"), 65, "no record has a field 'y'"),
-        (("other.csv", "--task", "guess"), 78, "--task: 'guess' is none of"),
         (("other.csv", *settings, "--set", "samples.format=csv"), 78, "other.csv has no column 'a'"),
         (("stream.jsonl", "--json", "stream.jsonl", "--force"), 74, "stream.jsonl is what this command reads"),
         (("*.jsonl", *settings, "--json", "stream.jsonl", "--force"), 74, "stream.jsonl is what this command reads"),
         (("stream.jsonl", *settings, "--json", "learnd.yaml", "--force"), 74, "learnd.yaml is what this command reads"),
         (("stream.jsonl", "--json", "card.json"), 74, "card.json exists. Nothing was written. Give another --json, or"),
-        (("stream.jsonl", *settings, "--label", "y"), 78, "--settings says that already"),
         (("stream.jsonl", *settings, "--set", "model={build: wrong.py:build}"), 78, "no such layer"),
         (("stream.jsonl", "--settings", "gone.yaml"), 78, "gone.yaml: there is no such file"),
     ):
         assert words in refused(zygote.run(folder, "bench", *arguments), code)
+    for arguments, words in (
+        (("other.csv", "--task", "guess"), "'guess' is none of"),
+        (("stream.jsonl", *settings, "--label", "y"), "the settings say that already"),
+    ):
+        told = zygote.run(folder, "bench", *arguments)
+        assert (told.code, words in told.stderr) == (2, True)

@@ -24,6 +24,7 @@ from learnd.daemon.stream.inferring.words import shown, yaml
 _MOST_CLASSES = 100
 _LEAST_ROOM = 20  # for classes that are not known yet
 _LEAST_RUN = 10  # of equal labels, on average, before records are taken to be sorted by them
+_MOSTLY = 0.5  # share of numbers from which on a field of texts was probably to be one of numbers
 _MOST_OFFERED = 20  # values of a number that may be classes as well
 
 _NO_LABELS = {"time": "times", "prose": "texts of many words"}
@@ -254,6 +255,18 @@ def odd_note(field: FieldSeen) -> str | None:
     if count == 1:
         return f"1 of {all_:,} is no {noun} ({such}): a dead letter"
     return f"{count:,} of {all_:,} are no {noun}s (such as {such}): dead letters"
+
+
+def mixed_note(field: FieldSeen, texts: Texts) -> str | None:
+    """Say that a field of texts holds numbers, most of all; None if it does not."""
+    if field.kind != "text":
+        return None
+    others = [value for value in field.distinct if not are_numbers([value], texts)]
+    counts = Counter(field.values)
+    share = 1 - sum(counts[value] for value in others) / max(len(field.values), 1)
+    if not others or share < _MOSTLY:
+        return None
+    return f"{share:.0%} of its values are numbers, but {shown(others[0])} is none, so it is taken for text"
 
 
 def positive_note(label: FieldSeen, task: str) -> str | None:

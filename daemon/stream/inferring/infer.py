@@ -44,9 +44,9 @@ def guess_of(path: Path, files: Sequence[Path], take: Take, known: Known, folder
     fields = [described(name, values, numerals) for name, values in columns.items()]
     label, why = label_of(fields, known.label)
     if label is None:
-        raise DataError(
-            f"{path}: no field of these {len(sniffed.records)} records seems to be the label; name it: --label NAME"
-        )
+        count = len(sniffed.records)
+        these = "the only record" if count == 1 else f"these {count:,} records"
+        raise DataError(f"{path}: no field of {these} seems to be the label; name it: --label NAME")
     if may_be_classes(label, known.task):
         exact = described(label.name, columns[label.name], numerals, exact=True)
         fields = [exact if field is label else field for field in fields]

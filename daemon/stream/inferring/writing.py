@@ -17,6 +17,7 @@ from learnd.daemon.stream.inferring.guesses import (
     hash_size,
     header_note,
     left_out,
+    mixed_note,
     odd_note,
     order_note,
     positive_note,
@@ -61,6 +62,8 @@ def _notes_of_records(guess: Guess) -> Iterator[str]:
     if sniffed.broken:
         why = " ".join(reasons(sniffed.broken).split())
         yield f"{len(sniffed.broken)} more could not be read; a run would reject them: {why}"
+    mixed = ((field, mixed_note(field, guess.numerals.texts)) for field in guess.fields)
+    yield from (f"{shown(field.name)}: {note}" for field, note in mixed if note)
 
 
 def _what_was_seen(guess: Guess) -> str:

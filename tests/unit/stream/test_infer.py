@@ -310,3 +310,9 @@ def test_what_the_comments_warn_of_is_told_apart(tmp_path: Path) -> None:
     assert key.startswith("k0 is left out: ")
     assert others == []
     assert all(note in written(guess) for note in (header, key.removeprefix("k0 is left out: ")))
+
+
+def test_numbers_with_many_other_texts_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a,y\n" + "".join(f"{'bad' if n % 3 == 0 else n / 8},{n % 2}\n" for n in range(60)))
+    assert "# a: 67% of its values are numbers, but bad is none, so it is taken for text" in infer(path)
