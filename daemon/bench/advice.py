@@ -53,9 +53,9 @@ def _nothing(comparison: Comparison) -> str:
 def _not_proven(comparison: Comparison, one: Entry, baseline: Entry) -> str:
     evidence = f"evidence {comparison.evidence(one, baseline):.2f} of the {comparison.needed:.2f} that make it sure"
     found = (
-        f"Nothing is proven by {_telling(comparison)}. `{one.name}` is ahead of `{baseline.name}`, which looks at no "
-        f"feature: {_scored(comparison, one)} against {_scored(comparison, baseline)}, {evidence}"
-        f"{_found(comparison, one)}. Give more samples."
+        f"Nothing is surely better than `{baseline.name}`, which looks at no feature, by {_telling(comparison)}. "
+        f"`{one.name}` is ahead, and only not proven: {_scored(comparison, one)} against "
+        f"{_scored(comparison, baseline)}, {evidence}{_found(comparison, one)}. Give more samples."
     )
     return found if comparison.best is one else f"{found} {_better_elsewhere(comparison, one)}"
 

@@ -293,7 +293,7 @@ def _notes(card: ReportCard) -> Iterator[str]:
         yield (
             "accuracy says little where all but a few labels are the same: the order is by brier, the squared error of "
             "the probability. `certainty.decide` learns from which probability on to say the rare class; "
-            "`train.class_weight` distorts the probabilities, and so can only lose by this score"
+            "`train.class_weight` distorts the probabilities, and so loses by this score as a rule"
         )
     if _some_predict_nothing(card.comparison):
         yield "unscored: samples without a prediction; they are in no score, and lose in the order and in what is sure"

@@ -152,8 +152,9 @@ def test_a_model_that_is_ahead_and_not_proven_is_named_with_what_is_lacking() ->
     assert (auto.name, chosen(found)) == ("preset: auto", None)
     assert 0 < found.evidence(auto, majority) < found.needed
     assert advice(found).startswith(
-        "Nothing is proven by 199 samples. `preset: auto` is ahead of `majority`, which looks at no feature: "
-        f"accuracy {auto.scores['accuracy']:.4g} against accuracy {majority.scores['accuracy']:.4g}, evidence "
+        "Nothing is surely better than `majority`, which looks at no feature, by 199 samples. `preset: auto` is ahead, "
+        f"and only not proven: accuracy {auto.scores['accuracy']:.4g} against accuracy "
+        f"{majority.scores['accuracy']:.4g}, evidence "
         f"{found.evidence(auto, majority):.2f} of the {found.needed:.2f} that make it sure. Give more samples. `tree` "
     )
     assert "worth" not in advice(found)
