@@ -57,6 +57,7 @@ def outcome(name: str, zygote: Zygote, folder: Path) -> dict[str, Any]:
             "events": Counter(event["event"] for event in events),
             "dead_letters": rejected,
         }
+    del told["contest"]  # each decision is among the events
     return {
         "digest": told.pop("digest"),
         "summary": _digest(told),

@@ -184,10 +184,10 @@ def test_labels_of_several_values_are_not_for_river(tmp_path: Path) -> None:
 
 
 def test_texts_are_for_models_of_learnd_alone(tmp_path: Path) -> None:
-    values = [{"said": f"good word {number}", "a": 1.5, "y": number % 2} for number in range(4)]
+    values = [{"said": f"good word {number}", "a": 1.5, "y": number % 2} for number in range(10)]
     said = {"text": {"length": 4, "hash": 20}}
     beside = read_recording(settings(tmp_path, values, said=said, a="float"), None)
-    assert beside.inputs.shape == (4, 1)
+    assert beside.inputs.shape == (10, 1)
     assert rivers(beside.spec)
     alone = settings(tmp_path, values, said=said)
     makers = {one.maker for one in contestants(alone, read_recording(alone, None))}
