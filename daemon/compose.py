@@ -44,7 +44,6 @@ from learnd.daemon.state.settings_record import read_settings_record
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.batching import Batcher, updates_until
-from learnd.daemon.stream.decoding.apart import DecoderApart
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.decoding.defects import Reason
 from learnd.daemon.stream.holdout import HoldoutRule
@@ -269,18 +268,17 @@ def _history_path(settings: Settings) -> Path:
     return settings.checkpoint.dir / HISTORY_FILE
 
 
-def _decoder(settings: Settings, spec: SampleSpec) -> DecoderApart:
-    holdout, samples = settings.validation.holdout, settings.samples
-    made_from = samples, spec, HoldoutRule(holdout.share, holdout.by) if holdout else None
-    here = SampleDecoder(*made_from, lambda lossy: log.warning("input_rounded", column=lossy))
-    return DecoderApart.of(here, made_from, samples.decoder_process, samples.format)
+def _decoder(settings: Settings, spec: SampleSpec) -> SampleDecoder:
+    holdout = settings.validation.holdout
+    rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
+    return SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy))
 
 
 def _reader(
     settings: Settings,
     spec: SampleSpec,
     source: Source,
-    decoder: DecoderApart,
+    decoder: SampleDecoder,
     max_updates: int,
     periods: Sequence[int],
 ) -> Reader:
@@ -373,6 +371,6 @@ def _views(
     )
 
 
-def _features(drift: Drift, decoder: DecoderApart) -> Facts:
+def _features(drift: Drift, decoder: SampleDecoder) -> Facts:
     tally = decoder.tally
     return told_of_features(tally.records, drift.feature_distances(), tally.missing_shares(), tally.rejections())

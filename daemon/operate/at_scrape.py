@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from learnd.daemon.operate.memory_limit import memory_limit, resident_memory
+from learnd.daemon.operate.memory_limit import memory_limit
 
 
 class AtScrape(Collector):
@@ -25,11 +25,6 @@ class AtScrape(Collector):
             "learnd_memory_limit_bytes",
             "Memory that the process may use: the least of its cgroups' limits and of what the machine has.",
             value=_read(memory_limit),
-        )
-        yield GaugeMetricFamily(
-            "learnd_resident_memory_bytes",
-            "Memory that the process and those that it has started have in use.",
-            value=_read(resident_memory),
         )
         yield GaugeMetricFamily(
             "learnd_state_free_bytes",

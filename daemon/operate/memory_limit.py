@@ -1,8 +1,7 @@
-"""How much memory the kernel lets this process use, and how much it uses with those that it has started."""
+"""How much memory the kernel lets this process use."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,18 +45,3 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def resident_memory(system: Path = Path("/")) -> float:
-    """Return how much memory this process and those that it has started have in use, in bytes; NaN if unknown.
-
-    They count against one limit. Source: the kernel's Documentation/filesystems/proc.rst.
-    """
-    pages = [_text(system / "proc" / process / "statm").split()[1:2] for process in ("self", *_children(system))]
-    known = [int(resident) for found in pages for resident in found]  # a child may have ended just now
-    return float(sum(known) * os.sysconf("SC_PAGE_SIZE")) if known else float("nan")
-
-
-def _children(system: Path) -> Iterator[str]:
-    for thread in (system / "proc/self/task").glob("*/children"):
-        yield from _text(thread).split()

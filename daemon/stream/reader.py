@@ -14,12 +14,11 @@ from dataclasses import replace
 
 import structlog
 
-from learnd.daemon.contracts import Source
+from learnd.daemon.contracts import Decoder, Source
 from learnd.daemon.errors import DataError, LostError, SettingsError
 from learnd.daemon.foundation.shares import Shares, spending
 from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.stream.batching import Batcher, updates_until
-from learnd.daemon.stream.decoding.apart import DecoderApart
 from learnd.daemon.stream.reject_rate import RejectRate
 from learnd.daemon.values import EPOCHS, Block, Call, JournalEntry, Note, Positions, RecordBatch
 
@@ -46,7 +45,7 @@ class Reader:
     def __init__(
         self,
         source: Source,
-        decoder: DecoderApart,
+        decoder: Decoder,
         batcher: Callable[[], Batcher],
         *,
         batch_size: int,
@@ -122,7 +121,6 @@ class Reader:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._decoder.close()
         join_within(self._thread, _PATIENCE_S, "its source is closed while it reads; nothing is lost")
         self._source.close()
 
@@ -218,10 +216,15 @@ class Reader:
     def _read(self) -> None:
         self.shares.follow()
         try:
-            try:
-                self._read_on()
-            finally:  # what was read before the source failed is handed out, too
-                self._add_all(self._decoder.rest())
+            while not self._closing and not self._source.exhausted:
+                self._look_at_lag()
+                with spending("reading"):
+                    batch = self._source.read(_READ_TIMEOUT_S)
+                if batch is not None:
+                    self._check_columns(batch)
+                    with spending("decoding"):
+                        block = self._decoder.decode(batch)
+                    self._add(block)
             if not self._closing:
                 self._reject_rate.check_end(fresh=self._first_life)
         except DataError as error:
@@ -231,17 +234,6 @@ class Reader:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-
-    def _read_on(self) -> None:
-        while not self._closing and not self._source.exhausted:
-            self._look_at_lag()
-            with spending("reading"):
-                batch = self._source.read(_READ_TIMEOUT_S)
-            if batch is not None:
-                self._check_columns(batch)
-            with spending("decoding"):
-                blocks = self._decoder.rest() if batch is None else self._decoder.take(batch)
-            self._add_all(blocks)
 
     def _check_columns(self, batch: RecordBatch) -> None:
         """Raise SettingsError if the very first records cannot train because their header lacks a declared column.
@@ -279,10 +271,6 @@ class Reader:
             return self._changed.wait_for(
                 lambda: self._closing or self._batcher.waiting < _READ_ON_BELOW * self._ahead, timeout_s
             )
-
-    def _add_all(self, blocks: Sequence[Block]) -> None:
-        for block in blocks:
-            self._add(block)
 
     def _add(self, block: Block) -> None:
         """Queue a block, as soon as there is room for it."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 
@@ -178,12 +178,6 @@ class SamplesSettings(Section):
 
     extra_fields: Literal["ignore", "reject"] = "ignore"
     """What happens with a record that has fields not named here."""
-
-    decoder_process: Literal["auto", "always", "never"] = "auto"
-    """Whether records are decoded in a process of their own, beside the one that trains, which is faster and takes more
-    memory, about 100 MB. `auto`: of JSON, Avro and `tf_example`, once decoding takes a tenth of the time."""
-
-    harmless: ClassVar[Mapping[str, str]] = {"decoder_process": "a record is decoded alike in each process"}
 
     @model_validator(mode="before")
     @classmethod

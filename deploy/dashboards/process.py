@@ -19,11 +19,10 @@ PAGE = Page(
             (
                 Lines(
                     "Memory",
-                    "What the process and those that it has started use, and what they may use: the least of the "
-                    "cgroups' limits and of the machine.",
+                    "What the process uses, and what it may use: the least of its cgroups' limits and of the machine.",
                     units.BytesIEC,
                     {
-                        "used": f"learnd_resident_memory_bytes{{{ONE}}}",
+                        "used": f"process_resident_memory_bytes{{{ONE}}}",
                         "limit": f"learnd_memory_limit_bytes{{{ONE}}}",
                     },
                 ),

@@ -18,7 +18,7 @@ def whole(
 ) -> tuple[str, Scenario, Path]:
     """A scenario, and the state directory of its uninterrupted run."""
     scenario = ALL[request.param]
-    folder = scenario.prepare(tmp_path_factory.mktemp("whole") / "run", whole=True)
+    folder = scenario.prepare(tmp_path_factory.mktemp("whole") / "run")
     succeeded(zygote.run(folder, "run", "learnd.yaml", "--json"))
     return request.param, scenario, folder / "state"
 

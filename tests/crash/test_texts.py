@@ -41,10 +41,9 @@ def prepared(folder: Path) -> Path:
 def test_killed_within_a_stream_of_texts_it_comes_out_the_same(zygote: Zygote, tmp_path: Path) -> None:
     whole, folder = prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
     expected = succeeded(zygote.run(whole, "run", "learnd.yaml", "--json")).json()
-    apart = ("run", "learnd.yaml", "--json", "--set", "samples.decoder_process=always")
     for failpoints in ("journal.append.after=kill@7", "loop.updated=kill@9", "checkpoint.rename.before=kill@1"):
-        killed(zygote.run(folder, *apart, failpoints=failpoints))
-    found = succeeded(zygote.run(folder, *apart)).json()
+        killed(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failpoints))
+    found = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
     for key in ("digest", "scores", "samples_rejected"):
         assert found[key] == expected[key], key
     assert sum(found["samples_rejected"].values()) == BROKEN

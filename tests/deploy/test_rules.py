@@ -25,7 +25,7 @@ LENGTH = 310  # minutes, a sample each
 WELL = {
     "up": f"1x{LENGTH}",
     "process_start_time_seconds": f"1x{LENGTH}",
-    "learnd_resident_memory_bytes": f"1000x{LENGTH}",
+    "process_resident_memory_bytes": f"1000x{LENGTH}",
     "learnd_memory_limit_bytes": f"4000x{LENGTH}",
     'learnd_source_lag_records{partition="t/0"}': f"0x{LENGTH}",
     "learnd_source_connected": f"1x{LENGTH}",
@@ -147,7 +147,7 @@ CASES = {
         {"learnd_state_free_bytes": f"1000000-3000x{LENGTH}"}, {"learnd_state_free_bytes": f"1000000-1000x{LENGTH}"}
     ),
     "LearndMemoryNearLimit": Case(
-        {"learnd_resident_memory_bytes": f"3700x{LENGTH}"}, {"learnd_resident_memory_bytes": f"3500x{LENGTH}"}
+        {"process_resident_memory_bytes": f"3700x{LENGTH}"}, {"process_resident_memory_bytes": f"3500x{LENGTH}"}
     ),
     "LearndDiverging": Case(
         {'learnd_rollbacks_total{reason="update.non_finite"}': f"0x280 1x{LENGTH}"},  # the very first one

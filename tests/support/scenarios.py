@@ -20,7 +20,6 @@ source: {{files: {{path: stream.jsonl}}}}
 samples:
   features: {{id: float, a: float, b: float, c: {{hash: 50}}}}
   label: {label}
-  decoder_process: {decoder_process}
 train: {{batch_size: {batch}, max_updates_per_call: 16, xla: {xla}{train}}}
 validate:
   prequential: {{windows: [200], every: 500}}
@@ -54,17 +53,12 @@ class Scenario:
     label: str = "y"
     train: str = ""  # further settings
     certainty: str = ""
-    decoder_process: str = "auto"  # of those that are killed
 
-    def prepare(self, folder: Path, *, whole: bool = False) -> Path:
-        """Write stream and settings into a new folder, where the state will be, too.
-
-        A `whole` run, which the killed ones are compared with, does all in one process.
-        """
+    def prepare(self, folder: Path) -> Path:
+        """Write stream and settings into a new folder, where the state will be, too."""
         folder.mkdir()
         write_stream(folder, kinds=self.task == "classes")
-        process = "never" if whole else self.decoder_process
-        text = _SETTINGS.format(**{**vars(self), "xla": str(self.xla).lower(), "decoder_process": process})
+        text = _SETTINGS.format(**{**vars(self), "xla": str(self.xla).lower()})
         (folder / "learnd.yaml").write_text(text)
         return folder
 
@@ -76,13 +70,7 @@ SCENARIOS = {
 
 OF_CLASSES = {
     "classes that come as the stream goes, balanced": Scenario(
-        "plain",
-        2,
-        xla=True,
-        task="classes",
-        label="{field: kind, classes: {max: 9}}",
-        train=", class_weight: balanced",
-        decoder_process="always",
+        "plain", 2, xla=True, task="classes", label="{field: kind, classes: {max: 9}}", train=", class_weight: balanced"
     ),
     "averages, hedged, and a memory": Scenario(
         "plain",

@@ -46,7 +46,6 @@ from learnd.daemon.state.settings import CheckpointEvery, CheckpointSettings
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.state.writer import CheckpointWriter
 from learnd.daemon.stream.batching import Batcher
-from learnd.daemon.stream.decoding.apart import DecoderApart
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.reader import Reader
 from learnd.daemon.stream.reject_rate import RejectRate
@@ -138,7 +137,7 @@ class Run:
         self.loop = Loop(
             reader=Reader(
                 source,
-                DecoderApart(SampleDecoder(SAMPLES, SPEC), (), when="never"),
+                SampleDecoder(SAMPLES, SPEC),
                 lambda: Batcher(BATCH, SPEC),
                 batch_size=BATCH,
                 max_updates=2,

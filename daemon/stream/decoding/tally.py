@@ -49,14 +49,6 @@ class FieldTally:
         elif looked.ndim == 1:  # there is no array of lists of which some are missing
             self.missing[field] += int(np.count_nonzero(np.isnan(looked)))
 
-    def add(self, other: FieldTally) -> None:
-        """Add what another one counted of the same fields."""
-        self.records += other.records
-        self.looked += other.looked
-        for field in self.missing:
-            self.missing[field] += other.missing[field]
-            self.rejected[field] += other.rejected[field]
-
     def missing_shares(self) -> dict[str, float]:
         """Return the share of the records in which a field was missing, for those that ever were."""
         return {name: round(count / self.looked, 4) for name, count in self.missing.items() if count}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from learnd.daemon.foundation.shares import Shares, spending
-from learnd.daemon.operate.memory_limit import memory_limit, resident_memory
+from learnd.daemon.operate.memory_limit import memory_limit
 from learnd.daemon.operate.metrics import Metrics
 
 MACHINE = 8 << 30
@@ -79,19 +78,6 @@ def test_the_memory_limit_is_the_least_of_all(tmp_path: Path, files: dict[str, s
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert memory_limit(tmp_path) == limit
-
-
-def test_the_memory_in_use_is_that_of_the_process_and_its_children(tmp_path: Path) -> None:
-    proc, page = tmp_path / "proc", os.sysconf("SC_PAGE_SIZE")
-    assert math.isnan(resident_memory(tmp_path))
-    for process, pages in (("self", 100), ("7", 20), ("8", 3)):
-        (proc / process).mkdir(parents=True)
-        (proc / process / "statm").write_text(f"900 {pages} 1 1 0 1 0\n")
-    for thread, children in (("1", "7 9 "), ("2", "8 ")):  # 9 has ended
-        (proc / "self" / "task" / thread).mkdir(parents=True)
-        (proc / "self" / "task" / thread / "children").write_text(children)
-    assert resident_memory(tmp_path) == 123 * page
-    assert resident_memory() > 1 << 20
 
 
 def test_the_memory_limit_of_an_unknown_system_is_not_known(tmp_path: Path) -> None:
