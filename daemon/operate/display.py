@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -17,6 +15,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from learnd.daemon.operate.terminal import is_behind
 
 log = structlog.get_logger("learnd")
 
@@ -46,47 +46,40 @@ class Standing:
 class Display:
     """A context manager: a live display on a terminal, and elsewhere a log line now and then, rarer if nothing happens.
 
-    `update` may be called as often as you like; four times a second is plenty. A terminal that goes away ends the
-    display alone.
+    `update` may be called as often as you like; four times a second is plenty. It shows nothing new on a terminal that
+    has not yet taken what was shown before.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        stream = stream or sys.stderr
+        self._stream = stream or sys.stderr
         self._clock = clock
         self._told_s = clock()
         self._told: tuple[int | None, ...] = ()
-        self._live = Live(console=Console(file=stream), auto_refresh=False) if stream.isatty() else None
+        console = Console(file=self._stream)
+        self._live = Live(console=console, auto_refresh=False) if self._stream.isatty() else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
-            self._on_terminal(self._live, self._live.start)
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._on_terminal(self._live, self._live.stop)
+            self._live.stop()
 
     def update(self, standing: Standing) -> None:
         """Show this."""
         if self._live is not None:
-            self._on_terminal(self._live, partial(self._live.update, render(standing), refresh=True))
+            if not is_behind(self._stream):
+                self._live.update(render(standing), refresh=True)
             return
         now = self._clock()
         counts = (standing.samples, standing.rejected, standing.checkpoint_samples)
         if now - self._told_s >= (_LINE_EVERY_S if counts != self._told else _IDLE_LINE_EVERY_S):
             self._told_s, self._told = now, counts
             log.info("progress", **_fields(standing))
-
-    def _on_terminal(self, live: Live, show: Callable[[], None]) -> None:
-        """Show something, or end the display if the terminal is gone."""
-        try:
-            show()
-        except OSError:
-            self._live = None
-            with suppress(OSError):
-                live.stop()
 
 
 def render(standing: Standing) -> RenderableType:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Self
 
 _SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
+_WRITTEN_WITHIN_S = 1.0
 
 
 def stop_at_once() -> None:
@@ -28,8 +29,7 @@ def stop_at_once() -> None:
 
 
 def _end(*_: object) -> None:
-    with suppress(OSError):  # the terminal was closed
-        os.write(2, b"learnd: stopped; there was nothing to finish\n")
+    _write(2, b"learnd: stopped; there was nothing to finish\n")
     os._exit(0)
 
 
@@ -145,5 +145,16 @@ class StopSignal:
     def _say(self, text: str) -> None:
         """Write to standard error from a signal handler, or right before the process ends."""
         show = _SHOW_CURSOR if os.isatty(self._errors) else b""
+        _write(self._errors, b"%slearnd: %s\n" % (show, text.encode()))
+
+
+def _write(descriptor: int, text: bytes) -> None:
+    """Write, but wait for a moment alone: a terminal may take no output, and the process must end all the same."""
+
+    def write() -> None:
         with suppress(OSError):  # the terminal was closed
-            os.write(self._errors, b"%slearnd: %s\n" % (show, text.encode()))
+            os.write(descriptor, text)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(_WRITTEN_WITHIN_S)

@@ -14,6 +14,7 @@ from learnd.daemon.config.given_settings import GivenSettings
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import RestartError, StoppedError, StoreError
 from learnd.daemon.operate.signals import StopSignal
+from learnd.daemon.operate.terminal import never_waiting
 from learnd.daemon.verbs.options import AsJson, Overrides, SettingsFile, StateOption, as_given, first_read
 
 verb = typer.Typer()
@@ -48,24 +49,25 @@ def train(
     """Run the daemon, and print its summary. `recorded`: the stream has a known end. `given` can be read again."""
     stop = StopSignal(settings.shutdown_timeout_s, reloads=given is not None)
     try:
-        with stop:
-            from learnd.daemon import run as daemon
-            from learnd.daemon.reload import Reload
+        with never_waiting():
+            with stop:
+                from learnd.daemon import run as daemon
+                from learnd.daemon.reload import Reload
 
-            options = daemon.Options(
-                take_over=take_over,
-                http=not recorded,
-                recorded=recorded,
-                reload=None if given is None else Reload(given, stop),
-            )
-            summary = daemon.run(settings, stop, options)
+                options = daemon.Options(
+                    take_over=take_over,
+                    http=not recorded,
+                    recorded=recorded,
+                    reload=None if given is None else Reload(given, stop),
+                )
+                summary = daemon.run(settings, stop, options)
+            print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
     except RestartError as restart:
         if stop():
             raise StoppedError(
                 "stopped after the journal was repeated and saved; the new settings take effect at the next start"
             ) from restart
         _start_again()
-    print(summary.json() if as_json else summary.text(), end="\n" if as_json else "")
 
 
 def _start_again() -> NoReturn:

@@ -6,8 +6,10 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
+import pytest
 from command import Command
 from processes import ROOT, Daemon, Zygote, history, killed, succeeded, summary
 from streams import RECORDS, prepare
@@ -20,15 +22,21 @@ def stopped_at(zygote: Zygote, folder: Path, failpoints: str, *arguments: str) -
     return daemon
 
 
-def stopped_without_its_terminal(zygote: Zygote, folder: Path) -> Daemon:
-    """Return a daemon that was started on a terminal, has trained twenty calls, and whose terminal was closed then."""
+def stopped_on_a_terminal(zygote: Zygote, folder: Path) -> tuple[Daemon, int, int]:
+    """Return a daemon that was started on a terminal and has trained twenty calls, and both ends of the terminal."""
     terminal, its_end = pty.openpty()
     environment = {**os.environ, "LEARND_FAILPOINTS": "loop.call.after=stop@20"}
     command = Command(zygote.socket, ["run", "learnd.yaml"], str(folder), environment, [its_end] * 3)
-    os.close(its_end)
     daemon = Daemon(command, Path(os.devnull), Path(os.devnull))
     daemon.wait_until_stopped()
-    os.close(terminal)
+    return daemon, terminal, its_end
+
+
+def stopped_without_its_terminal(zygote: Zygote, folder: Path) -> Daemon:
+    """Return a daemon that was started on a terminal, has trained twenty calls, and whose terminal was closed then."""
+    daemon, *ends = stopped_on_a_terminal(zygote, folder)
+    for end in ends:
+        os.close(end)
     return daemon
 
 
@@ -122,6 +130,23 @@ def test_a_terminal_that_goes_away_without_a_word(zygote: Zygote, digest: str, t
     daemon.signal(signal.SIGCONT)
     succeeded(daemon.wait())
     assert summary(folder / "state")["digest"] == digest
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_that_takes_no_output_holds_neither_the_training_nor_a_stop(
+    zygote: Zygote, digest: str, tmp_path: Path, stopped: bool
+) -> None:
+    folder = prepare(tmp_path / "run")
+    daemon, terminal, its_end = stopped_on_a_terminal(zygote, folder)
+    termios.tcflow(its_end, termios.TCOOFF)  # as Ctrl-S does
+    if stopped:
+        daemon.signal(signal.SIGTERM)
+    daemon.signal(signal.SIGCONT)
+    succeeded(daemon.wait())
+    assert (history(folder / "state", "checkpoint")[-1]["samples"] < RECORDS) == stopped
+    assert resumed_digest(zygote, folder) == digest
+    for end in (terminal, its_end):
+        os.close(end)
 
 
 SLOW = """

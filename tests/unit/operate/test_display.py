@@ -84,12 +84,3 @@ def test_while_nothing_happens_a_line_comes_once_a_minute() -> None:
         display.update(replace(STANDING, rejected=4))
     assert [seen.index(count) for count in (1, 2, 3, 4)] == [10, 70, 130, 190]
     assert len(lines) == 4  # 9 s after the last one
-
-
-def test_a_terminal_that_is_gone_ends_the_display_alone() -> None:
-    class Gone(Terminal):
-        def write(self, _text: str) -> int:
-            raise OSError(5, "Input/output error")
-
-    with Display(Gone()) as display:
-        display.update(STANDING)

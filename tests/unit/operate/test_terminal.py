@@ -1,0 +1,96 @@
+"""A terminal that takes no output: what is printed there waits or is dropped, and whoever prints goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+import termios
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from learnd.daemon.operate.display import Display, Standing
+from learnd.daemon.operate.terminal import is_behind, never_waiting
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Yield the other end of a terminal that `sys.stderr` is."""
+    far, near = pty.openpty()
+    termios.tcsetattr(near, termios.TCSANOW, _raw(near))
+    with open(near, "w", encoding="utf-8", closefd=True) as stream:  # noqa: PTH123  (a descriptor)
+        monkeypatch.setattr(sys, "stderr", stream)
+        yield far
+    os.close(far)
+
+
+def _raw(terminal: int) -> list[object]:
+    attributes = termios.tcgetattr(terminal)
+    attributes[1] &= ~termios.OPOST  # a line ends as it was printed
+    return attributes
+
+
+def flow(action: int) -> None:
+    termios.tcflow(sys.stderr.fileno(), action)
+
+
+def read(terminal: int, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += os.read(terminal, length - len(data))
+    return data
+
+
+def test_what_a_terminal_takes_comes_whole_and_in_order(terminal: int) -> None:
+    before = sys.stderr
+    with never_waiting():
+        for number in range(100):
+            print(number, file=sys.stderr)
+    assert read(terminal, 290) == "".join(f"{number}\n" for number in range(100)).encode()
+    assert sys.stderr is before
+
+
+def test_a_terminal_that_takes_nothing_holds_nobody_and_is_told_what_it_missed(terminal: int) -> None:
+    with structlog.testing.capture_logs() as lines, never_waiting(), Display() as display:
+        flow(termios.TCOOFF)
+        printed = "x" * 1023 + "\n"
+        for _ in range(200):
+            sys.stderr.write(printed)
+        assert is_behind(sys.stderr)
+        display.update(Standing(samples=123_456, samples_per_second=1.0))
+        flow(termios.TCOON)
+        got = b""
+        while not lines:
+            got += os.read(terminal, 1 << 16)
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("terminal_behind", "warning")
+    assert line["missing"] >= 100
+    assert b"123,456" not in got
+
+
+def test_a_terminal_that_takes_nothing_to_the_end_does_not_hold_the_end(
+    terminal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learnd.daemon.operate.terminal._PATIENCE_S", 0.05)
+    with never_waiting():
+        flow(termios.TCOOFF)
+        print("during", file=sys.stderr)
+    print("after", file=sys.stderr)
+    assert is_behind(sys.stderr)
+    flow(termios.TCOON)
+    assert read(terminal, 13) == b"during\nafter\n"
+
+
+def test_a_terminal_that_is_gone_is_no_error() -> None:
+    far, near = pty.openpty()
+    before = sys.stderr
+    with open(near, "w", encoding="utf-8") as stream:  # noqa: PTH123  (a descriptor)
+        sys.stderr = stream
+        try:
+            with never_waiting():
+                os.close(far)
+                print("for nobody", file=sys.stderr)
+        finally:
+            sys.stderr = before
