@@ -27,7 +27,8 @@ from learnd.daemon.foundation.shares import Shares
 from learnd.daemon.loop import Loop
 from learnd.daemon.operate.features import told_of_features
 from learnd.daemon.operate.metrics import KnownLabels
-from learnd.daemon.operate.telemetry import Telemetry, Views
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.operate.views import Views
 from learnd.daemon.reactions.reactions import Reactions
 from learnd.daemon.reactions.settings import known_causes, known_outcomes, phase_rules
 from learnd.daemon.reactions.watching import Watching

@@ -16,7 +16,8 @@ from learnd.daemon.bench.ran import Observed, Ran
 from learnd.daemon.bench.recorded import Recorded
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import LearndError, SourceError, StoppedError
-from learnd.daemon.operate.telemetry import Telemetry, Views
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.operate.views import Views
 from learnd.daemon.reactions.settings import Reaction
 from learnd.daemon.run import Options, run
 from learnd.daemon.training.settings import ModelSettings, TrainSettings

@@ -113,7 +113,8 @@ class Watching:
 
     def _now(self) -> dict[str, Any]:
         health = self._parts.health
-        return {"state": health.state, "not_ready": health.why_not_ready(), **self._parts.status()}
+        alive = health.why_not_alive() is None
+        return {"state": health.state, "alive": alive, "not_ready": health.why_not_ready(), **self._parts.status()}
 
     async def _aside(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *given)

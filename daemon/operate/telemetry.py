@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from learnd.daemon.operate.live import Live
 from learnd.daemon.operate.metrics import Metrics
 from learnd.daemon.operate.score_metrics import named
 from learnd.daemon.operate.service import ServiceManager
+from learnd.daemon.operate.views import Views
 from learnd.daemon.tasks.behind import Behind
 from learnd.daemon.values import Call, Event, Facts, Report, Skip
 
@@ -26,34 +27,6 @@ log = structlog.get_logger()
 _SHOW_EVERY_S = 0.25
 _SLOW_EVERY_S = 1.0
 _CHECKPOINT = ("sequence", "digest", "samples_trained", "created_s", "good")  # what /status shows of it
-
-
-@dataclass(frozen=True, slots=True)
-class Views:
-    """What telemetry reads now and then: all of it cheap, and only from the loop's thread."""
-
-    scores: Callable[[], Mapping[str, float]]
-    baselines: Callable[[], Mapping[str, Mapping[str, float]]]
-    window_scores: Callable[[int], Mapping[str, float]]
-    window_baselines: Callable[[int], Mapping[str, Mapping[str, float]]]
-    behind: Callable[[], Sequence[Behind]]
-    contest: Callable[[], Facts]  # who leads, and how each challenger stands
-    latest: Callable[[], Sequence[Event]]  # the scores up to now, as they would be published
-    window: int
-    metric: str  # the one that the display shows
-    learning_rate: Callable[[], float]
-    phase: Callable[[], int]
-    trainable_parameters: Callable[[], int]
-    traces: Callable[[], int]
-    lag: Callable[[], Mapping[str, int]]
-    held: Callable[[], Mapping[str, tuple[int, int]]]  # by the source, from where to where, by partition
-    lag_unit: Literal["records", "bytes"]
-    connected: Callable[[], bool]
-    queued: Callable[[], int]
-    paused: Callable[[], str | None]  # why
-    threads: Mapping[str, Mapping[str, float]]  # seconds by activity, kept up to date
-    features: Callable[[], Facts]  # what each does
-    served_otherwise: Callable[[], tuple[str, str] | None]  # how predictions outside of the stream differ
 
 
 @dataclass(slots=True)
@@ -85,6 +58,7 @@ class _Seen:
     recent: tuple[float, int] = (0.0, 0)
     rate: float = 0.0
     behind: tuple[str, ...] = ()  # the metrics that were told to be behind a baseline
+    queued: int = 0  # samples that are read and wait
     unread: int | None = None  # at the start
     checkpoint: Facts | None = None
     loop_seconds: Mapping[str, float] = field(default_factory=dict)  # by activity
@@ -263,6 +237,7 @@ class Telemetry:
             "lag": self._seen.lag,
             "lag_unit": self._seen.lag_unit,
             "unread": self._unread(),
+            "queued": self._seen.queued,
             "drift": self._seen.drift,
             "uptime_s": round(time.monotonic() - self._begun_s, 1),
             "checkpoint": {key: checkpoint.get(key) for key in _CHECKPOINT},
@@ -306,7 +281,8 @@ class Telemetry:
         self._tell_of_baselines(views.behind())
         self._seen.phase = views.phase(), views.trainable_parameters()
         self._metrics.phase(*self._seen.phase)
-        self._metrics.queued(views.queued())
+        self._seen.queued = views.queued()
+        self._metrics.queued(self._seen.queued)
         self._metrics.retraced(views.traces() - self._seen.traces)
         self._seen.traces = views.traces()
         self._seen.connected = views.connected()

@@ -47,6 +47,7 @@ def facts_of(root: Path) -> dict[str, Any]:
         "state": "not running" if holder is None else "running" if live is None else live["state"],
         "process": None if holder is None else holder.process,
         "url": None if holder is None else holder.url,
+        "answers": None if holder is None or holder.url is None else live is not None,
         "paused": newest.get("paused"),
         "stopped_early": saved.get("stopped_early"),
         "samples": newest.get("samples", 0),
@@ -64,7 +65,9 @@ def text_of(facts: Mapping[str, Any]) -> str:
     where = f" as process {facts['process']}" if facts["process"] is not None else ""
     lines = [f"daemon       {facts['state']}{where}" + (f", {facts['url']}" if facts["url"] else "")]
     live = facts["live"]
-    if live is not None and facts["state"] == "consuming" and live.get("not_ready"):
+    if facts["answers"] is False:
+        lines.append(f"no answer    from {facts['url']} within {_PATIENCE_S:g} s; what follows is from the directory")
+    if live is not None and live.get("not_ready") and (facts["state"] == "consuming" or not _is_alive(live)):
         lines.append(f"not ready    {live['not_ready']}")
     if facts["paused"] is not None:
         lines.append(f"paused       {facts['paused']}; learnd ctl DIR resume")
@@ -75,11 +78,18 @@ def text_of(facts: Mapping[str, Any]) -> str:
         lines.append(f"leads        {leads}")
     if live is not None:
         lag = f"{sum(live['lag'].values()):,} {live['lag_unit']}" if live["lag_unit"] else "not known yet"
-        lines.append(f"speed        {live['samples_per_second']:,.0f} samples/s; unread: {lag}")
+        speed = f"{live['samples_per_second']:,.0f} samples/s" if _is_alive(live) else "none any more"
+        queue = f"; {live['queued']:,} samples wait in the queue" if live.get("queued") else ""
+        lines.append(f"speed        {speed}; unread: {lag}{queue}")
     lines.append(f"checkpoint   {_checkpoint_text(facts['checkpoint'])}")
     lines += [f"score        {name} {value:.4f}" for name, value in facts["scores"].items() if value is not None]
     lines += [f"waiting      {_command_text(command)}" for command in facts["commands"]]
     return "\n".join(lines)
+
+
+def _is_alive(live: Mapping[str, Any]) -> bool:
+    """Whether the daemon says so; one of an earlier version does not tell."""
+    return bool(live.get("alive", True))
 
 
 def _command_text(command: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ TOP = Row(
         ),
         Figure(
             "Time to catch up",
-            "How long it takes until nothing is unread, at the speed of the last ten minutes.",
+            "How long it takes until all is trained, at the speed of the last ten minutes.",
             units.Seconds,
             f"instance:learnd_catch_up_seconds{{{ONE}}}",
             limit=600,

@@ -31,7 +31,7 @@ PAGE = Page(
                 ),
                 Lines(
                     "Time to catch up",
-                    "How long it takes until nothing is unread, at the speed of the last ten minutes. A gap: it does "
+                    "How long it takes until all is trained, at the speed of the last ten minutes. A gap: it does "
                     "not catch up.",
                     units.Seconds,
                     {"to catch up": f"instance:learnd_catch_up_seconds{{{ONE}}}"},

@@ -28,6 +28,7 @@ WELL = {
     "process_resident_memory_bytes": f"1000x{LENGTH}",
     "learnd_memory_limit_bytes": f"4000x{LENGTH}",
     'learnd_source_lag_records{partition="t/0"}': f"0x{LENGTH}",
+    "learnd_queue_samples": f"0x{LENGTH}",
     "learnd_source_connected": f"1x{LENGTH}",
     "learnd_source_lag_timestamp_seconds": f"0+60x{LENGTH}",
     'learnd_source_resume_margin_records{partition="t/0"}': f"5000x{LENGTH}",
@@ -110,6 +111,10 @@ CASES = {
     "LearndStale": Case(
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}"},
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-200+60x{LENGTH}"},
+        fires_too={  # all is read, and waits to train
+            "learnd_queue_samples": f"100x{LENGTH}",
+            "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}",
+        },
         quiet_too={  # somebody wanted a pause
             LAG: f"100x{LENGTH}",
             "learnd_trained_event_timestamp_seconds": f"0x{LENGTH}",
@@ -211,6 +216,23 @@ def _labelled(series: str) -> str:
     name, _, labels = series.rstrip("}").partition("{")
     all_labels = ", ".join(filter(None, [labels, 'job="learnd"', 'instance="a:9464"']))
     return f"{name}{{{all_labels}}}"
+
+
+@pytest.mark.parametrize(
+    ("instead", "seconds"),
+    [({}, 0), ({LAG: f"9000-10x{LENGTH}"}, 36_000), ({"learnd_queue_samples": f"50x{LENGTH}"}, 5)],
+)
+def test_the_time_to_catch_up_counts_what_is_unread_and_what_is_queued(
+    instead: dict[str, str], seconds: float, tmp_path: Path
+) -> None:
+    test = _test(instead, [])
+    expected = {"labels": "{}", "value": seconds}
+    test["promql_expr_test"] = [
+        {"expr": "sum(instance:learnd_catch_up_seconds)", "eval_time": "5h", "exp_samples": [expected]}
+    ]
+    given = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "test.yaml").write_text(json.dumps(given))
+    checked("promtool", "test", "rules", tmp_path / "test.yaml")
 
 
 def test_the_rules_and_the_examples_are_sound() -> None:

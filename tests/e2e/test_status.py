@@ -27,6 +27,7 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     succeeded(zygote.run(folder, "ctl", "state", "pause", "--why", "not yet"))
     starting = status()
     assert (starting["state"], starting["process"], starting["live"]) == ("running", daemon.pid, None)
+    assert starting["answers"] is False  # it is stopped
     assert (starting["checkpoint"], starting["samples"]) == (None, 0)
     (command,) = starting["commands"]
     assert (command["action"], command["why"]) == ("pause", "not yet")
@@ -37,6 +38,7 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     why = f"command at 0 samples by {command['by']}: not yet"
     assert (paused["state"], paused["paused"], paused["commands"]) == ("paused", why, [])
     assert f"paused       {why}" in succeeded(zygote.run(folder, "status", "state")).stdout
+    assert paused["live"]["queued"] > 0
     assert 0 < paused["live"]["lag"]["file-0"] <= (folder / "stream.jsonl").stat().st_size
 
     succeeded(zygote.run(folder, "ctl", "state", "resume"))

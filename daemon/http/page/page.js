@@ -66,7 +66,7 @@
   }
 
   function showNow(now) {
-    const held = now.state === "consuming" && now.not_ready;
+    const held = (now.state === "consuming" || !now.alive) && now.not_ready;
     const state = held ? "consuming, not ready" : now.state;
     showState(held ? "held" : now.state, state, now.paused ? `paused: ${now.paused}` : held || "");
     document.title = `${state} – learnd`;
@@ -78,8 +78,9 @@
     find("tiles").replaceChildren(
       tile(`${metric.replaceAll("_", " ")}, last ${plain(size)}`, plain(last && last.score),
         rivals.length ? rivals.map(([name, value]) => `${name} ${plain(value)}`).join(", ") : ""),
-      tile("samples", plain(now.samples), `${plain(now.samples_per_second, 0)} a second`),
-      tile("unread", plain(now.unread), now.lag_unit || "not known yet"),
+      tile("samples", plain(now.samples), now.alive ? `${plain(now.samples_per_second, 0)} a second` : "none any more"),
+      tile("unread", plain(now.unread), (now.lag_unit || "not known yet")
+        + (now.queued ? `; ${plain(now.queued)} samples wait in the queue` : "")),
       tile("loss", plain(now.loss), `learning rate ${plain(now.learning_rate)}`),
       tile("checkpoint", saved.sequence ?? "–", age === null ? "none yet" : `${plain(Math.max(0, Math.round(age)))} s ago`),
       tile("rejected", plain(now.rejected), now.rollbacks ? `${plain(now.rollbacks)} rollbacks` : "dead letters"),

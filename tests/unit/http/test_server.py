@@ -47,6 +47,7 @@ def test_status_is_strict_json(served: Served) -> None:
     assert (status, kind) == (200, "application/json")
     assert json.loads(body) == {
         "state": "starting",
+        "alive": True,
         "not_ready": "the daemon is starting",
         "loss": None,
         "positions": {"a": 1},

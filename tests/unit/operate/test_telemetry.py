@@ -11,7 +11,8 @@ import pytest
 from learnd.daemon.errors import FencedError, StoreError
 from learnd.daemon.operate.health import Health
 from learnd.daemon.operate.metrics import Metrics
-from learnd.daemon.operate.telemetry import Telemetry, Views
+from learnd.daemon.operate.telemetry import Telemetry
+from learnd.daemon.operate.views import Views
 from learnd.daemon.values import Event
 
 
