@@ -7,7 +7,9 @@ from learnd.daemon.values import Facts
 
 
 class PauseTraining(Action):
-    """Save a checkpoint and pause training, until somebody resumes it with `learnd ctl DIR resume`."""
+    """Save a checkpoint after the call in hand and pause training, until somebody resumes it with `learnd ctl DIR
+    resume`.
+    """
 
     def do(self, hands: Hands, cause: Cause) -> str:
         hands.pause(f"{cause}{_asked(cause.data)}")
