@@ -370,6 +370,7 @@ class FilePartition:
         self._noted = self._facts
         return {
             "ordinal": self.ordinal,
+            "partition": self.name,
             "path": self.first_path,
             **asdict(self.identity),
             "begin": self._begin,

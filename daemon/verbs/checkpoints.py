@@ -120,10 +120,13 @@ def listing_text(rows: list[dict[str, Any]]) -> str:
 
 def newest_manifest(root: Path) -> Facts:
     """Return the description of the newest checkpoint that verifies. Changes nothing. Raises StoreError."""
-    manifest = checkpoint_of(root).manifest
+    checkpoint = checkpoint_of(root)
+    manifest, progress = checkpoint.manifest, checkpoint.state.part("progress").facts
     beside = {"good": manifest.get("good"), "created_s": manifest["created_s"], "epoch": manifest["epoch"]}
     beside["phase"] = manifest.get("phase", 0)
     beside["contest"] = manifest.get("contest")
+    beside["taken_back"] = progress["set_aside"]
+    beside["files"] = {note["partition"]: note["path"] for note in progress["notes"] if "partition" in note}
     return {**{key: manifest[key] for key in _SHOWN}, **beside}
 
 
@@ -143,6 +146,9 @@ def manifest_text(manifest: Facts) -> str:
         lines.append(f"classes      {', '.join(manifest['classes'])}")
     for partition, ranges in manifest["ranges"].items():
         lines += [f"records      {partition} {start:,} to {end:,}" for start, end in ranges]
+    for partition, ranges in manifest["taken_back"].items():
+        lines += [f"taken back   {partition} {start:,} to {end:,}" for start, end in ranges]
+    lines += [f"file         {partition} is {path}" for partition, path in manifest["files"].items()]
     return "\n".join(lines)
 
 

@@ -10,6 +10,8 @@ from processes import Zygote, history, kill_after, killed, refused, succeeded, s
 from reacting import RECORDS, prepare
 from scenarios import assert_same, passing, seen
 
+from learnd.daemon.verbs.checkpoints import newest_manifest
+
 KINDS = ("score", "drift", "reaction", "reaction.outcome", "rollback", "score.plateau", "score.drop", "contest")
 FAILPOINTS = ["loop.updated", "loop.call.after", "checkpoint.write", "history.write", "checkpoint.after"]
 SCENARIOS = {"one sample an update": ("fragile", 1, True), "three, with dropout": ("fragile_with_dropout", 3, False)}
@@ -43,6 +45,8 @@ def test_everything_comes_to_pass(whole: tuple[Any, Path]) -> None:
     skipped = told["updates_skipped"] * (1 if told["updates"] > RECORDS / 2 else 3)
     assert told["samples_trained"] + told["samples_held_out"] + rejected + skipped == pytest.approx(RECORDS, abs=3)
     assert told["samples_rejected"]["rolled_back"] > 0
+    taken_back = newest_manifest(state)["taken_back"]
+    assert [list(span[1:]) for back in history(state, "rollback") for span in back["spans"]] == taken_back["file-0"]
     counted = seen(state)
     assert counted.max() == 1
     assert int(counted.sum()) == told["samples_trained"]

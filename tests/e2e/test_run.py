@@ -99,7 +99,9 @@ def test_checkpoints_are_listed_shown_verified_and_pinned(zygote: Zygote, whole:
     assert shown["ranges"] == {"file-0": [[0, size]]}
     assert shown["scores"] == result.json()["scores"]
     assert shown["parent"] == shown["sequence"] - 1
-    assert shown["digest"] in succeeded(zygote.run(folder, "checkpoints", "show", "state")).stdout
+    text = succeeded(zygote.run(folder, "checkpoints", "show", "state")).stdout
+    assert shown["digest"] in text
+    assert f"file         file-0 is {folder / 'stream.jsonl'}\n" in text
 
     rows = json.loads(succeeded(zygote.run(folder, "checkpoints", "ls", "state", "--json")).stdout)
     counts = [row["samples_trained"] for row in rows]
