@@ -19,8 +19,9 @@ class Source(Protocol):
     clicks-3.jsonl, with this identity"). It comes with the first batch that depends on it, is written to the journal
     with the call that consumes that batch, and is handed back to `open`, in order, with all others. Only the source
     reads what is in it, except for these keys: `skipped_records` counts records that were left out on request;
-    `partition` and `path` say which file a partition is, for people; `current` holds facts of which checkpoints keep only the latest of each key, for good; `until` holds positions, by
-    partition, from which on the rest of the note is not needed, so that checkpoints can drop it.
+    `partition` and `path` tell people which file a partition is; `current` holds facts of which checkpoints keep only
+    the latest of each key, for good; `until` holds positions, by partition, from which on the rest of the note is not
+    needed, so that checkpoints can drop it.
 
     A source must never
 
