@@ -79,7 +79,7 @@ class SampleDecoder:
         self._of_inputs = [(use, use.reader) for use in self._uses if isinstance(use.reader, InputReader)]
         self.tally = FieldTally(use.name for use in self._uses)
         self._use_of_column = np.repeat(np.arange(len(self._uses)), [use.reader.width for use in self._uses])
-        self._rounding = None if tell is None else RoundingCheck([column.name for column in spec.columns], tell)
+        self._rounding = None if tell is None else RoundingCheck(spec.columns, tell)
         self._learnt = next((use for use in self._uses if isinstance(use.reader, LearntReader)), None)
         self._label_is_key = any(use.path == RECORD_KEY for use in self._uses)
         self._weights = settings.weights()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from learnd.daemon.stream.decoding.columns import LARGEST_FLOAT32
-from learnd.daemon.values import Float64
+from learnd.daemon.values import Column, Float64
 
 _ENOUGH = 200  # rows
 _MOST_LOST = 0.01  # of the spread of a column
@@ -27,19 +27,22 @@ def lossy_step(values: Float64) -> float | None:
 
 
 class RoundingCheck:
-    """Looks at the first rows of a stream, and tells once of each column that loses much. It changes nothing."""
+    """Looks at the first rows of a stream, and tells once of each column that loses much. It changes nothing.
 
-    def __init__(self, columns: Sequence[str], tell: Callable[[str], None]) -> None:
-        self._columns = columns
+    Columns that tell the time hardly change within a few rows, and that says nothing.
+    """
+
+    def __init__(self, columns: Sequence[Column], tell: Callable[[str], None]) -> None:
+        self._columns = {index: column.name for index, column in enumerate(columns) if not column.clock}
         self._tell = tell
         self._seen: list[Float64] = []
 
     def add(self, rows: Float64) -> bool:
         """Take in rows (m, at least the columns) of finite numbers; return whether more of them are wanted."""
-        self._seen.append(rows[:, : len(self._columns)].copy())
+        self._seen.append(rows[:, list(self._columns)])
         if sum(map(len, self._seen)) < _ENOUGH:
             return True
-        for name, values in zip(self._columns, np.concatenate(self._seen).T, strict=True):
+        for name, values in zip(self._columns.values(), np.concatenate(self._seen).T, strict=True):
             if (step := lossy_step(values)) is not None:
                 self._tell(
                     f"{name}: its values, such as {values[0]:.15g}, differ by {np.std(values):.3g} only, and come to "

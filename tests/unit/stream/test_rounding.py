@@ -40,3 +40,12 @@ def test_a_column_is_told_once_however_its_rows_come() -> None:
             decoder.decode(RecordBatch("p", start, np.arange(start + 1, start + 1 + len(part)), part))
         assert [text.partition(":")[0] for text in told] == ["at"]
         assert "in steps of 128" in told[0]
+
+
+def test_a_column_that_tells_the_time_is_not_told_of() -> None:
+    settings = SamplesSettings.model_validate({"features": {"ts": {"timestamp": ["hour", "weekday"]}}, "label": "y"})
+    values = [json.dumps({"ts": 1_700_000_000 + 1e-3 * n, "y": n % 2}).encode() for n in range(300)]
+    told: list[str] = []
+    decoder = SampleDecoder(settings, settings.spec("binary"), tell=told.append)
+    decoder.decode(RecordBatch("p", 0, np.arange(1, 301), values))
+    assert told == []
