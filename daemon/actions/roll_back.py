@@ -10,8 +10,8 @@ from learnd.daemon.actions.contract import Action, Cause, Hands
 
 
 class RollBack(Action):
-    """Roll back to the last good copy of the model, at most `most` times. What was trained since then becomes dead letters,
-    and from then on the learning rate is multiplied by `times`, for good.
+    """Roll back to the last good copy of the model, at most `most` times. What was trained since then becomes dead
+    letters, and from then on the learning rate is multiplied by `times`, for good.
     """
 
     between_calls: ClassVar[bool] = True
