@@ -65,6 +65,13 @@ class Reload:
         """From now on, the daemon runs with these settings, and in these parts."""
         self._running = running
         self._settings = _with_defaults(settings, running)
+        if self._signals.ignores_hangup:
+            log.info(
+                "hangup_ignored",
+                reason="the daemon was started so, as nohup does",
+                consequence="SIGHUP asks for no reload",
+                action="learnd ctl DIR reload",
+            )
 
     def ahead(self, commands: Sequence[Command]) -> tuple[Command, ...]:
         """Return the commands of a call, each reload among them carried out. A signal or a changed file adds one."""

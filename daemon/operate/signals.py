@@ -93,6 +93,11 @@ class StopSignal:
     def __call__(self) -> bool:
         return self._stopped
 
+    @property
+    def ignores_hangup(self) -> bool:
+        """Whether SIGHUP does nothing, as under `nohup`."""
+        return signal.SIGHUP not in self._before
+
     def reload_asked(self) -> bool:
         """Whether a reload was asked for since the last look. If the terminal is gone by now, it sent the signal while
         it closed, and that stops.

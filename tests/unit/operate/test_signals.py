@@ -41,6 +41,8 @@ def test_a_second_hangup_does_not_cut_the_clean_stop_short() -> None:
 def test_a_hangup_that_nohup_has_ignored_stays_ignored() -> None:
     ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN); stop_at_once()"
     assert run(ignored, "os.kill(os.getpid(), signal.SIGHUP)") == (0, "False", "")
+    assert run(ignored, "print(stop.ignores_hangup)") == (0, "True\nFalse", "")
+    assert run("", "print(stop.ignores_hangup)") == (0, "False\nFalse", "")
 
 
 RELOADING = """
