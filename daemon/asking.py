@@ -29,7 +29,7 @@ NOTHING = "Nothing was asked for."
 def checked(action: str, given: Facts) -> Facts:
     """Return the arguments of an action as a command has them. Raises SettingsError if it does not take them."""
     if action not in ACTIONS:
-        raise SettingsError([f"unknown action {action!r}{meant_or_known(action, ACTIONS)}. {NOTHING}"])
+        raise SettingsError([f"unknown action {action!r}{meant_or_known(action, COMMANDS)}. {NOTHING}"])
     model = ACTIONS[action]
     if not model.of_operators:
         raise SettingsError([f"{action}: rules alone may do it; there are {', '.join(COMMANDS)}. {NOTHING}"])

@@ -162,7 +162,8 @@ def text_of(event: Event) -> str | None:
             )
             text = f"challenger {data['challenger']}: {data['outcome']}{about}"
         case "command":
-            text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}"
+            why = f": {data['reason']}" if "reason" in data else ""
+            text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}{why}"
         case _:
             return None
     return text

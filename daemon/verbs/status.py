@@ -13,8 +13,10 @@ from typing import Any
 import typer
 
 from learnd.daemon.control.inbox import Inbox
+from learnd.daemon.errors import StoreError
 from learnd.daemon.operate.summary import GO_ON, leads_text, to_json
 from learnd.daemon.state.directory import check_state_directory, newest_sound_manifest
+from learnd.daemon.state.journal import Journal
 from learnd.daemon.state.lock import Holder, holder_of
 from learnd.daemon.values import Facts
 from learnd.daemon.verbs.options import AsJson, StateArgument
@@ -54,6 +56,7 @@ def facts_of(root: Path) -> dict[str, Any]:
         "phase": newest.get("phase", 0),
         "contest": newest.get("contest"),
         "checkpoint": _checkpoint(manifest),
+        "journal": None if holder is not None else _to_repeat(root, saved),
         "scores": newest.get("scores", {}),
         "commands": Inbox(root).listed(),
         "live": live,
@@ -82,6 +85,10 @@ def text_of(facts: Mapping[str, Any]) -> str:
         queue = f"; {live['queued']:,} samples wait in the queue" if live.get("queued") else ""
         lines.append(f"speed        {speed}; unread: {lag}{queue}")
     lines.append(f"checkpoint   {_checkpoint_text(facts['checkpoint'])}")
+    if facts["journal"]:
+        lines.append(
+            f"journal      {facts['journal']:,} samples more, behind the checkpoint: the next start repeats them"
+        )
     lines += [f"score        {name} {value:.4f}" for name, value in facts["scores"].items() if value is not None]
     lines += [f"waiting      {_command_text(command)}" for command in facts["commands"]]
     return "\n".join(lines)
@@ -130,6 +137,14 @@ def _asked(holder: Holder) -> Facts | None:
     except ValueError:
         return None
     return answer if isinstance(answer, dict) and answer.get("process") == holder.process else None
+
+
+def _to_repeat(root: Path, saved: Facts) -> int | None:
+    """Return how many samples went through updates behind the checkpoint; None if the journal cannot tell."""
+    try:
+        return sum(entry.updates * entry.rows for entry in Journal(root / "journal").read(saved.get("calls", 0)))
+    except (StoreError, OSError):
+        return None
 
 
 def _checkpoint(manifest: Facts | None) -> dict[str, Any] | None:

@@ -61,7 +61,9 @@ def test_it_tells_what_a_daemon_does_from_its_start_to_its_end(zygote: Zygote, t
     gone = status()
     assert (gone["state"], gone["process"], gone["url"], gone["live"]) == ("not running", None, None, None)
     assert gone["checkpoint"]["sequence"] >= 1
-    assert 0 <= gone["samples"] <= COUNT
+    assert trained["samples"] <= gone["samples"] + gone["journal"] <= COUNT
+    told = succeeded(zygote.run(folder, "status", "state")).stdout
+    assert ("samples more, behind the checkpoint" in told) == bool(gone["journal"])
     assert json.loads((folder / "state/settings.json").read_text())  # nothing was taken away
 
 

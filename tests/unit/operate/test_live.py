@@ -114,6 +114,7 @@ def test_events_are_told_in_words() -> None:
             Event("reaction", 2, {"on": "drift.confirmed of features", "actions": {"refit_standardization": "done"}}),
             Event("phase", 3, {"number": 1, "cause": "command"}),
             Event("command", 4, {"id": "1", "action": "pause", "by": "me", "outcome": "done"}),
+            Event("command", 4, {"id": "2", "action": "reload", "by": "me", "outcome": "refused", "reason": "bad"}),
             Event("score", 5, {"set": "holdout"}),
         ]
     )
@@ -122,6 +123,7 @@ def test_events_are_told_in_words() -> None:
         "drift.confirmed of features: refit_standardization done",
         "phase 1, by command",
         "pause by me: done",
+        "reload by me: refused: bad",
     ]
     assert (live.outcome("1") or {})["outcome"] == "done"
-    assert live.outcome("2") is None
+    assert live.outcome("3") is None

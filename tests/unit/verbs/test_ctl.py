@@ -58,6 +58,9 @@ def test_a_directory_where_no_daemon_has_started_is_refused(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(SettingsError, match="did you mean 'pause'"):
         ask(tmp_path, "pauze", [], "")
+    with pytest.raises(SettingsError) as refused:
+        ask(tmp_path, "bogus", [], "")
+    assert " stop" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ LIVE: dict[str, Any] = {
 }  # fmt: skip
 FACTS: dict[str, Any] = {
     "state": "consuming", "process": 7, "url": "http://127.0.0.1:1", "answers": True, "paused": None, "samples": 5000,
-    "phase": 0, "stopped_early": None, "contest": None, "checkpoint": None, "scores": {}, "commands": [], "live": LIVE,
+    "phase": 0, "stopped_early": None, "contest": None, "checkpoint": None, "journal": None, "scores": {},
+    "commands": [], "live": LIVE,
 }  # fmt: skip
 
 
