@@ -73,7 +73,12 @@ class _Terminal(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        return os.isatty(self._descriptor)
+        return os.isatty(self._to)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._to)
+        super().close()
 
 
 class _Writer:

@@ -7,6 +7,7 @@ import pty
 import sys
 import termios
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -26,7 +27,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     os.close(far)
 
 
-def _raw(terminal: int) -> list[object]:
+def _raw(terminal: int) -> list[Any]:
     attributes = termios.tcgetattr(terminal)
     attributes[1] &= ~termios.OPOST  # a line ends as it was printed
     return attributes
