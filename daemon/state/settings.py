@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -63,6 +64,12 @@ class CheckpointSettings(Section):
 
     best: BestSettings | None = None
     """Also keep the best checkpoints by a score."""
+
+    def doubt(self) -> str | None:
+        there = next(path for path in (self.dir, *self.dir.parents) if os.access(path, os.F_OK))
+        if os.access(there, os.W_OK | os.X_OK):
+            return None
+        return f"{there} cannot be written by the user of this command: a run that is theirs would end with 74"
 
 
 def problems_with_best(

@@ -20,6 +20,7 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.foundation.section import Section
 from learnd.daemon.reactions.settings import Trigger
+from learnd.daemon.state.settings import CheckpointSettings
 from learnd.daemon.state.store import CheckpointStore
 from learnd.daemon.training.settings import TrainSettings
 from learnd.daemon.values import State
@@ -487,6 +488,15 @@ def test_columns_that_the_source_lacks_are_found_at_their_line(write: Any, tmp_p
     write_checkpoint(tmp_path / "state", positions={"file-0": 9})
     begun = load_settings(path, [f"checkpoint.dir={tmp_path / 'state'}"], {}, further=missing_in_source)
     assert [doubt.partition(":")[0] for doubt in doubts(begun)] == ["samples.label"]
+
+
+def test_a_state_directory_that_cannot_be_made_is_a_doubt(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(0o644)
+    there = CheckpointSettings(dir=tmp_path / "new" / "state")
+    assert there.doubt() is None
+    doubt = CheckpointSettings(dir=tmp_path / "file" / "state").doubt()
+    assert doubt is not None
+    assert f"{tmp_path / 'file'} cannot be written" in doubt
 
 
 def test_columns_that_are_declared_for_messages_are_to_hold_the_fields(write: Any) -> None:
