@@ -50,7 +50,7 @@ def is_behind(stream: TextIO) -> bool:
 def _through(writer: _Writer, stream: TextIO) -> TextIO:
     raw = _Terminal(writer, stream.fileno())
     # typeshed wants a buffer, and with write_through any raw stream will do
-    return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)  # type: ignore[arg-type]
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)  # type: ignore[type-var]
 
 
 class _Terminal(io.RawIOBase):
