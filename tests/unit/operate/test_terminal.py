@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 import termios
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,14 +18,18 @@ from learnd.daemon.operate.display import Display, Standing
 from learnd.daemon.operate.terminal import is_behind, never_waiting
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Yield the other end of a terminal that `sys.stderr` is."""
+@contextmanager
+def on_a_terminal() -> Iterator[int]:
+    """Let `sys.stderr` be a terminal, and yield its other end."""
     far, near = pty.openpty()
     termios.tcsetattr(near, termios.TCSANOW, _raw(near))
-    with open(near, "w", encoding="utf-8", closefd=True) as stream:  # noqa: PTH123  (a descriptor)
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield far
+    before = sys.stderr
+    with open(near, "w", encoding="utf-8") as stream:  # noqa: PTH123  (a descriptor)
+        sys.stderr = stream
+        try:
+            yield far
+        finally:
+            sys.stderr = before
     os.close(far)
 
 
@@ -44,54 +50,52 @@ def read(terminal: int, length: int) -> bytes:
     return data
 
 
-def test_what_a_terminal_takes_comes_whole_and_in_order(terminal: int) -> None:
-    before = sys.stderr
-    with never_waiting():
-        for number in range(100):
-            print(number, file=sys.stderr)
-    assert read(terminal, 290) == "".join(f"{number}\n" for number in range(100)).encode()
-    assert sys.stderr is before
+def test_what_a_terminal_takes_comes_whole_and_in_order() -> None:
+    with on_a_terminal() as terminal:
+        before = sys.stderr
+        with never_waiting():
+            for number in range(100):
+                print(number, file=sys.stderr)
+        assert read(terminal, 290) == "".join(f"{number}\n" for number in range(100)).encode()
+        assert sys.stderr is before
 
 
-def test_a_terminal_that_takes_nothing_holds_nobody_and_is_told_what_it_missed(terminal: int) -> None:
-    with structlog.testing.capture_logs() as lines, never_waiting(), Display() as display:
+def test_a_terminal_that_takes_nothing_holds_nobody_and_is_told_what_it_missed() -> None:
+    with (
+        on_a_terminal() as terminal,
+        structlog.testing.capture_logs() as lines,
+        never_waiting(),
+        Display() as display,
+    ):
         flow(termios.TCOOFF)
-        printed = "x" * 1023 + "\n"
         for _ in range(200):
-            sys.stderr.write(printed)
+            sys.stderr.write("x" * 1023 + "\n")
         assert is_behind(sys.stderr)
         display.update(Standing(samples=123_456, samples_per_second=1.0))
         flow(termios.TCOON)
         got = b""
         while not lines:
-            got += os.read(terminal, 1 << 16)
+            if select.select([terminal], [], [], 0.05)[0]:
+                got += os.read(terminal, 1 << 16)
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("terminal_behind", "warning")
     assert line["missing"] >= 100
     assert b"123,456" not in got
 
 
-def test_a_terminal_that_takes_nothing_to_the_end_does_not_hold_the_end(
-    terminal: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_that_takes_nothing_to_the_end_does_not_hold_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learnd.daemon.operate.terminal._PATIENCE_S", 0.05)
-    with never_waiting():
-        flow(termios.TCOOFF)
-        print("during", file=sys.stderr)
-    print("after", file=sys.stderr)
-    assert is_behind(sys.stderr)
-    flow(termios.TCOON)
-    assert read(terminal, 13) == b"during\nafter\n"
+    with on_a_terminal() as terminal:
+        with never_waiting():
+            flow(termios.TCOOFF)
+            print("during", file=sys.stderr)
+        print("after", file=sys.stderr)
+        assert is_behind(sys.stderr)
+        flow(termios.TCOON)
+        assert read(terminal, 13) == b"during\nafter\n"
 
 
 def test_a_terminal_that_is_gone_is_no_error() -> None:
-    far, near = pty.openpty()
-    before = sys.stderr
-    with open(near, "w", encoding="utf-8") as stream:  # noqa: PTH123  (a descriptor)
-        sys.stderr = stream
-        try:
-            with never_waiting():
-                os.close(far)
-                print("for nobody", file=sys.stderr)
-        finally:
-            sys.stderr = before
+    with on_a_terminal() as terminal, never_waiting():
+        os.dup2(os.open(os.devnull, os.O_RDONLY), terminal)
+        print("for nobody", file=sys.stderr)
