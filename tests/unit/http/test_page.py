@@ -76,7 +76,7 @@ def test_it_is_sent_everything_at_first_and_then_what_is_new(monkeypatch: pytest
             first = message()
             assert (first["from"], first["now"]) == (
                 0,
-                {"state": "starting", "not_ready": "the daemon is starting", "unread": 3},
+                {"state": "starting", "alive": True, "not_ready": "the daemon is starting", "unread": 3},
             )
             (mark,) = first["marks"]
             assert (mark["kind"], mark["samples"], mark["text"]) == ("drift", 70, "drift of error (warning)")
