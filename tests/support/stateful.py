@@ -340,7 +340,8 @@ def contest(*, hidden: int = 8) -> Contest:
 
 
 def _paired(part: PairedTest, start: int, end: int) -> list[object]:
-    part.scan(VALUES[0, start:end, :1], VALUES[1, start:end, :1], bounded=[False])
+    leading, challenging = VALUES[:, start:end, :1].astype(np.float64)
+    part.scan(leading, challenging, bounded=[False])
     return []
 
 
