@@ -9,10 +9,11 @@ COPY requirements.lock requirements-image.lock ./
 RUN lock=requirements.lock; if [ "$(uname -m)" = x86_64 ]; then lock=requirements-image.lock; fi \
     && /opt/learnd/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --require-hashes --only-binary :all: --no-deps -r "$lock"
-# What nothing reads at run time: headers, tests of libraries, and the symbols for debuggers and linkers. The libraries in
-# *.libs stay as auditwheel has patched them, for strip can break those.
+# What nothing reads at run time: headers, tests of libraries, Arrow's network clients, and the symbols for
+# debuggers and linkers. The libraries in *.libs stay as auditwheel has patched them, for strip can break those.
 RUN cd /opt/learnd/lib/python3*/site-packages \
     && rm -r tensorflow/include pyarrow/include pyarrow/tests \
+    && rm pyarrow/*_flight*.so* \
     && find numpy scipy -type d -name tests -prune -exec rm -r {} + \
     && find . -name '*.libs' -prune -o -type f -name '*.so*' -exec strip --strip-unneeded {} +
 COPY pyproject.toml setup.py README.md LICENSE ./
