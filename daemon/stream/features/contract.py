@@ -61,3 +61,16 @@ class FeatureKind(ABC, Generic[Settings]):
     def problems(self, feature: Settings) -> Iterator[str]:  # noqa: ARG002
         """Yield what is wrong with the settings of a feature of this kind."""
         yield from ()
+
+
+class InputKind(FeatureKind[Settings]):
+    """A kind of feature that is an input of its own, and fills no column."""
+
+    def columns(self, name: str, feature: Settings) -> Iterator[Column]:  # noqa: ARG002
+        yield from ()
+
+    @abstractmethod
+    def alone(self, name: str, feature: Settings) -> InputSpec: ...
+
+    @abstractmethod
+    def reader(self, feature: Settings, texts: Texts) -> InputReader: ...

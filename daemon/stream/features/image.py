@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -11,8 +10,8 @@ from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.columns import InputReader
 from learnd.daemon.stream.decoding.images import ImageReader
 from learnd.daemon.stream.decoding.texts import Texts
-from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
-from learnd.daemon.values import Column, InputSpec
+from learnd.daemon.stream.features.contract import Default, FeatureSettings, InputKind
+from learnd.daemon.values import InputSpec
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -38,14 +37,11 @@ class ImageSettings(FeatureSettings):
     [height, width, channels], with values from 0 to 255."""
 
 
-class ImageFeature(FeatureKind[ImageSettings]):
-    """An input of its own, and no column."""
+class ImageFeature(InputKind[ImageSettings]):
+    """Its pixels."""
 
     key = "image"
     settings = ImageSettings
-
-    def columns(self, name: str, feature: ImageSettings) -> Iterator[Column]:  # noqa: ARG002
-        yield from ()
 
     def alone(self, name: str, feature: ImageSettings) -> InputSpec:
         form = _form(feature)

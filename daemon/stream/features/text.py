@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -12,8 +11,8 @@ from learnd.daemon.foundation.section import Section
 from learnd.daemon.stream.decoding.columns import InputReader
 from learnd.daemon.stream.decoding.texts import Texts
 from learnd.daemon.stream.decoding.tokens import TokenReader, hashed, listed, words_of
-from learnd.daemon.stream.features.contract import Default, FeatureKind, FeatureSettings
-from learnd.daemon.values import Column, InputSpec
+from learnd.daemon.stream.features.contract import Default, FeatureSettings, InputKind
+from learnd.daemon.values import InputSpec
 
 _OF_KERAS = ["", "[UNK]"]  # what `TextVectorization.get_vocabulary` begins with
 
@@ -65,14 +64,11 @@ class TextSettings(FeatureSettings):
     is an input of its own, of shape [length], with the ids of the words."""
 
 
-class TextFeature(FeatureKind[TextSettings]):
-    """An input of its own, and no column."""
+class TextFeature(InputKind[TextSettings]):
+    """Its words as ids."""
 
     key = "text"
     settings = TextSettings
-
-    def columns(self, name: str, feature: TextSettings) -> Iterator[Column]:  # noqa: ARG002
-        yield from ()
 
     def alone(self, name: str, feature: TextSettings) -> InputSpec:
         form = _form(feature)
