@@ -36,8 +36,12 @@ def proxied() -> Iterator[tuple[LocalBroker, Proxy]]:
 
 
 def fill(broker: LocalBroker, topic: str, first: int, last: int) -> None:
-    """Write records in many batches, none of them packed."""
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "batch.num.messages": 100, "linger.ms": 20})
+    """Write records in batches of a hundred, none of them packed.
+
+    A batch leaves once it is full: one that leaves by the clock is cut where a busy machine happens to be.
+    """
+    full = {"batch.num.messages": 100, "linger.ms": 60_000}
+    producer = Producer({"bootstrap.servers": broker.bootstrap, **full})
     for number in range(first, last):
         producer.produce(topic, b"%d" % number, partition=0)
     assert producer.flush(30) == 0
