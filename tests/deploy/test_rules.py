@@ -214,7 +214,7 @@ def _test(instead: dict[str, str], firing: list[str]) -> dict[str, Any]:
 
 def _labelled(series: str) -> str:
     name, _, labels = series.rstrip("}").partition("{")
-    all_labels = ", ".join(filter(None, [labels, 'job="learnd"', 'instance="a:9464"']))
+    all_labels = ", ".join(filter(None, [labels, 'job="learnd"', 'instance="a:9464"', 'pod="learnd-0"']))
     return f"{name}{{{all_labels}}}"
 
 
