@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
+from learnd.daemon.foundation.descriptors import write_out
+
 _SHOW_CURSOR = b"\x1b[?25h"  # the progress display hides it
 _WRITTEN_WITHIN_S = 1.0
 
@@ -155,11 +157,7 @@ class StopSignal:
 
 def _write(descriptor: int, text: bytes) -> None:
     """Write, but wait for a moment alone: a terminal may take no output, and the process must end all the same."""
-
-    def write() -> None:
-        with suppress(OSError):  # the terminal was closed
-            os.write(descriptor, text)
-
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    writer.join(_WRITTEN_WITHIN_S)
+    writer = threading.Thread(target=write_out, args=(descriptor, text), daemon=True)
+    with suppress(RuntimeError):  # the process may start no more threads
+        writer.start()
+        writer.join(_WRITTEN_WITHIN_S)

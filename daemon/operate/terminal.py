@@ -8,10 +8,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
+
+from learnd.daemon.foundation.descriptors import write_out
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -117,7 +119,7 @@ class _Writer:
 
     def _run(self) -> None:
         while (piece := self._next()) is not None:
-            _write(*piece)
+            write_out(*piece)
             if dropped := self._written(piece):
                 log.warning("terminal_behind", missing=dropped, reason="the terminal took no output for a while")
 
@@ -136,9 +138,3 @@ class _Writer:
                 return 0
             dropped, self._dropped = self._dropped, 0
             return dropped
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    with suppress(OSError):  # the terminal is gone
-        while data:
-            data = data[os.write(descriptor, data) :]

@@ -33,6 +33,11 @@ def test_a_signal_stops_and_is_answered_at_once_even_while_libraries_are_silence
     assert answer.startswith("learnd: stopping cleanly")
 
 
+def test_a_signal_ends_also_a_process_that_may_start_no_threads() -> None:
+    before = "import threading, time; threading._start_new_thread = lambda *_: exec('raise RuntimeError')"
+    assert run(f"{before}; stop_at_once(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", "") == (0, "", "")
+
+
 def test_a_second_hangup_does_not_cut_the_clean_stop_short() -> None:
     code, stopped, _ = run("", "[os.kill(os.getpid(), signal.SIGHUP) for _ in range(2)]")
     assert (code, stopped) == (0, "True")
