@@ -128,11 +128,11 @@ class StopSignal:
                 "stopped at once; nothing is lost: the next start repeats what the journal has after the checkpoint"
             )
             os._exit(0)
-        self._say("stopping cleanly, which waits for what is being loaded or saved; a second signal stops at once")
-        self._stopped = True
+        self._stopped = True  # first: a terminal may take its time, and a second signal comes meanwhile
         self._timer = threading.Timer(self.timeout_s, self._give_up)
         self._timer.daemon = True
         self._timer.start()
+        self._say("stopping cleanly, which waits for what is being loaded or saved; a second signal stops at once")
 
     def _give_up(self) -> None:
         self._say(

@@ -33,6 +33,14 @@ def test_a_signal_stops_and_is_answered_at_once_even_while_libraries_are_silence
     assert answer.startswith("learnd: stopping cleanly")
 
 
+def test_a_second_signal_stops_at_once_also_while_a_terminal_does_not_take_the_answer_to_the_first() -> None:
+    before = "import pty, termios, threading, time; ends = pty.openpty(); os.dup2(ends[1], 2)"
+    blocked = "termios.tcflow(2, termios.TCOOFF)"
+    again = "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()"
+    during = f"{blocked}; {again}; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)"
+    assert run(before, during) == (0, "", "")
+
+
 def test_a_signal_ends_also_a_process_that_may_start_no_threads() -> None:
     before = "import threading, time; threading._start_new_thread = lambda *_: exec('raise RuntimeError')"
     assert run(f"{before}; stop_at_once(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", "") == (0, "", "")
