@@ -72,8 +72,7 @@ class Display:
     def update(self, standing: Standing) -> None:
         """Show this."""
         if self._live is not None:
-            if not is_behind(self._stream):
-                self._live.update(render(standing), refresh=True)
+            self._live.update(render(standing), refresh=not is_behind(self._stream))
             return
         now = self._clock()
         counts = (standing.samples, standing.rejected, standing.checkpoint_samples)

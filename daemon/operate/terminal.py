@@ -28,10 +28,12 @@ _PATIENCE_S = 1.0
 def never_waiting() -> Iterator[None]:
     """Let what is printed on terminals within wait in memory, and not the one who prints.
 
-    What is more than 64 KiB is dropped, and a log line says so once the terminal takes output again. At the end the
-    terminal has a second to take the rest; if it does not, whatever the process still prints does not wait either.
+    If more than 64 KiB wait, all that comes is dropped until the terminal has taken them, and a log line says so then.
+    At the end the terminal has a second to take the rest; if it does not, whatever the process still prints does not
+    wait either.
     """
-    terminals = {name: stream for name in ("stdout", "stderr") if (stream := getattr(sys, name)).isatty()}
+    streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}  # None where it was closed
+    terminals = {name: stream for name, stream in streams.items() if stream is not None and stream.isatty()}
     writer = _Writer()
     for name, stream in terminals.items():
         setattr(sys, name, _through(writer, stream))
@@ -84,14 +86,14 @@ class _Terminal(io.RawIOBase):
 
 
 class _Writer:
-    """A thread that writes to descriptors, in the order of `put`. It starts with the first."""
+    """A thread that writes to descriptors, in the order of `put`. It starts with the first, and lasts until `end`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._dropped = 0
-        self._ending = False
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
 
     @property
@@ -99,23 +101,27 @@ class _Writer:
         return bool(self._waiting)
 
     def put(self, descriptor: int, data: bytes) -> None:
-        """Have this written, or drop it if too much waits already."""
+        """Have this written, or drop it if too much waits already. After the end, write it."""
         with self._changed:
-            if self._bytes + len(data) > _MOST_WAITING:
+            if self._ended:
+                write_out(descriptor, data)
+            elif self._dropped or (self._waiting and self._bytes + len(data) > _MOST_WAITING):
                 self._dropped += 1
-                return
-            self._waiting.append((descriptor, data))
-            self._bytes += len(data)
-            if self._thread.ident is None:
-                self._thread.start()
-            self._changed.notify_all()
+            else:
+                self._waiting.append((descriptor, data))
+                self._bytes += len(data)
+                if self._thread.ident is None:
+                    self._thread.start()
+                self._changed.notify_all()
 
     def end(self, patience_s: float) -> bool:
         """End once all is written. Return whether it was within `patience_s`; if not, it goes on."""
         with self._changed:
-            self._ending = self._changed.wait_for(lambda: not self._waiting, patience_s)
+            self._ended = self._changed.wait_for(lambda: not self._waiting, patience_s)
             self._changed.notify_all()
-            return self._ending
+        if self._ended and self._thread.ident is not None:
+            self._thread.join(patience_s)  # it may have a log line to write
+        return self._ended
 
     def _run(self) -> None:
         while (piece := self._next()) is not None:
@@ -125,7 +131,7 @@ class _Writer:
 
     def _next(self) -> tuple[int, bytes] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ending)
+            self._changed.wait_for(lambda: self._waiting or self._ended)
             return self._waiting[0] if self._waiting else None
 
     def _written(self, piece: tuple[int, bytes]) -> int:

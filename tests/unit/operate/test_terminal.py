@@ -7,6 +7,7 @@ import pty
 import select
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,31 +57,68 @@ def test_what_a_terminal_takes_comes_whole_and_in_order() -> None:
         with never_waiting():
             for number in range(100):
                 print(number, file=sys.stderr)
-        assert read(terminal, 290) == "".join(f"{number}\n" for number in range(100)).encode()
+            within = sys.stderr
         assert sys.stderr is before
+        print("who has kept it", file=within)
+        assert read(terminal, 306) == "".join(f"{number}\n" for number in (*range(100), "who has kept it")).encode()
+
+
+def test_a_long_text_comes_whole() -> None:
+    text = "x" * 100_000
+    with on_a_terminal() as terminal, never_waiting():
+        sys.stderr.write(text)
+        assert read(terminal, len(text)) == text.encode()
 
 
 def test_a_terminal_that_takes_nothing_holds_nobody_and_is_told_what_it_missed() -> None:
-    with (
-        on_a_terminal() as terminal,
-        structlog.testing.capture_logs() as lines,
-        never_waiting(),
-        Display() as display,
-    ):
-        flow(termios.TCOOFF)
-        for _ in range(200):
-            sys.stderr.write("x" * 1023 + "\n")
-        assert is_behind(sys.stderr)
-        display.update(Standing(samples=123_456, samples_per_second=1.0))
-        flow(termios.TCOON)
-        got = b""
-        while not lines:
-            if select.select([terminal], [], [], 0.05)[0]:
-                got += os.read(terminal, 1 << 16)
-    (line,) = lines
-    assert (line["event"], line["log_level"]) == ("terminal_behind", "warning")
-    assert line["missing"] >= 100
-    assert b"123,456" not in got
+    with on_a_terminal() as terminal, structlog.testing.capture_logs() as lines:
+        with never_waiting(), Display() as display:
+            flow(termios.TCOOFF)
+            for _ in range(200):
+                sys.stderr.write("x" * 999 + "\n")
+            sys.stderr.write("small\n")
+            assert is_behind(sys.stderr)
+            display.update(Standing(samples=123_456, samples_per_second=1.0))
+            flow(termios.TCOON)
+            got = b""
+            while not lines:
+                if select.select([terminal], [], [], 0.05)[0]:
+                    got += os.read(terminal, 1 << 16)
+        (line,) = lines
+        assert (line["event"], line["log_level"]) == ("terminal_behind", "warning")
+        assert line["missing"] >= 100
+        assert b"small" not in got, "there is one gap"
+        assert b"123,456" not in got
+        while b"123,456" not in got:  # the display ends with what is newest
+            got += os.read(terminal, 1 << 16)
+
+
+def test_what_a_terminal_missed_is_told_also_at_the_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    class Slow:
+        def warning(self, _event: str, *, missing: int, reason: str) -> None:
+            time.sleep(0.1)
+            told.append(missing)
+            sys.stderr.write(f"{reason}\n")
+
+    monkeypatch.setattr("learnd.daemon.operate.terminal.log", Slow())
+    with on_a_terminal() as terminal:
+        with never_waiting():
+            flow(termios.TCOOFF)
+            for _ in range(100):
+                sys.stderr.write("x" * 1000)
+            flow(termios.TCOON)
+            got = read(terminal, 60_000)
+        assert told != []
+        while not got.endswith(b"for a while\n"):
+            got += os.read(terminal, 1 << 16)
+
+
+def test_an_output_that_was_closed_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with on_a_terminal(), never_waiting():
+        assert sys.stdout is None
 
 
 def test_a_terminal_that_takes_nothing_to_the_end_does_not_hold_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
