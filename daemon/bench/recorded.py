@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learnd.daemon.bench import LEAST_SAMPLES
 from learnd.daemon.compose import open_source
 from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.values import Block, Float32, Samples, SampleSpec, Task
-
-_LEAST = 10  # samples: with fewer, nobody has learnt anything yet
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def read_recording(settings: Settings, most: int | None) -> Recorded:
         if not taken.whole:
             whole = False
             break
-    if samples < _LEAST:
+    if samples < LEAST_SAMPLES:
         raise DataError(_too_few(settings, records, samples, rejected))
     fields = settings.samples.targets(settings.model.task)[0].label.fields()
     found = Recorded(spec, ", ".join(fields) or "the key", Samples.joined(parts), records, rejected, whole)
@@ -137,6 +136,6 @@ def _too_few(settings: Settings, records: int, samples: int, rejected: Mapping[s
     why = ", ".join(f"{count:,} {reason}" for reason, count in rejected.items())
     said = f", and the others were rejected: {why}" if why else ""
     return (
-        f"{where}: of {records:,} records {samples} can be learnt from{said}. It takes at least {_LEAST} to compare "
-        "anything: correct `samples`, or name another file"
+        f"{where}: of {records:,} records {samples} can be learnt from{said}. It takes at least {LEAST_SAMPLES} to "
+        "compare anything: correct `samples`, or name another file"
     )

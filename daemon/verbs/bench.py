@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from learnd.daemon.bench import LEAST_SAMPLES
 from learnd.daemon.config.file import load_settings, located_problems
 from learnd.daemon.config.first_look import problems
 from learnd.daemon.config.settings import Settings
@@ -71,7 +72,7 @@ def bench(  # noqa: PLR0913, PLR0917  (a command has its options as arguments)
     task: TaskOption = None,
     form: FormatOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=10, metavar="N", help="Compare on the first N samples.")
+        int, typer.Option("--limit", min=LEAST_SAMPLES, metavar="N", help="Compare on the first N samples.")
     ] = _LIMIT,
     output: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write it as JSON; - for standard output alone.")

@@ -1,11 +1,14 @@
-"""What verbs write over, and what they do not."""
+"""What verbs write over and what they do not, and which options they refuse."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from learnd.daemon.bench import LEAST_SAMPLES
+from learnd.daemon.cli import app
 from learnd.daemon.errors import StoreError
 from learnd.daemon.verbs.options import check_output
 
@@ -25,3 +28,9 @@ def test_what_a_command_reads_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "records.csv")
     with pytest.raises(StoreError, match="link is what this command reads"):
         check_output(tmp_path / "link", "--output", force=True, kept=[tmp_path / "records.csv"])
+
+
+def test_a_limit_under_what_it_takes_to_compare_anything_is_refused() -> None:
+    told = CliRunner().invoke(app, ["bench", "nowhere.csv", "--limit", str(LEAST_SAMPLES - 1)])
+    assert told.exit_code == 2
+    assert "--limit" in told.output
