@@ -11,8 +11,10 @@ import pytest
 from browser import NAMELESS, Browser, program
 from kafka_broker import required
 from processes import Daemon, Zygote, succeeded
-from served import TOKEN
+from served import TOKEN, Served
 from streams import json_lines, prepare, records
+
+from learnd.daemon.operate.telemetry import Telemetry
 
 
 @pytest.fixture
@@ -93,3 +95,29 @@ def test_it_shows_what_is_learned_and_commands_for_those_who_know_the_token(daem
         paths = {request.removeprefix(url) for request in browser.requests}
         assert {"/", "/v1/live", "/v1/control/pause", "/v1/control/resume"} <= paths
         assert all(path in {"/", "/v1/live"} or path.startswith("/v1/control/") for path in paths)
+
+
+def test_it_says_why_a_daemon_is_not_ready_hangs_or_has_ended() -> None:
+    required(program)
+    with Served() as served, Browser() as browser:
+        telemetry = Telemetry(served.metrics, served.health, None, total_known=False)
+        served.status = {**telemetry.status(), "lag_unit": "records", "unread": 0, "queued": 13_238}
+
+        def shown(state: str, reason: str, tiles: str) -> None:
+            texts = {"state": state, "reason": reason, "tiles": tiles}
+            for place, text in texts.items():
+                browser.wait_for(f"/{text}/.test(document.getElementById({json.dumps(place)})?.textContent)")
+
+        served.health.entered("consuming")
+        browser.open(f"http://127.0.0.1:{served.server.port}/")
+        shown("^consuming, not ready$", "^the source cannot be reached$", "records; 13,238 samples wait in the queue")
+        served.health.reached(True)
+        shown("^consuming$", "^$", "samples00 a second")
+        served.health._beat_s -= 400
+        shown("^consuming, not ready$", "^the loop has made no progress for 40. s$", "nothing trains any more")
+        served.status = {**served.status, "paused": "by a rule"}
+        served.health.entered("paused")
+        shown("^paused$", "^paused: by a rule$", "a second")
+        served.health.failed("the disk is gone")
+        shown("^failed$", "^the loop has ended: the disk is gone$", "nothing trains any more")
+        assert browser.troubles == []

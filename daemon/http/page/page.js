@@ -66,9 +66,10 @@
   }
 
   function showNow(now) {
-    const held = (now.state === "consuming" || !now.alive) && now.not_ready;
+    const held = now.state === "consuming" && now.not_ready;
     const state = held ? "consuming, not ready" : now.state;
-    showState(held ? "held" : now.state, state, now.paused ? `paused: ${now.paused}` : held || "");
+    const paused = now.paused ? `paused: ${now.paused}` : "";
+    showState(held ? "held" : now.state, state, held || !now.alive ? now.not_ready : paused);
     document.title = `${state} – learnd`;
     const last = shown.points[shown.points.length - 1];
     const { metric = "score", window: size } = shown.facts.score || {};
@@ -78,7 +79,7 @@
     find("tiles").replaceChildren(
       tile(`${metric.replaceAll("_", " ")}, last ${plain(size)}`, plain(last && last.score),
         rivals.length ? rivals.map(([name, value]) => `${name} ${plain(value)}`).join(", ") : ""),
-      tile("samples", plain(now.samples), now.alive ? `${plain(now.samples_per_second, 0)} a second` : "none any more"),
+      tile("samples", plain(now.samples), now.alive ? `${plain(now.samples_per_second, 0)} a second` : "nothing trains any more"),
       tile("unread", plain(now.unread), (now.lag_unit || "not known yet")
         + (now.queued ? `; ${plain(now.queued)} samples wait in the queue` : "")),
       tile("loss", plain(now.loss), `learning rate ${plain(now.learning_rate)}`),
