@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,11 @@ Manifest = Mapping[str, Any]
 def manifests() -> Sequence[Manifest]:
     if shutil.which("kubectl") is None:
         pytest.skip("there is no kubectl here")
-    done = subprocess.run(["kubectl", "kustomize", FOLDER], check=False, capture_output=True, text=True)
+    return rendered(FOLDER)
+
+
+def rendered(folder: Path) -> Sequence[Manifest]:
+    done = subprocess.run(["kubectl", "kustomize", folder], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
@@ -51,6 +56,23 @@ def container(manifests: Sequence[Manifest]) -> Manifest:
     (found,) = pod(manifests)["spec"]["containers"]
     assert isinstance(found, dict)
     return found
+
+
+@pytest.mark.usefixtures("manifests")
+def test_the_kustomization_that_the_documentation_has_mounts_its_token(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    mine, token = re.findall(r"^```\n((?:apiVersion: kustomize|patches:).*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for part in ("kubernetes", "grafana"):
+        shutil.copytree(ROOT / "deploy" / part, tmp_path / "learnd" / "deploy" / part)
+    (tmp_path / "mine").mkdir()
+    shutil.copy(FOLDER / "settings.yaml", tmp_path / "mine")
+    (tmp_path / "mine" / "kustomization.yaml").write_text(mine + token)
+    made = rendered(tmp_path / "mine")
+    (secret,) = [volume for volume in pod(made)["spec"]["volumes"] if volume["name"] == "token"]
+    (mount,) = [each for each in container(made)["volumeMounts"] if each["name"] == "token"]
+    assert secret["secret"] == {"secretName": "learnd-token"}
+    assert f"http: {{token_file: {mount['mountPath']}/token}}" in text
+    assert one(made, "StatefulSet")["metadata"]["namespace"] == "fraud"
 
 
 def test_each_is_of_the_form_that_kubernetes_takes(manifests: Sequence[Manifest]) -> None:
