@@ -68,8 +68,8 @@ class Reload:
         if self._signals.ignores_hangup:
             log.info(
                 "hangup_ignored",
-                reason="the daemon was started so, as nohup does",
-                consequence="SIGHUP asks for no reload",
+                reason="it was ignored when the daemon was started, as nohup does",
+                consequence="the signal SIGHUP asks for no reload",
                 action="learnd ctl DIR reload",
             )
 
