@@ -79,7 +79,9 @@ class StopSignal:
     def __enter__(self) -> Self:
         self._had_terminal = _has_terminal()
         self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
-        self._errors = os.dup(2)  # what TensorFlow writes to 2 while it loads is hidden
+        # What TensorFlow writes to 2 while it loads is hidden. It is never closed: an answer may wait for its
+        # terminal, and the rest of it must not go into what is opened next.
+        self._errors = os.dup(2)
         for number in _heeded():
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -90,7 +92,6 @@ class StopSignal:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
         self._leave_closed_terminal()
-        os.close(self._errors)
 
     def __call__(self) -> bool:
         return self._stopped
