@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,8 @@ class Case:
 
     fires: dict[str, str]
     quiet: dict[str, str]
-    fires_too: dict[str, str] | None = None
-    quiet_too: dict[str, str] | None = None
+    fires_too: Sequence[dict[str, str]] = ()
+    quiet_too: Sequence[dict[str, str]] = ()
 
 
 CASES = {
@@ -87,39 +88,51 @@ CASES = {
     "LearndStalled": Case(
         {LAG: f"100x{LENGTH}", "learnd_samples_trained_total": f"100x{LENGTH}"},
         {LAG: f"0x{LENGTH}", "learnd_samples_trained_total": f"100x{LENGTH}"},  # there is nothing to read
-        fires_too={  # it hangs, and so does all that it tells
-            "learnd_samples_trained_total": f"100x{LENGTH}",
-            "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
-        },
+        fires_too=[
+            {  # it hangs, and so does all that it tells
+                "learnd_samples_trained_total": f"100x{LENGTH}",
+                "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+            },
+            {  # all is read, and waits to train
+                "learnd_queue_samples": f"100x{LENGTH}",
+                "learnd_samples_trained_total": f"100x{LENGTH}",
+            },
+        ],
     ),
     "LearndSourceAway": Case(
         {"learnd_source_connected": f"1x280 0x{LENGTH}"},
         {"learnd_source_connected": f"1x292 0x{LENGTH}"},
-        fires_too={  # with records that were not read before
-            "learnd_source_connected": f"1x280 0x{LENGTH}",
-            LAG: f"0x280 100x{LENGTH}",
-            "learnd_samples_trained_total": f"0+600x280 168000x{LENGTH}",
-            "learnd_trained_event_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
-            "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
-        },
+        fires_too=[
+            {  # with records that were not read before
+                "learnd_source_connected": f"1x280 0x{LENGTH}",
+                LAG: f"0x280 100x{LENGTH}",
+                "learnd_samples_trained_total": f"0+600x280 168000x{LENGTH}",
+                "learnd_trained_event_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+                "learnd_source_lag_timestamp_seconds": f"0+60x280 16800x{LENGTH}",
+            },
+        ],
     ),
     "LearndFallingBehind": Case(
         {LAG: f"0+60x{LENGTH}"},  # 10 samples a second are trained; after 5 hours 18,000 wait
         {LAG: f"0+10x{LENGTH}"},
-        quiet_too={LAG: f"0+60x{LENGTH}", CONSUMING: f"0x{LENGTH}"},  # somebody wanted a pause
+        quiet_too=[{LAG: f"0+60x{LENGTH}", CONSUMING: f"0x{LENGTH}"}],  # somebody wanted a pause
     ),
     "LearndStale": Case(
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}"},
         {LAG: f"100x{LENGTH}", "learnd_trained_event_timestamp_seconds": f"-200+60x{LENGTH}"},
-        fires_too={  # all is read, and waits to train
-            "learnd_queue_samples": f"100x{LENGTH}",
-            "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}",
-        },
-        quiet_too={  # somebody wanted a pause
-            LAG: f"100x{LENGTH}",
-            "learnd_trained_event_timestamp_seconds": f"0x{LENGTH}",
-            CONSUMING: f"0x{LENGTH}",
-        },
+        fires_too=[
+            {  # all is read, and waits to train
+                "learnd_queue_samples": f"100x{LENGTH}",
+                "learnd_trained_event_timestamp_seconds": f"-400+60x{LENGTH}",
+            },
+        ],
+        quiet_too=[
+            {  # somebody wanted a pause
+                LAG: f"100x{LENGTH}",
+                "learnd_trained_event_timestamp_seconds": f"0x{LENGTH}",
+                CONSUMING: f"0x{LENGTH}",
+            },
+        ],
     ),
     "LearndResumeAtRisk": Case(
         {MARGIN: f"31000-100x{LENGTH}"},  # 1,000 are left, which go within 10 minutes
@@ -128,10 +141,12 @@ CASES = {
     "LearndClockAhead": Case(
         {"learnd_event_clock_ahead_seconds": f"3600x{LENGTH}"},
         {"learnd_event_clock_ahead_seconds": " ".join(["3600 3600 0"] * 200)},  # a single event now and then
-        quiet_too={  # the last event of a stream that is silent since
-            "learnd_event_clock_ahead_seconds": f"3600x{LENGTH}",
-            "learnd_samples_trained_total": f"9x{LENGTH}",
-        },
+        quiet_too=[
+            {  # the last event of a stream that is silent since
+                "learnd_event_clock_ahead_seconds": f"3600x{LENGTH}",
+                "learnd_samples_trained_total": f"9x{LENGTH}",
+            },
+        ],
     ),
     "LearndRejectingMany": Case(
         {'learnd_samples_rejected_total{reason="null"}': f"0+60x{LENGTH}"},
@@ -140,10 +155,12 @@ CASES = {
     "LearndNotSaving": Case(
         {"learnd_checkpoint_timestamp_seconds": f"0+60x270 16200x{LENGTH}"},
         {"learnd_checkpoint_timestamp_seconds": f"0+60x290 17400x{LENGTH}"},
-        quiet_too={  # it repeats a long journal
-            "learnd_checkpoint_timestamp_seconds": f"0x{LENGTH}",
-            CONSUMING: f"0x{LENGTH}",
-        },
+        quiet_too=[
+            {  # it repeats a long journal
+                "learnd_checkpoint_timestamp_seconds": f"0x{LENGTH}",
+                CONSUMING: f"0x{LENGTH}",
+            },
+        ],
     ),
     "LearndJournalBlocked": Case(
         {"learnd_journal_blocked": f"0x290 1x{LENGTH}"}, {"learnd_journal_blocked": f"0x290 1 0x{LENGTH}"}
@@ -161,8 +178,8 @@ CASES = {
     "LearndNoBetterThanBaseline": Case(
         scored((0, 0), (-0.02, -0.03)),  # it always says what the majority does; another label leads
         scored((0.03, 0.08), (-0.02, -0.03)),  # it is too sure of itself
-        fires_too=scored((-0.3, -3), (0.01, 0.02)),  # behind the last label, and hardly ahead of the shares
-        quiet_too=scored((0, 0), (-0.001, -2)),  # for long the label has been the same
+        fires_too=[scored((-0.3, -3), (0.01, 0.02))],  # behind the last label, and hardly ahead of the shares
+        quiet_too=[scored((0, 0), (-0.001, -2))],  # for long the label has been the same
     ),
     "LearndReloadFailed": Case(
         {"learnd_settings_reload_successful": f"1x280 0x{LENGTH}"},
@@ -187,9 +204,8 @@ def test_each_alert_has_its_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_it_fires_and_no_other_does_and_then_it_does_not(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    firing, quiet = (case.fires, case.fires_too), (case.quiet, case.quiet_too)
-    tests = [_test(series, [name]) for series in firing if series is not None]
-    tests += [_test(series, []) for series in quiet if series is not None]
+    tests = [_test(series, [name]) for series in (case.fires, *case.fires_too)]
+    tests += [_test(series, []) for series in (case.quiet, *case.quiet_too)]
     given = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
     (tmp_path / "test.yaml").write_text(json.dumps(given))
     checked("promtool", "test", "rules", tmp_path / "test.yaml")
