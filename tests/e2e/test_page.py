@@ -14,6 +14,7 @@ from processes import Daemon, Zygote, succeeded
 from served import TOKEN, Served
 from streams import json_lines, prepare, records
 
+from learnd.daemon.http import watching
 from learnd.daemon.operate.telemetry import Telemetry
 
 
@@ -97,7 +98,7 @@ def test_it_shows_what_is_learned_and_commands_for_those_who_know_the_token(daem
         assert all(path in {"/", "/v1/live"} or path.startswith("/v1/control/") for path in paths)
 
 
-def test_it_says_why_a_daemon_is_not_ready_hangs_or_has_ended() -> None:
+def test_it_says_why_a_daemon_is_not_ready_hangs_or_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     required(program)
     with Served() as served, Browser() as browser:
         telemetry = Telemetry(served.metrics, served.health, None, total_known=False)
@@ -120,4 +121,8 @@ def test_it_says_why_a_daemon_is_not_ready_hangs_or_has_ended() -> None:
         shown("^paused$", "^paused: by a rule$", "a second")
         served.health.failed("the disk is gone")
         shown("^failed$", "^the loop has ended: the disk is gone$", "nothing trains any more")
+        browser.look(width=390, height=844)
+        browser.wait_for("document.documentElement.scrollWidth <= 390")
+        monkeypatch.setattr(watching, "_EVERY_S", 60.0)
+        shown("^no answer$", "what is shown is old$", "samples")
         assert browser.troubles == []

@@ -7,6 +7,7 @@
   const MOST_ROWS = 60;
   const MOST_DECISIONS = 10;
   const ASK_EVERY_MS = 1000; // what became of a command
+  const SILENT_MS = 8000; // a message comes each second
   const find = (id) => document.getElementById(id);
   const shown = { points: [], marks: [], letters: [], facts: {} };
 
@@ -145,11 +146,15 @@
     if ("settings" in message) find("settings").textContent = JSON.stringify(message.settings, null, 2);
   }
 
+  const showAway = () => showState("away", "no answer", "the daemon does not answer; what is shown is old");
+  let silence; // a process that is stopped or hangs as a whole keeps its connections
   const source = new EventSource("/v1/live");
-  source.onmessage = (event) => take(JSON.parse(event.data));
-  source.onerror = () => {
-    showState("away", "no answer", "the daemon does not answer; what is shown is old");
+  source.onmessage = (event) => {
+    clearTimeout(silence);
+    silence = setTimeout(showAway, SILENT_MS);
+    take(JSON.parse(event.data));
   };
+  source.onerror = showAway;
 
   async function command(action) {
     const buttons = document.querySelectorAll("[data-action]");
