@@ -28,6 +28,10 @@ class Learner(Stateful, Protocol):
     def trainable_parameters(self) -> int: ...
 
     @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next update."""
+
+    @property
     def info(self) -> Mapping[str, str]:
         """What the model is, in words."""
 
@@ -102,10 +106,6 @@ class Contender(Adaptable, Protocol):
     @property
     def max_updates(self) -> int:
         """The most updates in one compiled call; a longer call is trained in pieces."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next update."""
 
     @property
     def base_learning_rate(self) -> float:

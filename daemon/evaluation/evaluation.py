@@ -1,4 +1,4 @@
-"""All scores that the loop publishes: prequential, on held-out samples, and on the anchor set."""
+"""All scores that the loop publishes: prequential, on held-out samples, and on the anchor set. And losses and rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, SetScores, predict_all
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.foundation.counters import up_to_multiples
+from learnd.daemon.foundation.counters import RunningMean, up_to_multiples
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
@@ -29,9 +29,9 @@ from learnd.daemon.values import Call, Event, Facts, Report, Said, Samples, Samp
 class Evaluation:
     """Scores the stream. State and scores are a function of the samples, however these were cut into calls.
 
-    Scores on the holdout and the anchor set are made with the weights at the end of a call. So calls must end with the
-    first update that reaches a multiple of one of `periods`. Prequential scores are exact in any case. For the loop's
-    thread only.
+    Scores on the holdout and the anchor set are made with the weights at the end of a call, and the course of the
+    training is told there. So calls must end with the first update that reaches a multiple of one of `periods`.
+    Prequential scores are exact in any case. For the loop's thread only.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Evaluation:
         self._weighs_classes = weighs_classes
         self._prequential = self._of_each_target()
         self._held = self._ring()
+        self._losses = RunningMean()  # of the samples since it was last told
         self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
         self.anchor_digest = State(self._anchor.named()).digest() if self._anchor else ""
         self._best_anchor: dict[str, float] = {}
@@ -89,6 +90,7 @@ class Evaluation:
         `learner` predicts with the weights at the end of the call, `sets.CHUNK` samples at a time.
         """
         events, said = self._score_predictions(call, report) if call.samples else ([], {})
+        self._losses.add(report.loss, call.rows)
         if len(call.held):
             self._held.add(call.held.named())
         holdout, anchor = self._settings.holdout, self._settings.anchor
@@ -96,6 +98,8 @@ class Evaluation:
             events += self._score_holdout(learner.predict, call.end)
         if anchor and self._anchor and call.passes(anchor.every):
             events += self._score_anchor(learner.predict, call.end)
+        if call.passes(self._settings.prequential.every):
+            events += self._trained(learner, call.end)
         return [*events, *_kept_by(learner, call.end)] if events else [], said
 
     def at_end(self, learner: Learner, samples: int) -> list[Event]:
@@ -106,6 +110,8 @@ class Evaluation:
             events += self._score_holdout(learner.predict, samples)
         if self._anchor and due:
             events += self._score_anchor(learner.predict, samples)
+        if due:
+            events += self._trained(learner, samples)
         return [*events, *_kept_by(learner, samples)] if events else []
 
     def went_back(self) -> None:
@@ -178,7 +184,8 @@ class Evaluation:
             "best_anchor": dict(self._best_anchor),
             "published_at": self._published_at,
         }
-        return State.joined({"prequential": State.joined(parts), "held": self._held.state()}, facts)
+        own = {"prequential": State.joined(parts), "held": self._held.state(), "losses": self._losses.state()}
+        return State.joined(own, facts)
 
     def restore(self, state: State) -> None:
         """Continue from `state`. Sizes of windows and of the holdout may differ: the latest samples are taken over.
@@ -193,11 +200,13 @@ class Evaluation:
                 f"evaluation state: the settings declare {mine}, but the checkpoint holds {theirs}, so "
                 "scores cannot continue; use the settings that made it, or another state directory"
             )
-        prequential, held = self._of_each_target(), self._ring()
+        prequential, held, losses = self._of_each_target(), self._ring(), RunningMean()
         for name, part in prequential.items():
             part.restore(state.part("prequential").part(name))
         held.restore(state.part("held"))
-        self._prequential, self._held = prequential, held
+        if "losses" in state.facts:  # earlier versions kept none
+            losses.restore(state.part("losses"))
+        self._prequential, self._held, self._losses = prequential, held, losses
         self._latest = dict(state.facts["latest"])
         self._best_anchor = dict(state.facts["best_anchor"]) if state.facts["anchor"] == self.anchor_digest else {}
         self._published_at = state.facts["published_at"]
@@ -251,6 +260,12 @@ class Evaluation:
             self._latest[self._key(set_, name)] = dict(event.data)
             extra = more(name, event.data["metrics"]) if more is not None else {}
             yield Event(event.kind, samples, {**event.data, **extra})
+
+    def _trained(self, learner: Learner, samples: int) -> Iterator[Event]:
+        """Yield how training went since the last time: the mean loss, and the rate of the next update."""
+        told = {"loss": self._losses.take(), "learning_rate": learner.learning_rate}
+        if finite := {name: value for name, value in told.items() if value is not None and math.isfinite(value)}:
+            yield Event("training", samples, finite)
 
     def _forgetting(self, target: str, scores: Scores) -> Facts:
         """Return the forgetting: how far the anchor score is below the best that the model ever had.

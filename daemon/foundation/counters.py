@@ -32,6 +32,25 @@ class Counters:
         self.arrays = {name: np.array(state.arrays[name]) for name in self.arrays}
 
 
+class RunningMean(Counters):
+    """The mean of values that are finite, since it was last taken."""
+
+    def __init__(self) -> None:
+        super().__init__(sum_count=np.zeros(2))
+
+    def add(self, values: NDArray[Any], times: int = 1) -> None:
+        """Take in values, each of which counts so many times."""
+        finite = values[np.isfinite(values)].astype(np.float64)
+        total, count = self.arrays["sum_count"]
+        self.arrays["sum_count"] = np.array([running_sum(total, times * finite)[-1], count + times * len(finite)])
+
+    def take(self) -> float | None:
+        """Return the mean, and begin anew; None if there is none."""
+        total, count = self.arrays["sum_count"]
+        self.arrays["sum_count"] = np.zeros(2)
+        return float(total / count) if count else None
+
+
 def mismatch(name: str, expected: str, found: NDArray[Any] | None) -> StateMismatchError:
     held = "nothing" if found is None else f"{found.dtype} {found.shape}"
     return StateMismatchError(

@@ -17,7 +17,7 @@ import structlog
 
 from learnd.daemon.contracts import Contender
 from learnd.daemon.errors import ModelError
-from learnd.daemon.foundation.counters import running_sum
+from learnd.daemon.foundation.counters import RunningMean
 from learnd.daemon.training.attributes import Holding, NotHoldableError, given_back, is_code
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.user_code import call_function, place_of
@@ -59,7 +59,7 @@ class KerasCallbacks:
         self.stop = False
         self._learner, self._model = learner, _Model(learner)
         self._epoch: int | None = None  # under way; None before the first
-        self._losses = np.zeros(2)  # sum and count of the losses of its updates
+        self._losses = RunningMean()  # of its updates
         self._logs: dict[str, float] = {}  # the latest scores, by their Keras names
         for callback in self._all:
             callback.set_params({})
@@ -80,8 +80,7 @@ class KerasCallbacks:
 
     def look(self, report: Report) -> None:
         """Take in updates of the epoch."""
-        losses = report.loss[np.isfinite(report.loss)].astype(np.float64)
-        self._losses = np.array([running_sum(self._losses[0], losses)[-1], self._losses[1] + len(losses)])
+        self._losses.add(report.loss)
 
     def finish(self, call: Call, scores: Sequence[Event]) -> list[Event]:
         """Take in the scores of a call, and let the callbacks act if an epoch ends with it."""
@@ -94,8 +93,8 @@ class KerasCallbacks:
     def _end_epoch(self) -> Facts:
         """Let the callbacks act. Return what there is to tell."""
         assert self._epoch is not None, "it has begun"
-        (total, count), self._losses = self._losses, np.zeros(2)
-        logs = dict(sorted({**self._logs, **({"loss": float(total / count)} if count else {})}.items()))
+        loss = self._losses.take()
+        logs = dict(sorted({**self._logs, **({} if loss is None else {"loss": loss})}.items()))
         told: Facts = {"epoch": self._epoch, "logs": _finite(logs)}
         self._model.stop_training = False
         self._call("on_epoch_end", self._epoch, logs)
@@ -136,7 +135,7 @@ class KerasCallbacks:
         parts = {
             "now": self._attributes(),
             "made": self._made.clone(),
-            "losses": State({"sum_count": self._losses.copy()}),
+            "losses": self._losses.state(),
         }
         return State.joined(parts, facts)
 
@@ -156,7 +155,7 @@ class KerasCallbacks:
             _give_back(callback, as_made, facts, now.arrays)
         self._epoch = state.facts["epoch"]
         self._logs = {name: float(text) for name, text in state.facts["logs"].items()}
-        self._losses = np.array(state.part("losses").arrays["sum_count"])
+        self._losses.restore(state.part("losses"))
 
 
 class _Optimizer:

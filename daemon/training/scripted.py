@@ -33,6 +33,7 @@ class ScriptedLearner:
     """
 
     trainable_parameters = 1
+    learning_rate = 0.5
     changes: Sequence[str] = ()
 
     def __init__(self, spec: SampleSpec, ends: Sequence[int | str] = ()) -> None:

@@ -166,7 +166,7 @@ def evaluation(spec: SampleSpec = SPEC) -> Evaluation:
 
 def _evaluation(part: Evaluation, start: int, end: int) -> list[object]:
     found: list[Event] = []
-    cuts = [start, *range(start // 500 * 500 + 500, end, 500), end]  # calls end with the periods of sets
+    cuts = [start, *range(start // 250 * 250 + 250, end, 250), end]  # calls end with the periods
     for first, last in pairwise(cuts):
         held = [n for n in range(first, last) if n % 20 == 3]
         consumed = made_call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def test_a_window_of_the_whole_run_scores_no_baseline_before_the_first_label() -
 def test_scores_are_published_at_each_multiple_of_their_period() -> None:
     found = evaluation(prequential={"windows": [2], "every": 3})
     events, _ = found.update(*call([0.9] * 7, [1, 0, 1, 0, 1, 0, 1]), LEARNER)
-    assert [(event.samples, event.data["set"], event.data["window"]) for event in events] == [
+    scores = [event for event in events if event.kind == "score"]
+    assert [(event.samples, event.data["set"], event.data["window"]) for event in scores] == [
         (3, "prequential", "all"),
         (3, "prequential", 2),
         (6, "prequential", "all"),
@@ -197,7 +199,9 @@ def test_a_stream_that_ends_between_two_periods_has_its_scores_at_its_end_once()
     found.update(*call([0.9] * 6, [1] * 6, [(0.9, 1)]), LEARNER)
     again = evaluation(anchor_set=anchor, prequential={"windows": [2], "every": 4}, **sets)
     again.restore(found.state())
-    told = [(event.samples, event.data["set"], event.data["window"]) for event in again.at_end(LEARNER, 6)]
+    *scores, trained = again.at_end(LEARNER, 6)
+    told = [(event.samples, event.data["set"], event.data["window"]) for event in scores]
+    assert (trained.samples, trained.kind) == (6, "training")
     assert told == [(6, "prequential", "all"), (6, "prequential", 2), (6, "holdout", "all"), (6, "anchor", "all")]
     assert again.at_end(LEARNER, 6) == []
     assert again.holdout_scores()["accuracy"] == 1
@@ -317,6 +321,33 @@ def test_a_larger_window_goes_on_from_the_samples_there_are() -> None:
     assert large.window_baselines(5)["no_change"]["accuracy"] == 1 / 3
     large.update(*call([0.1], [0], first=6), LEARNER)
     assert large.window_scores(5)["accuracy"] == 0.5
+
+
+def test_the_course_of_training_is_told_with_the_scores_of_predictions() -> None:
+    """As the mean loss since it was last told, without updates that had none, and the rate."""
+    losses = np.array([1, 2, np.nan, 4, 5, 6], np.float32)
+
+    def lived(*ends: int) -> list[tuple[int, Any]]:
+        found = evaluation(prequential={"windows": [2], "every": 4})
+        events, start = [], 0
+        for end in ends:
+            made, report = call([0.9] * (end - start), [1] * (end - start), first=start)
+            events += found.update(made, replace(report, loss=losses[start:end]), LEARNER)[0]
+            state, found = found.state(), evaluation(prequential={"windows": [2], "every": 4})
+            found.restore(state)
+            start = end
+        events += found.at_end(LEARNER, start)
+        return [(event.samples, event.data) for event in events if event.kind == "training"]
+
+    told = [(4, {"loss": pytest.approx(7 / 3), "learning_rate": 0.5}), (6, {"loss": 5.5, "learning_rate": 0.5})]
+    assert lived(4, 6) == told
+    assert lived(1, 2, 4, 5, 6) == told == lived(3, 4, 6)
+
+
+def test_a_state_without_losses_goes_on() -> None:
+    state = evaluation().state()
+    del state.arrays["losses/sum_count"], state.facts["losses"]
+    evaluation().restore(state)
 
 
 def test_a_state_of_another_task_or_of_other_features_is_refused() -> None:

@@ -326,7 +326,8 @@ def test_each_target_is_scored_under_its_name() -> None:
     events, _ = evaluation.update(held, reports[0], one)
     reports.append(one.update(call(some[40:], first=40)))
     events += evaluation.update(call(some[40:], first=40), reports[1], one)[0]
-    published = [(event.data["set"], event.data["window"], event.data["target"], event.samples) for event in events]
+    scores = [event for event in events if event.kind == "score"]
+    published = [(event.data["set"], event.data["window"], event.data["target"], event.samples) for event in scores]
     assert published == [
         (set_, window, target, at)
         for set_, windows, at in (("prequential", ("all", 16), 24), ("prequential", ("all", 16), 48))
