@@ -16,7 +16,7 @@ from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.contest.contest import Challenger, Contest
 from learnd.daemon.contest.match import OUTCOMES
 from learnd.daemon.contest.settings import TRIAL, ChallengerSettings
-from learnd.daemon.contracts import Callbacks, DeadLetters, Predictions, Source
+from learnd.daemon.contracts import Callbacks, DeadLetters, Events, Predictions, Source
 from learnd.daemon.control.control_state import ControlState
 from learnd.daemon.control.inbox import Inbox
 from learnd.daemon.drift.watch import Drift
@@ -256,8 +256,13 @@ def anchor_samples(settings: Settings) -> Samples | None:
 
 
 def output_paths(settings: Settings) -> list[Path]:
-    """Return each file that a run writes lines to, beside its checkpoints."""
-    paths = [_dead_letter_path(settings), _history_path(settings), settings.predictions.file]
+    """Return each file that a run writes to, beside its checkpoints."""
+    paths = [
+        _dead_letter_path(settings),
+        _history_path(settings),
+        settings.predictions.file,
+        settings.history.event_file,
+    ]
     return [path for path in paths if path is not None]
 
 
@@ -302,14 +307,17 @@ def _outputs(settings: Settings) -> Outputs:
     dead_letters: dict[str, DeadLetters] = {
         "dead_letters": resolve(OUTPUTS["dead_letters.file"])(_dead_letter_path(settings))
     }
+    history: dict[str, Events] = {"history": History(_history_path(settings))}
     predictions: dict[str, Predictions] = {}
+    if (file := settings.history.event_file) is not None:
+        history["tensorboard"] = resolve(OUTPUTS["history.tensorboard"])(file)
     if (kafka := settings.dead_letters.kafka) is not None:
         dead_letters["dead_letter_topic"] = resolve(OUTPUTS["dead_letters.kafka"])(kafka, source)
     if (file := settings.predictions.file) is not None:
         predictions["predictions"] = resolve(OUTPUTS["predictions.file"])(file)
     if (kafka := settings.predictions.kafka) is not None:
         predictions["prediction_topic"] = resolve(OUTPUTS["predictions.kafka"])(kafka, source)
-    return Outputs(History(_history_path(settings)), dead_letters, predictions)
+    return Outputs(history, dead_letters, predictions)
 
 
 def _describe(

@@ -31,6 +31,7 @@ SOURCES: Mapping[str, Entry] = {
 OUTPUTS: Mapping[str, str] = {
     "dead_letters.file": "learnd.connectors.outputs.dead_letter_file:DeadLetterFile",
     "dead_letters.kafka": "learnd.connectors.kafka.publishing:DeadLetterTopic",
+    "history.tensorboard": "learnd.connectors.outputs.event_file:EventFile",
     "predictions.file": "learnd.connectors.outputs.prediction_file:PredictionFile",
     "predictions.kafka": "learnd.connectors.kafka.publishing:PredictionTopic",
 }

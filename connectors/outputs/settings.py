@@ -1,4 +1,4 @@
-"""Settings of where dead letters and predictions go."""
+"""Settings of where dead letters, predictions and the history go."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ class DeadLetterPlaces(Section):
     """A topic that they are written to as well, with the original key, value, headers and timestamp."""
 
 
+class HistorySettings(Section):
+    """Where the history goes beside `scores.jsonl` in the state directory."""
+
+    harmless: ClassVar[Mapping[str, str]] = {"tensorboard": "where it is written"}
+
+    tensorboard: Path | None = None
+    """A folder that TensorBoard shows as a run: scores, losses, rates, and what happened. Each state directory needs a
+    folder of its own. Off by default."""
+
+    @property
+    def event_file(self) -> Path | None:
+        """The file in that folder, known to TensorBoard by a part of its name; None if there is none."""
+        return None if self.tensorboard is None else self.tensorboard / "events.out.tfevents.learnd"
+
+
 class PredictionSettings(Section):
     """Where predictions go, those that were made before the update: nowhere by default."""
 
@@ -41,15 +56,20 @@ class PredictionSettings(Section):
 
 
 def problems_with_outputs(
-    dead_letters: DeadLetterPlaces, predictions: PredictionSettings, source: SourceSettings
+    dead_letters: DeadLetterPlaces, predictions: PredictionSettings, history: HistorySettings, source: SourceSettings
 ) -> Iterator[str]:
     """Yield what is wrong with where sections write to: no broker, or a place that is used twice.
 
     What is written must not come back as records, nor stand among what another section writes.
     """
-    for name, file in {"dead_letters": dead_letters.file, "predictions": predictions.file}.items():
+    files = {
+        "dead_letters.file": dead_letters.file,
+        "predictions.file": predictions.file,
+        "history.tensorboard": history.event_file,
+    }
+    for key, file in files.items():
         if file is not None and source.reads_file(file):
-            yield f"{name}.file: the source reads {file}, and would train on what is written to it"
+            yield f"{key}: the source reads {file}, and would train on what is written to it"
     yield from _problems_with_topics({"dead_letters": dead_letters.kafka, "predictions": predictions.kafka}, source)
 
 

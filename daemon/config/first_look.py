@@ -78,9 +78,13 @@ def _foreign(settings: Settings) -> Iterator[str]:
 
 
 def _overwritten(settings: Settings) -> Iterator[str]:
-    """Yield a problem for each file of lines that is one of the daemon's own."""
+    """Yield a problem for each output that is one of the daemon's own files."""
     root, letters = settings.checkpoint.dir.resolve(), settings.dead_letters.file
-    files = {"dead_letters.file": letters, "predictions.file": settings.predictions.file}
+    files = {
+        "dead_letters.file": letters,
+        "predictions.file": settings.predictions.file,
+        "history.tensorboard": settings.history.event_file,
+    }
     for key, file in files.items():
         path = file.resolve() if file is not None else None
         if path is not None and path.is_relative_to(root) and path.relative_to(root).parts[:1] in _OWN_PLACES:

@@ -7,7 +7,12 @@ from typing import ClassVar, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from learnd.connectors.outputs.settings import DeadLetterPlaces, PredictionSettings, problems_with_outputs
+from learnd.connectors.outputs.settings import (
+    DeadLetterPlaces,
+    HistorySettings,
+    PredictionSettings,
+    problems_with_outputs,
+)
 from learnd.connectors.source_settings import Glance
 from learnd.daemon.config.source_choice import SourceChoice
 from learnd.daemon.contest.settings import ChallengerSettings, problems_with_challengers
@@ -100,6 +105,9 @@ class Settings(Section):
     predictions: PredictionSettings = PredictionSettings()
     """Where predictions go."""
 
+    history: HistorySettings = HistorySettings()
+    """Where scores and events go, beside `scores.jsonl` in the state directory."""
+
     http: HttpSettings = HttpSettings()
     """Metrics, health, status, a page and commands over HTTP."""
 
@@ -160,7 +168,7 @@ class Settings(Section):
         targets = self.samples.targets(self.model.task)
         for key in [target.key for target in targets if target.label.is_key and not self.source.settings.keyed]:
             yield f"samples.{key}.from: records of source.{self.source.name} have no key; name the field of the label"
-        yield from problems_with_outputs(self.dead_letters, self.predictions, self.source.settings)
+        yield from problems_with_outputs(self.dead_letters, self.predictions, self.history, self.source.settings)
 
     def _problems_with_callbacks(self) -> Iterator[str]:
         if self.callbacks is not None and self.models > 1:

@@ -4,7 +4,7 @@ from learnd.daemon.contracts.callbacks import Callbacks
 from learnd.daemon.contracts.decoder import Decoder
 from learnd.daemon.contracts.learner import Adaptable, Change, Contender, Contested, Learner, Stateful
 from learnd.daemon.contracts.monitor import Monitor
-from learnd.daemon.contracts.outputs import DeadLetters, Output, Predictions
+from learnd.daemon.contracts.outputs import DeadLetters, Events, Output, Predictions
 from learnd.daemon.contracts.source import Source
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Contested",
     "DeadLetters",
     "Decoder",
+    "Events",
     "Learner",
     "Monitor",
     "Output",

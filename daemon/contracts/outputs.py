@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from learnd.daemon.values import Call, Rejection, Report
+from learnd.daemon.values import Call, Event, Rejection, Report
 
 
 class Output(Protocol):
@@ -41,6 +41,13 @@ class DeadLetters(Output, Protocol):
     """Where rejected records go."""
 
     def write(self, rejections: Iterable[Rejection]) -> None: ...
+
+
+class Events(Output, Protocol):
+    """Where the history goes."""
+
+    def write(self, events: Iterable[Event], time_s: float) -> None:
+        """Write what happened. `time_s` is Unix time."""
 
 
 class Predictions(Output, Protocol):

@@ -1,4 +1,4 @@
-"""An append-only file of lines that checkpoints cover: a resume drops what came after the checkpoint and goes on."""
+"""An append-only file that checkpoints cover: a resume drops what came after the checkpoint and goes on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _MOST_PENDING = 64 << 20
 
 
 class AppendFile:
-    """A `contracts.Output`. Messages and failpoints call the lines by `name`.
+    """A `contracts.Output` of lines. Messages and failpoints call them by `name`.
 
     Must never hold a partly written line before a whole one. Lines that the disk refuses stay in memory and are tried
     again. No checkpoint is made while any are pending, so a kill cannot lose them: a resume writes them again.
+
+    A subclass may hold records of another kind: its `_whole` says where they end.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -45,7 +47,7 @@ class AppendFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             size = os.fstat(self._descriptor).st_size
-            self._end = _last_line_end(self._descriptor, size if mark is None else min(mark, size))
+            self._end = self._whole(size, mark)
             os.ftruncate(self._descriptor, self._end)
         except OSError as error:
             raise self._failure("opened", error) from error
@@ -55,10 +57,19 @@ class AppendFile:
                 consequence="the lines that someone removed from it are not written again",
             )  # fmt: skip
 
+    def _whole(self, size: int, mark: int | None) -> int:
+        """Return where the lines end that stay, of those in a file of `size` bytes."""
+        return _last_line_end(self._descriptor, size if mark is None else min(mark, size))
+
     @property
     def place(self) -> str:
         """The path of the file."""
         return str(self._path)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in the file, or will be."""
+        return not (self._end or self._pending)
 
     def append(self, lines: bytes) -> None:
         """Append whole lines. Raises StoreError only if more is pending than may be kept in memory."""

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from learnd.daemon.values import Event, Facts, Rejection
+from learnd.daemon.values import Event, Facts, Rejection, in_words
 
 MOST_POINTS = 900  # if there are more, every second one goes, and the next ones come half as often
 _MOST_MARKS = 100  # of a kind
 _MOST_DEAD_LETTERS = 20
 _MOST_COMMANDS = 1_000
 _MOST_TEXT = 200  # characters of a mark
-_MOST_NAMED = 5  # columns of a drift
 _FIRST_EVERY_S = 1.0
 _MOST_AT_ONCE = 100  # points
 
@@ -79,7 +78,7 @@ class Live:
         for event in events:
             if event.kind == "command":
                 self._answer(event)
-            if (text := text_of(event)) is not None:
+            if (text := in_words(event)) is not None:
                 self.mark(event.kind, event.samples, text)
 
     def mark(self, kind: str, samples: int, text: str) -> None:
@@ -136,34 +135,3 @@ class Live:
 
 def _as_facts(point: Point) -> Facts:
     return {name: getattr(point, name) for name in Point.__dataclass_fields__}
-
-
-def text_of(event: Event) -> str | None:
-    """Return an event in words; None if it is not worth a mark."""
-    data = event.data
-    match event.kind:
-        case "drift":
-            columns = data.get("columns", {})
-            named = ", ".join(list(columns)[:_MOST_NAMED]) + (", ..." if len(columns) > _MOST_NAMED else "")
-            text = f"drift of {data['signal']} ({data['level']})" + (f": {named}" if named else "")
-        case "reaction":
-            text = f"{data['on']}: " + ", ".join(f"{action} {outcome}" for action, outcome in data["actions"].items())
-        case "rollback":
-            text = f"rolled back by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
-        case "stopped":
-            text = f"stopped early by {data['reason']}: {data['samples_taken_back']:,} samples taken back"
-        case "phase":
-            text = f"phase {data['number']}, by {data['cause']}"
-        case "contest":
-            about = (
-                f", {data['was']} at {data['decided_at']:,}"
-                if "was" in data
-                else f" after {data['compared']:,} samples"
-            )
-            text = f"challenger {data['challenger']}: {data['outcome']}{about}"
-        case "command":
-            why = f": {data['reason']}" if "reason" in data else ""
-            text = f"{data['action']} by {data['by'] or 'somebody'}: {data['outcome']}{why}"
-        case _:
-            return None
-    return text

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from learnd.daemon.contracts import DeadLetters, Output, Predictions
+from learnd.daemon.contracts import DeadLetters, Events, Output, Predictions
 from learnd.daemon.foundation.shares import spending
-from learnd.daemon.state.history import History
 from learnd.daemon.values import Call, Event, Rejection, Report
 
 
@@ -16,14 +15,14 @@ class Outputs:
 
     def __init__(
         self,
-        history: History,
+        history: Mapping[str, Events],
         dead_letters: Mapping[str, DeadLetters],
         predictions: Mapping[str, Predictions] | None = None,
     ) -> None:
         self._history = history
         self._dead_letters = dead_letters
         self._predictions = predictions or {}
-        self.by_name: dict[str, Output] = {**dead_letters, **self._predictions, "history": history}
+        self.by_name: dict[str, Output] = {**dead_letters, **self._predictions, **history}
         """Each under the name that checkpoints know it by."""
 
     @spending("writing")
@@ -41,8 +40,9 @@ class Outputs:
     @spending("writing")
     def tell(self, events: Sequence[Event]) -> None:
         """Write lines of the history."""
-        if events:
-            self._history.write(events, time.time())
+        now = time.time()
+        for output in self._history.values() if events else ():
+            output.write(events, now)
 
     def close(self) -> None:
         """Release all of them; called once, whatever happened before."""

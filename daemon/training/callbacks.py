@@ -31,7 +31,7 @@ _INSTEAD = {
     "ModelCheckpoint": "checkpoints are saved anyway, and learnd checkpoints export --best writes the best model",
     "BackupAndRestore": "learnd does that anyway, to the last bit",
     "CSVLogger": "scores.jsonl in the state directory has a line for each score",
-    "TensorBoard": "scores.jsonl has each score, learnd report and the page draw them",
+    "TensorBoard": "history.tensorboard writes for TensorBoard, and learnd report and the page draw scores, too",
     "TerminateOnNaN": "the guard skips updates that are not finite, and ends a run with too many of them",
     "SwapEMAWeights": "train.average keeps averages of the weights, which predict",
 }

@@ -10,7 +10,7 @@ from learnd.daemon.values.arrays import Arrays, Facts, Float32, Float64, Int64, 
 from learnd.daemon.values.calls import Call, ClassNames, JournalEntry, PhaseBegun, Report, Skip, known_before
 from learnd.daemon.values.columnar import Columnar
 from learnd.daemon.values.commands import Ahead, Command
-from learnd.daemon.values.events import Event
+from learnd.daemon.values.events import Event, in_words
 from learnd.daemon.values.predictions import Prediction, as_json, predictions_of
 from learnd.daemon.values.records import (
     CONTENT,
@@ -89,6 +89,7 @@ __all__ = [
     "as_json",
     "canonical_json",
     "finite",
+    "in_words",
     "known_before",
     "predictions_of",
     "said_rows",

@@ -16,13 +16,12 @@ from learnd.daemon.config.settings import Settings
 from learnd.daemon.errors import DataError, StoreError
 from learnd.daemon.http.page import report as document_of
 from learnd.daemon.operate.curves import Curves
-from learnd.daemon.operate.live import text_of
 from learnd.daemon.operate.summary import to_json
 from learnd.daemon.state.directory import check_state_directory
 from learnd.daemon.state.history import HISTORY_FILE, oldest_first
 from learnd.daemon.state.look import checkpoint_of
 from learnd.daemon.state.store import Checkpoint
-from learnd.daemon.values import Event, Facts
+from learnd.daemon.values import Event, Facts, in_words
 from learnd.daemon.verbs.evaluate import Scored
 from learnd.daemon.verbs.given import Place
 from learnd.daemon.verbs.options import Force, check_output
@@ -94,7 +93,7 @@ def _of_history(path: Path) -> Facts:
             curves.add(line)
             continue
         data = {name: value for name, value in line.items() if name not in ("event", "samples", "time")}
-        if (text := text_of(Event(kind, samples, data))) is not None:
+        if (text := in_words(Event(kind, samples, data))) is not None:
             mark = {"kind": kind, "samples": samples, "time": time, "text": text}
             marks.setdefault(kind, deque(maxlen=_MOST_MARKS)).append((number, mark))
     found = sorted((mark for kind in marks.values() for mark in kind), key=lambda mark: mark[0])

@@ -17,7 +17,7 @@ from output_places.place import Place
 from learnd.daemon.contracts import Output
 from learnd.daemon.registry import OUTPUTS
 
-FILES = ["dead_letters.file", "predictions.file", "history"]
+FILES = ["dead_letters.file", "predictions.file", "history.tensorboard", "history"]
 
 
 def place_of(key: str) -> Callable[[Path], Place]:

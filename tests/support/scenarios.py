@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from event_files import told_in
 from processes import dead_letters, history, summary
 from safetensors.numpy import load_file
 
@@ -26,6 +27,7 @@ validate:
   holdout: {{share: 0.05, size: 50, every: 700}}
 checkpoint: {{dir: state, every: {{samples: 250, seconds: 1000}}, keep: 3}}
 predictions: {{file: predictions.jsonl}}
+history: {{tensorboard: logs}}
 certainty: {{coverage: 0.9, calibrate: temperature{certainty}}}
 http: {{listen: null}}
 """
@@ -38,7 +40,7 @@ FAILPOINTS = [
     "writer.outputs.before", "history.sync", "dead_letters.sync", "predictions.sync",
     "checkpoint.before", "checkpoint.write", "checkpoint.manifest.before", "checkpoint.fence.before",
     "checkpoint.rename.before", "checkpoint.rename.after", "checkpoint.after",
-    "writer.prune.before", "checkpoint.prune.between",
+    "writer.prune.before", "checkpoint.prune.between", "tensorboard.write", "tensorboard.sync",
 ]  # fmt: skip
 
 
@@ -106,8 +108,8 @@ def write_stream(folder: Path, *, kinds: bool = False) -> None:
 
 def passing(rng: random.Random, failpoint: str) -> int:
     """Return at which passing of a failpoint to die. That one surely comes between two checkpoints, or before."""
-    rare = failpoint.startswith(("history", "writer", "checkpoint", "journal.segment")) or failpoint.endswith(".sync")
-    return 1 if rare else rng.randint(1, 9)
+    rare = ("history", "tensorboard", "writer", "checkpoint", "journal.segment")
+    return 1 if failpoint.startswith(rare) or failpoint.endswith(".sync") else rng.randint(1, 9)
 
 
 def seen(state: Path) -> Any:
@@ -124,14 +126,20 @@ def predictions(state: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
+def shown(state: Path) -> list[tuple[int, str, Any]]:
+    """Return what TensorBoard shows of a run, from the folder beside a state directory."""
+    return told_in(state.parent / "logs" / "events.out.tfevents.learnd")
+
+
 def assert_same(state: Path, expected: Path, kinds: Sequence[str] = ("score",)) -> None:
     """Assert that two state directories hold the same model, dead letters, and events of these kinds.
 
-    The predictions beside them, if there are any, must be the same, too.
+    The predictions beside them and what TensorBoard shows, if there are any, must be the same, too.
     """
     assert summary(state) == summary(expected)
     for kind in kinds:
         assert history(state, kind) == history(expected, kind), kind
     assert dead_letters(state) == dead_letters(expected)
     assert predictions(state) == predictions(expected)
+    assert shown(state) == shown(expected)
     np.testing.assert_array_equal(seen(state), seen(expected))

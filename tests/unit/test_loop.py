@@ -106,7 +106,7 @@ class Run:
         monitor = Telemetry(self.metrics, self.health, None, total_known=False)
         evaluation = Evaluation(ValidateSettings(), SPEC)
         letters, history = DeadLetterFile(root / "dead-letters.jsonl"), History(root / "scores.jsonl")
-        outputs = Outputs(history, {"dead_letters": letters})
+        outputs = Outputs({"history": history}, {"dead_letters": letters})
         writer, progress, saving = CheckpointWriter(), Progress(), SaveRequest()
         watching = Watching((), Drift((), SPEC), SPEC, "")
         reactions = Reactions((), (), self.learner, watching, self.control, progress, saving)

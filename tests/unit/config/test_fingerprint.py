@@ -57,6 +57,7 @@ HARMLESS = [
     "dead_letters.kafka",
     "dead_letters.max_rate",
     "dead_letters.window",
+    "history.tensorboard",
     "http.listen",
     "http.tls",
     "http.token_file",

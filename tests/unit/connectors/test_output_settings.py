@@ -22,6 +22,10 @@ WHOLE: dict[str, Any] = {
     ("changes", "told"),
     [
         ({"predictions": {"file": "clicks/p.jsonl"}}, "predictions.file: the source reads clicks/p.jsonl"),
+        (
+            {"history": {"tensorboard": "clicks"}, "source": {"files": {"path": "clicks/*"}}},
+            "history.tensorboard: the source reads clicks/events",
+        ),
         ({"dead_letters": {"file": "clicks/d.jsonl"}}, "dead_letters.file: the source reads clicks/d.jsonl"),
     ],
 )
@@ -50,6 +54,7 @@ def test_a_source_knows_which_files_it_would_read(path: str, file: str, read: bo
 def test_every_file_that_is_written_is_known() -> None:
     names = ["dead-letters.jsonl", "scores.jsonl"]
     assert [path.name for path in output_paths(Settings.model_validate(WHOLE))] == names
-    settings = Settings.model_validate({**WHOLE, "predictions": {"file": "p.jsonl"}})
-    assert [path.name for path in output_paths(settings)] == [*names, "p.jsonl"]
+    more = {"predictions": {"file": "p.jsonl"}, "history": {"tensorboard": "logs"}}
+    settings = Settings.model_validate({**WHOLE, **more})
+    assert [path.name for path in output_paths(settings)] == [*names, "p.jsonl", "events.out.tfevents.learnd"]
     assert settings.predictions.wanted

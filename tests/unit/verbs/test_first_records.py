@@ -223,6 +223,15 @@ def test_predictions_do_not_go_where_the_daemon_writes(tmp_path: Path, file: str
     assert all(problem.startswith("predictions.file: ") and word in problem for problem in found if word)
 
 
+def test_what_tensorboard_shows_goes_beside_what_the_daemon_keeps(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(rows("1", "2"))
+    for folder, found in {"state/checkpoints": 1, "state": 0, "state/logs": 0}.items():
+        places = {"checkpoint": {"dir": str(tmp_path / "state")}, "history": {"tensorboard": str(tmp_path / folder)}}
+        (tmp_path / "learnd.yaml").write_text(json.dumps({**BASE, **places}))
+        told = problems(load_settings(tmp_path / "learnd.yaml"))
+        assert [text.partition(":")[0] for text in told] == ["history.tensorboard"] * found
+
+
 def test_a_positive_value_that_never_comes_is_told(tmp_path: Path) -> None:
     label = {"field": "y", "positive": "yse"}
     samples = {**BASE["samples"], "label": label}
