@@ -81,7 +81,7 @@ def compose(settings: Settings, lock: StateLock, monitor: Telemetry, ahead: Ahea
     drift = Drift(settings.drift, spec)
     log.info("drift_watched", signals=[watch.watch for watch in settings.drift], columns_without=drift.clocks)
     watching = Watching([*settings.reactions, *ends], drift, spec, anchor)
-    progress, control, saving = Progress(), ControlState(), SaveRequest()
+    progress, control, saving = _progress(settings, spec), ControlState(), SaveRequest()
     callbacks = build_callbacks(settings, learner)
     reactions = Reactions(settings.reactions, ends, learner, watching, control, progress, saving, callbacks)
     decoder = _decoder(settings, spec)
@@ -278,6 +278,11 @@ def _decoder(settings: Settings, spec: SampleSpec) -> SampleDecoder:
     holdout = settings.validation.holdout
     rule = HoldoutRule(holdout.share, holdout.by) if holdout else None
     return SampleDecoder(settings.samples, spec, rule, lambda lossy: log.warning("input_rounded", column=lossy))
+
+
+def _progress(settings: Settings, spec: SampleSpec) -> Progress:
+    window = settings.samples.window
+    return Progress() if window is None else Progress(recent=window.recent_rows(spec.width))
 
 
 def _reader(

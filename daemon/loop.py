@@ -102,7 +102,7 @@ class Loop:
         self.monitor.state("restoring")
         entries, notes = self.keeper.restore(self.learner.compile)
         self.trainer.check_model_of(entries)
-        self.reader.open(self.progress.positions, notes, self.progress.classes)
+        self.reader.open(self.progress.positions, notes, self.progress.past)
         with self.reactions.repeating():
             repeated = self.repeat(entries, stop)
         self.keeper.go_live()
@@ -132,7 +132,7 @@ class Loop:
             reason=str(error),
             consequence="they are not in the model; the records that are left train as new ones, after the gap",
         )
-        self.reader.open(self.progress.positions, self.progress.notes, self.progress.classes)
+        self.reader.open(self.progress.positions, self.progress.notes, self.progress.past)
         self.inbox.put_back(command for entry in entries for command in entry.commands)
         self.keeper.saving.ask()
 

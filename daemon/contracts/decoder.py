@@ -7,6 +7,7 @@ from typing import Protocol
 
 from learnd.daemon.values import (
     Block,
+    Past,
     RecordBatch,
 )
 
@@ -14,8 +15,8 @@ from learnd.daemon.values import (
 class Decoder(Protocol):
     """Turns records into samples. Must never raise on a record, nor let a non-finite value through."""
 
-    def begin(self, classes: Sequence[str]) -> None:
-        """Go on behind records of which these classes were learnt, in this order. Forget all others."""
+    def begin(self, past: Past) -> None:
+        """Go on behind the records of which this is left. Forget all others."""
 
     def decode(self, batch: RecordBatch) -> Block: ...
 

@@ -60,7 +60,11 @@ class Evaluation:
 
     def _of_each_target(self) -> dict[str, Prequential]:
         how = (self._settings.prequential.windows, self._settings.metrics, self._certainty)
-        return {target.name: Prequential(target.task, *how) for target in self._spec.targets}
+        none = self._spec.zeros(0).inputs
+        return {
+            target.name: Prequential(target.task, *how, naive=self._spec.naive(target.name, none))
+            for target in self._spec.targets
+        }
 
     def _ring(self) -> Ring:
         return Ring(self._settings.holdout.size if self._settings.holdout else 0)
@@ -217,11 +221,13 @@ class Evaluation:
         """
         every = self._settings.prequential.every
         outputs, labels = call.in_a_row(report.outputs), call.in_a_row(call.batches.targets)
+        naive = {name: self._spec.naive(name, call.in_a_row(call.batches.inputs)) for name in self._prequential}
         events: list[Event] = []
         said: dict[str, list[Said]] = defaultdict(list)
         for rows in up_to_multiples(call.first, call.samples, every):
             for name, part in self._prequential.items():
-                if (its := part.add(outputs[name][rows], labels[name][rows])) is not None:
+                guessed = {baseline: guesses[rows] for baseline, guesses in naive[name].items()}
+                if (its := part.add(outputs[name][rows], labels[name][rows], guessed)) is not None:
                     said[name].append(its)
             if (call.first + rows.stop) % every == 0:
                 events += self._prequential_scores(call.first + rows.stop)

@@ -14,7 +14,7 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe, restore_all
 from learnd.daemon.tasks.baselines import Baseline
 from learnd.daemon.tasks.scoring import scoring_of
-from learnd.daemon.values import Float32, Said, State, Task
+from learnd.daemon.values import Arrays, Float32, Said, State, Task
 
 
 class Prequential:
@@ -26,13 +26,16 @@ class Prequential:
         windows: Sequence[int],
         metrics: Iterable[str] | None,
         certainty: CertaintySettings | None = None,
+        naive: Iterable[str] = (),
     ) -> None:
+        """`naive` are the baselines whose predictions come with the samples."""
         self.task = task
         self.certainty = Certainty(certainty or CertaintySettings(), task, windows)
         """What is said with the predictions."""
         self._metrics = metrics
         self._scoring = scoring_of(task)
         self._baselines = self._scoring.baselines(task)
+        self._naive = tuple(naive)
         self.known = self._scoring.known(task)
         """Which classes have trained; None if all are known from the start."""
         self._ring = Ring(max(windows, default=0))
@@ -42,8 +45,9 @@ class Prequential:
     def samples(self) -> int:
         return self.overall.scored + self.overall.unscored
 
-    def add(self, outputs: Float32, labels: Float32) -> Said | None:
-        """Score predictions (m, ..., C) against labels (m, ..., O), in the order of the stream.
+    def add(self, outputs: Float32, labels: Float32, naive: Arrays | None = None) -> Said | None:
+        """Score predictions (m, ..., C), and `naive` ones by name, against labels (m, ..., O), in the order of the
+        stream.
 
         Return what is said with them; None if nothing is to be said.
         """
@@ -51,7 +55,7 @@ class Prequential:
         rows = observe(self.task, outputs, labels, known)
         for name, baseline in self._baselines.items():
             rows[name] = baseline.follow(rows["label"])
-        rows = self._scoring.kept(rows)
+        rows = self._scoring.kept(rows | (naive or {}))
         self.overall.add(rows, first=self.samples == 0)
         self._ring.add(rows)
         return self.certainty.follow(outputs, labels, known) if self.certainty.anything else None
@@ -82,4 +86,4 @@ class Prequential:
         return {"overall": self.overall, "window": self._ring, **known, **self._baselines, **said}
 
     def _scoreboard(self) -> Scoreboard:
-        return Scoreboard(self.task, self._baselines, self._metrics)
+        return Scoreboard(self.task, [*self._baselines, *self._naive], self._metrics)

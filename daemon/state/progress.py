@@ -9,7 +9,8 @@ from typing import Any
 
 import structlog
 
-from learnd.daemon.values import Call, ClassNames, Facts, Note, Positions, Report, State, known_before
+from learnd.daemon.foundation.recent import RecentRows
+from learnd.daemon.values import Call, ClassNames, Facts, Note, Past, Positions, Report, State, known_before
 
 log = structlog.get_logger()
 
@@ -34,6 +35,12 @@ class Progress:
     classes: list[str] = field(default_factory=list)  # that were learnt, in the order in which they came
     classes_trained: int = 0  # of them, that came with a trained sample
     set_aside: dict[str, list[list[int]]] = field(default_factory=dict)  # ranges of positions that were rolled back
+    recent: RecentRows | None = None  # the records that later windows are made of; None unless samples are windows
+
+    @property
+    def past(self) -> Past:
+        """What the decoding of the next record depends on."""
+        return Past(tuple(self.classes), None if self.recent is None else self.recent.state())
 
     def with_classes(self, call: Call) -> Call:
         """Return a call that is about to run with the names of the learnt classes, if there are any."""
@@ -50,6 +57,8 @@ class Progress:
         for name in call.new_classes:
             log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")
         self.classes += call.new_classes
+        if self.recent is not None and call.keyed is not None:
+            self.recent.add(call.keyed.keys, call.keyed.rows)
         if self.classes and call.samples:
             (labels,) = call.batches.targets.values()
             self.classes_trained = int(known_before(labels.ravel(), self.classes_trained)[-1])
@@ -141,7 +150,8 @@ class Progress:
             "notes": [dict(note) for note in self.notes],
             "set_aside": self.set_aside,
         }
-        return State(facts=deepcopy(facts))
+        recent = {} if self.recent is None else {"recent": self.recent.state()}
+        return State.joined(recent, deepcopy(facts))
 
     def restore(self, state: State) -> None:
         facts = deepcopy(state.facts)
@@ -150,6 +160,8 @@ class Progress:
         self.classes, self.classes_trained = facts.get("classes", []), facts["classes_trained"]
         self.skipped, self.rejected = Counter(facts["skipped"]), Counter(facts["samples_rejected"])
         self.starts, self.notes, self.set_aside = facts["starts"], facts["notes"], facts["set_aside"]
+        if self.recent is not None:
+            self.recent.restore(state.part("recent") if "recent" in facts else State())
 
 
 def _folded(notes: list[Note]) -> list[Note]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from learnd.daemon.values import Block, Call, Fate, Int64, Note, Origin, Rejection, Samples, SampleSpec, Span
+from learnd.daemon.values import Block, Call, Fate, Int64, KeyedRows, Note, Origin, Rejection, Samples, SampleSpec, Span
 
 _MOST_UNTRAINED = 10_000  # records in a row that do not train, before a call without updates moves past them
 
@@ -57,6 +57,7 @@ class _Parts:
     notes: list[Note] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     new_classes: list[str] = field(default_factory=list)
+    keyed: list[KeyedRows] = field(default_factory=list)
     records: int = 0
     event_time_s: float | None = None
 
@@ -141,6 +142,8 @@ class Batcher:
         self._consume_samples(pending, until, parts)
         self._consume_rejections(pending, until, parts)
         parts.new_classes += [name for record, name in block.new_classes if first <= record < until]
+        if block.keyed is not None:
+            parts.keyed.append(block.keyed[slice(*np.searchsorted(block.keyed.records, (first, until)).tolist())])
         parts.records += until - first
         self.records -= until - first
         pending.record = until
@@ -187,6 +190,7 @@ class Batcher:
             notes=tuple(parts.notes),
             origins=tuple(parts.origins) if self._origins else None,
             new_classes=tuple(parts.new_classes),
+            keyed=KeyedRows.joined(parts.keyed) if parts.keyed else None,
         )
 
 

@@ -15,7 +15,7 @@ from learnd.daemon.errors import DataError
 from learnd.daemon.stream.decoding.declared import missing_columns
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import Arrays, Fate, Float32, RecordBatch, SampleSpec
+from learnd.daemon.values import Arrays, Fate, Float32, Past, RecordBatch, SampleSpec
 
 Record = Mapping[str, Any]
 
@@ -23,11 +23,16 @@ _FEATURES = "samples.features."  # the keys of the settings that name what is re
 
 
 def input_decoder(samples: SamplesSettings, task: str) -> SampleDecoder:
-    """Return a decoder of the features alone: a record needs no label, weight, time or key, and may have them.
+    """Return a decoder of the features alone: a record needs no label, weight or time, and may have them; and no key
+    but for windows. These end with the record, also those of forecasts, whose label is to come.
 
     Raises SettingsError if the fields cannot be read together.
     """
-    features = {"weight": None, "event_time": None, "key": None, "extra_fields": "ignore"}
+    features = {"weight": None, "event_time": None, "extra_fields": "ignore"}
+    if samples.window is None:
+        features["key"] = None
+    else:
+        samples = samples.model_copy(update={"window": samples.window.without_label()})
     spec = SampleSpec(samples.spec(task).inputs, ())
     return SampleDecoder(samples.model_copy(update=features), spec)
 
@@ -57,7 +62,7 @@ class Encoder:
 
     def __call__(self, records: Record | Sequence[Record]) -> Float32 | Arrays:
         """Return the input for a record, (1, columns), or for several, (n, columns), as float32, an image as uint8, or
-        the ids of a text as int32.
+        the ids of a text as int32. Windows, (n, length, columns), hold the records given here, and none before them.
 
         Of a model with several inputs, it returns each by its name.
 
@@ -66,6 +71,7 @@ class Encoder:
         given = [records] if isinstance(records, Mapping) else list(records)
         if not given:
             return as_given(self._spec.zeros(0).inputs)
+        self._decoder.begin(Past())
         block = self._decoder.decode(self._batch(given))
         if block.rejections:
             number, defect = int(np.argmax(block.fates == Fate.REJECT)), block.rejections[0].defect

@@ -20,7 +20,7 @@ from learnd.daemon.foundation.shares import Shares, spending
 from learnd.daemon.foundation.threads import join_within
 from learnd.daemon.stream.batching import Batcher, updates_until
 from learnd.daemon.stream.reject_rate import RejectRate
-from learnd.daemon.values import EPOCHS, Block, Call, JournalEntry, Note, Positions, RecordBatch
+from learnd.daemon.values import EPOCHS, Block, Call, JournalEntry, Note, Past, Positions, RecordBatch
 
 log = structlog.get_logger()
 
@@ -81,9 +81,9 @@ class Reader:
         self._lag_due_s = 0.0
         self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
 
-    def open(self, positions: Positions, notes: Sequence[Note], classes: Sequence[str] = ()) -> None:
-        """Open the source at the position of a checkpoint, by when these classes had come. Raises SourceError."""
-        self._decoder.begin(classes)
+    def open(self, positions: Positions, notes: Sequence[Note], past: Past) -> None:
+        """Open the source at the position of a checkpoint, behind records of which this is left. Raises SourceError."""
+        self._decoder.begin(past)
         repeats = self._source.repeats  # what is of epochs means nothing to another source, and the other way round
         own = {name: at for name, at in positions.items() if (name == EPOCHS) is repeats}
         self._first_life = self._fresh = not own

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,10 +22,12 @@ from learnd.daemon.stream.features.number import TypeName
 from learnd.daemon.stream.features.settings import AnyFeatureSettings
 from learnd.daemon.stream.features.timestamp import DateFormat, TimeUnit
 from learnd.daemon.stream.inputs import InputSettings, problem_with_names, usual_inputs
+from learnd.daemon.stream.stages.settings import WindowSettings, problems_with_window
+from learnd.daemon.stream.targets import Target, problems_of_copies, target_spec
 from learnd.daemon.tasks.label import FieldName, OneHot, OneOf
 from learnd.daemon.tasks.registry import KINDS
 from learnd.daemon.tasks.settings import AnyLabelSettings, TaskName, label_problems
-from learnd.daemon.values import LABEL, ColumnKind, InputSpec, RecordFormat, SampleSpec, TargetSpec
+from learnd.daemon.values import LABEL, Column, ColumnKind, InputSpec, RecordFormat, SampleSpec
 
 
 def _as_type(value: Any) -> Any:
@@ -78,17 +80,6 @@ class OutputSettings(AnyLabelSettings):
 
     loss_weight: PositiveFloat = 1.0
     """How much the loss of this output weighs in the sum of all losses."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A label that is read, for an output of the model."""
-
-    name: str
-    key: str  # under `samples`
-    label: AnyLabelSettings
-    task: str
-    loss_weight: float
 
 
 class WeightSettings(Section):
@@ -170,7 +161,13 @@ class SamplesSettings(Section):
     """When the event happened: the name of a field, or `{field: ts, unit: ms}`. Default: the record's own time."""
 
     key: FieldName | None = None
-    """The field that says whose record it is, for a holdout by key. Default: the record's own key, if it has one."""
+    """The field that says whose record it is, for a window, or a holdout by key. Default: the record's own key, if it
+    has one."""
+
+    window: WindowSettings | None = None
+    """The latest records of a key as one sample, oldest first, of shape (length, columns): `{length: 24}`, or
+    `{length: 24, ahead: 1}` to forecast the next one. Zeros stand for records from before a key's first. Default: each
+    record is a sample by itself."""
 
     weight: FieldName | WeightSettings | None = None
     """The sample's weight in the loss, a number of 0 or more: the name of a field, or a mapping. Default: every weight
@@ -211,6 +208,8 @@ class SamplesSettings(Section):
     @model_validator(mode="after")
     def _label_is_no_feature(self) -> Self:
         """A model that sees the label learns nothing but to copy it."""
+        if self.window is not None and self.window.ahead:
+            return self  # it sees earlier labels
         fields = {field for target in self.targets("") for field in target.label.fields()}
         for name, feature in self.features.items():
             if (field := feature.field or name) in fields:
@@ -317,13 +316,28 @@ class SamplesSettings(Section):
                     f"and its features give {len(of_part)}"
                 )
             inputs.append(InputSpec.of_columns(name, of_part, part.shape))
-        problems += self._problems_of_copies(targets, inputs)
+        problems += problems_of_copies(targets, inputs)
+        if self.window is not None:
+            problems += problems_with_window(self.window, inputs, targets)
         if problems:
             raise SettingsError(problems)
-        specs = [_target_spec(one, inputs) for one in targets]
+        given, numbers = self._in_windows(inputs), self._numbers(columns)
+        specs = [target_spec(one, given, numbers) for one in targets]
         if len(specs) > 1 and any(one.task.learnt for one in specs):
             raise SettingsError(["samples.labels: only a single `label` can learn its classes; list them, or give N"])
-        return SampleSpec(tuple(inputs), tuple(specs))
+        return SampleSpec(tuple(given), tuple(specs))
+
+    def _in_windows(self, inputs: Sequence[InputSpec]) -> list[InputSpec]:
+        """Return the inputs as they are if windows are made of them."""
+        if self.window is None:
+            return list(inputs)
+        window = self.window.window()
+        return [replace(one, shape=(window.length, len(one.columns)), window=window) for one in inputs]
+
+    def _numbers(self, columns: Mapping[str, Sequence[Column]]) -> dict[str, str]:
+        """Return the names of the columns that hold a number as it is, by the field that it is in."""
+        alone = [name for name, its in columns.items() if [one.kind for one in its] == [ColumnKind.NUMBER]]
+        return {self.features[name].field or name: columns[name][0].name for name in alone}
 
     def _problems_of_one_alone(self, name: str, part: InputSettings, alone: InputSpec) -> Iterator[str]:
         """Yield what is wrong with an input that a feature is by itself."""
@@ -335,29 +349,6 @@ class SamplesSettings(Section):
         if part.shape and part.shape != alone.shape:
             yield f"samples.inputs.{name}.shape: {alone.name!r} is of shape {list(alone.shape)}; leave it out"
 
-    @staticmethod
-    def _problems_of_copies(targets: Sequence[Target], inputs: Sequence[InputSpec]) -> Iterator[str]:
-        """Yield what is wrong with labels that are inputs."""
-        named = {part.name: part for part in inputs}
-        for target in targets:
-            if not target.label.is_inputs or target.task != "regression":
-                continue
-            name = _input_of(target, inputs)
-            if name not in named:
-                known = ", ".join(named)
-                said = "say which of them by `input`" if name is None else f"{name!r} is none of them"
-                yield f"samples.{target.key}.input: there are the inputs {known}; {said}"
-            elif of_words := [column.name for column in named[name].columns if column.kind is ColumnKind.CATEGORY]:
-                yield (
-                    f"samples.{target.key}.from: the feature {of_words[0]!r} is a category, whose index is no number "
-                    "to give back; leave it out, or put it in another input"
-                )
-            elif named[name].vocabulary_size:
-                yield (
-                    f"samples.{target.key}.from: the input {name!r} is a text, whose ids are no numbers to give back; "
-                    "name another one by `input`"
-                )
-
     def targets(self, task: str) -> list[Target]:
         """Return what is learnt for each output of the model; `task` is that of labels that name none."""
         if self.labels is None:
@@ -367,20 +358,6 @@ class SamplesSettings(Section):
             Target(name, f"labels.{name}", output, output.task or task, output.loss_weight)
             for name, output in self.labels.items()
         ]
-
-
-def _input_of(target: Target, inputs: Sequence[InputSpec]) -> str | None:
-    """Return the name of the input that is the label; None if it is missing."""
-    named: str | None = getattr(target.label, "input", None)
-    return named or (inputs[0].name if len(inputs) == 1 else None)
-
-
-def _target_spec(target: Target, inputs: Sequence[InputSpec]) -> TargetSpec:
-    task = KINDS[target.task].task(target.label)
-    if not target.label.is_inputs:
-        return TargetSpec(target.name, task, target.loss_weight)
-    (given,) = [part for part in inputs if part.name == _input_of(target, inputs)]
-    return TargetSpec(target.name, replace(task, shape=given.shape), target.loss_weight, given.name)
 
 
 def _repeated(names: list[str]) -> set[str]:

@@ -95,15 +95,20 @@ def _encode_text(settings: ModelSettings, name: str, part: InputSpec, ids: Any) 
 
 
 def _encode_columns(settings: ModelSettings, spec: SampleSpec, inputs: Any) -> list[Any]:
-    numbers = [index for index, column in enumerate(spec.columns) if column.kind is ColumnKind.NUMBER]
+    if spec.window is not None:
+        inputs = keras.layers.Flatten(name="records")(inputs)
+    firsts = range(0, inputs.shape[-1], spec.width)  # the first column of each record: of several in a window
+    numbers = [
+        first + index for first in firsts for index, its in enumerate(spec.columns) if its.kind is ColumnKind.NUMBER
+    ]
     parts = []
     if numbers:
-        part = inputs if len(numbers) == spec.width else layers.TakeColumns(numbers, name="numbers")(inputs)
+        part = inputs if len(numbers) == inputs.shape[-1] else layers.TakeColumns(numbers, name="numbers")(inputs)
         parts.append(layers.RunningStandardization(name="standardize")(part) if settings.standardize else part)
     for index, column in enumerate(spec.columns):
         if column.kind is ColumnKind.CATEGORY:
             name = category_name(index, column.name)
-            category = layers.TakeColumns([index], name=f"{name}_index")(inputs)
+            category = layers.TakeColumns([first + index for first in firsts], name=f"{name}_index")(inputs)
             embedding = keras.layers.Embedding(column.size, min(settings.embedding, column.size), name=name)
             parts.append(keras.layers.Flatten(name=f"{name}_flat")(embedding(category)))
     return parts

@@ -33,7 +33,8 @@ class Recipe:
 
 def recipe_of(settings: ModelSettings, spec: SampleSpec) -> Recipe:
     """Return the recipe for samples of this kind. Numbers come first among the encoded columns."""
-    numbers = [column for column in spec.columns if column.kind is ColumnKind.NUMBER]
+    columns = spec.columns * (1 if spec.window is None else spec.window.length)
+    numbers = [column for column in columns if column.kind is ColumnKind.NUMBER]
     binned = tuple(index for index, column in enumerate(numbers) if not column.two_values)
     bins = next((bins for most, bins in _BINS if len(binned) <= most), 0) if settings.standardize and binned else 0
     return Recipe(binned, bins, settings.lags and spec.task.outputs <= _MOST_LAGGED)

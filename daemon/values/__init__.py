@@ -21,7 +21,9 @@ from learnd.daemon.values.records import (
     Block,
     Defect,
     Fate,
+    KeyedRows,
     Origin,
+    Past,
     RecordBatch,
     RecordFormat,
     RecordSample,
@@ -39,6 +41,7 @@ from learnd.daemon.values.samples import (
     SampleSpec,
     TargetSpec,
     Task,
+    Window,
 )
 from learnd.daemon.values.state import State, canonical_json
 
@@ -68,8 +71,10 @@ __all__ = [
     "InputSpec",
     "Int64",
     "JournalEntry",
+    "KeyedRows",
     "Note",
     "Origin",
+    "Past",
     "PhaseBegun",
     "Positions",
     "Prediction",
@@ -86,6 +91,7 @@ __all__ = [
     "State",
     "TargetSpec",
     "Task",
+    "Window",
     "as_json",
     "canonical_json",
     "finite",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from learnd.daemon.values.arrays import Arrays, Facts, Float32, Int64, Note
 from learnd.daemon.values.commands import Command
 from learnd.daemon.values.events import Event
-from learnd.daemon.values.records import Origin, Rejection, Span
+from learnd.daemon.values.records import KeyedRows, Origin, Rejection, Span
 from learnd.daemon.values.said import Said
 from learnd.daemon.values.samples import Samples
 
@@ -60,6 +60,7 @@ class Call:
     commands: tuple[Command, ...] = ()  # that act before the call
     new_classes: tuple[str, ...] = ()  # that came with its samples, held-out ones included
     classes: ClassNames | None = None  # those at its end, and how many trained before it; None unless they are learnt
+    keyed: KeyedRows | None = None  # what later windows are made of, of all its records; None if there is none
 
     @property
     def updates(self) -> int:

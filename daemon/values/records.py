@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learnd.daemon.values.arrays import Float64, Int64, Note
+from learnd.daemon.values.arrays import Float32, Float64, Int64, Note
 from learnd.daemon.values.samples import Samples
+from learnd.daemon.values.state import State
 
 EPOCHS = "epochs"
 """The partition, and the key of the note, of a source that gives its records several times over."""
@@ -78,7 +79,7 @@ class Fate(IntEnum):
     TRAIN = 0
     HOLD_OUT = 1
     REJECT = 2
-    LEAVE_OUT = 3  # held out before, by a source that gives records several times over
+    LEAVE_OUT = 3  # held out before, by a source that gives records several times over; or no window is known for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,33 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What the decoding of a record depends on beside the record: what came before it."""
+
+    classes: Sequence[str] = ()  # that were learnt, in the order in which they came
+    recent: State | None = None  # the latest records of each key; None unless samples are windows
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRows:
+    """Records that windows are made of, in the order of the stream."""
+
+    keys: Sequence[bytes]
+    rows: Float32  # (n, columns)
+    records: Int64  # (n,) their numbers in a block
+
+    def __getitem__(self, part: slice) -> KeyedRows:
+        return KeyedRows(self.keys[part], self.rows[part], self.records[part])
+
+    @classmethod
+    def joined(cls, parts: Sequence[KeyedRows]) -> KeyedRows:
+        """Return all of them, in this order. There must be at least one part."""
+        keys = [key for part in parts for key in part.keys]
+        rows, records = ([getattr(part, name) for part in parts] for name in ("rows", "records"))
+        return cls(keys, np.concatenate(rows), np.concatenate(records))
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """The records of one `RecordBatch`, decoded and checked. `samples` holds the m that train or are held out."""
 
@@ -110,6 +138,7 @@ class Block:
     keys: Sequence[bytes | None] | None = None  # n of them, as the source gave them
     lines: Sequence[int] | None = None  # n of them: as in the `RecordBatch`
     new_classes: tuple[tuple[int, str], ...] = ()  # that came with a sample: the number of its record in the block
+    keyed: KeyedRows | None = None  # what later windows are made of; None unless samples are windows
 
     def __len__(self) -> int:
         return len(self.ends)

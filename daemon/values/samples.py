@@ -129,10 +129,25 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The latest records of a key, oldest first, as one sample. Zeros stand for records from before the first."""
+
+    length: int  # records
+    ahead: int = 0  # how many records the one with the label comes behind the last of the window; 0: it is the last
+    season: int | None = None  # records after which labels come again
+
+    @property
+    def kept(self) -> int:
+        """How many records of a key must be known for the next one."""
+        return self.length - 1 + self.ahead
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row; it is empty
-    for an image, whose pixels are of `uint8` up to the model, which gets them as float32, and for a text, whose words
-    are ids of `int32` in [0, `vocabulary_size`), 0 behind the last one.
+    """One input of a model: (m, *shape) of `dtype`. `columns` says what each number of it is, row by row; of a window,
+    what each number of each record is. It is empty for an image, whose pixels are of `uint8` up to the model, which
+    gets them as float32, and for a text, whose words are ids of `int32` in [0, `vocabulary_size`), 0 behind the last
+    one.
     """
 
     name: str
@@ -141,6 +156,7 @@ class InputSpec:
     columns: tuple[Column, ...] = ()
     vocabulary_size: int = 0  # of a text: the number of ids
     vocabulary: tuple[str, ...] = ()  # of a text whose words are listed: the words, in the order of their ids
+    window: Window | None = None  # (length, columns): the latest records of a key
 
     @classmethod
     def of_columns(cls, name: str, columns: Sequence[Column], shape: Sequence[int] = ()) -> InputSpec:
@@ -154,6 +170,8 @@ class InputSpec:
     @property
     def described(self) -> str:
         """What a sample of it is, in words."""
+        if self.window is not None:
+            return f"a window of {self.window.length} records of {len(self.columns)} columns"
         if self.columns:
             return f"{len(self.columns)} columns"
         if self.vocabulary_size:
@@ -171,6 +189,7 @@ class TargetSpec:
     task: Task
     loss_weight: float = 1.0
     of_input: str | None = None  # the input that is the label itself; None if a record has a label
+    in_window: int | None = None  # the column of a window that holds the labels of its records, if one does
 
     @property
     def columns(self) -> int:
@@ -191,8 +210,13 @@ class SampleSpec:
         return cls((InputSpec.of_columns(FEATURES, columns),), (TargetSpec(LABEL, task),))
 
     @property
+    def window(self) -> Window | None:
+        """The window that is the input, if it is one."""
+        return self.inputs[0].window
+
+    @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of the feature matrix."""
+        """The columns of the feature matrix, which has a row for each record."""
         return tuple(column for spec in self.inputs for column in spec.columns)
 
     @property
@@ -226,11 +250,34 @@ class SampleSpec:
         }
 
     def matrix(self, inputs: Arrays) -> Float32:
-        """Return the columns of the inputs (n, *shape), side by side: (n, width). What `split` has split."""
+        """Return the columns of the inputs (n, *shape), side by side: (n, width). What `split` has split; of windows,
+        their last records.
+        """
+        if self.window is not None:
+            return inputs[self.inputs[0].name][:, -1]
         parts = [inputs[spec.name].reshape(-1, len(spec.columns)) for spec in self.inputs if spec.columns]
         if not parts:
             return np.empty((len(inputs[self.inputs[0].name]), 0), np.float32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def naive(self, target: str, inputs: Arrays) -> Arrays:
+        """Return what may be forecast of a target without a model, by name, (m, 1) each: `naive`, the last value that
+        the window of each sample (m, ...) has, and `seasonal_naive`, the value of one season before.
+
+        There are none if windows do not have its values. Source: Hyndman, Athanasopoulos, "Forecasting: Principles and
+        Practice" (2021), section 5.2.
+        """
+        window = self.window
+        column = next(spec.in_window for spec in self.targets if spec.name == target)
+        if window is None or column is None or not window.ahead:
+            return {}
+        given = inputs[self.inputs[0].name]
+        found = {"naive": given[:, -1, column, None]}
+        if window.season is not None:
+            row = given[:, window.ahead - 1 - window.season]
+            there = row.any(axis=1, keepdims=True)  # else it is from before the first record
+            found["seasonal_naive"] = np.where(there, row[:, column, None], found["naive"])
+        return found
 
     @property
     def task(self) -> Task:

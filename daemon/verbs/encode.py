@@ -22,8 +22,8 @@ def encode(
     """
     settings = settings_at(place)
     spec = settings.samples.spec(settings.model.task)
-    if alone := [part for part in spec.inputs if not part.columns]:
-        told = f"samples: the input {alone[0].name!r} is {alone[0].described}, and no row of a table"
+    if other := [part for part in spec.inputs if not part.columns or part.window is not None]:
+        told = f"samples: the input {other[0].name!r} is {other[0].described}, and no row of a table"
         raise SettingsError([f"{told}; take learnd.encoder in Python"])
     names = [column.name for column in spec.columns]
     with rows_to(output, form, force=force, kept=(file, place)) as write:

@@ -22,7 +22,7 @@ from learnd.daemon.stream.decoding.declared import missing_columns
 from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.tasks.contract import ErrorRange
 from learnd.daemon.tasks.registry import KINDS
-from learnd.daemon.values import Facts
+from learnd.daemon.values import Facts, Past
 from learnd.daemon.verbs.checkpoints import SequenceOption, restored_evaluation, restored_learner
 from learnd.daemon.verbs.given import Place, Records, blocks_of
 from learnd.daemon.verbs.options import AsJson
@@ -111,7 +111,7 @@ class Scored:
         if learner.served_otherwise is not None:
             print(f"learnd: outside of the stream, the model predicts {learner.served_otherwise[0]}", file=sys.stderr)
         decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
-        decoder.begin(learnt)
+        decoder.begin(Past(learnt))
         for _, block in blocks_of(settings, file, decoder, partial(missing_columns, settings.samples)):
             self.records += len(block)
             learnt += [name for _, name in block.new_classes]

@@ -33,6 +33,7 @@ from learnd.daemon.stream.decoding.uses import Use, uses_of
 from learnd.daemon.stream.decoding.weights import usable
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
+from learnd.daemon.stream.stages.windows import Windowed, Windows
 from learnd.daemon.values import (
     RAW,
     Arrays,
@@ -41,6 +42,7 @@ from learnd.daemon.values import (
     Fate,
     Float64,
     Int64,
+    Past,
     RecordBatch,
     Rejection,
     Samples,
@@ -57,7 +59,8 @@ class SampleDecoder:
     """Decodes and checks records, one batch at a time. A `contracts.Decoder`.
 
     What happens to a record depends on that record alone, never on the records around it, unless its classes are
-    learnt: see `decoding.learnt`. With a spec without targets no label is read.
+    learnt, or it is one of a window: see `decoding.learnt` and `stages.windows`. With a spec without targets no label
+    is read.
     """
 
     def __init__(
@@ -90,12 +93,16 @@ class SampleDecoder:
         self._delimiter = settings.delimiter
         self._key = None if settings.key is None else field_path(settings.format, settings.key)
         self._key_name = settings.key or ""
-        self._parser = _parser(settings, self._uses, self._key, key_needed=holdout is not None and holdout.by_key)
+        self._windows = _windows(settings, spec)
+        self._keyed_by = "window" if self._windows else "holdout" if holdout is not None and holdout.by_key else None
+        self._parser = _parser(settings, self._uses, self._key, key_needed=self._keyed_by is not None)
 
-    def begin(self, classes: Sequence[str]) -> None:
-        """Go on behind records of which these classes were learnt, in this order; not at all if none are learnt."""
+    def begin(self, past: Past) -> None:
+        """Go on behind the records of which this is left."""
         if self._learnt is not None:
-            _learnt_reader(self._learnt).begin(classes)
+            _learnt_reader(self._learnt).begin(past.classes)
+        if self._windows is not None:
+            self._windows.begin(past.recent)
 
     def decode(self, batch: RecordBatch) -> Block:
         """Return the samples of a batch, and a rejection for each other record. Never raises on a record."""
@@ -124,14 +131,26 @@ class SampleDecoder:
             self._rounding = None
         self.tally.add_rejected(defects.values())
         fates = self._fates(batch, parsed, keys, defects)
-        if batch.again:
-            left = fates[parsed] != Fate.LEAVE_OUT
-            table, parsed, weight, alone = table[left], parsed[left], weight[left], _rows_of(alone, left)
-        samples, times = self._samples(table, weight, alone), self._times(batch, table, parsed)
+        windowed = self._windowed(keys, table, parsed, fates)
+        left = fates[parsed] != Fate.LEAVE_OUT
+        samples, times = self._samples(table, weight, alone, windowed), self._times(batch, table, parsed)
+        if not left.all():
+            samples, times = samples[np.flatnonzero(left)], None if times is None else times[left]
         block = self._block(batch, samples, times, fates, defects)
-        if not new_classes:
+        if not new_classes and windowed is None:
             return block
-        return replace(block, new_classes=tuple((int(read[row]), name) for row, name in new_classes))
+        learnt = tuple((int(read[row]), name) for row, name in new_classes)
+        return replace(block, new_classes=learnt, keyed=None if windowed is None else windowed.keyed)
+
+    def _windowed(
+        self, keys: Sequence[str | bytes | None] | None, table: Float64, parsed: Int64, fates: NDArray[np.uint8]
+    ) -> Windowed | None:
+        """Return the windows of the samples; those without any record are left out."""
+        if self._windows is None:
+            return None
+        windowed = self._windows.add(keys, table[:, : self._spec.width].astype(np.float32), parsed)
+        fates[parsed[~windowed.known]] = Fate.LEAVE_OUT
+        return windowed
 
     def missing_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a settings problem for each needed column that a header lacks; log the others, which have defaults."""
@@ -197,7 +216,7 @@ class SampleDecoder:
 
     def _keys(self, rows: Rows, batch: RecordBatch, parsed: Int64) -> Sequence[str | bytes | None] | None:
         """Return the key of each parsed row: the declared field, or else the record's own key."""
-        if self._holdout is None or not self._holdout.by_key:
+        if self._keyed_by is None:
             return None
         if self._key is not None:
             return list(map(canonical, rows.column(self._key, cells_as_text)))
@@ -216,12 +235,13 @@ class SampleDecoder:
         """Yield each parsed row without a key, with the defect: the field is missing, or its value cannot be a key."""
         if self._key is None:
             return
+        needed = f"the {self._keyed_by} needs it as the key"
         for row in np.flatnonzero(~keyed).tolist():
             value = rows.value(row, self._key, cells_as_text)
             if value is None and (absence := rows.absence(row, self._key)) is not None:
-                yield row, defect(Reason.MISSING, f"{self._key_name}: {absence}, but the holdout needs it as the key")
+                yield row, defect(Reason.MISSING, f"{self._key_name}: {absence}, but {needed}")
             elif value is None:
-                yield row, defect(Reason.NULL, f"{self._key_name}: null, but the holdout needs it as the key")
+                yield row, defect(Reason.NULL, f"{self._key_name}: null, but {needed}")
             else:
                 yield row, defect(Reason.WRONG_TYPE, f"{self._key_name}: {shown(value)} cannot be a key")
 
@@ -241,9 +261,12 @@ class SampleDecoder:
             fates[samples[held]] = Fate.LEAVE_OUT if batch.again else Fate.HOLD_OUT
         return fates
 
-    def _samples(self, table: Float64, weight: Float64, alone: Arrays) -> Samples:
+    def _samples(self, table: Float64, weight: Float64, alone: Arrays, windowed: Windowed | None) -> Samples:
         width, labels = self._spec.width, self._labels
-        inputs = self._spec.split(table[:, :width], alone)
+        if windowed is None:
+            inputs = self._spec.split(table[:, :width], alone)
+        else:
+            inputs = {self._spec.inputs[0].name: windowed.windows}
         targets = self._spec.split_targets(table[:, width : width + labels], inputs)
         return Samples(inputs, targets, weight.astype(np.float32))
 
@@ -276,6 +299,12 @@ class SampleDecoder:
             keys=batch.keys,
             lines=batch.lines,
         )
+
+
+def _windows(settings: SamplesSettings, spec: SampleSpec) -> Windows | None:
+    if settings.window is None or spec.window is None:
+        return None
+    return Windows(spec.window, settings.window.recent_rows(spec.width))
 
 
 def _rows_of(arrays: Arrays, rows: NDArray[np.bool_]) -> Arrays:

@@ -152,7 +152,7 @@ def test_it_goes_on_from_a_checkpoint_as_if_nothing_had_been_read_ahead() -> Non
         progress.classes += call.new_classes
     again = decoder()
     again.decode(batch(["elk", "gnu"]))  # of a call that was given up
-    again.begin(progress.classes)
+    again.begin(progress.past)
     rest = again.decode(RecordBatch("p", 3, stream.ends[3:], stream.values[3:]))
     assert indices(rest) == indices(whole)[3:] == [0, 3, 1]
     assert [rejection.defect.reason for rejection in rest.rejections] == ["unknown_label"]
