@@ -129,7 +129,10 @@ class Contender(Adaptable, Protocol):
         """The Keras model."""
 
     def export(self, path: Path) -> list[str]:
-        """Write the model as a `.keras` file, and return each layer that needs more than Keras. Raises OSError."""
+        """Write the model in the format of the path's ending, and return each layer that needs more than Keras.
+
+        Raises OSError, ModelError.
+        """
 
 
 Change: TypeAlias = Callable[[Adaptable], PhaseBegun | None]

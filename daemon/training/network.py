@@ -131,7 +131,10 @@ class Network:
         return Hedge(losses, self._spec)
 
     def export(self, path: Path) -> list[str]:
-        """Write what is served as a `.keras` file. Return each layer that needs more than Keras. Raises OSError."""
+        """Write what is served, in the format of the path's ending. Return each layer that needs more than Keras.
+
+        Raises OSError, ModelError.
+        """
         hedge, served = self.parts.hedge, self.parts.served
         if hedge is None:
             with averaged(served):

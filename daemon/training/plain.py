@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from learnd.daemon.training.export_formats import KERAS
+from learnd.daemon.training.graphs import write_graph
 from learnd.daemon.training.layers import StreamLayer
 from learnd.daemon.training.runtime import keras, tf
 
 
 def write_plain(model: Any, path: Path) -> list[str]:
-    """Write the model for inference as a `.keras` file, and return what it needs beside Keras: empty for most models.
+    """Write the model for inference, in the format that the path's ending says, and return what it needs beside Keras:
+    empty for most models.
 
     Only models whose layers Keras knows, functional ones and `Sequential`, can be made plain; what is built otherwise
-    is written as it is. Raises OSError.
+    is written as it is. Raises OSError, and ModelError if the format cannot hold the model.
     """
     return _written(_plain(model), path)
 
@@ -77,6 +80,9 @@ def _output_names(model: Any) -> list[str | None]:
 
 
 def _written(plain: Any, path: Path) -> list[str]:
+    if path.suffix != KERAS:
+        write_graph(plain, path)
+        return []
     with _not_compiled(plain):
         plain.save(path)
     return list(_foreign(plain))

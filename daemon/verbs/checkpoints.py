@@ -16,6 +16,7 @@ from learnd.daemon.operate.summary import leads_text
 from learnd.daemon.reactions.kept_copy import KeptCopy
 from learnd.daemon.state.look import checkpoint_of, path_of, store_of
 from learnd.daemon.state.store import BrokenCheckpointError, Checkpoint, is_pinned, pin, unpin
+from learnd.daemon.training.export_formats import needs_of, problem_with_directory, problem_with_name
 from learnd.daemon.values import Facts, State
 from learnd.daemon.verbs.options import AsJson, Force, StateArgument, check_output
 
@@ -74,17 +75,26 @@ def unpin_one(directory: StateArgument, sequence: SequenceArgument) -> None:
 @group.command("export")
 def export_model(
     directory: StateArgument,
-    output: Annotated[Path, typer.Argument(metavar="FILE.keras", help="Where to write.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write: NAME.keras, NAME.onnx, NAME.tflite, or a directory.")
+    ],
     sequence: SequenceOption = None,
     best: Annotated[
         bool, typer.Option("--best", metavar="", help="The copy in it that scored best, which a rule with stop keeps.")
     ] = False,
     force: Force = False,
 ) -> None:
-    """Write the model of a checkpoint as a .keras file, for inference in plain Keras."""
-    check_output(output, "FILE.keras", force=force)
+    """Write the model of a checkpoint for inference without learnd: for Keras, ONNX or LiteRT, or as a SavedModel.
+
+    The ending of FILE says which; a SavedModel, which TensorFlow Serving takes, is a directory without one.
+    """
+    check_output(output, "FILE", force=force)
+    if (problem := problem_with_name(output) or problem_with_directory(output, force=force)) is not None:
+        raise StoreError(f"{output}: nothing was written; {problem}")
     if foreign := export(directory, output, sequence, best=best):
         print(f"learnd: warning: {_told(output, foreign)}", file=sys.stderr)
+    if needed := needs_of(output):
+        print(f"learnd: warning: {output} needs {needed}.", file=sys.stderr)
     print(f"wrote {output}")
 
 
@@ -179,13 +189,11 @@ def _changed(change: Callable[[Path], None], root: Path, sequence: int) -> str:
 
 
 def export(root: Path, output: Path, sequence: int | None, *, best: bool = False) -> list[str]:
-    """Write the model of a checkpoint as a `.keras` file, and return each layer that needs more than Keras to open.
+    """Write the model of a checkpoint, and return each layer that needs more than Keras to open.
 
     `best`: not the model itself, but the copy that scored best. The names of learnt classes go beside it, as a list in
     `NAME.classes.json`. Raises StoreError, ModelError.
     """
-    if output.suffix != ".keras":
-        raise StoreError(f"{output}: nothing was written; give a name that ends in .keras, the one format there is")
     checkpoint = checkpoint_of(root, sequence)
     learner = restored_learner(root, checkpoint)
     if best:
