@@ -169,7 +169,7 @@ class Evaluation:
     def of_a_set(self) -> dict[str, SetScores]:
         """Return what scores samples that do not train, by target, with the baselines as they stand now."""
         metrics, parts = self._settings.metrics, self._prequential.items()
-        return {name: SetScores(part.task, part.constants, metrics, part.known) for name, part in parts}
+        return {name: SetScores(part.task, part.constants, metrics, part.known, part.naive) for name, part in parts}
 
     def latest(self, learner: Learner) -> list[Event]:
         """Return the current scores: prequential ones up to now, and those of each set as last published."""
@@ -261,7 +261,7 @@ class Evaluation:
         """Yield the scores of some samples, for each target. `more` adds facts to each event."""
         outputs = predict_all(predict, of.inputs)
         for name, scores in self.of_a_set().items():
-            scores.add(outputs[name], of.targets[name])
+            scores.add(outputs[name], of.targets[name], self._spec.naive(name, of.inputs))
             event = self._event(set_, "all", name, scores.board, samples)
             self._latest[self._key(set_, name)] = dict(event.data)
             extra = more(name, event.data["metrics"]) if more is not None else {}

@@ -35,7 +35,7 @@ class Prequential:
         self._metrics = metrics
         self._scoring = scoring_of(task)
         self._baselines = self._scoring.baselines(task)
-        self._naive = tuple(naive)
+        self.naive = tuple(naive)
         self.known = self._scoring.known(task)
         """Which classes have trained; None if all are known from the start."""
         self._ring = Ring(max(windows, default=0))
@@ -86,4 +86,4 @@ class Prequential:
         return {"overall": self.overall, "window": self._ring, **known, **self._baselines, **said}
 
     def _scoreboard(self) -> Scoreboard:
-        return Scoreboard(self.task, [*self._baselines, *self._naive], self._metrics)
+        return Scoreboard(self.task, [*self._baselines, *self.naive], self._metrics)

@@ -27,17 +27,22 @@ class SetScores:
         constants: Mapping[str, Baseline],
         metrics: Iterable[str] | None,
         known: Known | None = None,
+        naive: Iterable[str] = (),
     ) -> None:
-        """`known` are the classes that have trained; None if all are known from the start."""
+        """`known` are the classes that have trained; None if all are known from the start. `naive` are the baselines
+        whose predictions come with the samples.
+        """
         self.task = task
-        self.board = Scoreboard(task, constants, metrics)
+        self.board = Scoreboard(task, [*constants, *naive], metrics)
         self._constants, self._known = constants, known
 
-    def add(self, outputs: Float32, labels: Float32) -> Arrays:
-        """Score predictions (m, ..., C) against labels (m, ..., O). Return what `observe` gives for them."""
+    def add(self, outputs: Float32, labels: Float32, naive: Arrays | None = None) -> Arrays:
+        """Score predictions (m, ..., C), and `naive` ones by name, against labels (m, ..., O). Return what `observe`
+        gives for them.
+        """
         rows = observe(self.task, outputs, labels, None if self._known is None else self._known.stand(labels))
         guesses = {name: baseline.stand(rows["label"]) for name, baseline in self._constants.items()}
-        self.board.add(scoring_of(self.task).kept({**rows, **guesses}), first=False)
+        self.board.add(scoring_of(self.task).kept({**rows, **guesses, **(naive or {})}), first=False)
         return rows
 
 

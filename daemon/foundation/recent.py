@@ -42,6 +42,7 @@ class RecentRows:
 
     def __init__(self, length: int, columns: int, most: int) -> None:
         self._length, self._columns, self._most = length, columns, most
+        self.forgotten = 0  # keys, since this process began
         self._clear(0)
 
     def _clear(self, room: int) -> None:
@@ -95,6 +96,7 @@ class RecentRows:
     def _room(self) -> int:
         """Return a slot for a new key: a free one, or that of the key that came least recently."""
         if len(self._slots) >= self._most:
+            self.forgotten += 1
             return self._slots.pop(next(iter(self._slots)))
         slot = len(self._slots)
         if slot == len(self._seen):

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from learnd.daemon.foundation.recent import RecentRows
-from learnd.daemon.values import Call, ClassNames, Facts, Note, Past, Positions, Report, State, known_before
+from learnd.daemon.values import Call, ClassNames, Facts, KeyedRows, Note, Past, Positions, Report, State, known_before
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class Progress:
             log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")
         self.classes += call.new_classes
         if self.recent is not None and call.keyed is not None:
-            self.recent.add(call.keyed.keys, call.keyed.rows)
+            _remember(self.recent, call.keyed)
         if self.classes and call.samples:
             (labels,) = call.batches.targets.values()
             self.classes_trained = int(known_before(labels.ravel(), self.classes_trained)[-1])
@@ -162,6 +162,19 @@ class Progress:
         self.starts, self.notes, self.set_aside = facts["starts"], facts["notes"], facts["set_aside"]
         if self.recent is not None:
             self.recent.restore(state.part("recent") if "recent" in facts else State())
+
+
+def _remember(recent: RecentRows, keyed: KeyedRows) -> None:
+    """Keep records for later windows, and tell when the first key is forgotten."""
+    before = recent.forgotten
+    recent.add(keyed.keys, keyed.rows)
+    if recent.forgotten and not before:
+        log.warning(
+            "window.key_forgotten",
+            keys=len(recent),
+            consequence="there are more keys than that; one that was forgotten begins anew when it comes again",
+            way_out="raise samples.window.keys",
+        )
 
 
 def _folded(notes: list[Note]) -> list[Note]:

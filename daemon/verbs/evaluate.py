@@ -110,7 +110,8 @@ class Scored:
         learner, learnt = restored_learner(root, checkpoint), list(checkpoint.manifest["classes"])
         if learner.served_otherwise is not None:
             print(f"learnd: outside of the stream, the model predicts {learner.served_otherwise[0]}", file=sys.stderr)
-        decoder = SampleDecoder(settings.samples, settings.samples.spec(settings.model.task))
+        spec = settings.samples.spec(settings.model.task)
+        decoder = SampleDecoder(settings.samples, spec)
         decoder.begin(Past(learnt))
         for _, block in blocks_of(settings, file, decoder, partial(missing_columns, settings.samples)):
             self.records += len(block)
@@ -119,7 +120,8 @@ class Scored:
                 continue
             outputs = predict_all(learner.predict, block.samples.inputs)
             for name, target in self.targets.items():
-                rows = target.scores.add(outputs[name], block.samples.targets[name])
+                naive = spec.naive(name, block.samples.inputs)
+                rows = target.scores.add(outputs[name], block.samples.targets[name], naive)
                 target.names = learnt or target.names
                 if target.by_class is not None:
                     target.by_class.add(rows)

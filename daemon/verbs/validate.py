@@ -34,8 +34,9 @@ def validate(file: SettingsFile, overrides: Overrides = None, state: StateOption
     _warn(_kept_defaults(settings))
     look.check()
     _warn(look.doubts())
-    columns = [f"{spec.width} columns"] * bool(spec.columns)
-    given = ", ".join(columns + [part.described for part in spec.inputs if not part.columns])
+    columns = [f"{spec.width} columns"] * bool(spec.columns and spec.window is None)
+    alone = [part.described for part in spec.inputs if not part.columns or part.window is not None]
+    given = ", ".join(columns + alone)
     print(f"{file}: ok ({given}, {spec.task.kind} task)")
 
 
