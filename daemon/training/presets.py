@@ -21,41 +21,61 @@ def create_preset(settings: ModelSettings, spec: SampleSpec, *, scales_label: bo
     inputs = {part.name: keras.Input(part.shape, dtype=part.dtype, name=part.name) for part in spec.inputs}
     encoded = _encode(settings, spec, inputs)
     scaled = scales_label and settings.standardize
-    outputs = _mixture(settings, spec, encoded, scaled) if settings.mixes else _single(settings, spec, encoded)
+    last = _last_label(spec) if scaled == settings.standardize else None
+    if settings.mixes:
+        outputs = _mixture(settings, spec, encoded, last, scaled)
+    else:
+        outputs = _single(settings, spec, encoded, last)
     if scaled:
         outputs = layers.RunningLabelScale(name="label_scale")(outputs)
     return keras.Model(as_keras(inputs), outputs, name=settings.preset or "mlp")
 
 
-def _single(settings: ModelSettings, spec: SampleSpec, encoded: Any) -> Any:
+def _last_label(spec: SampleSpec) -> int | None:
+    """Return the encoded column with the last label that a window holds, which is the first forecast of a preset; None
+    if there is none, or if another unit than that of the output is between them.
+    """
+    column = spec.targets[0].in_window
+    if spec.window is None or column is None or KINDS[spec.task.kind].last_activation != "linear":
+        return None
+    numbers = [index for index, its in enumerate(spec.columns) if its.kind is ColumnKind.NUMBER]
+    return (spec.window.length - 1) * len(numbers) + numbers.index(column)
+
+
+def _single(settings: ModelSettings, spec: SampleSpec, encoded: Any, last: int | None) -> Any:
     """Add hidden layers, and a last layer."""
     hidden = encoded
     for number, units in enumerate([] if settings.preset == "linear" else settings.hidden):
         hidden = keras.layers.Dense(units, activation=settings.activation, name=f"hidden_{number}")(hidden)
         if settings.dropout:
             hidden = keras.layers.Dropout(settings.dropout, name=f"dropout_{number}")(hidden)
-    return _output(spec, encoded, hidden)
+    return _output(spec, encoded, hidden, last)
 
 
-def _output(spec: SampleSpec, encoded: Any, hidden: Any) -> Any:
+def _output(spec: SampleSpec, encoded: Any, hidden: Any, last: int | None) -> Any:
     """Add the last layer, which sees the inputs beside the hidden units: what is linear is learnt first.
 
-    Its weights for the inputs start from zero, so that they do not add to the noise of the first predictions.
+    Its weights for the inputs start from zero, so that they do not add to the noise of the first predictions; that for
+    the `last` label starts from one.
     """
     output = keras.layers.Dense(spec.task.outputs, KINDS[spec.task.kind].last_activation, name="output")
-    if hidden is encoded:
-        return output(encoded)
-    outputs = output(keras.layers.Concatenate(name="hidden_and_encoded")([hidden, encoded]))
+    alone = hidden is encoded
+    seen = encoded if alone else keras.layers.Concatenate(name="hidden_and_encoded")([hidden, encoded])
+    outputs = output(seen)
+    of_inputs = 0 if alone else hidden.shape[-1]
     weights = output.kernel.numpy()
-    weights[hidden.shape[-1] :] = 0
+    if not alone or last is not None:
+        weights[of_inputs:] = 0
+    if last is not None:
+        weights[of_inputs + last] = 1
     output.kernel.assign(weights)
     return outputs
 
 
-def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any, scaled: bool) -> Any:
+def _mixture(settings: ModelSettings, spec: SampleSpec, encoded: Any, last: int | None, scaled: bool) -> Any:
     """Add the networks of the recipe, each behind what it sees, and mix them; with `scaled` labels, with their mean."""
     recipe, link, outputs = recipe_of(settings, spec), KINDS[spec.task.kind].last_activation, spec.task.outputs
-    said = [_network(COLUMNS, outputs)(_with_bins(recipe, encoded))]
+    said = [_network(COLUMNS, outputs, first=last)(_with_bins(recipe, encoded))]
     if recipe.lags:
         lags = LastLabels(outputs, name="last_labels")(encoded)
         seen = keras.layers.Concatenate(name="encoded_and_lags")([encoded, lags])
