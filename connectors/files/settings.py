@@ -117,6 +117,14 @@ class EpochsSettings(_InFiles):
     seed: int = 7
     """What the orders follow from."""
 
+    def problem_with(self, fmt: RecordFormat) -> str | None:
+        if fmt.ordered and self.shuffle:
+            return (
+                "source.epochs.shuffle: samples.window is of records in their order; leave them in it: shuffle: false, "
+                "or learnd fit --no-shuffle"
+            )
+        return super().problem_with(fmt)
+
 
 class StdinSettings(SourceSettings):
     """Records piped into the daemon. They are spooled to the state directory first, so that none is lost."""

@@ -258,6 +258,7 @@ class SamplesSettings(Section):
             columns=columns,
             schema=self.schema_file is not None,
             fields=fields,
+            ordered=self.window is not None,
         )
 
     def named_fields(self) -> Iterator[tuple[str, str, bool]]:

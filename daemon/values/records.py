@@ -178,3 +178,4 @@ class RecordFormat:
     columns: tuple[str, ...] | None = None  # of CSV without a header
     schema: bool = False  # whether the settings name a schema for it
     fields: frozenset[str] | None = None  # the columns of a columnar file that are used; None: all
+    ordered: bool = False  # whether samples are made of records in their order

@@ -69,8 +69,6 @@ def _over_epochs(settings: Settings, data: Path | None, epochs: int, *, shuffle:
     given = settings.source
     if given.name not in ("files", "epochs") and data is None:
         raise SettingsError([f"source.{given.name}: fit takes files; name them with --from"])
-    if settings.samples.window is not None and shuffle:
-        raise SettingsError(["samples.window: windows are of records in their order; give --no-shuffle"])
     if data is not None and data.is_file() and resolve(IS_RECORDING)(data):
         raise SettingsError([f"{data}: it is of a topic, and fit takes files of records; train on it by learnd replay"])
     chosen: dict[str, Any] = {"epochs": epochs, "shuffle": shuffle, "seed": settings.train.seed}

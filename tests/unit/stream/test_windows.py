@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from learnd.connectors.files.settings import EpochsSettings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.state.progress import Progress
 from learnd.daemon.stream.batching import Batcher
@@ -188,6 +189,15 @@ def test_a_label_may_be_a_feature_of_a_forecast_alone() -> None:
     settings({"length": 3, "ahead": 1}, label="v")
     with pytest.raises(ValueError, match="is the label as well"):
         settings({"length": 3}, label="v")
+
+
+@pytest.mark.parametrize(("shuffle", "refused"), [(True, True), (False, False)])
+def test_records_that_are_shuffled_make_no_windows(shuffle: bool, refused: bool) -> None:
+    source = EpochsSettings(path="a.jsonl", shuffle=shuffle)
+    problem = source.problem_with(settings({"length": 3}).record_format())
+    assert ("--no-shuffle" in (problem or "")) == refused
+    without = SamplesSettings.model_validate({"features": {"v": "float"}, "label": "y"})
+    assert source.problem_with(without.record_format()) is None
 
 
 def test_a_decoder_that_begins_anew_forgets() -> None:
