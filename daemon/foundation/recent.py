@@ -20,9 +20,7 @@ class Placed:
 
     rows: Float32  # (r, columns)
     at: Int64  # (n,) where each new row stands
-    earlier: (
-        Int64  # (n,) how many rows of its key came before it; at most as many as are kept, and those placed with it
-    )
+    earlier: Int64  # (n,) how many rows of its key came before it, of those that are kept or placed with it
 
     def windows(self, length: int, ahead: int) -> Float32:
         """Return for each new row the `length` rows of its key up to `ahead` rows before it: (n, length, columns).
@@ -53,8 +51,10 @@ class RecentRows:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def add(self, keys: Sequence[bytes], rows: Float32) -> Placed:
-        """Take in rows (n, columns) with their keys, in the order of the stream."""
+    def add(self, keys: Sequence[bytes], rows: Float32, *, anew: bool = False) -> Placed:
+        """Take in rows (n, columns) with their keys, in the order of the stream. `anew`: forget all before them."""
+        if anew:
+            self._clear(0)
         slots, fresh, run_of_row, last_runs = self._runs(keys)
         kept, counts = self._length, np.bincount(run_of_row, minlength=len(slots))
         before = np.where(fresh, 0, self._seen[slots])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,7 +58,7 @@ class Progress:
         for name in call.new_classes:
             log.info("class.new", name=name, consequence="the model has a unit for it, which begins to learn")
         self.classes += call.new_classes
-        if self.recent is not None and call.keyed is not None:
+        if self.recent is not None:
             _remember(self.recent, call.keyed)
         if self.classes and call.samples:
             (labels,) = call.batches.targets.values()
@@ -164,10 +165,11 @@ class Progress:
             self.recent.restore(state.part("recent") if "recent" in facts else State())
 
 
-def _remember(recent: RecentRows, keyed: KeyedRows) -> None:
+def _remember(recent: RecentRows, keyed: Sequence[KeyedRows]) -> None:
     """Keep records for later windows, and tell when the first key is forgotten."""
     before = recent.forgotten
-    recent.add(keyed.keys, keyed.rows)
+    for part in keyed:
+        recent.add(part.keys, part.rows, anew=part.anew)
     if recent.forgotten and not before:
         log.warning(
             "window.key_forgotten",

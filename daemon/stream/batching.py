@@ -143,7 +143,7 @@ class Batcher:
         self._consume_rejections(pending, until, parts)
         parts.new_classes += [name for record, name in block.new_classes if first <= record < until]
         if block.keyed is not None:
-            parts.keyed.append(block.keyed[slice(*np.searchsorted(block.keyed.records, (first, until)).tolist())])
+            parts.keyed.append(block.keyed.among(first, until))
         parts.records += until - first
         self.records -= until - first
         pending.record = until
@@ -190,7 +190,7 @@ class Batcher:
             notes=tuple(parts.notes),
             origins=tuple(parts.origins) if self._origins else None,
             new_classes=tuple(parts.new_classes),
-            keyed=KeyedRows.joined(parts.keyed) if parts.keyed else None,
+            keyed=tuple(parts.keyed),
         )
 
 

@@ -60,7 +60,7 @@ class Call:
     commands: tuple[Command, ...] = ()  # that act before the call
     new_classes: tuple[str, ...] = ()  # that came with its samples, held-out ones included
     classes: ClassNames | None = None  # those at its end, and how many trained before it; None unless they are learnt
-    keyed: KeyedRows | None = None  # what later windows are made of, of all its records; None if there is none
+    keyed: tuple[KeyedRows, ...] = ()  # what later windows are made of, of all its records; none without windows
 
     @property
     def updates(self) -> int:

@@ -61,6 +61,11 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def begins_again(self) -> bool:
+        """Whether it has the first of records that come several times over, each time in the same order."""
+        return self.places is not None and int(self.places[0]) == 0
+
 
 @dataclass(frozen=True, slots=True)
 class RecordSample:
@@ -111,16 +116,12 @@ class KeyedRows:
     keys: Sequence[bytes]
     rows: Float32  # (n, columns)
     records: Int64  # (n,) their numbers in a block
+    anew: bool = False  # whether all records come once more from here on, so that none before is in their windows
 
-    def __getitem__(self, part: slice) -> KeyedRows:
-        return KeyedRows(self.keys[part], self.rows[part], self.records[part])
-
-    @classmethod
-    def joined(cls, parts: Sequence[KeyedRows]) -> KeyedRows:
-        """Return all of them, in this order. There must be at least one part."""
-        keys = [key for part in parts for key in part.keys]
-        rows, records = ([getattr(part, name) for part in parts] for name in ("rows", "records"))
-        return cls(keys, np.concatenate(rows), np.concatenate(records))
+    def among(self, first: int, until: int) -> KeyedRows:
+        """Return those of the records from number `first` up to, but not including, `until`."""
+        part = slice(*np.searchsorted(self.records, (first, until)).tolist())
+        return KeyedRows(self.keys[part], self.rows[part], self.records[part], self.anew and first == 0)
 
 
 @dataclass(frozen=True, slots=True)

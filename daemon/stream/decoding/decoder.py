@@ -131,7 +131,7 @@ class SampleDecoder:
             self._rounding = None
         self.tally.add_rejected(defects.values())
         fates = self._fates(batch, parsed, keys, defects)
-        windowed = self._windowed(keys, table, parsed, fates)
+        windowed = self._windowed(batch, keys, table, parsed, fates)
         left = fates[parsed] != Fate.LEAVE_OUT
         samples, times = self._samples(table, weight, alone, windowed), self._times(batch, table, parsed)
         if not left.all():
@@ -143,12 +143,18 @@ class SampleDecoder:
         return replace(block, new_classes=learnt, keyed=None if windowed is None else windowed.keyed)
 
     def _windowed(
-        self, keys: Sequence[str | bytes | None] | None, table: Float64, parsed: Int64, fates: NDArray[np.uint8]
+        self,
+        batch: RecordBatch,
+        keys: Sequence[str | bytes | None] | None,
+        table: Float64,
+        parsed: Int64,
+        fates: NDArray[np.uint8],
     ) -> Windowed | None:
         """Return the windows of the samples; those without any record are left out."""
         if self._windows is None:
             return None
-        windowed = self._windows.add(keys, table[:, : self._spec.width].astype(np.float32), parsed)
+        rows = table[:, : self._spec.width].astype(np.float32)
+        windowed = self._windows.add(keys, rows, parsed, anew=batch.begins_again)
         fates[parsed[~windowed.known]] = Fate.LEAVE_OUT
         return windowed
 

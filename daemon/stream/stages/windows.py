@@ -33,12 +33,15 @@ class Windows:
         """Go on behind these records, whatever came before; anew if there are none."""
         self._recent.restore(recent or State())
 
-    def add(self, keys: Sequence[str | bytes | None] | None, rows: Float32, records: Int64) -> Windowed:
-        """Return the windows of records with these keys and rows (n, columns); `records` are their numbers."""
+    def add(self, keys: Sequence[str | bytes | None] | None, rows: Float32, records: Int64, *, anew: bool) -> Windowed:
+        """Return the windows of records with these keys and rows (n, columns); `records` are their numbers.
+
+        `anew`: whether all records come once more from here on.
+        """
         own = [_WHOLE] * len(rows) if keys is None else [_as_bytes(key) for key in keys]
-        placed = self._recent.add(own, rows)
+        placed = self._recent.add(own, rows, anew=anew)
         windows = placed.windows(self._window.length, self._window.ahead)
-        return Windowed(windows, placed.earlier >= self._window.ahead, KeyedRows(own, rows, records))
+        return Windowed(windows, placed.earlier >= self._window.ahead, KeyedRows(own, rows, records, anew))
 
 
 def _as_bytes(key: str | bytes | None) -> bytes:

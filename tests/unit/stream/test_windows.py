@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from learnd.connectors.files.epochs import EpochsSource
 from learnd.connectors.files.settings import EpochsSettings
 from learnd.daemon.errors import SettingsError
 from learnd.daemon.state.progress import Progress
@@ -17,7 +19,7 @@ from learnd.daemon.stream.decoding.decoder import SampleDecoder
 from learnd.daemon.stream.encoding import Encoder
 from learnd.daemon.stream.holdout import HoldoutRule
 from learnd.daemon.stream.settings import SamplesSettings
-from learnd.daemon.values import FEATURES, LABEL, Call, Fate, Past, RecordBatch, Report, SampleSpec
+from learnd.daemon.values import FEATURES, LABEL, Block, Call, Fate, Past, Positions, RecordBatch, Report, SampleSpec
 
 
 def settings(window: Mapping[str, Any], **changes: Any) -> SamplesSettings:
@@ -189,6 +191,32 @@ def test_a_label_may_be_a_feature_of_a_forecast_alone() -> None:
     settings({"length": 3, "ahead": 1}, label="v")
     with pytest.raises(ValueError, match="is the label as well"):
         settings({"length": 3}, label="v")
+
+
+def test_windows_begin_anew_with_each_epoch_also_behind_a_resume(tmp_path: Path) -> None:
+    samples, records = settings({"length": 3}), [{"of": "a", "v": "x", "y": 0}, *stream("abaabb")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    epochs = EpochsSettings(path=str(tmp_path / "a.jsonl"), epochs=3, shuffle=False)
+    spec, expected = samples.spec("regression"), 3 * windows(decoder(samples), records)
+    assert samples.window is not None
+    progress, batcher = Progress(recent=samples.window.recent_rows(spec.width)), Batcher(4, spec)
+    for block in decoded(epochs, samples, {}, Past()):
+        batcher.add(block)
+    trained: list[list[float]] = []
+    while (call := batcher.take(1)) is not None:
+        trained += call.batches.inputs[FEATURES][0, :, :, 0].tolist()
+        progress.add(call, nothing(call))
+        rest = [block.samples.inputs[FEATURES] for block in decoded(epochs, samples, progress.positions, progress.past)]
+        assert trained + np.concatenate(rest)[:, :, 0].tolist() == expected
+
+
+def decoded(epochs: EpochsSettings, samples: SamplesSettings, positions: Positions, past: Past) -> Iterator[Block]:
+    """Yield all that is to come behind these positions, of which this past is left."""
+    source, reads = EpochsSource(epochs, samples.record_format()), decoder(samples)
+    source.open(positions, [])
+    reads.begin(past)
+    while (batch := source.read(0)) is not None:
+        yield reads.decode(batch)
 
 
 @pytest.mark.parametrize(("shuffle", "refused"), [(True, True), (False, False)])
