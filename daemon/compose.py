@@ -299,7 +299,7 @@ def _reader(
         source,
         decoder,
         partial(Batcher, train.batch_size, spec, origins=origins),
-        batch_size=train.batch_size,
+        bytes_a_sample=spec.bytes_a_sample,
         max_updates=max_updates,
         max_wait_s=train.max_wait_ms / 1000 if source.live else None,
         periods=periods,

@@ -11,7 +11,7 @@ import numpy as np
 from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Float32, Int64, State
 
-_FIRST_ROOM = 64  # keys, before the arrays grow
+_FIRST_ROOM = 4  # keys, before the arrays grow
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Batcher:
 
     def __init__(self, batch_size: int, spec: SampleSpec, *, origins: bool = False) -> None:
         """`origins`: whether calls say where each sample comes from."""
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._origins = origins
         self._none = spec.zeros(0)
         self._blocks: deque[_Pending] = deque()
@@ -92,8 +92,8 @@ class Batcher:
 
     def take(self, most_updates: int) -> Call | None:
         """Return a call of full batches, up to the last record that they need; None if there is no full batch."""
-        updates = min(self.waiting // self._batch_size, most_updates)
-        return self._take(updates, self._batch_size, self._gather(updates * self._batch_size)) if updates else None
+        updates = min(self.waiting // self.batch_size, most_updates)
+        return self._take(updates, self.batch_size, self._gather(updates * self.batch_size)) if updates else None
 
     def take_rest(self) -> Call | None:
         """Return a call of everything that waits, which is less than a full batch; None if nothing waits.
@@ -102,12 +102,12 @@ class Batcher:
         """
         if not self.records:
             return None
-        assert self.waiting < self._batch_size, "full batches are taken first"
+        assert self.waiting < self.batch_size, "full batches are taken first"
         samples = self.waiting
         parts = self._gather(samples)
         while self._blocks:
             self._consume(self._blocks[0], len(self._blocks[0].block), parts)
-        return self._take(1 if samples else 0, samples or self._batch_size, parts)
+        return self._take(1 if samples else 0, samples or self.batch_size, parts)
 
     def take_exactly(self, updates: int, rows: int) -> Call | None:
         """Return a call of all waiting records, as `updates` batches of `rows`; None if they do not fit."""
@@ -183,7 +183,7 @@ class Batcher:
             spans=tuple(parts.spans),
             batches=Samples.joined(parts.trained or [self._none]).in_batches(updates, rows),
             held=Samples.joined(parts.held or [self._none]),
-            partial=updates > 0 and rows != self._batch_size,
+            partial=updates > 0 and rows != self.batch_size,
             records=parts.records,
             rejections=tuple(parts.rejections),
             event_time_s=parts.event_time_s,

@@ -25,6 +25,7 @@ from learnd.daemon.values import EPOCHS, Block, Call, JournalEntry, Note, Past, 
 log = structlog.get_logger()
 
 _READ_TIMEOUT_S = 0.05
+_DECODED_BYTES = 16 << 20  # of samples at once: windows and images are much larger than their records
 _LAG_EVERY_S = 1.0
 _PATIENCE_S = 30.0  # for a read to return after a stop
 _CALLS_AHEAD = 3
@@ -48,7 +49,7 @@ class Reader:
         decoder: Decoder,
         batcher: Callable[[], Batcher],
         *,
-        batch_size: int,
+        bytes_a_sample: int,
         max_updates: int,
         max_wait_s: float | None,
         periods: Sequence[int],
@@ -61,12 +62,13 @@ class Reader:
         self._decoder = decoder
         self._make_batcher = batcher
         self._batcher = batcher()
-        self._batch_size = batch_size
+        self._batch_size = self._batcher.batch_size
+        self._at_once = max(1, _DECODED_BYTES // bytes_a_sample)
         self._max_updates = max_updates
         self._affordable = _FIRST_UPDATES  # updates within `_LONGEST_S`
         self._max_wait_s = max_wait_s
         self._periods = periods
-        self._ahead = _CALLS_AHEAD * max_updates * batch_size
+        self._ahead = _CALLS_AHEAD * max_updates * self._batch_size
         self._changed = threading.Condition()
         self._reject_rate = reject_rate
         self._first_life = False  # of this state directory: no earlier process consumed anything
@@ -222,9 +224,10 @@ class Reader:
                     batch = self._source.read(_READ_TIMEOUT_S)
                 if batch is not None:
                     self._check_columns(batch)
-                    with spending("decoding"):
-                        block = self._decoder.decode(batch)
-                    self._add(block)
+                    for part in batch.parts(self._at_once):
+                        with spending("decoding"):
+                            block = self._decoder.decode(part)
+                        self._add(block)
             if not self._closing:
                 self._reject_rate.check_end(fresh=self._first_life)
         except DataError as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from learnd.daemon.values.arrays import Float32, Float64, Int64, Note
 from learnd.daemon.values.samples import Samples
 from learnd.daemon.values.state import State
+
+T = TypeVar("T")
 
 EPOCHS = "epochs"
 """The partition, and the key of the note, of a source that gives its records several times over."""
@@ -65,6 +67,34 @@ class RecordBatch:
     def begins_again(self) -> bool:
         """Whether it has the first of records that come several times over, each time in the same order."""
         return self.places is not None and int(self.places[0]) == 0
+
+    def parts(self, most: int) -> Iterator[RecordBatch]:
+        """Yield the same records as batches of at most so many."""
+        if len(self) <= most:
+            yield self
+            return
+        for first in range(0, len(self), most):
+            yield self._part(slice(first, min(first + most, len(self))))
+
+    def _part(self, of: slice) -> RecordBatch:
+        defects = {row - of.start: found for row, found in (self.defects or {}).items() if of.start <= row < of.stop}
+        return replace(
+            self,
+            start=self.start if of.start == 0 else int(self.ends[of.start - 1]),
+            ends=self.ends[of],
+            values=self.values[of],
+            keys=_some(self.keys, of),
+            headers=_some(self.headers, of),
+            timestamps_s=None if self.timestamps_s is None else self.timestamps_s[of],
+            defects=defects or None,
+            lines=_some(self.lines, of),
+            places=None if self.places is None else self.places[of],
+            note=self.note if of.start == 0 else None,
+        )
+
+
+def _some(values: Sequence[T] | None, of: slice) -> Sequence[T] | None:
+    return None if values is None else values[of]
 
 
 @dataclass(frozen=True, slots=True)

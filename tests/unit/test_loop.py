@@ -139,7 +139,7 @@ class Run:
                 source,
                 SampleDecoder(SAMPLES, SPEC),
                 lambda: Batcher(BATCH, SPEC),
-                batch_size=BATCH,
+                bytes_a_sample=SPEC.bytes_a_sample,
                 max_updates=2,
                 max_wait_s=0.01 if source.live else None,
                 periods=(),

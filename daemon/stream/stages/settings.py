@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from learnd.daemon.foundation.recent import RecentRows
 from learnd.daemon.foundation.section import Section
@@ -20,7 +20,7 @@ class WindowSettings(Section):
     length: Annotated[int, Field(ge=2, le=10_000)]
     """How many records a window has."""
 
-    ahead: NonNegativeInt = 0
+    ahead: Annotated[int, Field(ge=0, le=10_000)] = 0
     """How many records the one with the label comes behind the last of the window. 0: the window ends with the record
     of the label. From 1 on it is a forecast, and the field of the label may be a feature, too."""
 
