@@ -12,6 +12,7 @@ from learnd.daemon.errors import StateMismatchError
 from learnd.daemon.values import Arrays, Float32, Int64, State
 
 _FIRST_ROOM = 4  # keys, before the arrays grow
+_NONE = np.float32(-0.0)  # where there is no row; no number of a row is a negative zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Placed:
     def windows(self, length: int, ahead: int) -> Float32:
         """Return for each new row the `length` rows of its key up to `ahead` rows before it: (n, length, columns).
 
-        Zeros stand for rows from before the first.
+        Negative zeros stand for rows from before the first.
         """
         steps = np.arange(1 - length, 1) - ahead
         windows: Float32 = self.rows[self.at[:, None] + steps]
@@ -45,7 +46,7 @@ class RecentRows:
 
     def _clear(self, room: int) -> None:
         self._slots: dict[bytes, int] = {}  # by key, the one that came least recently first
-        self._rows = np.zeros((room, self._length, self._columns), np.float32)
+        self._rows = self._none(room)
         self._seen = np.zeros(room, np.int64)
 
     def __len__(self) -> int:
@@ -65,8 +66,8 @@ class RecentRows:
         within[order] = np.arange(len(rows)) - of_earlier_runs[run_of_row[order]]
         at = starts[run_of_row] + kept + within
         placed = np.empty((len(slots) * kept + len(rows), self._columns), np.float32)
-        placed[starts[:, None] + np.arange(kept)] = np.where(fresh[:, None, None], 0, self._rows[slots])
-        placed[at] = rows
+        placed[starts[:, None] + np.arange(kept)] = np.where(fresh[:, None, None], _NONE, self._rows[slots])
+        placed[at] = rows + np.float32(0)  # of a negative zero it is a positive one
         into, runs = np.fromiter(last_runs, np.int64), np.fromiter(last_runs.values(), np.int64)
         self._rows[into] = placed[(starts + counts)[runs][:, None] + np.arange(kept)]
         self._seen[into] = np.minimum((before + counts)[runs], kept)
@@ -101,9 +102,12 @@ class RecentRows:
         slot = len(self._slots)
         if slot == len(self._seen):
             more = min(self._most, max(_FIRST_ROOM, 2 * slot)) - slot
-            self._rows = np.concatenate((self._rows, np.zeros((more, *self._rows.shape[1:]), np.float32)))
+            self._rows = np.concatenate((self._rows, self._none(more)))
             self._seen = np.concatenate((self._seen, np.zeros(more, np.int64)))
         return slot
+
+    def _none(self, keys: int) -> Float32:
+        return np.full((keys, self._length, self._columns), _NONE)
 
     def state(self) -> State:
         slots = np.fromiter(self._slots.values(), np.int64, len(self._slots))
@@ -120,7 +124,7 @@ class RecentRows:
 
         Raises StateMismatchError, and changes nothing, if its rows are others.
         """
-        rows = state.arrays.get("rows", np.zeros((0, self._length, self._columns), np.float32))
+        rows = state.arrays.get("rows", self._none(0))
         if rows.shape[1:] != (self._length, self._columns):
             raise StateMismatchError(
                 f"recent rows: the settings need {self._length} rows of {self._columns} columns for each key, but the "

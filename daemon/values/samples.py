@@ -130,7 +130,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The latest records of a key, oldest first, as one sample. Zeros stand for records from before the first."""
+    """The latest records of a key, oldest first, as one sample. Zeros stand for records from before the first: negative
+    ones, which tell them from records of zeros, and are as good as any others for a model.
+    """
 
     length: int  # records
     ahead: int = 0  # how many records the one with the label comes behind the last of the window; 0: it is the last
@@ -275,8 +277,8 @@ class SampleSpec:
         found = {"naive": given[:, -1, column, None]}
         if window.season is not None:
             row = given[:, window.ahead - 1 - window.season]
-            there = row.any(axis=1, keepdims=True)  # else it is from before the first record
-            found["seasonal_naive"] = np.where(there, row[:, column, None], found["naive"])
+            missing = (row[:, :1] == 0) & np.signbit(row[:, :1])  # it is from before the first record
+            found["seasonal_naive"] = np.where(missing, found["naive"], row[:, column, None])
         return found
 
     @property

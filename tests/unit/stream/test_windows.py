@@ -137,6 +137,18 @@ def test_a_naive_forecast_is_the_last_value_and_a_seasonal_one_that_of_a_season_
     assert found["seasonal_naive"][:, 0].tolist() == [1, 2, 1, 2, 3], "before a season is over, the last value"
 
 
+def test_a_season_ago_a_value_may_have_been_zero() -> None:
+    samples = settings({"length": 3, "ahead": 1, "season": 3}, features={"v": "float"}, label="v")
+    reads, spec = decoder(samples), samples.spec("regression")
+    records = [{"of": "a", "v": value} for value in (0, -0.0, 5, 6, 7, 8)]
+    found = spec.naive(LABEL, reads.decode(batch(records)).samples.inputs)
+    assert found["seasonal_naive"][:, 0].tolist() == [0, 0, 0, 0, 5]
+    more = spec.naive(
+        LABEL, reads.decode(batch([{"of": "b", "v": 1}, {"of": "b", "v": -0.5}, *records[:1]], 6)).samples.inputs
+    )
+    assert more["seasonal_naive"][:, 0].tolist() == [1, 6]
+
+
 @pytest.mark.parametrize("window", [{"length": 4}, {"length": 4, "ahead": 1}])
 def test_without_earlier_labels_in_its_windows_there_is_no_naive_forecast(window: Mapping[str, Any]) -> None:
     spec: SampleSpec = settings(window).spec("regression")
