@@ -196,12 +196,14 @@ class Evaluation:
 
         With other anchor samples, the best anchor scores start over.
 
-        Raises StateMismatchError, and changes nothing, if the state is of another task or of other features.
+        Raises StateMismatchError, and changes nothing, if the state is of another task, of other features or of another
+        forecast.
         """
-        mine, theirs = self._shape(), state.facts.get("shape")
-        if theirs != mine:
+        mine, theirs = self._shape(), state.facts.get("shape", {})
+        if other := sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)):
+            declares, holds = ({name: shape.get(name) for name in other} for shape in (mine, theirs))
             raise StateMismatchError(
-                f"evaluation state: the settings declare {mine}, but the checkpoint holds {theirs}, so "
+                f"evaluation state: the settings declare {declares}, but the checkpoint holds {holds}, so "
                 "scores cannot continue; use the settings that made it, or another state directory"
             )
         prequential, held, losses = self._of_each_target(), self._ring(), RunningMean()
@@ -297,7 +299,9 @@ class Evaluation:
     def _shape(self) -> Facts:
         inputs = {part.name: list(part.shape) for part in self._spec.inputs}
         tasks = {part.name: [part.task.kind, part.task.outputs, *part.task.shape] for part in self._spec.targets}
-        return {"inputs": inputs, "targets": tasks}
+        window = self._spec.window
+        windows = {} if window is None else {"samples.window": {"ahead": window.ahead, "season": window.season}}
+        return {"inputs": inputs, "targets": tasks, **windows}
 
 
 def _kept_by(learner: Learner, samples: int) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from sklearn import metrics as reference
 from learnd.daemon.errors import SettingsError, StateMismatchError
 from learnd.daemon.evaluation.evaluation import Evaluation
 from learnd.daemon.evaluation.settings import ValidateSettings
+from learnd.daemon.stream.settings import SamplesSettings
 from learnd.daemon.training.scripted import ScriptedLearner
 from learnd.daemon.values import (
     Call,
@@ -354,6 +355,18 @@ def test_a_state_of_another_task_or_of_other_features_is_refused() -> None:
     state = evaluation().state()
     for other in (evaluation(CLASSES), evaluation(width=3)):
         with pytest.raises(StateMismatchError, match="another state directory"):
+            other.restore(state)
+
+
+def test_a_state_of_another_forecast_is_refused_by_the_keys_that_differ() -> None:
+    def forecast(**window: int) -> Evaluation:
+        given = {"features": {"v": "float"}, "label": "v", "window": {"length": 3, "ahead": 1, **window}}
+        return Evaluation(ValidateSettings(), SamplesSettings.model_validate(given).spec("regression"))
+
+    state = forecast(season=2).state()
+    forecast(season=2).restore(state)
+    for other in (forecast(), forecast(season=3)):
+        with pytest.raises(StateMismatchError, match=r"holds {'samples.window': {'ahead': 1, 'season': 2}}, so"):
             other.restore(state)
 
 
