@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from learnd.daemon.training.export_formats import GRAPHS
 from learnd.daemon.training.runtime import keras, tf
 
 _NOTHING = "Nothing was written."
+_COLOURS = re.compile(r"\x1b\[\d*m")
 
 
 def write_graph(model: Any, path: Path) -> None:
@@ -35,11 +37,17 @@ def write_graph(model: Any, path: Path) -> None:
         except ImportError as error:
             raise ModelError(f"{path}: {name} takes {error.name}; install learnd[onnx]. {_NOTHING}") from error
         except Exception as error:
-            first = str(error).strip().partition("\n")[0]
-            raise ModelError(f"{path}: this model cannot be written as {name}: {first}. {_NOTHING}") from error
+            raise ModelError(f"{path}: this model cannot be written as {name}: {_reason(error)} {_NOTHING}") from error
         if path.is_dir():
             shutil.rmtree(path)
         made.replace(path)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error that says something, as a sentence: Keras begins with where it was."""
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return f"{(telling or [type(error).__name__])[0].rstrip('.')}."
 
 
 def _write(model: Any, path: Path) -> None:

@@ -125,6 +125,16 @@ def test_a_model_that_a_format_cannot_hold_is_told(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_why_a_model_cannot_be_written_is_told_without_where_keras_was(tmp_path: Path, ending: str) -> None:
+    past = keras.Input(batch_shape=(1, 3, 2))
+    carrying = keras.Model(past, keras.layers.GRU(2, stateful=True)(past))
+    with pytest.raises(ModelError, match=r"as [^:]*: Input tensor .* Nothing was written\.$") as caught:
+        write_plain(carrying, tmp_path / f"model{ending}")
+    assert "\x1b" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_name_says_the_format(tmp_path: Path) -> None:
     for name in ("model.keras", "model.onnx", "model.tflite", "model", "serving/1"):
         assert problem_with_name(Path(name)) is None
