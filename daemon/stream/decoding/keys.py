@@ -17,7 +17,7 @@ RECORD_KEY: Path = ()
 NAME_OF_KEY = "the record's key"
 
 
-class KeyedRows:
+class RowsWithKeys:
     """Rows with the key of each record beside its fields."""
 
     def __init__(self, rows: Rows, keys: Sequence[str]) -> None:
@@ -42,9 +42,9 @@ def refuse_without_key(batch: RecordBatch, defects: Defects) -> None:
             defects[index] = found
 
 
-def with_keys(rows: Rows, batch: RecordBatch, parsed: Iterable[int]) -> KeyedRows:
+def with_keys(rows: Rows, batch: RecordBatch, parsed: Iterable[int]) -> RowsWithKeys:
     """Return the rows of the records of these numbers, none of which has `refuse_without_key` refused."""
-    return KeyedRows(rows, [] if batch.keys is None else [(batch.keys[index] or b"").decode() for index in parsed])
+    return RowsWithKeys(rows, [] if batch.keys is None else [(batch.keys[index] or b"").decode() for index in parsed])
 
 
 def _defect(key: bytes | None) -> Defect | None:
