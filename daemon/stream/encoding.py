@@ -6,6 +6,7 @@ import csv
 import io
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -53,6 +54,7 @@ class Encoder:
         """Raises SettingsError if the fields cannot be read together."""
         self._samples = samples.model_copy(update={"quote": '"'})  # rows of CSV are written here
         self._decoder = input_decoder(self._samples, task)
+        self._decoding = Lock()  # a server may call it from several threads, and windows are made of what came before
         self._spec = samples.spec(task)
         self.columns: tuple[str, ...] = tuple(column.name for column in self._spec.columns)
         """The names of the columns of the input."""
@@ -71,8 +73,10 @@ class Encoder:
         given = [records] if isinstance(records, Mapping) else list(records)
         if not given:
             return as_given(self._spec.zeros(0).inputs)
-        self._decoder.begin(Past())
-        block = self._decoder.decode(self._batch(given))
+        batch = self._batch(given)
+        with self._decoding:
+            self._decoder.begin(Past())
+            block = self._decoder.decode(batch)
         if block.rejections:
             number, defect = int(np.argmax(block.fates == Fate.REJECT)), block.rejections[0].defect
             raise DataError(

@@ -70,3 +70,5 @@ def problems_with_window(
         yield f"samples.inputs.{inputs[0].name}.shape: a window says the shape; leave it out"
     if window.ahead and any(KINDS[target.task].task(target.label).learnt for target in targets):
         yield "samples.window.ahead: classes that are learnt come with a sample, and not before its window; list them"
+    if window.ahead and any(target.label.is_inputs for target in targets):
+        yield "samples.window.ahead: a label that is the window itself is no forecast; leave ahead out"

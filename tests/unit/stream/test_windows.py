@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,24 @@ def test_an_encoder_sees_the_records_that_it_is_given_and_its_windows_end_with_t
         assert found[:, :, 0].tolist() == [[0, 0, 1], [0, 1, 2]]
 
 
+def test_an_encoder_makes_the_same_windows_in_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(self: SampleDecoder, batch: RecordBatch) -> Block:
+        time.sleep(0.001)  # others have their turn
+        return decode(self, batch)
+
+    decode = SampleDecoder.decode
+    monkeypatch.setattr(SampleDecoder, "decode", slowly)
+    encode = Encoder(settings({"length": 2}), "regression")
+
+    def as_alone(first: int) -> bool:
+        found = encode([{"of": "a", "v": first}, {"of": "a", "v": first + 1}])
+        assert isinstance(found, np.ndarray)
+        return bool(found[:, :, 0].tolist() == [[0, first], [first, first + 1]])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(as_alone, range(40)))
+
+
 def test_a_naive_forecast_is_the_last_value_and_a_seasonal_one_that_of_a_season_before() -> None:
     samples = settings(
         {"length": 4, "ahead": 1, "season": 3}, features={"w": "float", "x": {"field": "v", "type": "float"}}
@@ -177,6 +197,12 @@ def test_what_cannot_be_a_window(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=r"samples\.(window|inputs)") as caught:
         settings({"length": 3}, **changes).spec("regression")
     assert said in str(caught.value)
+
+
+def test_a_window_that_is_given_back_is_no_forecast() -> None:
+    assert settings({"length": 3}, label={"from": "inputs"}).spec("regression").task.shape == (3, 1)
+    with pytest.raises(SettingsError, match=r"samples\.window\.ahead: a label that is the window itself"):
+        settings({"length": 3, "ahead": 1}, label={"from": "inputs"}).spec("regression")
 
 
 def test_classes_that_are_learnt_cannot_be_forecast() -> None:
