@@ -17,7 +17,7 @@ from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard
 from learnd.daemon.evaluation.sets import Predict, SetScores, predict_all
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.foundation.counters import RunningMean, up_to_multiples
+from learnd.daemon.foundation.counters import FiniteMean, up_to_multiples
 from learnd.daemon.foundation.shares import spending
 from learnd.daemon.tasks.behind import Behind, behind
 from learnd.daemon.tasks.contract import Better
@@ -51,7 +51,7 @@ class Evaluation:
         self._weighs_classes = weighs_classes
         self._prequential = self._of_each_target()
         self._held = self._ring()
-        self._losses = RunningMean()  # of the samples since it was last told
+        self._losses = FiniteMean()  # of the samples since it was last told
         self._anchor = anchor if settings.anchor and anchor and len(anchor) else None
         self.anchor_digest = State(self._anchor.named()).digest() if self._anchor else ""
         self._best_anchor: dict[str, float] = {}
@@ -206,7 +206,7 @@ class Evaluation:
                 f"evaluation state: the settings declare {declares}, but the checkpoint holds {holds}, so "
                 "scores cannot continue; use the settings that made it, or another state directory"
             )
-        prequential, held, losses = self._of_each_target(), self._ring(), RunningMean()
+        prequential, held, losses = self._of_each_target(), self._ring(), FiniteMean()
         for name, part in prequential.items():
             part.restore(state.part("prequential").part(name))
         held.restore(state.part("held"))

@@ -32,7 +32,7 @@ class Counters:
         self.arrays = {name: np.array(state.arrays[name]) for name in self.arrays}
 
 
-class RunningMean(Counters):
+class FiniteMean(Counters):
     """The mean of values that are finite, since it was last taken."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from learnd.daemon.contracts import Contender
 from learnd.daemon.errors import ModelError
-from learnd.daemon.foundation.counters import RunningMean
+from learnd.daemon.foundation.counters import FiniteMean
 from learnd.daemon.training.attributes import Holding, NotHoldableError, given_back, is_code
 from learnd.daemon.training.runtime import keras
 from learnd.daemon.training.user_code import call_function, place_of
@@ -59,7 +59,7 @@ class KerasCallbacks:
         self.stop = False
         self._learner, self._model = learner, _Model(learner)
         self._epoch: int | None = None  # under way; None before the first
-        self._losses = RunningMean()  # of its updates
+        self._losses = FiniteMean()  # of its updates
         self._logs: dict[str, float] = {}  # the latest scores, by their Keras names
         for callback in self._all:
             callback.set_params({})

@@ -34,7 +34,8 @@ from learnd.daemon.evaluation.prequential import Prequential
 from learnd.daemon.evaluation.ring import Ring
 from learnd.daemon.evaluation.scoreboard import Scoreboard, observe
 from learnd.daemon.evaluation.settings import ValidateSettings
-from learnd.daemon.foundation.counters import Counters
+from learnd.daemon.foundation.counters import Counters, FiniteMean
+from learnd.daemon.foundation.recent import RecentRows
 from learnd.daemon.reactions.early_stop import EarlyStop
 from learnd.daemon.reactions.good_copy import GoodCopy
 from learnd.daemon.reactions.kept_copy import KeptCopy
@@ -119,6 +120,16 @@ def baseline(of: type, make: Callable[[], Any], labels: Any, foreign: Callable[[
 def _count(part: Counters, start: int, end: int) -> list[object]:
     part.arrays["n"] += end - start
     return []
+
+
+def _mean(part: FiniteMean, start: int, end: int) -> list[object]:
+    part.add(TABLE[start:end, 0])
+    return [part.take()] if end == N else []
+
+
+def _recent(part: RecentRows, start: int, end: int) -> list[object]:
+    keys = [b"%d" % (number % 7 + number % 5) for number in range(start, end)]
+    return part.add(keys, TABLE[start:end]).windows(2, 1).tolist()  # type: ignore[no-any-return]
 
 
 def _ring(part: Ring, start: int, end: int) -> list[object]:
@@ -439,6 +450,13 @@ PARTS = [
     baseline(Known, Known, COMING, lambda: RunningMean(1)),
     baseline(LabelPriors, lambda: LabelPriors((3,)), LABELS[0], lambda: LabelPriors((2,))),
     baseline(RunningMean, lambda: RunningMean(2), VALUES[0], lambda: RunningMean(1)),
+    Part(FiniteMean, FiniteMean, _mean, foreign=lambda: Counters(n=np.zeros(2))),
+    Part(
+        RecentRows,
+        lambda: RecentRows(2, TABLE.shape[1], 8),
+        _recent,
+        foreign=lambda: RecentRows(3, TABLE.shape[1], 8),
+    ),
     Part(Ring, lambda: Ring(70), _ring, takes_any="it takes over the latest rows of a ring of any size"),
     Part(
         Scoreboard,
