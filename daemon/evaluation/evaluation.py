@@ -223,7 +223,8 @@ class Evaluation:
         """
         every = self._settings.prequential.every
         outputs, labels = call.in_a_row(report.outputs), call.in_a_row(call.batches.targets)
-        naive = {name: self._spec.naive(name, call.in_a_row(call.batches.inputs)) for name in self._prequential}
+        inputs = call.in_a_row(call.batches.inputs)
+        naive = {name: self._spec.naive(name, inputs) for name in self._prequential}
         events: list[Event] = []
         said: dict[str, list[Said]] = defaultdict(list)
         for rows in up_to_multiples(call.first, call.samples, every):
@@ -233,7 +234,7 @@ class Evaluation:
                     said[name].append(its)
             if (call.first + rows.stop) % every == 0:
                 events += self._prequential_scores(call.first + rows.stop)
-        given_back = errors_of_giving_back(self._spec, outputs, call.in_a_row(call.batches.inputs))
+        given_back = errors_of_giving_back(self._spec, outputs, inputs)
         return events, {**{name: Said.joined(parts) for name, parts in said.items()}, **given_back}
 
     def _prequential_scores(self, samples: int) -> Iterator[Event]:

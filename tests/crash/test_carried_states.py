@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from processes import Zygote, history, killed, succeeded
+from processes import Zygote, history, whole_and_killed
 from safetensors.numpy import load_file
 
 RECORDS, STEPS, WIDTH = 600, 3, 2
@@ -49,10 +49,8 @@ def prepared(folder: Path) -> Path:
 
 def test_killed_it_remembers_what_it_carried(zygote: Zygote, tmp_path: Path) -> None:
     whole, folder = prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
-    expected = succeeded(zygote.run(whole, "run", "learnd.yaml", "--json")).json()
-    for failpoints in ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@9"):
-        killed(zygote.run(folder, "run", "learnd.yaml", failpoints=failpoints))
-    found = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    at = ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@9")
+    expected, found = whole_and_killed(zygote, whole, folder, *at)
     assert found["digest"] == expected["digest"]
     assert found["scores"] == expected["scores"]
     assert found["samples_trained"] + found["samples_held_out"] == RECORDS

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from processes import Zygote, dead_letters, history, killed, succeeded
+from processes import Zygote, dead_letters, history, whole_and_killed
 
 RECORDS, BROKEN = 1200, 24
 
@@ -40,10 +40,8 @@ def prepared(folder: Path) -> Path:
 
 def test_killed_within_a_stream_of_texts_it_comes_out_the_same(zygote: Zygote, tmp_path: Path) -> None:
     whole, folder = prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
-    expected = succeeded(zygote.run(whole, "run", "learnd.yaml", "--json")).json()
-    for failpoints in ("journal.append.after=kill@7", "loop.updated=kill@9", "checkpoint.rename.before=kill@1"):
-        killed(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failpoints))
-    found = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    at = ("journal.append.after=kill@7", "loop.updated=kill@9", "checkpoint.rename.before=kill@1")
+    expected, found = whole_and_killed(zygote, whole, folder, *at)
     for key in ("digest", "scores", "samples_rejected"):
         assert found[key] == expected[key], key
     assert sum(found["samples_rejected"].values()) == BROKEN

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import Zygote, dead_letters, history, killed, succeeded
+from processes import Zygote, dead_letters, history, whole_and_killed
 
 from learnd.daemon.state.look import checkpoint_of
 
@@ -48,10 +48,8 @@ def prepared(folder: Path, ahead: int) -> Path:
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_killed_within_windows_it_comes_out_the_same(zygote: Zygote, tmp_path: Path, ahead: int) -> None:
     whole, folder = prepared(tmp_path / "whole", ahead), prepared(tmp_path / "killed", ahead)
-    expected = succeeded(zygote.run(whole, "run", "learnd.yaml", "--json")).json()
-    for failpoints in ("journal.append.after=kill@7", "loop.updated=kill@9", "checkpoint.rename.before=kill@1"):
-        killed(zygote.run(folder, "run", "learnd.yaml", "--json", failpoints=failpoints))
-    found = succeeded(zygote.run(folder, "run", "learnd.yaml", "--json")).json()
+    at = ("journal.append.after=kill@7", "loop.updated=kill@9", "checkpoint.rename.before=kill@1")
+    expected, found = whole_and_killed(zygote, whole, folder, *at)
     for key in ("digest", "scores", "baselines", "samples_rejected"):
         assert found[key] == expected[key], key
     assert sum(found["samples_rejected"].values()) == BROKEN

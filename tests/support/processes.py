@@ -190,6 +190,15 @@ def killed(result: Result) -> None:
     assert result.code == KILLED, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
 
 
+def whole_and_killed(zygote: Zygote, whole: Path, folder: Path, *failpoints: str) -> tuple[Any, Any]:
+    """Run one folder to its end; run its like, killed at each failpoint, to its end. Return the summaries of both."""
+    command = ("run", "learnd.yaml", "--json")
+    expected = succeeded(zygote.run(whole, *command)).json()
+    for failpoint in failpoints:
+        killed(zygote.run(folder, *command, failpoints=failpoint))
+    return expected, succeeded(zygote.run(folder, *command)).json()
+
+
 def kill_after(daemon: Daemon, state: Path, seconds: float) -> Result:
     """Kill a daemon `seconds` after it has begun a new journal segment, unless it has ended before."""
 
