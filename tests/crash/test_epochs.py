@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from processes import Zygote, history, killed, refused, succeeded
+from processes import Zygote, history, killed, refused, succeeded, whole_and_killed
 from streams import json_lines, prepare, records
 
 COUNT = 500
@@ -24,10 +24,8 @@ def prepared(folder: Path) -> Path:
 
 def test_killed_in_any_epoch_it_comes_out_the_same(zygote: Zygote, tmp_path: Path) -> None:
     whole, folder = prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
-    expected = succeeded(zygote.run(whole, *FIT)).json()
-    for failpoints in ("loop.updated=kill@5", "checkpoint.rename.before=kill@2", "loop.call.after=kill@9"):
-        killed(zygote.run(folder, *FIT, failpoints=failpoints))
-    found = succeeded(zygote.run(folder, *FIT)).json()
+    at = ("loop.updated=kill@5", "checkpoint.rename.before=kill@2", "loop.call.after=kill@9")
+    expected, found = whole_and_killed(zygote, whole, folder, *at, command=FIT)
     assert found["digest"] == expected["digest"]
     assert found["scores"] == expected["scores"]
     held = found["samples_held_out"]

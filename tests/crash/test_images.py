@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pictures import write_folders
-from processes import ROOT, Zygote, dead_letters, history, killed, refused, succeeded
+from processes import ROOT, Zygote, dead_letters, history, killed, refused, succeeded, whole_and_killed
 
 COUNT, BROKEN = 240, 6
 SHORT = ["train.max_updates_per_call=2", "checkpoint.every.samples=60", "http.listen=null", "validate.holdout.every=80"]
@@ -71,10 +71,8 @@ def test_fitted_over_class_folders_and_killed_in_any_epoch_it_comes_out_the_same
     zygote: Zygote, tmp_path: Path
 ) -> None:
     whole, folder = prepared_to_fit(tmp_path / "whole"), prepared_to_fit(tmp_path / "killed")
-    expected = succeeded(zygote.run(whole, *FIT)).json()
-    for failpoints in ("loop.updated=kill@4", "checkpoint.rename.before=kill@2", "loop.call.after=kill@5"):
-        killed(zygote.run(folder, *FIT, failpoints=failpoints))
-    found = succeeded(zygote.run(folder, *FIT)).json()
+    at = ("loop.updated=kill@4", "checkpoint.rename.before=kill@2", "loop.call.after=kill@5")
+    expected, found = whole_and_killed(zygote, whole, folder, *at, command=FIT)
     for key in ("digest", "scores", "holdout_scores", "samples_rejected"):
         assert found[key] == expected[key], key
     assert found["samples_trained"] == 3 * (59 - found["samples_held_out"])

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import ROOT, Zygote, killed, succeeded
+from processes import ROOT, Zygote, whole_and_killed
 from scenarios import predictions
 
 SHORT = ["train.max_updates_per_call=8", "checkpoint.every.samples=150", "http.listen=null"]
@@ -30,10 +30,8 @@ def test_an_example_killed_comes_out_the_same(example: str, zygote: Zygote, tmp_
     stream, scores, of_constant = EXAMPLES[example]
     arguments = ["run", "learnd.yaml", "--json", *(part for text in SHORT for part in ("--set", text))]
     whole, folder = (prepared(tmp_path / name, example, stream) for name in ("whole", "killed"))
-    expected = succeeded(zygote.run(whole, *arguments)).json()
-    for failpoints in ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@2"):
-        killed(zygote.run(folder, *arguments, failpoints=failpoints))
-    found = succeeded(zygote.run(folder, *arguments)).json()
+    at = ("loop.updated=kill@3", "checkpoint.rename.before=kill@1", "loop.call.after=kill@2")
+    expected, found = whole_and_killed(zygote, whole, folder, *at, command=arguments)
     assert found["digest"] == expected["digest"]
     assert found["scores"] == expected["scores"]
     assert predictions(folder / "state") == predictions(whole / "state")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -190,9 +190,14 @@ def killed(result: Result) -> None:
     assert result.code == KILLED, f"exit code {result.code}:\n{result.stdout}{result.stderr}"
 
 
-def whole_and_killed(zygote: Zygote, whole: Path, folder: Path, *failpoints: str) -> tuple[Any, Any]:
+def whole_and_killed(
+    zygote: Zygote,
+    whole: Path,
+    folder: Path,
+    *failpoints: str,
+    command: Sequence[str] = ("run", "learnd.yaml", "--json"),
+) -> tuple[Any, Any]:
     """Run one folder to its end; run its like, killed at each failpoint, to its end. Return the summaries of both."""
-    command = ("run", "learnd.yaml", "--json")
     expected = succeeded(zygote.run(whole, *command)).json()
     for failpoint in failpoints:
         killed(zygote.run(folder, *command, failpoints=failpoint))
